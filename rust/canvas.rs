@@ -1,0 +1,346 @@
+//! Dots becoming pixels.
+//!
+//! A patch erases what it covers, so the order of the dots decides the picture. The canvas
+//! keeps, for each cell, the number of the **last dot** that fell on it: one store a dot.
+//! A pixel then looks at the 3×3 cells around it, takes the newest dot and asks that dot
+//! for its mask and colour. One plane serves point and patch, gray and colour, exactly,
+//! and only the pixels that are kept need be asked for.
+
+use crate::formula::ifs::orbit::{Bounds, Dots};
+use crate::rendering::{Draw, Rendering};
+use crate::simd::{Kernel, Lanes, Simd};
+
+/// The gray of a lit pixel (paper: "grayscale means (127, 127, 127)").
+pub const GRAY: u8 = 127;
+/// Colours in the authors' cycle.
+const COLORS: usize = 128;
+
+/// The part of the picture that is kept, and how it is mirrored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First row kept, in the mirrored picture.
+    pub top: usize,
+    /// First column kept, in the mirrored picture.
+    pub left: usize,
+    /// Rows kept.
+    pub height: usize,
+    /// Columns kept.
+    pub width: usize,
+    /// Top and bottom change places.
+    pub flip_rows: bool,
+    /// Left and right change places.
+    pub flip_columns: bool,
+}
+
+/// Where the masks of the 3×3 patches come from; bit 8 is the top left pixel, row by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// Hashed from the number of the dot with this key, uniform over 1..=511.
+    Random(u32),
+    /// The same for every dot.
+    Fixed(u32),
+}
+
+impl Masks {
+    /// Returns the mask of a dot.
+    #[inline(always)]
+    pub fn of(self, dot: u32) -> u32 {
+        match self {
+            Masks::Random(key) => {
+                // Two rounds of murmur3's finaliser, then 23 bits scaled to 511 values: no
+                // mask is likelier than another by more than 1 in 16,000.
+                let hash = (dot ^ key).wrapping_mul(0x85EB_CA6B);
+                let hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
+                let hash = hash ^ hash >> 16;
+                ((hash >> 9) * 511 >> 23) + 1
+            }
+            Masks::Fixed(mask) => mask,
+        }
+    }
+}
+
+/// The last dot of every cell, between a border of one empty cell on every side.
+#[derive(Default)]
+pub struct Canvas {
+    /// Number of the last dot plus one; 0 is empty.
+    last: Vec<u32>,
+    height: usize,
+    width: usize,
+    /// The newest dots around each column of one row of pixels (scratch of `resolve`).
+    newest: Vec<u32>,
+}
+
+impl Canvas {
+    /// Clears the canvas and lets all dots fall: x and y are stretched independently so
+    /// that the dots fill the columns `pad ..= width − pad` and the rows alike.
+    pub(crate) fn plot(&mut self, dots: &Dots, bounds: Bounds, height: usize, width: usize, pad: usize, simd: Simd) {
+        (self.height, self.width) = (height, width);
+        let stride = width + 2;
+        self.last.clear();
+        self.last.resize((height + 2) * stride, 0);
+        let columns = Stretch::new(bounds.min[0], bounds.max[0], width, pad);
+        let rows = Stretch::new(bounds.min[1], bounds.max[1], height, pad);
+        simd.run(Plot { dots, columns, rows, stride, last: &mut self.last });
+    }
+
+    /// Returns the share of cells that a dot fell on (the paper's filling rate).
+    pub fn fill_rate(&self) -> f64 {
+        let lit = self.last.iter().filter(|&&dot| dot != 0).count();
+        lit as f64 / (self.height * self.width) as f64
+    }
+
+    /// Returns the row and column of the newest dot.
+    pub(crate) fn newest_cell(&self) -> (usize, usize) {
+        let newest = (0..self.last.len()).max_by_key(|&cell| self.last[cell]).unwrap_or(0);
+        let stride = self.width + 2;
+        ((newest / stride).saturating_sub(1), (newest % stride).saturating_sub(1))
+    }
+
+    /// Writes the pixels of the window, row by row: one byte each, or three in colour.
+    pub(crate) fn resolve(&mut self, window: Window, rendering: &Rendering, masks: Masks, simd: Simd, pixels: &mut [u8]) {
+        debug_assert_eq!(pixels.len(), window.height * window.width * rendering.channels());
+        simd.run(Resolve { canvas: self, window, rendering, masks, pixels });
+    }
+}
+
+/// Maps a coordinate to a column or row: `(v − min) · scale + offset`, cut to an integer.
+#[derive(Clone, Copy)]
+struct Stretch {
+    min: f32,
+    scale: f32,
+    offset: f32,
+}
+
+impl Stretch {
+    fn new(min: f32, max: f32, size: usize, pad: usize) -> Self {
+        // The authors stretch over size − 2·pad; without padding that would be one too far.
+        let span = (size - 2 * pad).min(size - 1 - pad) as f32;
+        let range = max - min;
+        // Dots in one line have no width to stretch: they stand in the middle.
+        if range < f32::MIN_POSITIVE * 1e6 {
+            return Self { min, scale: 0.0, offset: (size / 2) as f32 };
+        }
+        Self { min, scale: span / range, offset: pad as f32 }
+    }
+}
+
+struct Plot<'a> {
+    dots: &'a Dots,
+    columns: Stretch,
+    rows: Stretch,
+    stride: usize,
+    last: &'a mut [u32],
+}
+
+impl Kernel for Plot<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        /// Dots whose cells are found before they fall.
+        const CHUNK: usize = 64;
+        let Self { dots, columns, rows, stride, last } = self;
+        let axis = |stretch: Stretch| {
+            let min = l.splat_f(stretch.min);
+            let scale = l.splat_f(stretch.scale);
+            let offset = l.splat_f(stretch.offset);
+            move |v: L::F| l.truncate(l.add_f(l.mul_f(l.sub_f(v, min), scale), offset))
+        };
+        let (column, row) = (axis(columns), axis(rows));
+        let stride_u = l.splat_u(stride as u32);
+        // One row and one column of border.
+        let border = l.splat_u(stride as u32 + 1);
+
+        let cells_of = |x: &[f32; CHUNK], y: &[f32; CHUNK]| {
+            let mut cells = [0u32; CHUNK];
+            for at in (0..CHUNK).step_by(L::N) {
+                let above = l.mul_u(row(l.load_f(&y[at..])), stride_u);
+                let cell = l.add_u(l.add_u(above, column(l.load_f(&x[at..]))), border);
+                l.store_u(&mut cells[at..], cell);
+            }
+            cells
+        };
+        let mut number = 0;
+        let mut fall = |cells: &[u32]| {
+            for &cell in cells {
+                number += 1;
+                last[cell as usize] = number;
+            }
+        };
+        let (x, x_rest) = dots.x.as_chunks::<CHUNK>();
+        let (y, y_rest) = dots.y.as_chunks::<CHUNK>();
+        for (x, y) in x.iter().zip(y) {
+            fall(&cells_of(x, y));
+        }
+        let (mut x, mut y) = ([columns.min; CHUNK], [rows.min; CHUNK]);
+        x[..x_rest.len()].copy_from_slice(x_rest);
+        y[..y_rest.len()].copy_from_slice(y_rest);
+        fall(&cells_of(&x, &y)[..x_rest.len()]);
+    }
+}
+
+struct Resolve<'a> {
+    canvas: &'a mut Canvas,
+    window: Window,
+    rendering: &'a Rendering,
+    masks: Masks,
+    pixels: &'a mut [u8],
+}
+
+impl Kernel for Resolve<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        // No lane is named here: compiled for each path, the loops become its vectors.
+        let Self { canvas: Canvas { last, height, width, newest }, window, rendering, masks, pixels } = self;
+        let stride = *width + 2;
+        let columns = window.width;
+        // The first column kept, as it stands on the canvas.
+        let first = if window.flip_columns { *width - window.left - columns } else { window.left };
+        newest.resize(columns + 2, 0);
+
+        for (i, pixels) in pixels.chunks_exact_mut(columns * rendering.channels()).enumerate() {
+            let row = window.top + i;
+            let row = if window.flip_rows { *height - 1 - row } else { row };
+            // Cells from one left of the first pixel to one right of the last. With the
+            // border, the row of cells above this row of pixels starts at `row · stride`.
+            let cells = |below: usize| &last[(row + below) * stride + first..][..columns + 2];
+            match (rendering.draw, rendering.color) {
+                (Draw::Point, false) => gray(pixels, |at| u32::from(cells(1)[at + 1] != 0)),
+                (Draw::Point, true) => color(pixels, |at| {
+                    let dot = cells(1)[at + 1];
+                    (dot.wrapping_sub(1), u32::from(dot != 0))
+                }),
+                (Draw::Patch(_), false) => {
+                    newest_of_rows(cells(0), cells(1), cells(2), newest);
+                    // Apart, so that each is a loop without a choice in it.
+                    match masks {
+                        Masks::Random(_) => gray(pixels, |at| patch(newest, at, |dot| masks.of(dot)).1),
+                        Masks::Fixed(mask) => gray(pixels, |at| patch(newest, at, |_| mask).1),
+                    }
+                }
+                (Draw::Patch(_), true) => {
+                    newest_of_rows(cells(0), cells(1), cells(2), newest);
+                    color(pixels, |at| patch(newest, at, |dot| masks.of(dot)));
+                }
+            }
+            if window.flip_columns && rendering.color {
+                pixels.as_chunks_mut::<3>().0.reverse();
+            } else if window.flip_columns {
+                pixels.reverse();
+            }
+        }
+    }
+}
+
+/// Fills a row with gray where `lit` is 1.
+#[inline(always)]
+fn gray(pixels: &mut [u8], lit: impl Fn(usize) -> u32) {
+    for (at, pixel) in pixels.iter_mut().enumerate() {
+        *pixel = lit(at) as u8 * GRAY; // 0 or 1
+    }
+}
+
+/// Fills a row with the colour of a dot where it is lit.
+#[inline(always)]
+fn color(pixels: &mut [u8], dot_and_lit: impl Fn(usize) -> (u32, u32)) {
+    for (at, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        let (dot, lit) = dot_and_lit(at);
+        *pixel = if lit == 0 { [0; 3] } else { COLOR_CYCLE[dot as usize % COLORS] };
+    }
+}
+
+/// For every column the newest of three rows of cells, as `number << 4 | row of the mask`:
+/// a pixel below its dot shows the bottom row of the patch, 2, one above it the top, 0.
+#[inline(always)]
+fn newest_of_rows(above: &[u32], here: &[u32], below: &[u32], newest: &mut [u32]) {
+    let n = newest.len();
+    let (above, here, below) = (&above[..n], &here[..n], &below[..n]);
+    for i in 0..n {
+        newest[i] = (above[i] << 4 | 2).max(here[i] << 4 | 1).max(below[i] << 4);
+    }
+}
+
+/// Returns the dot that a pixel shows and whether its mask is lit there. `newest` starts
+/// one column left of the first pixel.
+#[inline(always)]
+fn patch(newest: &[u32], at: usize, mask: impl Fn(u32) -> u32) -> (u32, u32) {
+    // Numbers differ from cell to cell, so the low bits never decide between two dots.
+    let key = (newest[at] | 2 << 2).max(newest[at + 1] | 1 << 2).max(newest[at + 2]);
+    let dot = (key >> 4).wrapping_sub(1);
+    let (row, column) = (key & 3, key >> 2 & 3);
+    let bit = mask(dot) >> (8 - 3 * row - column) & 1;
+    (dot, if key >> 4 == 0 { 0 } else { bit })
+}
+
+/// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to
+/// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
+/// so no cosine is needed.
+static COLOR_CYCLE: [[u8; 3]; COLORS] = color_cycle();
+
+const fn color_cycle() -> [[u8; 3]; COLORS] {
+    const HIGH: f64 = 0.75;
+    const LOW: f64 = HIGH * (1.0 - 0.75);
+    let mut cycle = [[0; 3]; COLORS];
+    let mut i = 0;
+    while i < COLORS {
+        let hue = i as f64 * 6.0 / COLORS as f64;
+        let sextant = hue as u8;
+        let along = hue - sextant as f64;
+        let up = LOW + (HIGH - LOW) * along;
+        let down = HIGH - (HIGH - LOW) * along;
+        let [r, g, b] = match sextant {
+            0 => [HIGH, up, LOW],
+            1 => [down, HIGH, LOW],
+            2 => [LOW, HIGH, up],
+            3 => [LOW, down, HIGH],
+            4 => [up, LOW, HIGH],
+            _ => [HIGH, LOW, down],
+        };
+        cycle[i] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // cut, not rounded
+        i += 1;
+    }
+    cycle
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mask_is_about_as_likely_and_none_is_empty() {
+        let mut counts = [0u32; 512];
+        for dot in 0..511_000 {
+            counts[Masks::Random(12345).of(dot) as usize] += 1;
+        }
+        assert_eq!(counts[0], 0);
+        // Poisson with mean 1000: six standard deviations.
+        assert!(counts[1..].iter().all(|&count| (810..1190).contains(&count)));
+    }
+
+    #[test]
+    fn the_colours_are_the_authors_colours() {
+        // Read off a picture that the authors' program drew.
+        assert_eq!(COLOR_CYCLE[0], [47, 47, 191]);
+        assert_eq!(COLOR_CYCLE[1], [47, 54, 191]);
+        assert_eq!(COLOR_CYCLE[21], [47, 189, 191]);
+        assert_eq!(COLOR_CYCLE.iter().flatten().max(), Some(&191));
+    }
+
+    #[test]
+    fn the_corner_dots_stand_on_the_padding() {
+        let dots = Dots { x: vec![-3.0, 5.0], y: vec![0.5, 0.25] };
+        let bounds = Bounds { min: [-3.0, 0.25], max: [5.0, 0.5] };
+        for simd in Simd::available() {
+            for (pad, low, high) in [(6, 6, 26), (0, 0, 31)] {
+                let mut canvas = Canvas::default();
+                canvas.plot(&dots, bounds, 32, 32, pad, simd);
+                let at = |row: usize, column: usize| canvas.last[(row + 1) * 34 + column + 1];
+                assert_eq!((at(high, low), at(low, high)), (1, 2));
+                assert_eq!(canvas.fill_rate(), 2.0 / 1024.0);
+                assert_eq!(canvas.newest_cell(), (low, high));
+            }
+        }
+    }
+}

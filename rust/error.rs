@@ -1,0 +1,60 @@
+//! Each way a caller can be mistaken, with the value given and what is accepted.
+
+#![allow(missing_docs)] // the messages are the documentation
+
+use thiserror::Error;
+
+/// A mistake of the caller. Mistakes of ours are `debug_assert!`.
+#[derive(Debug, Error, PartialEq, Clone)]
+pub enum Error {
+    #[error("a category needs between 1 and 256 maps, got {0}")]
+    MapCount(usize),
+    #[error("every map parameter must be a finite number, got {value} in map {map}")]
+    MapParameter { map: usize, value: f64 },
+    #[error("expected one probability a map: {maps} maps, {probabilities} probabilities")]
+    ProbabilityCount { maps: usize, probabilities: usize },
+    #[error("every probability must lie between 0 and 1, got {value} for map {map}")]
+    Probability { map: usize, value: f64 },
+    #[error("the probabilities of a category must sum to 1 (within 1e-6), got a sum of {0}")]
+    ProbabilitySum(f64),
+
+    #[error("size must lie between 16 and 4096 on each side, got {height}×{width}")]
+    Size { height: usize, width: usize },
+    #[error("pad must leave at least 2 pixels of the size: 2·pad ≤ {smaller} − 2, got pad={pad}")]
+    Pad { pad: usize, smaller: usize },
+    #[error("crop must lie between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}")]
+    Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
+    #[error("points must lie between 1 and 16777216, got {0}")]
+    Points(usize),
+    #[error("weights must be None or lie above 0 and up to 1 (the paper's best is 0.4), got {0}")]
+    Weights(f64),
+    #[error("{name} must be {accepted}, got {given:?}")]
+    Choice { name: &'static str, accepted: &'static str, given: String },
+
+    #[error("category {category} is out of range: there are {categories}, counted from 0")]
+    Category { category: u64, categories: usize },
+    #[error("the output buffer must hold {expected} bytes, got {given}")]
+    Buffer { expected: usize, given: usize },
+    #[error("threads must be at least 1, got 0")]
+    Threads,
+    #[error("the operating system refused to start {threads} threads: {reason}")]
+    Pool { threads: usize, reason: String },
+
+    #[error("fill_rate must lie above 0 and up to 1, got {0}")]
+    FillRate(f64),
+    #[error("categories must be at least 1, got 0")]
+    NoCategories,
+    #[error("the numbers of maps must satisfy 1 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
+    MapRange { min: usize, max: usize },
+    #[error("max_tries must be at least 1, got 0")]
+    MaxTries,
+    #[error(
+        "gave up after {tried} candidates, the last {in_a_row} of them in a row below fill_rate {fill_rate}: \
+         found {found} of {wanted} categories, and the best filling rate seen was {best:.4}; \
+         ask for a lower fill_rate, more points or a larger max_tries"
+    )]
+    Search { tried: u64, in_a_row: u64, fill_rate: f64, found: usize, wanted: usize, best: f64 },
+
+    #[error("this processor has no {0}; see FDSL_SIMD")]
+    Simd(&'static str),
+}

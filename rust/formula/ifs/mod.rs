@@ -1,0 +1,73 @@
+//! Iterated function systems: a category is a set of affine maps and their probabilities
+//! (paper, equations 1 and 2).
+//!
+//! [`orbit`] plays the chaos game, [`vary`] makes an instance of a category, [`draw`]
+//! puts the two on a canvas, [`search`] finds categories.
+
+pub mod draw;
+pub mod orbit;
+pub mod search;
+pub mod vary;
+
+use crate::error::Error;
+
+/// One affine map as a b c d e f: x' = a·x + b·y + e, y' = c·x + d·y + f.
+pub type Map = [f64; 6];
+
+/// One category: affine maps and the probability of each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ifs {
+    maps: Vec<Map>,
+    probabilities: Vec<f64>,
+}
+
+impl Ifs {
+    /// Takes 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
+    pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
+        if !(1..=256).contains(&maps.len()) {
+            return Err(Error::MapCount(maps.len()));
+        }
+        if maps.len() != probabilities.len() {
+            return Err(Error::ProbabilityCount {
+                maps: maps.len(),
+                probabilities: probabilities.len(),
+            });
+        }
+        for (map, parameters) in maps.iter().enumerate() {
+            if let Some(&value) = parameters.iter().find(|value| !value.is_finite()) {
+                return Err(Error::MapParameter { map, value });
+            }
+        }
+        for (map, &value) in probabilities.iter().enumerate() {
+            // 1 + 1e-6, because a sum is only asked to be that close.
+            if !(0.0..=1.0 + 1e-6).contains(&value) {
+                return Err(Error::Probability { map, value });
+            }
+        }
+        let sum: f64 = probabilities.iter().sum();
+        if (sum - 1.0).abs() > 1e-6 {
+            return Err(Error::ProbabilitySum(sum));
+        }
+        Ok(Self { maps, probabilities })
+    }
+
+    /// Gives each map a probability in proportion to |det A| = |ad − bc|. The paper writes
+    /// det A, which may be negative; the authors' program takes the absolute value.
+    /// `None` when every determinant is 0.
+    pub(crate) fn by_determinant(maps: Vec<Map>) -> Option<Self> {
+        let weights: Vec<f64> = maps.iter().map(|[a, b, c, d, ..]| (a * d - b * c).abs()).collect();
+        let sum: f64 = weights.iter().sum();
+        let probabilities = weights.iter().map(|weight| weight / sum).collect();
+        (sum > 0.0).then(|| Self { maps, probabilities })
+    }
+
+    /// Returns the maps.
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
+    }
+
+    /// Returns the probability of each map.
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
+}

@@ -1,0 +1,199 @@
+//! The random search for categories (paper, section 3.2).
+//!
+//! Candidate number k is a pure function of (seed, k), and the categories are the first
+//! accepted candidates in the order of their numbers: the same for any number of threads.
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use crate::address::{Address, Purpose, Rng};
+use crate::error::Error;
+use crate::formula::Scratch;
+use crate::formula::ifs::Ifs;
+use crate::formula::ifs::orbit::{self, Table};
+use crate::render::{Machine, with_scratch};
+use crate::simd::Simd;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// How many categories.
+    pub categories: usize,
+    /// The smallest share of lit pixels (paper, Table 2).
+    pub fill_rate: f64,
+    /// Tells one search from another.
+    pub seed: u64,
+    /// The number of maps is uniform in `min_maps ..= max_maps`.
+    pub min_maps: usize,
+    /// The paper says 8; the authors' program stops at 7.
+    pub max_maps: usize,
+    /// How the filling rate is measured.
+    pub measure: Measure,
+    /// Gives up after this many candidates in a row without a category.
+    pub max_tries: u64,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            categories: 1000,
+            fill_rate: 0.2,
+            seed: 0,
+            min_maps: 2,
+            max_maps: 8,
+            measure: Measure::default(),
+            max_tries: 100_000,
+        }
+    }
+}
+
+/// How a filling rate is measured: as points, on a square.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// Pixels on each side.
+    pub size: usize,
+    /// Dots.
+    pub points: usize,
+    /// Pixels left free on each side of the dots.
+    pub pad: usize,
+}
+
+impl Default for Measure {
+    /// What the authors' search does.
+    fn default() -> Self {
+        Self { size: 512, points: 100_000, pad: 6 }
+    }
+}
+
+impl Measure {
+    /// Checks the settings against each other.
+    pub fn checked(self) -> Result<Self, Error> {
+        let rendering = crate::Rendering {
+            height: self.size,
+            width: self.size,
+            points: self.points,
+            pad: self.pad,
+            ..Default::default()
+        };
+        rendering.checked().map(|_| self)
+    }
+
+    /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
+    pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
+        let Scratch { simd, dots, canvas } = scratch;
+        let table = Table::new(ifs.maps(), ifs.probabilities());
+        match orbit::play(&table, rng, self.points, *simd, dots) {
+            Some(bounds) => {
+                canvas.plot(dots, bounds, self.size, self.size, self.pad, *simd);
+                canvas.fill_rate()
+            }
+            None => 0.0,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The categories, in the order of their candidates.
+    pub categories: Vec<Ifs>,
+    /// The filling rate of each, as the search measured it.
+    pub fill_rates: Vec<f64>,
+    /// Candidates up to and with the last one accepted.
+    pub tried: u64,
+}
+
+/// Why a search ended without its categories.
+#[derive(Debug, PartialEq)]
+pub enum Stopped<B> {
+    /// It cannot be done as asked.
+    Failed(Error),
+    /// `progress` broke it off.
+    Broken(B),
+}
+
+impl<B> From<Error> for Stopped<B> {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Search {
+    /// Searches. `progress` is told (found, tried) every few milliseconds and may break off.
+    pub fn run<B>(
+        &self,
+        machine: &Machine,
+        mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+    ) -> Result<Found, Stopped<B>> {
+        self.check()?;
+        // Some ten milliseconds of work a thread between two calls of `progress`.
+        let block = 64 * machine.threads()? as u64;
+        let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
+        let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
+        loop {
+            let candidates: Vec<Option<(Ifs, f64)>> = machine.install(|| {
+                (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
+            })?;
+            for candidate in candidates {
+                tried += 1;
+                match candidate {
+                    Some((ifs, rate)) if rate >= self.fill_rate => {
+                        found.categories.push(ifs);
+                        found.fill_rates.push(rate);
+                        last_accepted = tried;
+                        if found.categories.len() == self.categories {
+                            found.tried = tried;
+                            // Whether it breaks off or not: the work is done.
+                            let _ = progress(self.categories, tried);
+                            return Ok(found);
+                        }
+                    }
+                    Some((_, rate)) => best = best.max(rate),
+                    None => {}
+                }
+                if tried - last_accepted >= self.max_tries {
+                    let best = found.fill_rates.iter().copied().fold(best, f64::max);
+                    Err(Error::Search {
+                        tried,
+                        in_a_row: self.max_tries,
+                        fill_rate: self.fill_rate,
+                        found: found.categories.len(),
+                        wanted: self.categories,
+                        best,
+                    })?;
+                }
+            }
+            if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
+                return Err(Stopped::Broken(why));
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
+            return Err(Error::FillRate(self.fill_rate));
+        }
+        if self.categories == 0 {
+            return Err(Error::NoCategories);
+        }
+        if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
+            return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
+        }
+        if self.max_tries == 0 {
+            return Err(Error::MaxTries);
+        }
+        self.measure.checked().map(|_| ())
+    }
+
+    /// Draws candidate `k` and measures it: n maps, six numbers each from [−1, 1].
+    fn candidate(&self, k: u64, simd: Simd) -> Option<(Ifs, f64)> {
+        let address = Address { seed: self.seed, category: 0, index: k };
+        let mut rng = address.rng(Purpose::Search, 0);
+        let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
+        let maps = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
+        let ifs = Ifs::by_determinant(maps)?;
+        let rate = with_scratch(simd, |scratch| self.measure.fill_rate(&ifs, &mut rng, scratch));
+        Some((ifs, rate))
+    }
+}

@@ -1,0 +1,43 @@
+//! The trait a family of categories implements, and the families.
+//!
+//! To add a family: one file here with a type for one category that implements
+//! [`Formula`], one constructor in `python.rs`, one class in `python/fdsl/formulas.py`,
+//! one row of golden digests. Nothing that streams, exports or trains changes.
+
+pub mod ifs;
+
+use crate::address::Address;
+use crate::canvas::Canvas;
+use crate::rendering::Rendering;
+use crate::simd::Simd;
+use ifs::orbit::Dots;
+
+/// One category: a formula with its parameters fixed.
+pub trait Formula: Sync {
+    /// Draws the picture at `address` into `pixels` ([`Rendering::bytes`] of them, row by
+    /// row) and returns how often it was drawn again because it had failed.
+    ///
+    /// The bytes depend on `self`, `address` and `rendering`, on nothing else; randomness
+    /// comes from [`Address::rng`] alone. `scratch` may hold anything on entry.
+    fn draw(
+        &self,
+        address: Address,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) -> u8;
+}
+
+/// What drawing needs beside the picture; one a thread, kept from picture to picture.
+pub struct Scratch {
+    pub(crate) simd: Simd,
+    pub(crate) dots: Dots,
+    pub(crate) canvas: Canvas,
+}
+
+impl Scratch {
+    /// Starts empty; the buffers grow to the largest picture drawn.
+    pub fn new(simd: Simd) -> Self {
+        Self { simd, dots: Dots::default(), canvas: Canvas::default() }
+    }
+}

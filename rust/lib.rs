@@ -1,0 +1,38 @@
+//! Fractals and other formulas as an endless, reproducible stream of pictures for
+//! pre-training vision models ("Pre-training without Natural Images", Kataoka et al.).
+//!
+//! **Given the categories, a picture is a pure function of its [`Address`]**: seed,
+//! category, index. Threads, processors and what was drawn before leave no trace in it.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`address`] | `Address`, and the random streams keyed by it |
+//! | [`rendering`] | `Rendering`: how pictures are drawn, checked once |
+//! | [`canvas`] | dots becoming pixels |
+//! | [`formula`] | the trait a family of categories implements, and the families |
+//! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
+//! | [`order`] | the order in which an endless stream visits addresses |
+//! | [`pool`] | this process's own threads, also after a fork |
+//! | [`simd`] | the processor's fast paths, equal to the bit |
+//! | [`error`] | each way a caller can be mistaken |
+//! | `python` | the only file that knows Python |
+
+pub mod address;
+pub mod canvas;
+pub mod error;
+pub mod formula;
+pub mod order;
+pub mod pool;
+#[cfg(feature = "python")]
+mod python;
+pub mod render;
+pub mod rendering;
+pub mod simd;
+
+pub use address::Address;
+pub use error::Error;
+pub use formula::Formula;
+pub use formula::ifs::Ifs;
+pub use render::{Machine, render};
+pub use rendering::Rendering;
+pub use simd::Simd;

@@ -1,0 +1,291 @@
+//! The processor's fast paths, chosen at run time and equal to the bit.
+//!
+//! A [`Kernel`] is written once, over [`Lanes`]: a handful of numbers that are added,
+//! multiplied and looked up together. The three paths differ in how many stand side by
+//! side, never in what is computed: no fused multiply-add, no reassociation.
+//! This is the only file with `unsafe` in it.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+use std::sync::OnceLock;
+
+use crate::error::Error;
+
+/// A path that this processor can take. Owning one is the proof that it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simd(Path);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Simd {
+    /// Eight lanes in portable code; every processor has it.
+    pub const PLAIN: Self = Self(Path::Plain);
+
+    /// Returns every path of this processor, slowest first.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)] // other processors have nothing to push
+        let mut paths = vec![Self::PLAIN];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                paths.push(Self(Path::Avx2));
+            }
+            // Every processor with AVX-512F that is in use has the other three as well.
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx512 {
+                paths.push(Self(Path::Avx512));
+            }
+        }
+        paths
+    }
+
+    /// Returns the path named by the environment variable `FDSL_SIMD`, else the fastest.
+    pub fn chosen() -> Result<Self, Error> {
+        static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
+        CHOSEN
+            .get_or_init(|| match std::env::var("FDSL_SIMD") {
+                Ok(name) if !name.is_empty() => Self::named(&name),
+                _ => Ok(*Self::available().last().expect("PLAIN is always there")),
+            })
+            .clone()
+    }
+
+    /// Returns the path called `plain`, `avx2` or `avx512`.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        if let Some(&path) = Self::available().iter().find(|path| path.name() == name) {
+            return Ok(path);
+        }
+        Err(match name {
+            "avx2" => Error::Simd("AVX2"),
+            "avx512" => Error::Simd("AVX-512 (F, BW, DQ and VL)"),
+            _ => Error::Choice {
+                name: "FDSL_SIMD",
+                accepted: "'plain', 'avx2' or 'avx512'",
+                given: name.to_owned(),
+            },
+        })
+    }
+
+    /// Returns the name that [`Simd::named`] takes.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Path::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs `kernel` compiled for this path.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Path::Plain => kernel.run(Plain(())),
+            // SAFETY: a `Simd` of this path exists only where the features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => unsafe { run_avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => unsafe { run_avx512(kernel) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx2(()))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,popcnt")]
+fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+/// Work that is compiled once for every path. Mark `run` `#[inline(always)]`, or it
+/// is compiled for none of them.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// `N` numbers side by side. Values of this type exist only inside [`Simd::run`],
+/// on a processor that has the instructions.
+pub(crate) trait Lanes: Copy {
+    const N: usize;
+    type F: Copy;
+    type U: Copy;
+
+    fn splat_f(self, value: f32) -> Self::F;
+    fn splat_u(self, value: u32) -> Self::U;
+    /// Reads the first `N` of `from`.
+    fn load_f(self, from: &[f32]) -> Self::F;
+    /// Reads the first `N` of `from`.
+    fn load_u(self, from: &[u32]) -> Self::U;
+    /// Writes the first `N` of `to`.
+    fn store_f(self, to: &mut [f32], value: Self::F);
+    /// Writes the first `N` of `to`.
+    fn store_u(self, to: &mut [u32], value: Self::U);
+
+    fn add_f(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub_f(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b`
+    fn min_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a > b ? a : b`
+    fn max_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Cuts off the fraction of numbers in 0.0..2³¹; of others the result differs between paths.
+    fn truncate(self, a: Self::F) -> Self::U;
+
+    fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn xor(self, a: Self::U, b: Self::U) -> Self::U;
+    fn and(self, a: Self::U, b: Self::U) -> Self::U;
+    fn shl<const K: u32>(self, a: Self::U) -> Self::U;
+    fn shr<const K: u32>(self, a: Self::U) -> Self::U;
+    fn rotl<const K: u32>(self, a: Self::U) -> Self::U;
+    /// `a < b ? yes : no`, for numbers below 2³¹.
+    fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U;
+    /// Takes entry `index % N` of `table`, lane by lane.
+    fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F;
+    /// Takes entry `index % N` of `table`, lane by lane.
+    fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U;
+}
+
+/// Eight lanes that any compiler can make something of.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain(());
+
+#[inline(always)]
+fn zip<A: Copy, B: Copy, R>(a: [A; 8], b: [B; 8], f: impl Fn(A, B) -> R) -> [R; 8] {
+    std::array::from_fn(|lane| f(a[lane], b[lane]))
+}
+
+#[rustfmt::skip] // one line an operation, three times the same table
+impl Lanes for Plain {
+    const N: usize = 8;
+    type F = [f32; 8];
+    type U = [u32; 8];
+
+    #[inline(always)] fn splat_f(self, value: f32) -> Self::F { [value; 8] }
+    #[inline(always)] fn splat_u(self, value: u32) -> Self::U { [value; 8] }
+    #[inline(always)] fn load_f(self, from: &[f32]) -> Self::F { *from.first_chunk().expect("N numbers") }
+    #[inline(always)] fn load_u(self, from: &[u32]) -> Self::U { *from.first_chunk().expect("N numbers") }
+    #[inline(always)] fn store_f(self, to: &mut [f32], value: Self::F) { to[..8].copy_from_slice(&value) }
+    #[inline(always)] fn store_u(self, to: &mut [u32], value: Self::U) { to[..8].copy_from_slice(&value) }
+    #[inline(always)] fn add_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| a + b) }
+    #[inline(always)] fn sub_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| a - b) }
+    #[inline(always)] fn mul_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| a * b) }
+    #[inline(always)] fn min_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| if a < b { a } else { b }) }
+    #[inline(always)] fn max_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| if a > b { a } else { b }) }
+    #[inline(always)] fn truncate(self, a: Self::F) -> Self::U { a.map(|a| a as i32 as u32) }
+    #[inline(always)] fn add_u(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, u32::wrapping_add) }
+    #[inline(always)] fn mul_u(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, u32::wrapping_mul) }
+    #[inline(always)] fn xor(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| a ^ b) }
+    #[inline(always)] fn and(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| a & b) }
+    #[inline(always)] fn shl<const K: u32>(self, a: Self::U) -> Self::U { a.map(|a| a << K) }
+    #[inline(always)] fn shr<const K: u32>(self, a: Self::U) -> Self::U { a.map(|a| a >> K) }
+    #[inline(always)] fn rotl<const K: u32>(self, a: Self::U) -> Self::U { a.map(|a| a.rotate_left(K)) }
+    #[inline(always)] fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U {
+        std::array::from_fn(|lane| if a[lane] < b[lane] { yes[lane] } else { no[lane] })
+    }
+    #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { index.map(|i| table[i as usize % 8]) }
+    #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { index.map(|i| table[i as usize % 8]) }
+}
+
+/// Eight lanes in AVX2.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+// SAFETY, for every block below: an `Avx2` exists only inside `run_avx2`, which runs only
+// where AVX2 was detected; the loads and stores are unaligned, inside checked slices.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Lanes for Avx2 {
+    const N: usize = 8;
+    type F = __m256;
+    type U = __m256i;
+
+    #[inline(always)] fn splat_f(self, value: f32) -> Self::F { unsafe { _mm256_set1_ps(value) } }
+    #[inline(always)] fn splat_u(self, value: u32) -> Self::U { unsafe { _mm256_set1_epi32(value as i32) } }
+    #[inline(always)] fn load_f(self, from: &[f32]) -> Self::F { let from = &from[..8]; unsafe { _mm256_loadu_ps(from.as_ptr()) } }
+    #[inline(always)] fn load_u(self, from: &[u32]) -> Self::U { let from = &from[..8]; unsafe { _mm256_loadu_si256(from.as_ptr().cast()) } }
+    #[inline(always)] fn store_f(self, to: &mut [f32], value: Self::F) { let to = &mut to[..8]; unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) } }
+    #[inline(always)] fn store_u(self, to: &mut [u32], value: Self::U) { let to = &mut to[..8]; unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) } }
+    #[inline(always)] fn add_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm256_add_ps(a, b) } }
+    #[inline(always)] fn sub_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm256_sub_ps(a, b) } }
+    #[inline(always)] fn mul_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm256_mul_ps(a, b) } }
+    #[inline(always)] fn min_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm256_min_ps(a, b) } }
+    #[inline(always)] fn max_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm256_max_ps(a, b) } }
+    #[inline(always)] fn truncate(self, a: Self::F) -> Self::U { unsafe { _mm256_cvttps_epi32(a) } }
+    #[inline(always)] fn add_u(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm256_add_epi32(a, b) } }
+    #[inline(always)] fn mul_u(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm256_mullo_epi32(a, b) } }
+    #[inline(always)] fn xor(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm256_xor_si256(a, b) } }
+    #[inline(always)] fn and(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm256_and_si256(a, b) } }
+    #[inline(always)] fn shl<const K: u32>(self, a: Self::U) -> Self::U { unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(K as i32)) } }
+    #[inline(always)] fn shr<const K: u32>(self, a: Self::U) -> Self::U { unsafe { _mm256_srl_epi32(a, _mm_cvtsi32_si128(K as i32)) } }
+    #[inline(always)] fn rotl<const K: u32>(self, a: Self::U) -> Self::U {
+        unsafe { _mm256_or_si256(self.shl::<K>(a), _mm256_srl_epi32(a, _mm_cvtsi32_si128(32 - K as i32))) }
+    }
+    #[inline(always)] fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U {
+        unsafe { _mm256_blendv_epi8(no, yes, _mm256_cmpgt_epi32(b, a)) }
+    }
+    #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm256_permutevar8x32_ps(table, index) } }
+    #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm256_permutevar8x32_epi32(table, index) } }
+}
+
+/// Sixteen lanes in AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+// SAFETY, for every block below: an `Avx512` exists only inside `run_avx512`, which runs only
+// where AVX-512 was detected; the loads and stores are unaligned, inside checked slices.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Lanes for Avx512 {
+    const N: usize = 16;
+    type F = __m512;
+    type U = __m512i;
+
+    #[inline(always)] fn splat_f(self, value: f32) -> Self::F { unsafe { _mm512_set1_ps(value) } }
+    #[inline(always)] fn splat_u(self, value: u32) -> Self::U { unsafe { _mm512_set1_epi32(value as i32) } }
+    #[inline(always)] fn load_f(self, from: &[f32]) -> Self::F { let from = &from[..16]; unsafe { _mm512_loadu_ps(from.as_ptr()) } }
+    #[inline(always)] fn load_u(self, from: &[u32]) -> Self::U { let from = &from[..16]; unsafe { _mm512_loadu_si512(from.as_ptr().cast()) } }
+    #[inline(always)] fn store_f(self, to: &mut [f32], value: Self::F) { let to = &mut to[..16]; unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) } }
+    #[inline(always)] fn store_u(self, to: &mut [u32], value: Self::U) { let to = &mut to[..16]; unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) } }
+    #[inline(always)] fn add_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm512_add_ps(a, b) } }
+    #[inline(always)] fn sub_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm512_sub_ps(a, b) } }
+    #[inline(always)] fn mul_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm512_mul_ps(a, b) } }
+    #[inline(always)] fn min_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm512_min_ps(a, b) } }
+    #[inline(always)] fn max_f(self, a: Self::F, b: Self::F) -> Self::F { unsafe { _mm512_max_ps(a, b) } }
+    #[inline(always)] fn truncate(self, a: Self::F) -> Self::U { unsafe { _mm512_cvttps_epi32(a) } }
+    #[inline(always)] fn add_u(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm512_add_epi32(a, b) } }
+    #[inline(always)] fn mul_u(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm512_mullo_epi32(a, b) } }
+    #[inline(always)] fn xor(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm512_xor_si512(a, b) } }
+    #[inline(always)] fn and(self, a: Self::U, b: Self::U) -> Self::U { unsafe { _mm512_and_si512(a, b) } }
+    #[inline(always)] fn shl<const K: u32>(self, a: Self::U) -> Self::U { unsafe { _mm512_slli_epi32::<K>(a) } }
+    #[inline(always)] fn shr<const K: u32>(self, a: Self::U) -> Self::U { unsafe { _mm512_srli_epi32::<K>(a) } }
+    #[inline(always)] fn rotl<const K: u32>(self, a: Self::U) -> Self::U { unsafe { _mm512_rolv_epi32(a, _mm512_set1_epi32(K as i32)) } }
+    #[inline(always)] fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U {
+        unsafe { _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), no, yes) }
+    }
+    #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutexvar_ps(index, table) } }
+    #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm512_permutexvar_epi32(index, table) } }
+}

@@ -1,0 +1,363 @@
+"""The training examples, a few steps of each."""
+
+import csv
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+for needed in ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm"):
+    try:
+        __import__(needed)
+    except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
+        pytest.skip(f"{needed}: {error}", allow_module_level=True)
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import checkpoint  # noqa: E402
+import data  # noqa: E402
+import demo  # noqa: E402
+import engine  # noqa: E402
+import finetune  # noqa: E402
+import pretrain  # noqa: E402
+import settings  # noqa: E402
+import torchvision  # noqa: E402
+from metrics import TIMINGS, read  # noqa: E402
+
+Weights = dict[str, torch.Tensor]
+
+# mobilenet_v3_small is small, and has dropout: resuming must bring back torch's random state too.
+PRETRAIN = [
+    "--model", "mobilenet_v3_small", "--categories", "4", "--fill-rate", "0.05", "--size", "36",
+    "--crop", "32", "--points", "1000", "--batch-size", "8", "--steps-per-epoch", "4",
+    "--epochs", "2", "--log-every", "3", "--milestones", "1", "--device", "cpu",
+]  # fmt: skip
+FINETUNE = [
+    "--data", "digits", "--per-class", "2", "--size", "32", "--batch-size", "8",
+    "--epochs", "2", "--log-every", "2", "--device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _two_threads() -> None:
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a pre-training that was never stopped."""
+    out = tmp_path_factory.mktemp("examples") / "finished"
+    assert pretrain.main([*PRETRAIN, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pre-trained weights of a ResNet-18."""
+    out = tmp_path_factory.mktemp("examples") / "resnet"
+    options = ["--model", "resnet18", "--epochs", "1", "--steps-per-epoch", "2"]
+    assert pretrain.main([*PRETRAIN, *options, "--out", str(out)]) == 0
+    return out / "weights.safetensors"
+
+
+def weights(path: Path) -> Weights:
+    return checkpoint.load_weights(path)[0]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    """metrics.csv without the times."""
+    return [{k: v for k, v in row.items() if k not in TIMINGS} for row in read(out / "metrics.csv")]
+
+
+def assert_same(first: Weights, second: Weights) -> None:
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# Pre-training
+
+
+@pytest.mark.parametrize("step, workers", [("2", "0"), ("4", "0"), ("6", "2")])
+def test_resume_equals_never_having_stopped(
+    finished: Path, tmp_path: Path, step: str, workers: str
+) -> None:
+    run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]
+    assert pretrain.main([*run, "--max-steps", step]) == 0
+    assert pretrain.main([*run, "--workers", workers]) == 0
+    assert_same(
+        weights(tmp_path / "weights.safetensors"), weights(finished / "weights.safetensors")
+    )
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_a_resume_drops_the_rows_that_came_after_the_checkpoint(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]
+    assert pretrain.main([*run, "--max-steps", "3"]) == 0
+    with open(tmp_path / "metrics.csv", "a") as file:
+        file.write("5,1,0.1,9.9,0,1,1\n6,1,0.")  # a crash: one row too many, and half a row
+    assert pretrain.main(run) == 0
+    assert rows(tmp_path) == rows(finished)
+
+
+def test_rows_come_at_their_steps_with_their_learning_rate(finished: Path) -> None:
+    found = [(int(row["step"]), float(row["lr"])) for row in rows(finished)]
+    assert found == [(3, 0.01), (4, 0.01), (6, 0.001), (8, 0.001)]
+
+
+def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    run = [*PRETRAIN, "--out", str(tmp_path), "--epochs", "100000", "--log-every", "1"]
+    process = subprocess.Popen([sys.executable, EXAMPLES / "pretrain.py", *run])
+    try:
+        while process.poll() is None and not read(tmp_path / "metrics.csv"):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+    step = checkpoint.load(tmp_path / "last.pt")["step"]
+    assert step == int(rows(tmp_path)[-1]["step"]) > 0
+    assert pretrain.main([*run, "--resume", "auto", "--max-steps", str(step + 1)]) == 0
+    assert int(rows(tmp_path)[-1]["step"]) == step + 1
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(tmp_path)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in rows(tmp_path)] == ["3", "4", "6", "8"]
+    model = torchvision.models.mobilenet_v3_small(num_classes=4)
+    model.load_state_dict(weights(tmp_path / "weights.safetensors"))
+
+
+def test_weights_load_in_torchvision_and_timm(resnet: Path) -> None:
+    torchvision.models.resnet18(num_classes=4).load_state_dict(weights(resnet))
+    timm = pytest.importorskip("timm")
+    timm.create_model("resnet18", num_classes=4).load_state_dict(weights(resnet))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]
+    assert pretrain.main([*run, "--max-steps", "4"]) == 0
+    before = (tmp_path / "last.pt").read_bytes()
+    assert pretrain.main([*run, "--lr", "1e30", "--milestones", "9"]) == 1
+    assert "the loss is nan at step" in capsys.readouterr().err
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.write_whole(path, lambda file: file.write(b"good"))
+
+    def crash(file: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write_whole(path, crash)
+    assert path.read_bytes() == b"good"
+
+
+# Fine-tuning
+
+
+def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: Path) -> None:
+    run = [*FINETUNE, "--from", str(resnet), "--resume", "auto"]
+    assert finetune.main([*run, "--out", str(tmp_path / "a")]) == 0
+    assert finetune.main([*run, "--out", str(tmp_path / "b"), "--max-steps", "4"]) == 0
+    assert finetune.main([*run, "--out", str(tmp_path / "b")]) == 0
+    assert_same(weights(tmp_path / "a/last.pt"), weights(tmp_path / "b/last.pt"))
+    assert_same(weights(tmp_path / "a/best.pt"), weights(tmp_path / "b/best.pt"))
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+    assert (tmp_path / "a/result.json").read_text() == (tmp_path / "b/result.json").read_text()
+    with open(tmp_path / "a/per_class.csv", newline="") as file:
+        assert sum(int(row["pictures"]) for row in csv.DictReader(file)) == 500
+
+
+def test_what_is_frozen_stays_as_it_was_pretrained(resnet: Path, tmp_path: Path) -> None:
+    run = [*FINETUNE, "--from", str(resnet), "--freeze", "conv3", "--out", str(tmp_path)]
+    assert finetune.main(run) == 0
+    before, after = weights(resnet), weights(tmp_path / "last.pt")
+    for name in before:  # batch-norm statistics among them
+        frozen = name.startswith(("conv1.", "bn1.", "layer1.", "layer2."))
+        same = before[name].shape == after[name].shape and torch.equal(before[name], after[name])
+        assert same == frozen, name
+
+
+def test_the_head_has_its_own_learning_rate(resnet: Path, tmp_path: Path) -> None:
+    run = [*FINETUNE, "--from", str(resnet), "--out", str(tmp_path)]
+    assert finetune.main([*run, "--head-lr", "0", "--epochs", "1"]) == 0
+    torch.manual_seed(0)
+    fresh = torchvision.models.resnet18(num_classes=10)
+    assert torch.equal(weights(tmp_path / "last.pt")["fc.weight"], fresh.fc.weight)
+    assert not torch.equal(
+        weights(tmp_path / "last.pt")["conv1.weight"], weights(resnet)["conv1.weight"]
+    )
+
+
+def test_folders_of_pictures_are_learned_too(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("test", 2)):
+        for name in ("cats", "dogs"):
+            folder = tmp_path / "pets" / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    run = ["--data", str(tmp_path / "pets"), "--from", "scratch", "--model", "mobilenet_v3_small"]
+    run += ["--size", "32", "--batch-size", "4", "--epochs", "1", "--workers", "1"]
+    assert finetune.main([*run, "--device", "cpu", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/per_class.csv").read_text().startswith("class,accuracy,pictures\ncats,")
+
+
+def test_fashion_mnist_is_read_from_plain_files(tmp_path: Path) -> None:
+    for part, count in (("train", 5), ("t10k", 3)):
+        pixels = np.arange(count * 784, dtype=np.uint8).tobytes()
+        with gzip.open(tmp_path / f"{part}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(bytes(16) + pixels)
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes(8) + bytes(range(count)))
+    train, val = data.load(
+        "fashion-mnist", root=tmp_path, download=False, canvas=37, workers=0,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert train.labels.tolist() == [0, 1, 2, 3, 4] and val.labels.tolist() == [0, 1, 2]
+    images, labels = next(train.batches([np.array([3, 1])]))
+    assert images.shape == (2, 1, 28, 28) and labels.tolist() == [3, 1]
+    assert images[1].flatten()[:3].tolist() == [784 % 256, 785 % 256, 786 % 256]
+
+
+def test_crop_agrees_with_slicing() -> None:
+    images = torch.randint(0, 256, (3, 2, 9, 9), dtype=torch.uint8)
+    tops, lefts, flips = torch.tensor([0, 2, 4]), torch.tensor([4, 1, 0]), torch.tensor([0, 1, 1])
+    cut = data.crop(images, 5, tops=tops, lefts=lefts, flips=flips.bool())
+    for picture, top, left, flip, got in zip(images, tops, lefts, flips, cut, strict=True):
+        want = picture[:, top : top + 5, left : left + 5]
+        assert torch.equal(got, want.flip(2) if flip else want)
+
+
+def test_fewer_labels_are_a_part_of_more() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    few = data.choose(labels, per_class=2, fraction=1.0, seed=5)
+    more = data.choose(labels, per_class=None, fraction=0.5, seed=5)
+    assert np.bincount(labels[few]).tolist() == [2, 2, 2] and len(more) == 30
+    assert set(few) < set(more)
+    assert data.choose(labels, per_class=2, fraction=1.0, seed=6).tolist() != few.tolist()
+
+
+# Mistakes are sentences
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--resume", "nowhere.pt"], "no checkpoint at nowhere.pt"),
+        (
+            ["--model", "resnet18", "--resume", "LAST"],
+            "model is mobilenet_v3_small, yours resnet18",
+        ),
+        (["--categories", "5", "--resume", "LAST"], "categories"),
+        (["--points", "999", "--resume", "LAST"], "points is 1000, yours 999"),
+        (["--batch-size", "16", "--resume", "LAST"], "batch size is 8, yours 16"),
+        (["--resume", str(EXAMPLES / "engine.py")], "not a checkpoint"),
+        (["--out", str(EXAMPLES / "engine.py" / "out")], "cannot write to --out"),
+        (["--out", "FINISHED"], "already holds a run"),
+        (["--model", "resnet19"], "resnet19"),
+        (["--ifs", "nowhere.npz"], "no categories at nowhere.npz"),
+        (["--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
+        (["--fill-rate", "1.5"], "1.5"),
+        (["--device", "toaster"], "toaster"),
+    ],
+)
+def test_a_mistake_in_pretraining_is_one_sentence(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    places = {"LAST": str(finished / "last.pt"), "FINISHED": str(finished)}
+    options = [places.get(option, option) for option in options]
+    assert pretrain.main([*PRETRAIN, "--out", str(tmp_path), *options]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("pretrain.py: error: ") and sentence in last
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        (["--from", "nowhere.safetensors"], "no weights at nowhere.safetensors"),
+        (
+            ["--from", "RESNET", "--model", "resnet50"],
+            "holds a resnet18, but --model asks for a resnet50",
+        ),
+        (["--data", "nowhere"], "nowhere: no such data set"),
+        (["--data", "fashion-mnist", "--data-root", "nowhere"], "no Fashion-MNIST in nowhere"),
+        (["--data", "cifar10", "--data-root", "nowhere"], "no whole cifar10 in nowhere"),
+        (["--per-class", "5000"], "--per-class 5000"),
+        (["--per-class", "1", "--label-fraction", "0.5"], "not both"),
+        (["--model", "mobilenet_v3_small", "--freeze", "conv1"], "--freeze conv1 is for ResNets"),
+    ],
+)
+def test_a_mistake_in_finetuning_is_one_sentence(
+    resnet: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    options = [str(resnet) if option == "RESNET" else option for option in options]
+    assert finetune.main([*FINETUNE, "--from", "scratch", "--out", str(tmp_path), *options]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("finetune.py: error: ") and sentence in last
+
+
+def test_weights_without_a_name_that_do_not_fit_are_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file(weights(finished / "weights.safetensors"), tmp_path / "plain.safetensors")
+    run = [*FINETUNE, "--from", str(tmp_path / "plain.safetensors"), "--model", "resnet18"]
+    assert finetune.main([*run, "--out", str(tmp_path)]) == 2
+    assert "plain.safetensors does not hold a resnet18" in capsys.readouterr().err
+
+
+# The rest
+
+
+@pytest.mark.parametrize("kind", [pretrain.Settings, finetune.Settings, demo.Settings])
+def test_every_setting_explains_itself(kind: type, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        settings.parse(kind, ["--help"], about="")
+    assert "--out PATH" in capsys.readouterr().out
+
+
+def test_the_schedules_are_the_papers_and_a_cosine() -> None:
+    paper = engine.Training()
+    rates = [engine.learning_rate(paper, epoch * 10, 10) for epoch in (0, 29, 30, 59, 60, 89)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+    cosine = engine.Training(schedule="cosine", warmup_steps=5)
+    rates = [engine.learning_rate(cosine, step, 10) for step in (0, 450, 899)]
+    assert rates == pytest.approx([2e-3, 5e-3, 3e-8], rel=0.02)
+
+
+def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["--fast", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    assert "from scratch:" in capsys.readouterr().out
+    assert (tmp_path / "categories.png").stat().st_size > 0
+    assert (tmp_path / "pretrain/curve.png").stat().st_size > 0
