@@ -68,6 +68,8 @@ pub struct Canvas {
     width: usize,
     /// The newest dots around each column of one row of pixels (scratch of `resolve`).
     newest: Vec<u32>,
+    /// What each pixel of the row shows (scratch of `resolve`).
+    shown: Vec<u32>,
 }
 
 impl Canvas {
@@ -122,6 +124,11 @@ impl Stretch {
         }
         Self { min, scale: span / range, offset: pad as f32 }
     }
+
+    #[inline(always)]
+    fn on<L: Lanes>(self, l: L) -> [L::F; 3] {
+        [l.splat_f(self.min), l.splat_f(self.scale), l.splat_f(self.offset)]
+    }
 }
 
 struct Plot<'a> {
@@ -140,43 +147,39 @@ impl Kernel for Plot<'_> {
         /// Dots whose cells are found before they fall.
         const CHUNK: usize = 64;
         let Self { dots, columns, rows, stride, last } = self;
-        let axis = |stretch: Stretch| {
-            let min = l.splat_f(stretch.min);
-            let scale = l.splat_f(stretch.scale);
-            let offset = l.splat_f(stretch.offset);
-            move |v: L::F| l.truncate(l.add_f(l.mul_f(l.sub_f(v, min), scale), offset))
-        };
-        let (column, row) = (axis(columns), axis(rows));
+        let (columns, rows) = (columns.on(l), rows.on(l));
         let stride_u = l.splat_u(stride as u32);
         // One row and one column of border.
         let border = l.splat_u(stride as u32 + 1);
 
-        let cells_of = |x: &[f32; CHUNK], y: &[f32; CHUNK]| {
-            let mut cells = [0u32; CHUNK];
-            for at in (0..CHUNK).step_by(L::N) {
-                let above = l.mul_u(row(l.load_f(&y[at..])), stride_u);
-                let cell = l.add_u(l.add_u(above, column(l.load_f(&x[at..]))), border);
-                l.store_u(&mut cells[at..], cell);
-            }
-            cells
-        };
         let mut number = 0;
-        let mut fall = |cells: &[u32]| {
-            for &cell in cells {
+        let mut cells = [0u32; CHUNK];
+        let (mut rest_x, mut rest_y) = ([0.0; CHUNK], [0.0; CHUNK]);
+        for (x, y) in dots.x.chunks(CHUNK).zip(dots.y.chunks(CHUNK)) {
+            let (mut all_x, mut all_y) = (x, y);
+            if x.len() < CHUNK {
+                rest_x[..x.len()].copy_from_slice(x);
+                rest_y[..y.len()].copy_from_slice(y);
+                (all_x, all_y) = (&rest_x, &rest_y);
+            }
+            for at in (0..CHUNK).step_by(L::N) {
+                let row = stretched(l, l.load_f(&all_y[at..]), rows);
+                let column = stretched(l, l.load_f(&all_x[at..]), columns);
+                l.store_u(&mut cells[at..], l.add_u(l.add_u(l.mul_u(row, stride_u), column), border));
+            }
+            for &cell in &cells[..x.len()] {
                 number += 1;
                 last[cell as usize] = number;
             }
-        };
-        let (x, x_rest) = dots.x.as_chunks::<CHUNK>();
-        let (y, y_rest) = dots.y.as_chunks::<CHUNK>();
-        for (x, y) in x.iter().zip(y) {
-            fall(&cells_of(x, y));
         }
-        let (mut x, mut y) = ([columns.min; CHUNK], [rows.min; CHUNK]);
-        x[..x_rest.len()].copy_from_slice(x_rest);
-        y[..y_rest.len()].copy_from_slice(y_rest);
-        fall(&cells_of(&x, &y)[..x_rest.len()]);
     }
+}
+
+/// Stretches and cuts to an integer, as [`Stretch`] says. (Functions, not closures: see
+/// `affine` in orbit.rs.)
+#[inline(always)]
+fn stretched<L: Lanes>(l: L, v: L::F, [min, scale, offset]: [L::F; 3]) -> L::U {
+    l.truncate(l.add_f(l.mul_f(l.sub_f(v, min), scale), offset))
 }
 
 struct Resolve<'a> {
@@ -193,12 +196,13 @@ impl Kernel for Resolve<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { canvas: Canvas { last, height, width, newest }, window, rendering, masks, pixels } = self;
+        let Self { canvas: Canvas { last, height, width, newest, shown }, window, rendering, masks, pixels } = self;
         let stride = *width + 2;
         let columns = window.width;
         // The first column kept, as it stands on the canvas.
         let first = if window.flip_columns { *width - window.left - columns } else { window.left };
         newest.resize(columns + 2, 0);
+        shown.resize(columns, 0);
 
         for (i, pixels) in pixels.chunks_exact_mut(columns * rendering.channels()).enumerate() {
             let row = window.top + i;
@@ -206,23 +210,25 @@ impl Kernel for Resolve<'_> {
             // Cells from one left of the first pixel to one right of the last. With the
             // border, the row of cells above this row of pixels starts at `row · stride`.
             let cells = |below: usize| &last[(row + below) * stride + first..][..columns + 2];
-            match (rendering.draw, rendering.color) {
-                (Draw::Point, false) => gray(pixels, |at| u32::from(cells(1)[at + 1] != 0)),
-                (Draw::Point, true) => color(pixels, |at| {
-                    let dot = cells(1)[at + 1];
-                    (dot.wrapping_sub(1), u32::from(dot != 0))
-                }),
-                (Draw::Patch(_), false) => {
-                    newest_of_rows(cells(0), cells(1), cells(2), newest);
-                    // Apart, so that each is a loop without a choice in it.
-                    match masks {
-                        Masks::Random(_) => gray(pixels, |at| patch(newest, at, |dot| masks.of(dot)).1),
-                        Masks::Fixed(mask) => gray(pixels, |at| patch(newest, at, |_| mask).1),
-                    }
+            if rendering.draw == Draw::Point {
+                // A dot's own pixel, always lit: a patch of one.
+                for (shown, &dot) in shown.iter_mut().zip(&cells(1)[1..]) {
+                    *shown = dot << 4;
                 }
-                (Draw::Patch(_), true) => {
-                    newest_of_rows(cells(0), cells(1), cells(2), newest);
-                    color(pixels, |at| patch(newest, at, |dot| masks.of(dot)));
+            } else {
+                newest_of_rows(cells(0), cells(1), cells(2), newest);
+                newest_of_columns(newest, shown);
+            }
+            if rendering.color {
+                for (pixel, &shown) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*shown) {
+                    let color = COLOR_CYCLE[(shown >> 4).wrapping_sub(1) as usize % COLORS];
+                    *pixel = if lit(shown, masks) { color } else { [0; 3] };
+                }
+            } else {
+                // Apart, so that each is a loop without a choice in it.
+                match masks {
+                    Masks::Random(_) => gray(pixels, shown, masks),
+                    Masks::Fixed(mask) => gray(pixels, shown, Masks::Fixed(mask)),
                 }
             }
             if window.flip_columns && rendering.color {
@@ -234,20 +240,11 @@ impl Kernel for Resolve<'_> {
     }
 }
 
-/// Fills a row with gray where `lit` is 1.
+/// Fills a row with gray where it is lit.
 #[inline(always)]
-fn gray(pixels: &mut [u8], lit: impl Fn(usize) -> u32) {
-    for (at, pixel) in pixels.iter_mut().enumerate() {
-        *pixel = lit(at) as u8 * GRAY; // 0 or 1
-    }
-}
-
-/// Fills a row with the colour of a dot where it is lit.
-#[inline(always)]
-fn color(pixels: &mut [u8], dot_and_lit: impl Fn(usize) -> (u32, u32)) {
-    for (at, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-        let (dot, lit) = dot_and_lit(at);
-        *pixel = if lit == 0 { [0; 3] } else { COLOR_CYCLE[dot as usize % COLORS] };
+fn gray(pixels: &mut [u8], shown: &[u32], masks: Masks) {
+    for (pixel, &shown) in pixels.iter_mut().zip(shown) {
+        *pixel = if lit(shown, masks) { GRAY } else { 0 };
     }
 }
 
@@ -262,16 +259,24 @@ fn newest_of_rows(above: &[u32], here: &[u32], below: &[u32], newest: &mut [u32]
     }
 }
 
-/// Returns the dot that a pixel shows and whether its mask is lit there. `newest` starts
-/// one column left of the first pixel.
+/// For every pixel what it shows: `number << 4 | column of the mask << 2 | row`. `newest`
+/// starts one column left of the first pixel. Numbers differ from cell to cell, so the
+/// low bits never decide between two dots.
 #[inline(always)]
-fn patch(newest: &[u32], at: usize, mask: impl Fn(u32) -> u32) -> (u32, u32) {
-    // Numbers differ from cell to cell, so the low bits never decide between two dots.
-    let key = (newest[at] | 2 << 2).max(newest[at + 1] | 1 << 2).max(newest[at + 2]);
-    let dot = (key >> 4).wrapping_sub(1);
-    let (row, column) = (key & 3, key >> 2 & 3);
-    let bit = mask(dot) >> (8 - 3 * row - column) & 1;
-    (dot, if key >> 4 == 0 { 0 } else { bit })
+fn newest_of_columns(newest: &[u32], shown: &mut [u32]) {
+    let n = shown.len();
+    let (left, here, right) = (&newest[..n], &newest[1..n + 1], &newest[2..n + 2]);
+    for i in 0..n {
+        shown[i] = (left[i] | 2 << 2).max(here[i] | 1 << 2).max(right[i]);
+    }
+}
+
+/// Says whether what a pixel shows is lit: there is a dot, and its mask has the bit.
+#[inline(always)]
+fn lit(shown: u32, masks: Masks) -> bool {
+    let (number, row, column) = (shown >> 4, shown & 3, shown >> 2 & 3);
+    let bit = masks.of(number.wrapping_sub(1)) >> (8 - 3 * row - column) & 1;
+    (bit != 0) & (number != 0)
 }
 
 /// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to

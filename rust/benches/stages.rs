@@ -1,1 +1,72 @@
-fn main() {}
+//! Whole pictures and the search, one core, by SIMD path. `cargo bench`
+
+use divan::{Bencher, counter::ItemsCount};
+use fdsl::formula::ifs::search::Search;
+use fdsl::rendering::{Draw, Patch};
+use fdsl::{Ifs, Machine, Rendering, Simd, render};
+use std::ops::ControlFlow;
+
+/// The published program's first ten categories are not at hand here: ours, found alike.
+fn categories() -> Vec<Ifs> {
+    let search = Search { categories: 10, fill_rate: 0.2, seed: 1, max_maps: 7, ..Default::default() };
+    let machine = Machine { threads: None, simd: *Simd::available().last().unwrap() };
+    search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
+}
+
+fn main() {
+    divan::main();
+}
+
+fn paths() -> Vec<&'static str> {
+    Simd::available().iter().map(|path| path.name()).collect()
+}
+
+/// Ten pictures, one a category, unscaled and never redrawn: the kernel alone.
+fn pictures(bencher: Bencher, path: &str, rendering: Rendering) {
+    let categories = categories();
+    let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
+    let places: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
+    let (mut pixels, mut redraws) = (vec![0; 10 * rendering.bytes()], vec![0; 10]);
+    bencher.counter(ItemsCount::new(10usize)).bench_local(|| {
+        render(&categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
+    });
+}
+
+fn kernel() -> Rendering {
+    Rendering { redraw: false, ..Default::default() }
+}
+
+#[divan::bench(args = paths())]
+fn patch_random_256(bencher: Bencher, path: &str) {
+    pictures(bencher, path, kernel());
+}
+
+#[divan::bench(args = paths())]
+fn patch_fixed_256(bencher: Bencher, path: &str) {
+    pictures(bencher, path, Rendering { draw: Draw::Patch(Patch::Fixed), ..kernel() });
+}
+
+#[divan::bench(args = paths())]
+fn patch_random_color_256(bencher: Bencher, path: &str) {
+    pictures(bencher, path, Rendering { color: true, ..kernel() });
+}
+
+#[divan::bench(args = paths())]
+fn point_256_100k(bencher: Bencher, path: &str) {
+    pictures(bencher, path, Rendering { draw: Draw::Point, points: 100_000, ..kernel() });
+}
+
+#[divan::bench(args = paths())]
+fn patch_random_64_12500(bencher: Bencher, path: &str) {
+    pictures(bencher, path, Rendering { height: 64, width: 64, points: 12_500, ..kernel() });
+}
+
+/// A thousand candidates of the paper's search.
+#[divan::bench(args = paths(), sample_count = 5)]
+fn search_1000_candidates(bencher: Bencher, path: &str) {
+    let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
+    let search = Search { fill_rate: 1.0, max_tries: 1000, ..Default::default() };
+    bencher.counter(ItemsCount::new(1000usize)).bench_local(|| {
+        search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap_err()
+    });
+}

@@ -105,7 +105,7 @@ impl Ifs {
 
 fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks {
     match rendering.draw {
-        Draw::Point => SOLID, // never asked
+        Draw::Point => SOLID,
         Draw::Patch(Patch::Random) => Masks::Random(rng.next_u64() as u32), // any 32 bits
         Draw::Patch(Patch::Fixed) => Masks::Fixed(1 + rng.below(511) as u32), // 1..=511
     }

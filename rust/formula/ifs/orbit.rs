@@ -260,21 +260,27 @@ impl Kernel for Steps<'_> {
         // Sixteen lanes look up modulo sixteen: they get the eight slots twice.
         let twice_u: [u32; 16] = std::array::from_fn(|i| table.share[i % 8]);
         let share = l.load_u(&twice_u);
-        let [a, b, c, d, e, f] = std::array::from_fn(|letter| {
-            let twice: [f32; 16] = std::array::from_fn(|i| table.letters[letter][i % 8]);
-            l.load_f(&twice)
-        });
+        let mut letters = [l.splat_f(0.0); 6];
+        for (letter, column) in letters.iter_mut().zip(&table.letters) {
+            let twice: [f32; 16] = std::array::from_fn(|i| column[i % 8]);
+            *letter = l.load_f(&twice);
+        }
+        let [a, b, c, d, e, f] = letters;
         let within_mask = l.splat_u(u32::MAX >> 3);
         let star = l.splat_u(0x9E37_79BB);
         let (mut x_min, mut y_min) = (l.splat_f(bounds.min[0]), l.splat_f(bounds.min[1]));
         let (mut x_max, mut y_max) = (l.splat_f(bounds.max[0]), l.splat_f(bounds.max[1]));
 
         for block in (0..ORBITS).step_by(GROUPS * L::N) {
-            let lane = |group: usize| block + group * L::N;
-            let mut x: [L::F; GROUPS] = std::array::from_fn(|g| l.load_f(&orbits.x[lane(g)..]));
-            let mut y: [L::F; GROUPS] = std::array::from_fn(|g| l.load_f(&orbits.y[lane(g)..]));
-            let mut s0: [L::U; GROUPS] = std::array::from_fn(|g| l.load_u(&orbits.s0[lane(g)..]));
-            let mut s1: [L::U; GROUPS] = std::array::from_fn(|g| l.load_u(&orbits.s1[lane(g)..]));
+            let (mut x, mut y) = ([l.splat_f(0.0); GROUPS], [l.splat_f(0.0); GROUPS]);
+            let (mut s0, mut s1) = ([l.splat_u(0); GROUPS], [l.splat_u(0); GROUPS]);
+            for g in 0..GROUPS {
+                let lane = block + g * L::N;
+                x[g] = l.load_f(&orbits.x[lane..]);
+                y[g] = l.load_f(&orbits.y[lane..]);
+                s0[g] = l.load_u(&orbits.s0[lane..]);
+                s1[g] = l.load_u(&orbits.s1[lane..]);
+            }
             let steps = dots_x.chunks_exact_mut(ORBITS).zip(dots_y.chunks_exact_mut(ORBITS));
             for (dots_x, dots_y) in steps {
                 for g in 0..GROUPS {
@@ -287,13 +293,11 @@ impl Kernel for Steps<'_> {
                     let own = l.lookup_u(share, slot);
                     let map = l.if_less(l.and(word, within_mask), own, slot, own);
 
-                    let axis = |p, q, r| {
-                        let (p, q) = (l.lookup_f(p, map), l.lookup_f(q, map));
-                        l.add_f(l.add_f(l.mul_f(x[g], p), l.mul_f(y[g], q)), l.lookup_f(r, map))
-                    };
-                    (x[g], y[g]) = (axis(a, b, e), axis(c, d, f));
-                    l.store_f(&mut dots_x[lane(g)..], x[g]);
-                    l.store_f(&mut dots_y[lane(g)..], y[g]);
+                    let row = [x[g], y[g]];
+                    x[g] = affine(l, row, [a, b, e], map);
+                    y[g] = affine(l, row, [c, d, f], map);
+                    l.store_f(&mut dots_x[block + g * L::N..], x[g]);
+                    l.store_f(&mut dots_y[block + g * L::N..], y[g]);
                     x_min = l.min_f(x[g], x_min);
                     y_min = l.min_f(y[g], y_min);
                     x_max = l.max_f(x[g], x_max);
@@ -301,24 +305,30 @@ impl Kernel for Steps<'_> {
                 }
             }
             for g in 0..GROUPS {
-                l.store_f(&mut orbits.x[lane(g)..], x[g]);
-                l.store_f(&mut orbits.y[lane(g)..], y[g]);
-                l.store_u(&mut orbits.s0[lane(g)..], s0[g]);
-                l.store_u(&mut orbits.s1[lane(g)..], s1[g]);
+                let lane = block + g * L::N;
+                l.store_f(&mut orbits.x[lane..], x[g]);
+                l.store_f(&mut orbits.y[lane..], y[g]);
+                l.store_u(&mut orbits.s0[lane..], s0[g]);
+                l.store_u(&mut orbits.s1[lane..], s1[g]);
             }
         }
-        let corner = |x: L::F, y: L::F| {
+        for (x, y) in [(x_min, y_min), (x_max, y_max)] {
             let mut lanes = [[0.0; 16]; 2];
             l.store_f(&mut lanes[0], x);
             l.store_f(&mut lanes[1], y);
-            lanes
-        };
-        let (low, high) = (corner(x_min, y_min), corner(x_max, y_max));
-        for lane in 0..L::N {
-            bounds.add([low[0][lane], low[1][lane]]);
-            bounds.add([high[0][lane], high[1][lane]]);
+            for lane in 0..L::N {
+                bounds.add([lanes[0][lane], lanes[1][lane]]);
+            }
         }
     }
+}
+
+/// `x · p + y · q + r` with the letters of each lane's map. A function, not a closure: a
+/// closure would be compiled without the path's instructions (six times slower).
+#[inline(always)]
+fn affine<L: Lanes>(l: L, [x, y]: [L::F; 2], [p, q, r]: [L::F; 3], map: L::U) -> L::F {
+    let products = l.add_f(l.mul_f(x, l.lookup_f(p, map)), l.mul_f(y, l.lookup_f(q, map)));
+    l.add_f(products, l.lookup_f(r, map))
 }
 
 #[cfg(test)]

@@ -1,0 +1,71 @@
+from collections.abc import Callable
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT: int
+__version__: str
+
+@final
+class IfsCategories:
+    def __new__(
+        cls,
+        maps: npt.NDArray[np.float64],
+        probabilities: npt.NDArray[np.float64],
+        lengths: npt.NDArray[np.int64],
+    ) -> IfsCategories: ...
+    def __len__(self) -> int: ...
+    def render(
+        self,
+        rendering: Rendering,
+        categories: npt.NDArray[np.uint64],
+        indices: npt.NDArray[np.uint64],
+        seed: int,
+        threads: int | None,
+        pixels: npt.NDArray[np.uint8],
+        redraws: npt.NDArray[np.uint8],
+        simd: str | None = None,
+    ) -> None: ...
+    def fill_rates(
+        self, size: int, points: int, pad: int, seed: int
+    ) -> npt.NDArray[np.float64]: ...
+
+@final
+class Rendering:
+    def __new__(
+        cls,
+        *,
+        size: tuple[int, int],
+        points: int,
+        draw: str,
+        patch: str,
+        color: bool,
+        weights: float | None,
+        pad: int,
+        crop: tuple[int, int] | None,
+        crop_position: str,
+        variation: str,
+        flips: bool,
+        redraw: bool,
+    ) -> Rendering: ...
+
+def search(
+    *,
+    categories: int,
+    fill_rate: float,
+    seed: int,
+    min_maps: int,
+    max_maps: int,
+    size: int,
+    points: int,
+    pad: int,
+    max_tries: int,
+    threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], int]: ...
+def stream_order(
+    numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, seed: int
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]: ...
+def cores() -> int: ...
+def simd_paths() -> list[str]: ...

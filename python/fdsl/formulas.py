@@ -1,0 +1,359 @@
+"""Families of categories: finding them, reading and writing them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl.rendering import _number, _whole, checked_seed, checked_threads
+
+Floats = npt.NDArray[np.float64]
+PathLike = str | os.PathLike[str]
+
+
+class Category(NamedTuple):
+    """One iterated function system (paper, equations 1 and 2)."""
+
+    #: (n, 6) float64, columns a b c d e f: x' = a·x + b·y + e, y' = c·x + d·y + f.
+    maps: Floats
+    #: (n,) float64, how often each map is chosen; they sum to 1.
+    probabilities: Floats
+
+
+class IFS:
+    """Categories of iterated function systems; immutable, a sequence of ``Category``.
+
+    Find them with ``IFS.search``, read them with ``IFS.load`` or ``IFS.from_csv``, or give
+    their parameters.
+
+    Args:
+        maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256.
+        probabilities: for each category an array (n,) that sums to 1; in proportion to
+            |a·d − b·c| if not given.
+        candidates_tried: how many candidates the search looked at, if there was one.
+
+    Raises:
+        ValueError: shapes do not match, a parameter is not finite, probabilities do not sum
+            to 1, or there is no category.
+        TypeError: the parameters are not numbers.
+
+    >>> half = [0.5, 0, 0, 0.5]
+    >>> sierpinski = IFS([[half + [0, 0], half + [0.5, 0], half + [0.25, 0.5]]])
+    >>> sierpinski[0].probabilities.round(2)
+    array([0.33, 0.33, 0.33])
+    """
+
+    def __init__(
+        self,
+        maps: Sequence[npt.ArrayLike],
+        probabilities: Sequence[npt.ArrayLike] | None = None,
+        *,
+        candidates_tried: int | None = None,
+    ) -> None:
+        if len(maps) == 0:
+            raise ValueError("an IFS needs at least one category, got none")
+        if probabilities is not None and len(probabilities) != len(maps):
+            raise ValueError(
+                f"expected probabilities for each of {len(maps)} categories, "
+                f"got {len(probabilities)}"
+            )
+        self._categories: list[Category] = []
+        for category, given in enumerate(maps):
+            rows = _floats(f"the maps of category {category}", given)
+            if rows.ndim != 2 or rows.shape[1] != 6:
+                raise ValueError(
+                    f"the maps of category {category} must have shape (n, 6), got {rows.shape}"
+                )
+            if probabilities is None:
+                chances = _by_determinant(rows, category)
+            else:
+                what = f"the probabilities of category {category}"
+                chances = _floats(what, probabilities[category])
+                if chances.shape != rows.shape[:1]:
+                    raise ValueError(f"{what} must have shape {rows.shape[:1]}, got {chances.shape}")
+            rows.flags.writeable = chances.flags.writeable = False
+            self._categories.append(Category(rows, chances))
+        self._candidates_tried = candidates_tried
+        self._core: _core.IfsCategories | None = None
+        self._renderer()  # checks the numbers
+
+    @classmethod
+    def search(
+        cls,
+        categories: int = 1000,
+        fill_rate: float = 0.2,
+        seed: int = 0,
+        *,
+        min_maps: int = 2,
+        max_maps: int = 8,
+        size: int = 512,
+        points: int = 100_000,
+        pad: int = 6,
+        max_tries: int = 100_000,
+        threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> IFS:
+        """Searches for categories as the paper does (section 3.2), on all cores.
+
+        A candidate has a number of maps uniform in ``min_maps…max_maps`` (the authors'
+        program stops at 7) and parameters uniform in [−1, 1]; a map is chosen in
+        proportion to |det A|. It is accepted when its filling rate, the share of pixels
+        that ``points`` dots light on a picture of ``size``², is at least ``fill_rate``.
+        The result depends on these settings and the seed, not on the number of threads.
+
+        Args:
+            categories: how many to find.
+            fill_rate: above 0 and up to 1. The paper finds 0.10 best (Table 2) and the
+                authors' program takes 0.2; over 0.30 there is none with 100,000 points.
+            seed: 0…2⁶⁴−1; tells one search from another.
+            min_maps: least number of maps.
+            max_maps: largest number of maps.
+            size: height and width of the picture the filling rate is measured on.
+            points: dots on it.
+            pad: pixels left free around them.
+            max_tries: gives up after so many candidates in a row without a category.
+            threads: how many search; all the cores this process may use if not given.
+            progress: called with (found, tried) every few milliseconds; what it raises, and
+                Ctrl-C, ends the search.
+
+        Raises:
+            ValueError: an argument is out of range, or the search gave up; the message says
+                how many candidates were tried and the best filling rate among them.
+
+        >>> len(IFS.search(categories=5, fill_rate=0.2, seed=1))
+        5
+        """
+        maps, probabilities, lengths, tried = _core.search(
+            categories=_whole("categories", categories),
+            fill_rate=_number("fill_rate", fill_rate),
+            seed=checked_seed(seed),
+            min_maps=_whole("min_maps", min_maps),
+            max_maps=_whole("max_maps", max_maps),
+            size=_whole("size", size),
+            points=_whole("points", points),
+            pad=_whole("pad", pad),
+            max_tries=_whole("max_tries", max_tries),
+            threads=checked_threads(threads),
+            progress=progress,
+        )
+        return cls._from_flat(maps, probabilities, lengths, tried)
+
+    @classmethod
+    def _from_flat(
+        cls, maps: Floats, probabilities: Floats, lengths: npt.NDArray[np.int64], tried: int | None
+    ) -> IFS:
+        ends = np.cumsum(lengths)[:-1]
+        return cls(np.split(maps, ends), np.split(probabilities, ends), candidates_tried=tried)
+
+    @classmethod
+    def load(cls, file: PathLike) -> IFS:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not one that ``save`` wrote.
+        """
+        path = Path(file)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                maps, probabilities = arrays["maps"], arrays["probabilities"]
+                lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
+        except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not a file that IFS.save wrote: {error}") from None
+        return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
+
+    def save(self, file: PathLike) -> None:
+        """Writes the categories to one .npz file, whole or not at all."""
+        maps, probabilities, lengths = self._flat()
+        tried = -1 if self._candidates_tried is None else self._candidates_tried
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, maps=maps, probabilities=probabilities, lengths=lengths, candidates_tried=tried
+        )
+        _write_whole(Path(file), buffer.getvalue())
+
+    @classmethod
+    def from_csv(cls, folder: PathLike) -> IFS:
+        """Reads the authors' category files: one CSV a category, rows of a b c d e f p.
+
+        The files may lie in the folder or in folders in it (``csv0/ … csv39/``); their
+        order is that of their names.
+
+        Raises:
+            FileNotFoundError: there is no such folder, or no CSV file in it.
+            ValueError: a file is empty or malformed; the message names file and line.
+        """
+        path = Path(folder)
+        files = sorted(path.rglob("*.csv"), key=lambda file: (file.stem, str(file)))
+        if not files:
+            raise FileNotFoundError(f"no CSV file in {path}, nor in the folders in it")
+        named: dict[str, Path] = {}
+        for file in files:
+            if file.stem in named:
+                raise ValueError(f"two files for category {file.stem}: {named[file.stem]}, {file}")
+            named[file.stem] = file
+        categories = [_read_csv(file) for file in files]
+        maps, probabilities = zip(*categories, strict=True)
+        return cls(maps, probabilities)
+
+    def to_csv(self, folder: PathLike) -> None:
+        """Writes one CSV a category into the folder, as the authors do: ``00000.csv`` …
+
+        The numbers are written so that reading gives the same bits.
+        """
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for number, (maps, probabilities) in enumerate(self._categories):
+            rows = np.column_stack([maps, probabilities])
+            text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
+            _write_whole(path / f"{number:05d}.csv", text.encode())
+
+    @property
+    def candidates_tried(self) -> int | None:
+        """How many candidates the search looked at; ``None`` if there was none."""
+        return self._candidates_tried
+
+    def fill_rates(
+        self, *, size: int = 512, points: int = 100_000, pad: int = 6, seed: int = 0
+    ) -> Floats:
+        """Measures the filling rate of each category anew, as the search does.
+
+        Returns:
+            float64 (categories,), the share of pixels lit, in 0…1.
+        """
+        numbers = (_whole("size", size), _whole("points", points), _whole("pad", pad))
+        return self._renderer().fill_rates(*numbers, checked_seed(seed))
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order."""
+        maps, probabilities, _ = self._flat()
+        return hashlib.sha256(np.column_stack([maps, probabilities]).astype("<f8").tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._categories)
+
+    @overload
+    def __getitem__(self, key: int) -> Category: ...
+    @overload
+    def __getitem__(self, key: slice) -> IFS: ...
+    def __getitem__(self, key: int | slice) -> Category | IFS:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            chosen = self._categories[key]
+            return IFS([c.maps for c in chosen], [c.probabilities for c in chosen])
+        try:
+            return self._categories[key]
+        except IndexError:
+            raise IndexError(
+                f"category {key} is out of range: there are {len(self)}, counted from 0"
+            ) from None
+
+    def __iter__(self) -> Iterator[Category]:
+        return iter(self._categories)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IFS):
+            return NotImplemented
+        return all(np.array_equal(a, b) for a, b in zip(self._flat(), other._flat(), strict=True))
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __repr__(self) -> str:
+        sizes = [len(maps) for maps, _ in self._categories]
+        tried = self._candidates_tried
+        found = "" if tried is None else f", {tried} candidates tried"
+        return f"<IFS: {len(self)} categories of {min(sizes)} to {max(sizes)} maps{found}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_flat, (*self._flat(), self._candidates_tried)
+
+    def _flat(self) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+        maps = np.concatenate([maps for maps, _ in self._categories])
+        probabilities = np.concatenate([chances for _, chances in self._categories])
+        return maps, probabilities, np.array([len(m) for m, _ in self._categories], np.int64)
+
+    def _renderer(self) -> _core.IfsCategories:
+        if self._core is None:
+            self._core = _core.IfsCategories(*self._flat())
+        return self._core
+
+
+def _from_flat(*flat: Any) -> IFS:
+    return IFS._from_flat(*flat)
+
+
+def _floats(what: str, given: npt.ArrayLike) -> Floats:
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{what} must be numbers, got {array.dtype}")
+    return np.array(array, np.float64)
+
+
+def _by_determinant(maps: Floats, category: int) -> Floats:
+    weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+    total = weights.sum()
+    if not (np.isfinite(total) and total > 0):
+        raise ValueError(
+            f"the maps of category {category} have no area (every a·d − b·c is 0) or are not "
+            "finite: give probabilities"
+        )
+    return np.asarray(weights / total)
+
+
+def _read_csv(file: Path) -> tuple[list[list[float]], list[float]]:
+    maps, probabilities = [], []
+    with file.open(newline="") as lines:
+        for line, row in enumerate(csv.reader(lines), start=1):
+            if not row:
+                continue
+            try:
+                *parameters, probability = (float(text) for text in row)
+            except ValueError:
+                raise ValueError(f"{file}, line {line}: not all numbers: {','.join(row)}") from None
+            if len(parameters) != 6:
+                raise ValueError(
+                    f"{file}, line {line}: expected 7 numbers (a b c d e f p), got {len(row)}"
+                )
+            if not np.isfinite([*parameters, probability]).all():
+                raise ValueError(f"{file}, line {line}: not all finite: {','.join(row)}")
+            maps.append(parameters)
+            probabilities.append(probability)
+    if not maps:
+        raise ValueError(f"{file} is empty: expected rows of 7 numbers (a b c d e f p)")
+    if abs(sum(probabilities) - 1) > 1e-6:
+        raise ValueError(f"{file}: the probabilities must sum to 1, got {sum(probabilities)}")
+    return maps, probabilities
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes a file that appears under its name only when whole."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as part:
+        try:
+            part.write(content)
+            part.flush()
+            os.fsync(part.fileno())
+            Path(part.name).chmod(0o666 & ~_umask())
+            Path(part.name).replace(path)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

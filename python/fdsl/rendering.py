@@ -1,0 +1,275 @@
+"""How pictures are drawn, and drawing them."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+
+if TYPE_CHECKING:
+    from fdsl.formulas import IFS
+
+Size: TypeAlias = "int | tuple[int, int]"
+Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
+Pictures: TypeAlias = "npt.NDArray[np.uint8]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How pictures are drawn. Every combination of settings works with every category.
+
+    ``Rendering.paper()`` and ``Rendering.released()`` are the settings of the paper's text
+    and of the authors' script. ``dataclasses.replace(rendering, size=64)`` makes another.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type.
+    """
+
+    #: Height and width of the whole picture, 16…4096 (paper, Table 5). One number is a square.
+    size: Size = 256
+    #: Dots a picture, 1…16,777,216 (paper, Table 4).
+    points: int = 200_000
+    #: What a dot leaves: a 3×3 patch whose black cells erase, or one pixel (paper, Table 1).
+    draw: Literal["patch", "point"] = "patch"
+    #: A new mask for every dot, or one mask for the whole picture (paper, Table 1).
+    patch: Literal["random", "fixed"] = "random"
+    #: Three channels in the authors' cycle of 128 colours, instead of one gray (127).
+    color: bool = False
+    #: Interval w of the weights 1−2w, 1−w, 1, 1+w, 1+2w, above 0 and up to 1 (paper, Table 3);
+    #: ``None`` leaves every instance at its category's own parameters.
+    weights: float | None = 0.4
+    #: Pixels left free on each side of the dots.
+    pad: int = 6
+    #: Height and width of the window that is kept; ``None`` keeps the whole picture.
+    crop: Size | None = None
+    #: Where the window stands: drawn for each picture, or in the centre.
+    crop_position: Literal["random", "center"] = "random"
+    #: The authors' 25 weight rows, or a factor drawn for each picture from [1−2w, 1+2w].
+    variation: Literal["grid", "continuous"] = "grid"
+    #: Whether ``index % 4`` mirrors the picture: not, top-bottom, left-right, both.
+    flips: bool = True
+    #: Whether a picture that failed is drawn again with other weights: it diverged, or less
+    #: than 1 % of what could be lit is. At weights 0.4 every tenth picture is.
+    redraw: bool = True
+
+    _core: _core.Rendering = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        settings: dict[str, Any] = {
+            "size": _pair("size", self.size),
+            "crop": None if self.crop is None else _pair("crop", self.crop),
+            "points": _whole("points", self.points),
+            "pad": _whole("pad", self.pad),
+            "weights": None if self.weights is None else _number("weights", self.weights),
+        }
+        for name in ("draw", "patch", "crop_position", "variation"):
+            settings[name] = _typed(name, getattr(self, name), str)
+        for name in ("color", "flips", "redraw"):
+            settings[name] = bool(_typed(name, getattr(self, name), (bool, np.bool_)))
+        object.__setattr__(self, "_core", _core.Rendering(**settings))
+        for name in ("size", "crop"):  # lists, as JSON brings them, and NumPy's integers
+            if not isinstance(getattr(self, name), int | None):
+                object.__setattr__(self, name, settings[name])
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Rendering:
+        """Returns the settings of the paper's text: 256² cropped to 224², one mask a picture.
+
+        Args:
+            **changes: any argument of ``Rendering``, instead of the paper's.
+        """
+        return cls(**{"size": 256, "crop": 224, "patch": "fixed", "weights": 0.4, **changes})
+
+    @classmethod
+    def released(cls, **changes: Any) -> Rendering:
+        """Returns the settings of the authors' script: 362², a new mask a dot, failures kept.
+
+        The dots are those of this library. To the byte the same as the authors' program
+        they are not.
+
+        Args:
+            **changes: any argument of ``Rendering``, instead of the script's.
+        """
+        settings = {"size": 362, "patch": "random", "weights": 0.4, "redraw": False}
+        return cls(**{**settings, **changes})
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Rendering:
+        """Makes a rendering from what ``to_dict`` returned, also by way of JSON."""
+        names = {field.name for field in dataclasses.fields(cls) if field.init}
+        unknown = sorted(set(settings) - names)
+        if unknown:
+            raise ValueError(f"a rendering has no {unknown[0]!r}; it has {', '.join(sorted(names))}")
+        return cls(**settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain values that JSON can hold."""
+        fields = [field.name for field in dataclasses.fields(self) if field.init]
+        values = {name: getattr(self, name) for name in fields}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @property
+    def channels(self) -> int:
+        """3 in colour, else 1."""
+        return 3 if self.color else 1
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of what is kept."""
+        return _pair("size", self.size if self.crop is None else self.crop)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_dict, (self.to_dict(),)
+
+
+def _from_dict(settings: dict[str, Any]) -> Rendering:
+    return Rendering.from_dict(settings)
+
+
+@overload
+def render(
+    ifs: IFS,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = ...,
+    rendering: Rendering | None = ...,
+    threads: int | None = ...,
+    *,
+    return_redraws: Literal[False] = ...,
+) -> Pictures: ...
+@overload
+def render(
+    ifs: IFS,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = ...,
+    rendering: Rendering | None = ...,
+    threads: int | None = ...,
+    *,
+    return_redraws: Literal[True],
+) -> tuple[Pictures, npt.NDArray[np.uint8]]: ...
+def render(
+    ifs: IFS,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = 0,
+    rendering: Rendering | None = None,
+    threads: int | None = None,
+    *,
+    return_redraws: bool = False,
+) -> Pictures | tuple[Pictures, npt.NDArray[np.uint8]]:
+    """Draws pictures, each a pure function of ``(seed, category, index)``.
+
+    Args:
+        ifs: the categories.
+        categories: integers in ``0…len(ifs)-1``, one or an array (B,).
+        indices: integers from 0 on, one or an array (B,); one stands for all. The first
+            1,000 are the authors' grid, ``weight·40 + patch·4 + flip``.
+        seed: 0…2⁶⁴−1; tells one data set from another.
+        rendering: how they are drawn; ``Rendering()`` if not given.
+        threads: how many draw; all the cores this process may use if not given. The pictures
+            do not depend on it.
+        return_redraws: also return how often each picture was drawn again because it had
+            failed, uint8 (B,).
+
+    Returns:
+        uint8 (B, H, W), or (B, H, W, 3) in colour.
+
+    Raises:
+        IndexError: a category or an index is out of range.
+        TypeError: categories or indices are not integers.
+        ValueError: they do not match in shape, or seed or threads are out of range.
+
+    >>> import fdsl
+    >>> ifs = fdsl.IFS.search(categories=2, fill_rate=0.2, seed=1)
+    >>> fdsl.render(ifs, [0, 1], 7, rendering=fdsl.Rendering(size=64, points=10_000)).shape
+    (2, 64, 64)
+    """
+    rendering = Rendering() if rendering is None else _typed("rendering", rendering, Rendering)
+    category_numbers = _numbers("categories", categories)
+    index_numbers = _numbers("indices", indices)
+    try:
+        both = np.broadcast_arrays(category_numbers, index_numbers)
+    except ValueError:
+        raise ValueError(
+            f"categories and indices must match in length, got {len(category_numbers)} and "
+            f"{len(index_numbers)}"
+        ) from None
+    flat = [np.ascontiguousarray(numbers) for numbers in both]
+    channels = (3,) if rendering.color else ()
+    images = np.empty((len(flat[0]), *rendering.output_size, *channels), np.uint8)
+    redraws = np.zeros(len(flat[0]), np.uint8)
+    seed, threads = checked_seed(seed), checked_threads(threads)
+    ifs._renderer().render(
+        rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws
+    )
+    return (images, redraws) if return_redraws else images
+
+
+def checked_seed(seed: int) -> int:
+    """Returns the seed if it is one that an address can hold."""
+    value = _whole("seed", seed)
+    if value >= 2**64:
+        raise ValueError(f"seed must lie between 0 and 2**64 - 1, got {seed}")
+    return value
+
+
+def checked_threads(threads: int | None) -> int | None:
+    """Returns the number of threads if there can be so many."""
+    if threads is None:
+        return None
+    value = _whole("threads", threads)
+    if not 1 <= value <= 1024:
+        raise ValueError(f"threads must be None or lie between 1 and 1024, got {threads}")
+    return value
+
+
+def _numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
+    array = np.asarray(values)
+    if array.size == 0 and array.dtype == np.float64:  # an empty list
+        array = array.astype(np.uint64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
+    if array.ndim > 1:
+        raise ValueError(f"{name} must be one integer or an array (B,), got shape {array.shape}")
+    if array.size and array.min() < 0:
+        raise IndexError(f"{name} must be 0 or more, got {array.min()}")
+    return np.atleast_1d(array).astype(np.uint64)
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        raise TypeError(f"{name} must be {kinds[0].__name__}, got {value!r}")
+    return value
+
+
+def _whole(name: str, value: SupportsIndex) -> int:
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if whole < 0:
+        raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    return whole
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{name} must be a number or None, got {value!r}")
+    return float(value)
+
+
+def _pair(name: str, value: Size) -> tuple[int, int]:
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be one integer or (height, width), got {value!r}")
+        return _whole(name, value[0]), _whole(name, value[1])
+    side = _whole(name, value)
+    return side, side
