@@ -81,7 +81,9 @@ class IFS:
                 what = f"the probabilities of category {category}"
                 chances = _floats(what, probabilities[category])
                 if chances.shape != rows.shape[:1]:
-                    raise ValueError(f"{what} must have shape {rows.shape[:1]}, got {chances.shape}")
+                    raise ValueError(
+                        f"{what} must have shape {rows.shape[:1]}, got {chances.shape}"
+                    )
             rows.flags.writeable = chances.flags.writeable = False
             self._categories.append(Category(rows, chances))
         self._candidates_tried = candidates_tried
@@ -240,7 +242,9 @@ class IFS:
     def digest(self) -> str:
         """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order."""
         maps, probabilities, _ = self._flat()
-        return hashlib.sha256(np.column_stack([maps, probabilities]).astype("<f8").tobytes()).hexdigest()
+        return hashlib.sha256(
+            np.column_stack([maps, probabilities]).astype("<f8").tobytes()
+        ).hexdigest()
 
     def __len__(self) -> int:
         return len(self._categories)

@@ -105,7 +105,9 @@ class Rendering:
         names = {field.name for field in dataclasses.fields(cls) if field.init}
         unknown = sorted(set(settings) - names)
         if unknown:
-            raise ValueError(f"a rendering has no {unknown[0]!r}; it has {', '.join(sorted(names))}")
+            raise ValueError(
+                f"a rendering has no {unknown[0]!r}; it has {', '.join(sorted(names))}"
+            )
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Contact sheets: people look before they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fdsl.formulas import IFS
+from fdsl.rendering import Pictures, Rendering, _whole, render
+
+
+def contact_sheet(
+    ifs: IFS,
+    categories: int | Sequence[int] = 8,
+    instances: int | Sequence[int] = 8,
+    *,
+    rendering: Rendering | None = None,
+    seed: int = 0,
+    label: bool = True,
+) -> Pictures:
+    """Draws a row of instances for each category, under their numbers.
+
+    Args:
+        ifs: the categories.
+        categories: how many of the first, or which.
+        instances: how many of each, spread over the authors' grid of 1,000; or which.
+        rendering: how they are drawn; ``Rendering()`` if not given.
+        seed: of every address.
+        label: write category and index beside the pictures; needs Pillow.
+
+    Returns:
+        uint8 (H, W), or (H, W, 3) in colour.
+    """
+    rendering = Rendering() if rendering is None else rendering
+    rows = _chosen("categories", categories, spread=1, most=len(ifs))
+    count = instances if isinstance(instances, int) else len(instances)
+    # Row 2 of the weights, the category itself, is among any nine that are 1000 // n apart.
+    columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
+    at = np.array([(row, column) for row in rows for column in columns])
+    pictures = render(ifs, at[:, 0], at[:, 1], seed, rendering)
+
+    height, width = rendering.output_size
+    top, left, gap = (16, 48, 2) if label else (0, 0, 2)
+    shape = (top + len(rows) * (height + gap), left + len(columns) * (width + gap))
+    sheet = np.zeros((*shape, 3) if rendering.color else shape, np.uint8)
+    for number, picture in enumerate(pictures):
+        row, column = divmod(number, len(columns))
+        y, x = top + row * (height + gap), left + column * (width + gap)
+        sheet[y : y + height, x : x + width] = picture
+    return _labelled(sheet, rows, columns, (top, left, gap), (height, width)) if label else sheet
+
+
+def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | None) -> list[int]:
+    if not isinstance(wanted, int):
+        return [_whole(name, number) for number in wanted]
+    if wanted < 1:
+        raise ValueError(f"{name} must be at least 1, got {wanted}")
+    return [number * spread for number in range(wanted if most is None else min(wanted, most))]
+
+
+def _labelled(
+    sheet: Pictures,
+    rows: list[int],
+    columns: list[int],
+    margins: tuple[int, int, int],
+    size: tuple[int, int],
+) -> Pictures:
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(sheet)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(11)
+    top, left, gap = margins
+    white = (255, 255, 255) if sheet.ndim == 3 else 255
+    for number, row in enumerate(rows):
+        y = top + number * (size[0] + gap) + size[0] // 2 - 6
+        pen.text((4, y), f"{row:05d}", fill=white, font=font)
+    for number, column in enumerate(columns):
+        pen.text((left + number * (size[1] + gap) + 2, 1), str(column), fill=white, font=font)
+    return np.asarray(image)
