@@ -48,19 +48,14 @@ impl Address {
     /// assert_ne!(first, address.rng(Purpose::Patch, 0).next_u64());
     /// ```
     pub fn rng(&self, purpose: Purpose, attempt: u64) -> Rng {
-        Rng::new(key(
-            purpose,
-            [self.seed, self.category, self.index, attempt],
-        ))
+        Rng::new(key(purpose, [self.seed, self.category, self.index, attempt]))
     }
 }
 
 /// Hashes a purpose and four words to one, a SplitMix64 finaliser a word.
 pub(crate) fn key(purpose: Purpose, words: [u64; 4]) -> u64 {
     let start = mix(FORMAT ^ (purpose as u64) << 32);
-    words
-        .iter()
-        .fold(start, |hash, &word| mix(hash.wrapping_add(word)))
+    words.iter().fold(start, |hash, &word| mix(hash.wrapping_add(word)))
 }
 
 /// Steps and finalises SplitMix64 (Steele, Lea and Flood 2014).
@@ -86,7 +81,7 @@ impl Rng {
 
     /// Draws uniformly from `0..n` by multiply and shift; the bias is under n / 2⁶⁴.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.next_u64()) * u128::from(n) >> 64) as u64 // the high half is < n
+        ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64 // the high half is < n
     }
 
     /// Draws uniformly from `low..high` in steps of 2⁻⁵³ of the width.
@@ -105,8 +100,8 @@ mod tests {
     fn value_stability() {
         let mut rng = Address { seed: 1, category: 2, index: 3 }.rng(Purpose::Orbit, 0);
         assert_eq!(rng.next_u64(), 16_511_865_847_736_694_488);
-        assert_eq!(rng.below(1000), 0);
-        assert_eq!(rng.between(-1.0, 1.0), 0.0);
+        assert_eq!(rng.below(1000), 344);
+        assert_eq!(rng.between(-1.0, 1.0), 0.854_067_838_372_035_5);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Masks {
                 let hash = (dot ^ key).wrapping_mul(0x85EB_CA6B);
                 let hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
                 let hash = hash ^ hash >> 16;
-                ((hash >> 9) * 511 >> 23) + 1
+                (((hash >> 9) * 511) >> 23) + 1
             }
             Masks::Fixed(mask) => mask,
         }
@@ -75,7 +75,15 @@ pub struct Canvas {
 impl Canvas {
     /// Clears the canvas and lets all dots fall: x and y are stretched independently so
     /// that the dots fill the columns `pad ..= width − pad` and the rows alike.
-    pub(crate) fn plot(&mut self, dots: &Dots, bounds: Bounds, height: usize, width: usize, pad: usize, simd: Simd) {
+    pub(crate) fn plot(
+        &mut self,
+        dots: &Dots,
+        bounds: Bounds,
+        height: usize,
+        width: usize,
+        pad: usize,
+        simd: Simd,
+    ) {
         (self.height, self.width) = (height, width);
         let stride = width + 2;
         self.last.clear();
@@ -99,7 +107,14 @@ impl Canvas {
     }
 
     /// Writes the pixels of the window, row by row: one byte each, or three in colour.
-    pub(crate) fn resolve(&mut self, window: Window, rendering: &Rendering, masks: Masks, simd: Simd, pixels: &mut [u8]) {
+    pub(crate) fn resolve(
+        &mut self,
+        window: Window,
+        rendering: &Rendering,
+        masks: Masks,
+        simd: Simd,
+        pixels: &mut [u8],
+    ) {
         debug_assert_eq!(pixels.len(), window.height * window.width * rendering.channels());
         simd.run(Resolve { canvas: self, window, rendering, masks, pixels });
     }
@@ -196,7 +211,8 @@ impl Kernel for Resolve<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { canvas: Canvas { last, height, width, newest, shown }, window, rendering, masks, pixels } = self;
+        let Self { canvas: Canvas { last, height, width, newest, shown }, window, rendering, masks, pixels } =
+            self;
         let stride = *width + 2;
         let columns = window.width;
         // The first column kept, as it stands on the canvas.

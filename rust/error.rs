@@ -22,7 +22,9 @@ pub enum Error {
     Size { height: usize, width: usize },
     #[error("pad must leave at least 2 pixels of the size: 2·pad ≤ {smaller} − 2, got pad={pad}")]
     Pad { pad: usize, smaller: usize },
-    #[error("crop must lie between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}")]
+    #[error(
+        "crop must lie between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}"
+    )]
     Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
     #[error("points must lie between 1 and 16777216, got {0}")]
     Points(usize),

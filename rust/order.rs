@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn every_block_holds_every_category_and_every_round_every_instance() {
         let (categories, instances) = (7, 12);
-        let samples: Vec<_> = (0..categories * instances * 2).map(|n| sample(n, categories, Some(instances), 5)).collect();
+        let samples: Vec<_> =
+            (0..categories * instances * 2).map(|n| sample(n, categories, Some(instances), 5)).collect();
         for block in samples.chunks(categories as usize) {
             assert_eq!(block.iter().map(|s| s.0).collect::<HashSet<_>>().len(), 7);
         }

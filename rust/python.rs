@@ -7,7 +7,9 @@ use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::address::{Address, Purpose};
+use crate::canvas::{Canvas, Masks, Window};
 use crate::error::Error;
+use crate::formula::ifs::orbit::{self, Bounds, Dots, Table};
 use crate::formula::ifs::search::{Measure, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
 use crate::render::{Machine, with_scratch};
@@ -44,8 +46,11 @@ impl IfsCategories {
         let mut rows = maps.rows().into_iter().zip(probabilities);
         let mut categories = Vec::with_capacity(lengths.len()?);
         for (category, &length) in lengths.as_array().iter().enumerate() {
-            let (maps, probabilities): (Vec<Map>, Vec<f64>) =
-                rows.by_ref().take(length as usize).map(|(row, &p)| (std::array::from_fn(|i| row[i]), p)).unzip();
+            let (maps, probabilities): (Vec<Map>, Vec<f64>) = rows
+                .by_ref()
+                .take(length as usize)
+                .map(|(row, &p)| (std::array::from_fn(|i| row[i]), p))
+                .unzip();
             let ifs = Ifs::new(maps, probabilities)
                 .map_err(|error| PyValueError::new_err(format!("category {category}: {error}")))?;
             categories.push(ifs);
@@ -89,6 +94,30 @@ impl IfsCategories {
             py.check_signals()?;
         }
         Ok(())
+    }
+
+    /// Returns the dots of one unscaled category, (points, 2); `None` if an orbit escaped.
+    /// For looking at, and for tests.
+    #[pyo3(signature = (category, points, seed, simd=None))]
+    fn dots<'py>(
+        &self,
+        py: Python<'py>,
+        category: usize,
+        points: usize,
+        seed: u64,
+        simd: Option<&str>,
+    ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+        let simd = machine(None, simd)?.simd;
+        let out_of_range = Error::Category { category: category as u64, categories: self.0.len() };
+        let ifs = self.0.get(category).ok_or(out_of_range)?;
+        let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
+        let mut dots = Dots::default();
+        let table = Table::new(ifs.maps(), ifs.probabilities());
+        if orbit::play(&table, &mut rng, points, simd, &mut dots).is_none() {
+            return Ok(None);
+        }
+        let pairs: Vec<Vec<f32>> = dots.x.iter().zip(&dots.y).map(|(&x, &y)| vec![x, y]).collect();
+        Ok(Some(PyArray2::from_vec2(py, &pairs)?))
     }
 
     /// Returns the filling rate of each category, unscaled.
@@ -137,10 +166,30 @@ impl PyRendering {
         flips: bool,
         redraw: bool,
     ) -> PyResult<Self> {
-        let patch = choice("patch", patch, "'random' or 'fixed'", [("random", Patch::Random), ("fixed", Patch::Fixed)])?;
-        let draw = choice("draw", draw, "'patch' or 'point'", [("patch", Draw::Patch(patch)), ("point", Draw::Point)])?;
-        let random = choice("crop_position", crop_position, "'random' or 'center'", [("random", true), ("center", false)])?;
-        let grid = choice("variation", variation, "'grid' or 'continuous'", [("grid", true), ("continuous", false)])?;
+        let patch = choice(
+            "patch",
+            patch,
+            "'random' or 'fixed'",
+            [("random", Patch::Random), ("fixed", Patch::Fixed)],
+        )?;
+        let draw = choice(
+            "draw",
+            draw,
+            "'patch' or 'point'",
+            [("patch", Draw::Patch(patch)), ("point", Draw::Point)],
+        )?;
+        let random = choice(
+            "crop_position",
+            crop_position,
+            "'random' or 'center'",
+            [("random", true), ("center", false)],
+        )?;
+        let grid = choice(
+            "variation",
+            variation,
+            "'grid' or 'continuous'",
+            [("grid", true), ("continuous", false)],
+        )?;
         let weights = match weights {
             None => Weights::Identity,
             Some(w) if grid => Weights::Grid(w),
@@ -153,7 +202,38 @@ impl PyRendering {
     }
 }
 
-fn choice<T: Copy>(name: &'static str, given: &str, accepted: &'static str, options: [(&str, T); 2]) -> Result<T, Error> {
+/// Draws given dots (n, 2) without mirroring or cropping, rows from the top, and returns the
+/// pixels in a row; masks are random with a key, or fixed. For tests.
+#[pyfunction]
+#[pyo3(signature = (rendering, dots, *, key=None, mask=None, simd=None))]
+fn draw_dots<'py>(
+    py: Python<'py>,
+    rendering: &PyRendering,
+    dots: PyReadonlyArray2<'py, f32>,
+    key: Option<u32>,
+    mask: Option<u32>,
+    simd: Option<&str>,
+) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    let simd = machine(None, simd)?.simd;
+    let rendering = &rendering.0;
+    let masks = key.map_or(Masks::Fixed(mask.unwrap_or(511)), Masks::Random);
+    let (x, y) = dots.as_array().rows().into_iter().map(|dot| (dot[0], dot[1])).unzip();
+    let dots = Dots { x, y };
+    let (height, width) = (rendering.height, rendering.width);
+    let mut canvas = Canvas::default();
+    canvas.plot(&dots, Bounds::of(&dots), height, width, rendering.pad, simd);
+    let window = Window { top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+    let mut pixels = vec![0; height * width * rendering.channels()];
+    canvas.resolve(window, rendering, masks, simd, &mut pixels);
+    Ok(pixels.to_pyarray(py))
+}
+
+fn choice<T: Copy>(
+    name: &'static str,
+    given: &str,
+    accepted: &'static str,
+    options: [(&str, T); 2],
+) -> Result<T, Error> {
     let found = options.iter().find(|(option, _)| *option == given);
     found.map(|&(_, value)| value).ok_or_else(|| Error::Choice { name, accepted, given: given.to_owned() })
 }
@@ -165,7 +245,8 @@ fn machine(threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Error>
     })
 }
 
-type FoundArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
+type FoundArrays<'py> =
+    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
 
 /// Searches for categories; returns maps (n, 6), probabilities (n,), lengths (categories,)
 /// and the number of candidates tried. `progress(found, tried)` may raise to stop it.
@@ -237,7 +318,7 @@ fn simd_paths() -> Vec<&'static str> {
 #[pyo3(name = "_core")]
 mod core {
     #[pymodule_export]
-    use super::{IfsCategories, PyRendering, cores, search, simd_paths, stream_order};
+    use super::{IfsCategories, PyRendering, cores, draw_dots, search, simd_paths, stream_order};
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -27,6 +27,9 @@ class IfsCategories:
         redraws: npt.NDArray[np.uint8],
         simd: str | None = None,
     ) -> None: ...
+    def dots(
+        self, category: int, points: int, seed: int, simd: str | None = None
+    ) -> npt.NDArray[np.float32] | None: ...
     def fill_rates(
         self, size: int, points: int, pad: int, seed: int
     ) -> npt.NDArray[np.float64]: ...
@@ -64,6 +67,14 @@ def search(
     threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], int]: ...
+def draw_dots(
+    rendering: Rendering,
+    dots: npt.NDArray[np.float32],
+    *,
+    key: int | None = None,
+    mask: int | None = None,
+    simd: str | None = None,
+) -> npt.NDArray[np.uint8]: ...
 def stream_order(
     numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, seed: int
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]: ...

@@ -98,7 +98,8 @@ class Stream(IterableDataset[Sample]):
         self._ranks = None if rank is None else _checked_ranks(rank, world_size)
         # In shared memory, or persistent workers would never see a new epoch:
         # the epoch, the samples of it already seen, and how often workers iterated.
-        self._shared = torch.zeros(3, dtype=torch.int64).share_memory_()
+        self._shared = torch.zeros(3, dtype=torch.int64)
+        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
         self._running: _StreamIterator | None = None
 
     @property
@@ -244,7 +245,7 @@ class _StreamIterator(Iterator[Sample]):
     def _draw(self, batches: Sequence[int]) -> Sample:
         stream = self._stream
         size, rank = stream.batch_size or 1, stream._resolved_ranks()[0]
-        firsts = self._start + np.array(batches, np.uint64) * np.uint64(self._global_batch)
+        firsts = np.uint64(self._start) + np.array(batches, np.uint64) * np.uint64(self._global_batch)
         numbers = (
             firsts[:, None] + np.arange(rank * size, (rank + 1) * size, dtype=np.uint64)
         ).ravel()
@@ -305,7 +306,8 @@ class Instances(Dataset[tuple[Any, Any]]):
     @property
     def targets(self) -> list[int]:
         """The label of every item."""
-        return np.repeat(np.arange(len(self.ifs)), self.instances).tolist()  # type: ignore[no-any-return]  # NumPy 1's stubs
+        targets: list[int] = np.repeat(np.arange(len(self.ifs)), self.instances).tolist()
+        return targets
 
     def __len__(self) -> int:
         return len(self.ifs) * self.instances

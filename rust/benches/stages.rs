@@ -66,7 +66,7 @@ fn patch_random_64_12500(bencher: Bencher, path: &str) {
 fn search_1000_candidates(bencher: Bencher, path: &str) {
     let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
     let search = Search { fill_rate: 1.0, max_tries: 1000, ..Default::default() };
-    bencher.counter(ItemsCount::new(1000usize)).bench_local(|| {
-        search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap_err()
-    });
+    bencher
+        .counter(ItemsCount::new(1000usize))
+        .bench_local(|| search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap_err());
 }

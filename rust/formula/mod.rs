@@ -19,13 +19,7 @@ pub trait Formula: Sync {
     ///
     /// The bytes depend on `self`, `address` and `rendering`, on nothing else; randomness
     /// comes from [`Address::rng`] alone. `scratch` may hold anything on entry.
-    fn draw(
-        &self,
-        address: Address,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        pixels: &mut [u8],
-    ) -> u8;
+    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8;
 }
 
 /// What drawing needs beside the picture; one a thread, kept from picture to picture.

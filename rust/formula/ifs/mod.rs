@@ -28,10 +28,7 @@ impl Ifs {
             return Err(Error::MapCount(maps.len()));
         }
         if maps.len() != probabilities.len() {
-            return Err(Error::ProbabilityCount {
-                maps: maps.len(),
-                probabilities: probabilities.len(),
-            });
+            return Err(Error::ProbabilityCount { maps: maps.len(), probabilities: probabilities.len() });
         }
         for (map, parameters) in maps.iter().enumerate() {
             if let Some(&value) = parameters.iter().find(|value| !value.is_finite()) {
@@ -58,7 +55,7 @@ impl Ifs {
         let weights: Vec<f64> = maps.iter().map(|[a, b, c, d, ..]| (a * d - b * c).abs()).collect();
         let sum: f64 = weights.iter().sum();
         let probabilities = weights.iter().map(|weight| weight / sum).collect();
-        (sum > 0.0).then(|| Self { maps, probabilities })
+        (sum > 0.0).then_some(Self { maps, probabilities })
     }
 
     /// Returns the maps.

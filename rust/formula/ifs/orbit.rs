@@ -40,6 +40,13 @@ pub struct Bounds {
 impl Bounds {
     const EMPTY: Self = Self { min: [f32::INFINITY; 2], max: [f32::NEG_INFINITY; 2] };
 
+    /// Returns the box around dots that all are finite.
+    pub(crate) fn of(dots: &Dots) -> Self {
+        let mut bounds = Self::EMPTY;
+        dots.x.iter().zip(&dots.y).for_each(|(&x, &y)| bounds.add([x, y]));
+        bounds
+    }
+
     fn add(&mut self, [x, y]: [f32; 2]) {
         // As the SIMD paths compare, so that not even the sign of a zero differs.
         let min = |a: f32, b: f32| if a < b { a } else { b };
@@ -80,7 +87,7 @@ pub(crate) fn play(
             orbits.steps_of_many_maps(table, bounds, x, y);
         }
     };
-    steps(0, WARM_UP, &mut Bounds::EMPTY.clone());
+    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // neither box nor dots are kept
     for from in (0..whole_steps).step_by(STEPS_A_LOOK) {
         steps(from, whole_steps.min(from + STEPS_A_LOOK), &mut bounds);
         if bounds.escaped() {
@@ -104,7 +111,6 @@ pub(crate) fn play(
 pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, points: usize, dots: &mut Dots) -> Bounds {
     let start = Orbits::start(rng);
     let mut orbits = start.clone();
-    let mut bounds = Bounds::EMPTY;
     dots.x.clear();
     dots.y.clear();
     for i in 0..points {
@@ -116,9 +122,8 @@ pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, points: usize, dots: &mut
         }
         dots.x.push(dot[0]);
         dots.y.push(dot[1]);
-        bounds.add(dot);
     }
-    bounds
+    Bounds::of(dots)
 }
 
 /// Where each orbit is, and its own xoroshiro64* (Blackman and Vigna).
@@ -132,8 +137,7 @@ struct Orbits {
 
 impl Orbits {
     fn start(rng: &mut Rng) -> Self {
-        let mut orbits =
-            Self { x: [0.0; ORBITS], y: [0.0; ORBITS], s0: [0; ORBITS], s1: [0; ORBITS] };
+        let mut orbits = Self { x: [0.0; ORBITS], y: [0.0; ORBITS], s0: [0; ORBITS], s1: [0; ORBITS] };
         for lane in 0..ORBITS {
             let state = rng.next_u64();
             // xoroshiro stands still at zero alone.
@@ -313,11 +317,11 @@ impl Kernel for Steps<'_> {
             }
         }
         for (x, y) in [(x_min, y_min), (x_max, y_max)] {
-            let mut lanes = [[0.0; 16]; 2];
-            l.store_f(&mut lanes[0], x);
-            l.store_f(&mut lanes[1], y);
-            for lane in 0..L::N {
-                bounds.add([lanes[0][lane], lanes[1][lane]]);
+            let (mut xs, mut ys) = ([0.0; 16], [0.0; 16]);
+            l.store_f(&mut xs, x);
+            l.store_f(&mut ys, y);
+            for (&x, &y) in xs.iter().zip(&ys).take(L::N) {
+                bounds.add([x, y]);
             }
         }
     }
@@ -362,7 +366,8 @@ mod tests {
             let room = f64::from(u32::MAX >> table.slot_bits) + 1.0;
             for (slot, &share) in table.share.iter().enumerate() {
                 total[slot] += f64::from(share) / room / table.slots() as f64;
-                total[share as usize % table.slots()] += (1.0 - f64::from(share) / room) / table.slots() as f64;
+                total[share as usize % table.slots()] +=
+                    (1.0 - f64::from(share) / room) / table.slots() as f64;
             }
             for (map, p) in total.iter().enumerate() {
                 let wanted = probabilities.get(map).copied().unwrap_or(0.0);

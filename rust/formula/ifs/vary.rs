@@ -60,9 +60,7 @@ pub(crate) fn vary(maps: &[Map], weights: Weights, address: Address, attempt: u6
             }
             row_of_the_grid(row, w)
         }
-        Weights::Continuous(w) => {
-            (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w))
-        }
+        Weights::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
     };
     let mut maps = maps.to_vec();
     for map in &mut maps {
@@ -97,7 +95,8 @@ mod tests {
 
     #[test]
     fn the_rows_are_the_authors_rows() {
-        let rows: Vec<_> = (0..ROWS).filter(|&row| row != UNSCALED).map(|row| row_of_the_grid(row, 0.5)).collect();
+        let rows: Vec<_> =
+            (0..ROWS).filter(|&row| row != UNSCALED).map(|row| row_of_the_grid(row, 0.5)).collect();
         assert_eq!(rows[..5], [(0, 0.01), (0, 0.5), (0, 1.5), (0, 2.0), (1, 0.01)]);
         assert_eq!(rows[23], (5, 2.0));
     }
