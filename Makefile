@@ -29,8 +29,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(RUN) -m mypy
-	cd tests && ../$(RUN) -m mypy.stubtest fdsl._core --ignore-missing-stub 2>/dev/null \
-		|| $(abspath $(RUN)) -m mypy.stubtest fdsl._core --ignore-missing-stub
+	$(RUN) -m mypy.stubtest fdsl._core
 
 rust-test: tools
 	cargo test --quiet

@@ -60,7 +60,9 @@ def test_the_orbits_sample_the_attractor_that_one_long_orbit_does(ifs):
         low = np.quantile(theirs, 0.01, axis=0)
         high = np.quantile(theirs, 0.99, axis=0)
         counts = [
-            np.histogramdd(np.clip(d, low, high), bins=8, range=list(zip(low, high, strict=True)))[0]
+            np.histogramdd(np.clip(d, low, high), bins=8, range=list(zip(low, high, strict=True)))[
+                0
+            ]
             for d in (ours, theirs)
         ]
         a, b = (count.ravel() for count in counts)

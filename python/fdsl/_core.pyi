@@ -4,6 +4,18 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "FORMAT",
+    "IfsCategories",
+    "Rendering",
+    "__version__",
+    "cores",
+    "draw_dots",
+    "search",
+    "simd_paths",
+    "stream_order",
+]
+
 FORMAT: int
 __version__: str
 

@@ -245,10 +245,9 @@ class _StreamIterator(Iterator[Sample]):
     def _draw(self, batches: Sequence[int]) -> Sample:
         stream = self._stream
         size, rank = stream.batch_size or 1, stream._resolved_ranks()[0]
-        firsts = np.uint64(self._start) + np.array(batches, np.uint64) * np.uint64(self._global_batch)
-        numbers = (
-            firsts[:, None] + np.arange(rank * size, (rank + 1) * size, dtype=np.uint64)
-        ).ravel()
+        firsts = [self._start + batch * self._global_batch + rank * size for batch in batches]
+        within = np.arange(size, dtype=np.uint64)
+        numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
         categories, indices = _core.stream_order(
             numbers, len(stream.ifs), stream.instances, stream.seed
         )
