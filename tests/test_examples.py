@@ -103,7 +103,7 @@ def test_a_resume_drops_the_rows_that_came_after_the_checkpoint(
 ) -> None:
     run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]
     assert pretrain.main([*run, "--max-steps", "3"]) == 0
-    with open(tmp_path / "metrics.csv", "a") as file:
+    with (tmp_path / "metrics.csv").open("a") as file:
         file.write("5,1,0.1,9.9,0,1,1\n6,1,0.")  # a crash: one row too many, and half a row
     assert pretrain.main(run) == 0
     assert rows(tmp_path) == rows(finished)
@@ -183,7 +183,7 @@ def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: P
     assert_same(weights(tmp_path / "a/best.pt"), weights(tmp_path / "b/best.pt"))
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
     assert (tmp_path / "a/result.json").read_text() == (tmp_path / "b/result.json").read_text()
-    with open(tmp_path / "a/per_class.csv", newline="") as file:
+    with (tmp_path / "a/per_class.csv").open(newline="") as file:
         assert sum(int(row["pictures"]) for row in csv.DictReader(file)) == 500
 
 

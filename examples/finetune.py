@@ -1,0 +1,313 @@
+"""Fine-tunes a pre-trained network, or trains the same network from scratch, and validates it.
+
+    python examples/finetune.py --from runs/fractaldb1k/weights.safetensors --data cifar10 \\
+        --data-root data --download --out runs/cifar10
+    python examples/finetune.py --from scratch --data cifar10 --data-root data --out runs/scratch
+    python examples/finetune.py --from runs/fractaldb1k/weights.safetensors --data FOLDER \\
+        --freeze conv2 --out runs/frozen                                 # a row of Table 8
+
+| command | hardware | time | validation accuracy |
+|---|---|---|---|
+
+OUT gets last.pt and best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C or
+SIGTERM finish the step and save; --resume auto goes on as if never stopped.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import checkpoint
+import data
+import numpy as np
+import settings as command_line
+import torch
+from engine import Trainer, Training, build_model
+from fdsl.torch import Normalize
+from metrics import COLUMNS, TIMINGS, Metrics
+from torch import Tensor, nn
+from world import Stop, World, joined_world
+
+# ImageNet's, with which the authors' program fine-tunes, on any data.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# The paper's names (Table 8) for the parts of a ResNet.
+CONVS = {
+    "conv1": ("conv1", "bn1"),
+    "conv2": ("layer1",),
+    "conv3": ("layer2",),
+    "conv4": ("layer3",),
+    "conv5": ("layer4",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """What to fine-tune, and on which pictures. engine.Training has the rest."""
+
+    from_: str  # weights.safetensors, last.pt, or "scratch" for random weights
+    data: str  # digits, fashion-mnist, cifar10, cifar100, or a folder with train/ and val/
+    data_root: Path = Path("data")  # the folder of the files of fashion-mnist and cifar
+    download: bool = False  # let torchvision fetch them into it
+    model: str | None = None  # if not given, the one the weights belong to, else resnet50
+    size: int = 224  # side of what the network sees, cut out of 8/7 of it; paper: 224 of 256
+    flip: bool | None = None  # mirror half of the pictures; if not given, all data but digits
+    per_class: int | None = None  # use so many labels of each class, chosen by --seed
+    label_fraction: float = 1.0  # or this share of them
+    freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"  # do not train
+    # a ResNet up to here, as the paper's Table 8
+    head_lr: float | None = None  # learning rate of the new last layer; if not given, --lr
+    workers: int = 2  # processes that decode a folder's pictures; other data are held in memory
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        command_line.at_least(1, self, "size", "per_class")
+        command_line.at_least(0, self, "workers", "head_lr")
+        if not 0 < self.label_fraction <= 1:
+            raise ValueError(f"--label-fraction must be over 0, up to 1, got {self.label_fraction}")
+        if self.per_class is not None and self.label_fraction < 1:
+            raise ValueError("give --per-class or --label-fraction, not both")
+
+    @property
+    def canvas(self) -> int:
+        return round(self.size * 8 / 7)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command_line.run(
+        "finetune.py",
+        lambda: finetune(command_line.parse(Settings, argv, about="Fine-tune a network.")),
+    )
+
+
+def finetune(s: Settings) -> int:
+    """Trains and validates, and returns the exit code."""
+    checkpoint.claim_folder(s.out, resume=s.resume)
+    saved = checkpoint.find(s.resume, s.out)
+    with joined_world(s.device) as world:
+        train, val = data.load(
+            s.data,
+            root=s.data_root,
+            download=s.download,
+            canvas=s.canvas,
+            workers=s.workers,
+            device=world.device,
+        )
+        chosen = data.choose(
+            train.labels, per_class=s.per_class, fraction=s.label_fraction, seed=s.seed
+        )
+        steps_per_epoch = -(-len(chosen) // s.batch_size)
+        if len(chosen) // steps_per_epoch < world.size:
+            raise ValueError(f"a batch has fewer pictures than the {world.size} processes")
+        model, name = start_model(s, classes=len(train.classes))
+        head = head_of(model)
+        made = {
+            "model": name,
+            "data": s.data,
+            "classes": len(train.classes),
+            "training pictures": len(chosen),
+            "batch size": s.batch_size,
+            "size": s.size,
+            "frozen part": s.freeze,
+            "seed": s.seed,
+        }
+        if saved:
+            checkpoint.refuse_another(saved, made)
+        trainer = Trainer(
+            model,
+            s,
+            world,
+            normalize=Normalize(mean=MEAN, std=STD),
+            steps_per_epoch=steps_per_epoch,
+            scales={head: 1.0 if s.head_lr is None or not s.lr else s.head_lr / s.lr},
+            frozen=frozen_parts(model, s.freeze, name),
+        )
+        best: dict[str, Any] = {"accuracy": -1.0, "epoch": None}
+        if saved:
+            trainer.load(saved)
+            best = saved["best"]
+        return train_and_validate(s, world, trainer, train, val, chosen, best, made)
+
+
+def train_and_validate(
+    s: Settings,
+    world: World,
+    trainer: Trainer,
+    train: data.Pictures,
+    val: data.Pictures,
+    chosen: data.Positions,
+    best: dict[str, Any],
+    made: dict[str, Any],
+) -> int:
+    """Runs the epochs that are left, each followed by a validation."""
+    metrics = None
+    if world.rank == 0:
+        columns = (*COLUMNS[:-2], "val_loss", "val_accuracy", *TIMINGS)
+        metrics = Metrics(s.out, columns, step=trainer.step, tensorboard=s.tensorboard)
+    with Stop(world, max_steps=s.max_steps, max_minutes=s.max_minutes) as stop:
+        for epoch in range(trainer.step // trainer.steps_per_epoch, s.epochs):
+            improved, kept = False, trainer.step
+            batches = training_batches(s, world, trainer, train, chosen)
+            for row in trainer.train_epoch(batches, stop):
+                scores: dict[str, Any] = {"val_loss": "", "val_accuracy": ""}
+                if trainer.epoch_is_done:
+                    scores, _ = validate(s, world, trainer, val)
+                    if scores["val_accuracy"] > best["accuracy"]:
+                        improved, best = True, {"accuracy": scores["val_accuracy"], "epoch": epoch}
+                if metrics:
+                    metrics.write({**row, **scores})
+                if trainer.step - kept >= s.checkpoint_every and not trainer.epoch_is_done:
+                    save(s, world, trainer, best, made)
+                    kept = trainer.step
+            save(s, world, trainer, best, made, improved=improved)
+            if stop.now:
+                break
+    if trainer.step == s.epochs * trainer.steps_per_epoch:
+        scores, classes = validate(s, world, trainer, val)
+        if world.rank == 0:
+            write_result(s, scores, classes, best, made, val)
+    if metrics:
+        metrics.close()
+    return stop.code
+
+
+def start_model(s: Settings, *, classes: int) -> tuple[nn.Module, str]:
+    """The model with a new last layer, and with all else as it was pre-trained; and its name.
+
+    Raises ValueError if the weights belong to another model.
+    """
+    if s.from_ == "scratch":
+        name = s.model or "resnet50"
+        return build_model(name, classes=classes, seed=s.seed), name
+    path = Path(s.from_)
+    weights, theirs = checkpoint.load_weights(path)
+    name = s.model or theirs or "resnet50"
+    if theirs not in (None, name):
+        raise ValueError(f"{path} holds a {theirs}, but --model asks for a {name}")
+    model = build_model(name, classes=classes, seed=s.seed)
+    head = head_of(model)
+    wanted = {key: value.shape for key, value in model.state_dict().items()}
+    body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    for key, shape in wanted.items():
+        if not key.startswith(head) and (key not in body or body[key].shape != shape):
+            raise ValueError(f"{path} does not hold a {name}: {key} is missing or of another shape")
+    if extra := sorted({*body} - {*wanted}):
+        raise ValueError(f"{path} does not hold a {name}, which has no {extra[0]}")
+    model.load_state_dict(body, strict=False)
+    return model, name
+
+
+def head_of(model: nn.Module) -> str:
+    """How the names of the last linear layer's parameters start: "fc." in a ResNet."""
+    linear: list[str] = [n for n, part in model.named_modules() if isinstance(part, nn.Linear)]
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layer to replace")
+    return linear[-1] + "."
+
+
+def frozen_parts(model: nn.Module, upto: str, name: str) -> list[nn.Module]:
+    """The parts of a ResNet from its first layer up to `upto`."""
+    if upto == "none":
+        return []
+    if not all(hasattr(model, part) for parts in CONVS.values() for part in parts):
+        raise ValueError(f"--freeze {upto} is for ResNets, not for a {name}")
+    names = list(CONVS)[: list(CONVS).index(upto) + 1]
+    return [getattr(model, part) for conv in names for part in CONVS[conv]]
+
+
+def training_batches(
+    s: Settings, world: World, trainer: Trainer, pictures: data.Pictures, chosen: data.Positions
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is left of the epoch, cropped and flipped. Step and seed alone decide what comes."""
+    flip = s.data != "digits" if s.flip is None else s.flip
+    epoch, done = divmod(trainer.step, trainer.steps_per_epoch)
+    order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
+    # Parts of almost equal size: each picture once an epoch, and no small batch at its end.
+    parts = np.array_split(order, trainer.steps_per_epoch)[done:]
+    mine = [part[world.rank :: world.size] for part in parts]
+    for step, (images, labels) in enumerate(pictures.batches(mine), start=trainer.step):
+        rng = np.random.default_rng((s.seed, step, world.rank))
+        tops, lefts = rng.integers(0, s.canvas - s.size + 1, (2, len(labels)))
+        flips = flip & (rng.random(len(labels)) < 0.5)
+        places = [torch.from_numpy(a).to(world.device) for a in (tops, lefts, flips)]
+        images = data.fit(images.to(world.device, non_blocking=True), s.canvas)
+        yield data.crop(images, s.size, tops=places[0], lefts=places[1], flips=places[2]), labels
+
+
+@torch.no_grad()
+def validate(
+    s: Settings, world: World, trainer: Trainer, pictures: data.Pictures
+) -> tuple[dict[str, float], Tensor]:
+    """Loss and accuracy over all pictures, from their centres; and each class's (right, all)."""
+    trainer.model.eval()
+    positions = np.arange(len(pictures.labels))[world.rank :: world.size]
+    parts = np.array_split(positions, max(1, -(-len(positions) // s.batch_size)))
+    right_and_all = torch.zeros(2, len(pictures.classes), device=world.device)
+    loss = torch.zeros(1, device=world.device)
+    edge = (s.canvas - s.size) // 2
+    for images, labels in pictures.batches(parts):
+        labels = labels.to(world.device)
+        images = data.fit(images.to(world.device), s.canvas)
+        centre = trainer.normalize(images[..., edge : edge + s.size, edge : edge + s.size])
+        with torch.autocast(world.device.type, torch.bfloat16, enabled=trainer.amp):
+            logits = trainer.model(centre.contiguous(memory_format=trainer.layout))
+            loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
+        right_and_all[0].index_add_(0, labels, (logits.argmax(1) == labels).float())
+        right_and_all[1].index_add_(0, labels, torch.ones_like(labels, dtype=torch.float32))
+    world.total(right_and_all)
+    world.total(loss)
+    right, count = right_and_all.sum(1).tolist()
+    return {"val_loss": loss.item() / count, "val_accuracy": right / count}, right_and_all.cpu()
+
+
+def save(
+    s: Settings,
+    world: World,
+    trainer: Trainer,
+    best: dict[str, Any],
+    made: dict[str, Any],
+    *,
+    improved: bool = False,
+) -> None:
+    """Writes last.pt, and best.pt when the validation was the best so far."""
+    state = {**trainer.state(), "made": made, "best": best}
+    if world.rank == 0:
+        for file in ["best.pt", "last.pt"] if improved else ["last.pt"]:
+            checkpoint.save(s.out / file, state)
+
+
+def write_result(
+    s: Settings,
+    scores: dict[str, float],
+    classes: Tensor,
+    best: dict[str, Any],
+    made: dict[str, Any],
+    val: data.Pictures,
+) -> None:
+    """Writes result.json and per_class.csv, the accuracy of the last epoch for each class."""
+    result = {
+        **{name.replace(" ", "_"): value for name, value in made.items()},
+        "from": s.from_,
+        "accuracy": scores["val_accuracy"],
+        "best_accuracy": best["accuracy"],
+        "best_epoch": best["epoch"],
+        "validation_pictures": len(val.labels),
+    }
+    words = json.dumps(result, indent=2) + "\n"
+    checkpoint.write_whole(s.out / "result.json", lambda file: file.write(words.encode()))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("class", "accuracy", "pictures"))
+    for name, right, count in zip(val.classes, *classes.tolist(), strict=True):
+        writer.writerow((name, f"{right / count:.4f}" if count else "", int(count)))
+    text = table.getvalue().encode()
+    checkpoint.write_whole(s.out / "per_class.csv", lambda file: file.write(text))
+    print(f"accuracy {result['accuracy']:.4f} on {len(val.labels)} pictures; see {s.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""Pre-trains a network on fractals that are drawn while it trains; no picture touches the disk.
+
+    python examples/pretrain.py --out runs/fractaldb1k                # the paper's protocol
+    torchrun --nproc-per-node 8 examples/pretrain.py --out runs/fractaldb1k --resume auto
+    python examples/pretrain.py --recipe released --lr 0.1 --out runs/released
+
+| command | hardware | time | training accuracy |
+|---|---|---|---|
+
+OUT gets last.pt (everything, to go on from), weights.safetensors (torchvision's and timm's names),
+weights.json (how they were made), categories.npz, metrics.csv and curve.png. Ctrl-C or SIGTERM
+finish the step and save; --resume auto then ends with the weights of a run never stopped.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import checkpoint
+import fdsl
+import settings as command_line
+import torch
+import torch.distributed as dist
+from engine import Trainer, Training, build_model
+from fdsl.torch import Normalize, Stream
+from metrics import Metrics
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from world import Stop, World, ignore_signals, joined_world
+
+# The authors' program normalises fractals so; the paper does not say.
+MEAN, STD = 0.2, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training):
+    """What to pre-train, and on which fractals. engine.Training has the rest."""
+
+    model: str = "resnet50"  # any classifier of torchvision.models; paper: resnet50
+    lr: float = 0.01  # paper: 0.01; the authors' program: 0.1. If the loss stays near
+    # ln(categories), try the other one
+
+    categories: int = 1000  # how many to search; paper: 1000 or 10000
+    fill_rate: float = 0.2  # least filling rate of a category; paper's best: 0.1, published: 0.2
+    category_seed: int = 1  # of the search
+    ifs: Path | None = None  # use these categories: a file fdsl saved, or a folder of CSV files
+
+    recipe: Literal["paper", "released"] = "paper"  # what the options below are when not given
+    size: int | None = None  # side of the picture before the crop; paper: 256
+    crop: int | None = None  # side of what the network sees; paper: 224
+    points: int | None = None  # dots in a picture; paper: 200000
+    draw: Literal["patch", "point"] | None = None  # paper: patch
+    patch: Literal["random", "fixed"] | None = None  # a mask for each dot or picture; paper: fixed
+    color: bool | None = None  # paper: gray
+    weights: float | None = None  # interval of the variation within a category; paper: 0.4
+
+    steps_per_epoch: int | None = None  # if not given, 1000 pictures a category; paper: 1000
+    workers: int = 0  # processes that render; 0: this one, on all cores, while a GPU does the step
+    # before. Try 4 if data_wait stays high on a GPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        command_line.at_least(1, self, "categories", "steps_per_epoch")
+        command_line.at_least(0, self, "workers")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command_line.run(
+        "pretrain.py",
+        lambda: pretrain(command_line.parse(Settings, argv, about="Pre-train on fractals.")),
+    )
+
+
+def pretrain(s: Settings) -> int:
+    """Trains, and returns the exit code."""
+    checkpoint.claim_folder(s.out, resume=s.resume)
+    saved = checkpoint.find(s.resume, s.out)
+    rendering = chosen_rendering(s)
+    with joined_world(s.device) as world:
+        share = world.share(s.batch_size)
+        ifs = chosen_categories(s, world)
+        steps_per_epoch = s.steps_per_epoch or max(1, len(ifs) * 1000 // s.batch_size)
+        made = {
+            "model": s.model,
+            "categories": ifs.digest(),
+            "batch size": s.batch_size,
+            "steps per epoch": steps_per_epoch,
+            "seed": s.seed,
+            **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
+        }
+        if saved:
+            checkpoint.refuse_another(saved, made)
+
+        stream = Stream(
+            ifs,
+            rendering=rendering,
+            batch_size=share,
+            seed=s.seed,
+            steps_per_epoch=steps_per_epoch,
+            rank=world.rank,
+            world_size=world.size,
+            threads=threads(world),
+        )
+        loader = DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=s.workers,
+            pin_memory=world.device.type == "cuda",
+            persistent_workers=s.workers > 0,
+            worker_init_fn=ignore_signals,
+            generator=torch.Generator(),  # its own, so that it draws nothing from the model's
+        )
+        trainer = Trainer(
+            build_model(s.model, classes=len(ifs), seed=s.seed),
+            s,
+            world,
+            normalize=Normalize(mean=MEAN, std=STD),
+            steps_per_epoch=steps_per_epoch,
+        )
+        if saved:
+            trainer.load(saved)
+            stream.load_state_dict(saved["stream"])
+
+        code = train(s, world, trainer, stream, loader, made)
+        if world.rank == 0 and code == 0:
+            about = description(s, ifs, rendering, pictures=trainer.step * s.batch_size)
+            checkpoint.save_weights(s.out, trainer.model.state_dict(), about)
+    return code
+
+
+def train(
+    s: Settings,
+    world: World,
+    trainer: Trainer,
+    stream: Stream,
+    loader: "DataLoader[Any]",
+    made: dict[str, Any],
+) -> int:
+    """Runs the epochs that are left, saving as it goes."""
+    metrics = None
+    if world.rank == 0:
+        metrics = Metrics(s.out, step=trainer.step, tensorboard=s.tensorboard)
+    with Stop(world, max_steps=s.max_steps, max_minutes=s.max_minutes) as stop:
+        for epoch in range(trainer.step // trainer.steps_per_epoch, s.epochs):
+            if stream.epoch != epoch:
+                stream.set_epoch(epoch)
+            first = kept = trainer.step
+
+            def save(first: int = first) -> None:
+                state = {**trainer.state(), "made": made}
+                # Workers run ahead: only the loop knows which batches were used.
+                state["stream"] = stream.state_dict(batches=trainer.step - first)
+                if world.rank == 0:
+                    checkpoint.save(s.out / "last.pt", state)
+
+            for row in trainer.train_epoch(loader, stop):
+                if metrics:
+                    metrics.write(row)
+                if trainer.step - kept >= s.checkpoint_every and not trainer.epoch_is_done:
+                    save()
+                    kept = trainer.step
+            save()
+            if stop.now:
+                break
+    if metrics:
+        metrics.close()
+    return stop.code
+
+
+def chosen_rendering(s: Settings) -> fdsl.Rendering:
+    """The recipe, with what the command line changes."""
+    options = ("size", "crop", "points", "draw", "patch", "color", "weights")
+    given = {name: getattr(s, name) for name in options if getattr(s, name) is not None}
+    recipe = fdsl.Rendering.paper if s.recipe == "paper" else fdsl.Rendering.released
+    return recipe(**given)
+
+
+def chosen_categories(s: Settings, world: World) -> fdsl.IFS:
+    """Reads or searches the categories, and keeps them in OUT/categories.npz."""
+    if s.ifs is not None and not s.ifs.exists():
+        raise FileNotFoundError(f"no categories at {s.ifs}")
+    found: list[Any] = [None]
+    if world.rank == 0:  # one searches, the others are told
+        if s.ifs is None:
+            with tqdm(total=s.categories, desc="categories", disable=None) as bar:
+                found[0] = fdsl.IFS.search(
+                    categories=s.categories,
+                    fill_rate=s.fill_rate,
+                    seed=s.category_seed,
+                    progress=lambda found, tried: bar.update(found - bar.n),
+                )
+        else:
+            found[0] = fdsl.IFS.from_csv(s.ifs) if s.ifs.is_dir() else fdsl.IFS.load(s.ifs)
+        found[0].save(s.out / "categories.npz")
+    if world.size > 1:
+        dist.broadcast_object_list(found, device=torch.device("cpu"))
+    ifs: fdsl.IFS = found[0]
+    return ifs
+
+
+def threads(world: World) -> int | None:
+    """Cores for rendering: None, all of them, unless other ranks on this machine render too."""
+    return None if world.local_size == 1 else max(1, (os.cpu_count() or 1) // world.local_size)
+
+
+def description(
+    s: Settings, ifs: fdsl.IFS, rendering: fdsl.Rendering, *, pictures: int
+) -> dict[str, Any]:
+    """How the weights were made: enough to make them again."""
+    return {
+        "model": s.model,
+        "num_classes": len(ifs),
+        "categories": ifs.digest(),
+        "rendering": rendering.to_dict(),
+        "normalize": {"mean": MEAN, "std": STD},
+        "seed": s.seed,
+        "samples_seen": pictures,
+        "settings": {k: str(v) for k, v in vars(s).items() if k not in ("out", "resume")},
+        "fdsl": fdsl.__version__,
+        "torch": torch.__version__,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
