@@ -146,6 +146,9 @@ impl Stretch {
     }
 }
 
+/// Dots whose cells are found, and fetched, before they fall.
+const CHUNK: usize = 64;
+
 struct Plot<'a> {
     dots: &'a Dots,
     columns: Stretch,
@@ -159,8 +162,6 @@ impl Kernel for Plot<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        /// Dots whose cells are found before they fall.
-        const CHUNK: usize = 64;
         let Self { dots, columns, rows, stride, last } = self;
         let (columns, rows) = (columns.on(l), rows.on(l));
         let stride_u = l.splat_u(stride as u32);
@@ -169,6 +170,7 @@ impl Kernel for Plot<'_> {
 
         let mut number = 0;
         let mut cells = [0u32; CHUNK];
+        let mut waiting = ([0u32; CHUNK], 0);
         let (mut rest_x, mut rest_y) = ([0.0; CHUNK], [0.0; CHUNK]);
         for (x, y) in dots.x.chunks(CHUNK).zip(dots.y.chunks(CHUNK)) {
             let (mut all_x, mut all_y) = (x, y);
@@ -182,11 +184,22 @@ impl Kernel for Plot<'_> {
                 let column = stretched(l, l.load_f(&all_x[at..]), columns);
                 l.store_u(&mut cells[at..], l.add_u(l.add_u(l.mul_u(row, stride_u), column), border));
             }
-            for &cell in &cells[..x.len()] {
-                number += 1;
-                last[cell as usize] = number;
+            for &cell in &cells {
+                l.prefetch(last, cell);
             }
+            fall(last, &mut waiting, &mut number);
+            waiting = (cells, x.len());
         }
+        fall(last, &mut waiting, &mut number);
+    }
+}
+
+/// Lets the waiting dots fall, in order.
+#[inline(always)]
+fn fall(last: &mut [u32], (cells, dots): &mut ([u32; CHUNK], usize), number: &mut u32) {
+    for &cell in &cells[..*dots] {
+        *number += 1;
+        last[cell as usize] = *number;
     }
 }
 
@@ -235,16 +248,18 @@ impl Kernel for Resolve<'_> {
                 newest_of_rows(cells(0), cells(1), cells(2), newest);
                 newest_of_columns(newest, shown);
             }
+            // Apart, so that each is a loop without a choice in it.
+            match masks {
+                Masks::Random(_) => ask_the_dots(shown, masks),
+                Masks::Fixed(mask) => ask_the_dots(shown, Masks::Fixed(mask)),
+            }
             if rendering.color {
                 for (pixel, &shown) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*shown) {
-                    let color = COLOR_CYCLE[(shown >> 4).wrapping_sub(1) as usize % COLORS];
-                    *pixel = if lit(shown, masks) { color } else { [0; 3] };
+                    *pixel = PALETTE[shown as usize % PALETTE.len()];
                 }
             } else {
-                // Apart, so that each is a loop without a choice in it.
-                match masks {
-                    Masks::Random(_) => gray(pixels, shown, masks),
-                    Masks::Fixed(mask) => gray(pixels, shown, Masks::Fixed(mask)),
+                for (pixel, &shown) in pixels.iter_mut().zip(&*shown) {
+                    *pixel = if shown == 0 { 0 } else { GRAY };
                 }
             }
             if window.flip_columns && rendering.color {
@@ -253,14 +268,6 @@ impl Kernel for Resolve<'_> {
                 pixels.reverse();
             }
         }
-    }
-}
-
-/// Fills a row with gray where it is lit.
-#[inline(always)]
-fn gray(pixels: &mut [u8], shown: &[u32], masks: Masks) {
-    for (pixel, &shown) in pixels.iter_mut().zip(shown) {
-        *pixel = if lit(shown, masks) { GRAY } else { 0 };
     }
 }
 
@@ -287,23 +294,28 @@ fn newest_of_columns(newest: &[u32], shown: &mut [u32]) {
     }
 }
 
-/// Says whether what a pixel shows is lit: there is a dot, and its mask has the bit.
+/// Turns what each pixel shows into its place in the palette: 0 where there is no dot or its
+/// mask is black, else one more than the dot's number modulo 128.
 #[inline(always)]
-fn lit(shown: u32, masks: Masks) -> bool {
-    let (number, row, column) = (shown >> 4, shown & 3, shown >> 2 & 3);
-    let bit = masks.of(number.wrapping_sub(1)) >> (8 - 3 * row - column) & 1;
-    (bit != 0) & (number != 0)
+fn ask_the_dots(shown: &mut [u32], masks: Masks) {
+    for shown in shown {
+        let (number, row, column) = (*shown >> 4, *shown & 3, (*shown >> 2) & 3);
+        let dot = number.wrapping_sub(1);
+        let bit = (masks.of(dot) >> (8 - 3 * row - column)) & 1;
+        let lit = (bit != 0) & (number != 0);
+        *shown = if lit { 1 + dot % COLORS as u32 } else { 0 };
+    }
 }
 
 /// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to
 /// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
-/// so no cosine is needed.
-static COLOR_CYCLE: [[u8; 3]; COLORS] = color_cycle();
+/// so no cosine is needed. Entry 0 is black; the rest up to a power of two is never shown.
+static PALETTE: [[u8; 3]; 2 * COLORS] = palette();
 
-const fn color_cycle() -> [[u8; 3]; COLORS] {
+const fn palette() -> [[u8; 3]; 2 * COLORS] {
     const HIGH: f64 = 0.75;
     const LOW: f64 = HIGH * (1.0 - 0.75);
-    let mut cycle = [[0; 3]; COLORS];
+    let mut palette = [[0; 3]; 2 * COLORS];
     let mut i = 0;
     while i < COLORS {
         let hue = i as f64 * 6.0 / COLORS as f64;
@@ -319,10 +331,10 @@ const fn color_cycle() -> [[u8; 3]; COLORS] {
             4 => [up, LOW, HIGH],
             _ => [HIGH, LOW, down],
         };
-        cycle[i] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // cut, not rounded
+        palette[i + 1] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // cut, not rounded
         i += 1;
     }
-    cycle
+    palette
 }
 
 #[cfg(test)]
@@ -343,10 +355,10 @@ mod tests {
     #[test]
     fn the_colours_are_the_authors_colours() {
         // Read off a picture that the authors' program drew.
-        assert_eq!(COLOR_CYCLE[0], [47, 47, 191]);
-        assert_eq!(COLOR_CYCLE[1], [47, 54, 191]);
-        assert_eq!(COLOR_CYCLE[21], [47, 189, 191]);
-        assert_eq!(COLOR_CYCLE.iter().flatten().max(), Some(&191));
+        assert_eq!(PALETTE[1], [47, 47, 191]);
+        assert_eq!(PALETTE[2], [47, 54, 191]);
+        assert_eq!(PALETTE[22], [47, 189, 191]);
+        assert_eq!(PALETTE.iter().flatten().max(), Some(&191));
     }
 
     #[test]

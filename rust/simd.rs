@@ -163,6 +163,9 @@ pub(crate) trait Lanes: Copy {
     fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F;
     /// Takes entry `index % N` of `table`, lane by lane.
     fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U;
+
+    /// Fetches the cache line of `cells[index]` for writing; changes nothing, whatever the index.
+    fn prefetch(self, cells: &[u32], index: u32);
 }
 
 /// Eight lanes that any compiler can make something of.
@@ -204,6 +207,7 @@ impl Lanes for Plain {
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { index.map(|i| table[i as usize % 8]) }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { index.map(|i| table[i as usize % 8]) }
+    #[inline(always)] fn prefetch(self, _: &[u32], _: u32) {}
 }
 
 /// Eight lanes in AVX2.
@@ -247,6 +251,7 @@ impl Lanes for Avx2 {
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm256_permutevar8x32_ps(table, index) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm256_permutevar8x32_epi32(table, index) } }
+    #[inline(always)] fn prefetch(self, cells: &[u32], index: u32) { unsafe { _mm_prefetch::<_MM_HINT_ET0>(cells.as_ptr().wrapping_add(index as usize).cast()) } }
 }
 
 /// Sixteen lanes in AVX-512.
@@ -288,4 +293,5 @@ impl Lanes for Avx512 {
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutexvar_ps(index, table) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm512_permutexvar_epi32(index, table) } }
+    #[inline(always)] fn prefetch(self, cells: &[u32], index: u32) { unsafe { _mm_prefetch::<_MM_HINT_ET0>(cells.as_ptr().wrapping_add(index as usize).cast()) } }
 }
