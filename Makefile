@@ -1,7 +1,7 @@
 # make demo   the main job in a few minutes: find categories, pre-train, fine-tune, compare
 # make test   build, lint, type checks, Rust and Python tests
 # make wheel  a wheel for Python 3.10 and later, in dist/
-# make bench  times of the stages, one core
+# make bench  times of the stages on one core, and beside plain NumPy
 #
 # An environment that exists can be named instead of made anew (its torch is kept):
 #   make test VENV=path/to/venv
@@ -40,8 +40,9 @@ python-test: $(READY)
 wheel: $(READY)
 	$(RUN) -m maturin build --release --out dist
 
-bench: tools
-	cargo bench
+bench: $(READY)
+	cargo bench --quiet
+	$(RUN) rust/benches/compare.py
 
 format: $(READY)
 	cargo fmt

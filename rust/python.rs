@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::canvas::{Canvas, Masks, Window};
@@ -130,15 +131,14 @@ impl IfsCategories {
         seed: u64,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let measure = Measure { size, points, pad }.checked()?;
-        let simd = Simd::chosen()?;
-        let rates: Vec<f64> = py.detach(|| {
-            let rate = |(category, ifs): (usize, &Ifs)| {
-                let address = Address { seed, category: category as u64, index: 0 };
-                let mut rng = address.rng(Purpose::Orbit, 0);
-                with_scratch(simd, |scratch| measure.fill_rate(ifs, &mut rng, scratch))
-            };
-            self.0.iter().enumerate().map(rate).collect()
-        });
+        let machine = machine(None, None)?;
+        let rate = |(category, ifs): (usize, &Ifs)| {
+            let address = Address { seed, category: category as u64, index: 0 };
+            let mut rng = address.rng(Purpose::Orbit, 0);
+            with_scratch(machine.simd, |scratch| measure.fill_rate(ifs, &mut rng, scratch))
+        };
+        let rates: Vec<f64> =
+            py.detach(|| machine.install(|| self.0.par_iter().enumerate().map(rate).collect()))?;
         Ok(rates.to_pyarray(py))
     }
 }
