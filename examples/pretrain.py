@@ -174,8 +174,10 @@ def chosen_rendering(s: Settings) -> fdsl.Rendering:
     """The recipe, with what the command line changes."""
     options = ("size", "crop", "points", "draw", "patch", "color", "weights")
     given = {name: getattr(s, name) for name in options if getattr(s, name) is not None}
-    recipe = fdsl.Rendering.paper if s.recipe == "paper" else fdsl.Rendering.released
-    return recipe(**given)
+    if s.recipe == "paper":
+        return fdsl.Rendering.paper(**given)
+    # Their pictures are whole, 362 x 362; their training crops them.
+    return fdsl.Rendering.released(**{"crop": 224, **given})
 
 
 def chosen_categories(s: Settings, world: World) -> fdsl.IFS:

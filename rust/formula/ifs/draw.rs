@@ -25,81 +25,73 @@ impl Formula for Ifs {
     /// unscaled; and if that is black too, whatever keeps it from being so.
     fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
         let shared = unmirrored(address, rendering);
+        let mut picture = Picture { ifs: self, address, shared, rendering, scratch, pixels };
+        let scaled = |attempt| vary(&self.maps, rendering.weights, shared, attempt);
         if !rendering.redraw {
-            let maps = vary(&self.maps, rendering.weights, shared, 0);
-            if self.attempt(&maps, address, shared, 0, rendering, scratch, pixels).is_none() {
-                self.last_resort(&maps, address, shared, 0, rendering, scratch, pixels);
+            if picture.draw(&scaled(0), 0).is_none() {
+                picture.draw_at_any_rate(&scaled(0), 0);
             }
             return 0;
         }
         let (height, width) = rendering.output_size();
-        let could_be_lit = rendering.points.min(height * width) as f64;
+        let enough = ENOUGH * rendering.points.min(height * width) as f64;
         // Without weights every redraw would try the same maps again.
         let varied = if rendering.weights == Weights::Identity { 0 } else { REDRAWS + 1 };
         for attempt in 0..varied {
-            let maps = vary(&self.maps, rendering.weights, shared, attempt);
-            let lit = self.attempt(&maps, address, shared, attempt, rendering, scratch, pixels);
-            if lit.is_some_and(|lit| lit as f64 >= ENOUGH * could_be_lit) {
+            if picture.draw(&scaled(attempt), attempt).is_some_and(|lit| lit as f64 >= enough) {
                 return attempt as u8; // at most REDRAWS
             }
         }
-        let lit = self.attempt(&self.maps, address, shared, varied, rendering, scratch, pixels);
-        if lit.is_some_and(|lit| lit > 0) {
+        if picture.draw(&self.maps, varied).is_some_and(|lit| lit > 0) {
             return varied as u8;
         }
-        self.last_resort(&self.maps, address, shared, varied + 1, rendering, scratch, pixels);
+        picture.draw_at_any_rate(&self.maps, varied + 1);
         varied as u8 + 1
     }
 }
 
-impl Ifs {
+/// One picture in the making.
+struct Picture<'a> {
+    ifs: &'a Ifs,
+    address: Address,
+    /// The address whose streams its mirror images share.
+    shared: Address,
+    rendering: &'a Rendering,
+    scratch: &'a mut Scratch,
+    pixels: &'a mut [u8],
+}
+
+impl Picture<'_> {
     /// Draws `maps` and returns how many pixels are lit, or `None` if an orbit escaped.
-    #[allow(clippy::too_many_arguments)] // the whole of what a picture depends on
-    fn attempt(
-        &self,
-        maps: &[Map],
-        address: Address,
-        shared: Address,
-        attempt: u64,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        pixels: &mut [u8],
-    ) -> Option<usize> {
-        let Scratch { simd, dots, canvas } = scratch;
-        let table = Table::new(maps, &self.probabilities);
-        let mut rng = shared.rng(Purpose::Orbit, attempt);
-        let bounds = orbit::play(&table, &mut rng, rendering.points, *simd, dots)?;
-        canvas.plot(dots, bounds, rendering.height, rendering.width, rendering.pad, *simd);
-        let masks = masks(rendering, &mut shared.rng(Purpose::Patch, attempt));
-        let window = window(address, attempt, rendering);
-        canvas.resolve(window, rendering, masks, *simd, pixels);
-        Some(lit(pixels, rendering))
+    fn draw(&mut self, maps: &[Map], attempt: u64) -> Option<usize> {
+        let Scratch { simd, dots, canvas } = &mut *self.scratch;
+        let table = Table::new(maps, &self.ifs.probabilities);
+        let mut rng = self.shared.rng(Purpose::Orbit, attempt);
+        let bounds = orbit::play(&table, &mut rng, self.rendering.points, *simd, dots)?;
+        let Rendering { height, width, pad, .. } = *self.rendering;
+        canvas.plot(dots, bounds, height, width, pad, *simd);
+        let masks = masks(self.rendering, &mut self.shared.rng(Purpose::Patch, attempt));
+        let window = window(self.address, attempt, self.rendering);
+        canvas.resolve(window, self.rendering, masks, *simd, self.pixels);
+        Some(lit(self.pixels, self.rendering))
     }
 
     /// Draws anything finite of `maps`, in solid patches, with a dot in the middle.
-    #[allow(clippy::too_many_arguments)]
-    fn last_resort(
-        &self,
-        maps: &[Map],
-        address: Address,
-        shared: Address,
-        attempt: u64,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        pixels: &mut [u8],
-    ) {
-        let Scratch { simd, dots, canvas } = scratch;
-        let table = Table::new(maps, &self.probabilities);
-        let mut rng = shared.rng(Purpose::Orbit, attempt);
-        let bounds = orbit::play_tamed(&table, &mut rng, rendering.points, dots);
-        canvas.plot(dots, bounds, rendering.height, rendering.width, rendering.pad, *simd);
-        let mut window = window(address, attempt, rendering);
+    fn draw_at_any_rate(&mut self, maps: &[Map], attempt: u64) {
+        let Scratch { simd, dots, canvas } = &mut *self.scratch;
+        let table = Table::new(maps, &self.ifs.probabilities);
+        let mut rng = self.shared.rng(Purpose::Orbit, attempt);
+        let bounds = orbit::play_tamed(&table, &mut rng, self.rendering.points, dots);
+        let Rendering { height, width, pad, .. } = *self.rendering;
+        canvas.plot(dots, bounds, height, width, pad, *simd);
+
+        let mut window = window(self.address, attempt, self.rendering);
         let (row, column) = canvas.newest_cell();
-        let row = if window.flip_rows { rendering.height - 1 - row } else { row };
-        let column = if window.flip_columns { rendering.width - 1 - column } else { column };
-        window.top = row.saturating_sub(window.height / 2).min(rendering.height - window.height);
-        window.left = column.saturating_sub(window.width / 2).min(rendering.width - window.width);
-        canvas.resolve(window, rendering, SOLID, *simd, pixels);
+        let row = if window.flip_rows { height - 1 - row } else { row };
+        let column = if window.flip_columns { width - 1 - column } else { column };
+        window.top = row.saturating_sub(window.height / 2).min(height - window.height);
+        window.left = column.saturating_sub(window.width / 2).min(width - window.width);
+        canvas.resolve(window, self.rendering, SOLID, *simd, self.pixels);
     }
 }
 
