@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -136,13 +137,13 @@ class Stream(IterableDataset[Sample]):
         """
         if batches is not None:
             return {"samples": self._start() + _whole("batches", batches) * self._global_batch()}
-        if self._running is not None:
-            return self._running.state_dict()
         if get_worker_info() is None and self._shared[2] > 0:
             raise RuntimeError(
                 "DataLoader workers run ahead of the training loop: say how many batches of this "
                 "iteration it has taken, state_dict(batches=…)"
             )
+        if self._running is not None:
+            return self._running.state_dict()
         return {"samples": self._start()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -158,6 +159,11 @@ class Stream(IterableDataset[Sample]):
                 f"expected the state of a stream, {{'samples': n}}, got {state!r}"
             ) from None
         epoch = self._epoch_samples()
+        if epoch is not None and samples % self._global_batch():
+            raise ValueError(
+                f"{samples} samples are not a whole number of batches of {self._global_batch()} "
+                "(of all ranks together): the state is of another stream"
+            )
         self._shared[0] = 0 if epoch is None else samples // epoch
         self._shared[1] = samples if epoch is None else samples % epoch
         self._shared[2] = 0
@@ -167,7 +173,9 @@ class Stream(IterableDataset[Sample]):
         worker = get_worker_info()
         if worker is not None:
             self._shared[2] += 1
+            self._running = None  # a fork brings along what iterated in its parent
             return _StreamIterator(self, worker.id, worker.num_workers)
+        self._shared[2] = 0
         self._running = _StreamIterator(self, 0, 1)
         return self._running
 
@@ -182,14 +190,16 @@ class Stream(IterableDataset[Sample]):
         # A spawned worker knows neither torch.distributed nor what iterates here.
         return {**self.__dict__, "_ranks": self._resolved_ranks(), "_running": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # a copy's is not
+
     def __repr__(self) -> str:
         length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
         return f"<Stream: {len(self.ifs)} categories, batch_size={self.batch_size}, {length}>"
 
     def _resolved_ranks(self) -> tuple[int, int]:
-        if self._ranks is None:
-            self._ranks = _found_ranks()
-        return self._ranks
+        return _found_ranks() if self._ranks is None else self._ranks
 
     def _global_batch(self) -> int:
         return (self.batch_size or 1) * self._resolved_ranks()[1]
@@ -212,6 +222,7 @@ class _StreamIterator(Iterator[Sample]):
 
     def __init__(self, stream: Stream, worker: int, workers: int) -> None:
         self._stream, self._workers = stream, workers
+        self._rank = stream._resolved_ranks()[0]
         self._start, self._global_batch = stream._start(), stream._global_batch()
         self._batches = len(stream) if stream.steps_per_epoch is not None else None
         self._next = worker
@@ -244,8 +255,8 @@ class _StreamIterator(Iterator[Sample]):
 
     def _draw(self, batches: Sequence[int]) -> Sample:
         stream = self._stream
-        size, rank = stream.batch_size or 1, stream._resolved_ranks()[0]
-        firsts = [self._start + batch * self._global_batch + rank * size for batch in batches]
+        size = stream.batch_size or 1
+        firsts = [self._start + batch * self._global_batch + self._rank * size for batch in batches]
         within = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
         categories, indices = _core.stream_order(
@@ -330,7 +341,8 @@ class Instances(Dataset[tuple[Any, Any]]):
         return f"<Instances: {len(self.ifs)} categories of {self.instances}>"
 
     def _number(self, item: int) -> int:
-        number = item + len(self) if item < 0 else item
+        number = operator.index(item)
+        number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
             raise IndexError(f"item {item} is out of range: there are {len(self)}")
         return number

@@ -1,0 +1,850 @@
+"""Streams and data sets in torch: the same pictures whoever draws them, and from anywhere."""
+
+import contextlib
+import copy
+import hashlib
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import fdsl  # noqa: E402
+from fdsl import _core  # noqa: E402
+from fdsl.torch import Instances, Normalize, Stream  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+
+TINY = fdsl.Rendering(size=32, points=500)
+BATCH = 4
+
+# Five workers on two cores are what we want here.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+Drawn = list[tuple[tuple[int, ...], Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def ifs() -> fdsl.IFS:
+    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+
+
+@pytest.fixture(autouse=True)
+def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def stream_of(ifs: fdsl.IFS, **changes: Any) -> Stream:
+    return Stream(ifs, **{"rendering": TINY, "batch_size": BATCH, "seed": 3, **changes})
+
+
+def loader_of(stream: Stream, workers: int = 0, method: str = "fork", **more: Any) -> DataLoader:
+    if workers:
+        if method not in multiprocessing.get_all_start_methods():
+            pytest.skip(f"this system cannot {method}")
+        more["multiprocessing_context"] = method
+    return DataLoader(stream, **{"batch_size": None, "num_workers": workers, **more})
+
+
+def drawn(samples: Iterable[Any], most: int | None = None) -> Drawn:
+    """What can be compared with ==: for each batch its shape, its pictures and its labels."""
+    return [
+        (
+            tuple(images.shape),
+            [digest(image) for image in images] if images.ndim == 4 else digest(images),
+            torch.as_tensor(labels).tolist(),
+        )
+        for images, labels in islice(samples, most)
+    ]
+
+
+def digest(picture: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(picture)).hexdigest()[:16]
+
+
+def singles(batches: Drawn) -> Drawn:
+    """The same samples, one by one."""
+    return [
+        (shape[1:], picture, label)
+        for shape, pictures, labels in batches
+        for picture, label in zip(pictures, labels, strict=True)
+    ]
+
+
+def pictures(samples: Drawn) -> list[Any]:
+    return [picture for _, picture, _ in samples]
+
+
+# Workers
+
+
+@pytest.mark.parametrize("workers, method", [(2, "fork"), (5, "fork"), (5, "spawn")])
+def test_the_sequence_is_the_same_for_any_number_of_workers(
+    ifs: fdsl.IFS, workers: int, method: str
+) -> None:
+    expected = drawn(loader_of(stream_of(ifs, steps_per_epoch=7)))
+    assert len(expected) == 7
+    assert drawn(loader_of(stream_of(ifs, steps_per_epoch=7), workers, method)) == expected
+
+
+def test_an_endless_stream_is_the_same_from_workers(ifs: fdsl.IFS) -> None:
+    expected = drawn(stream_of(ifs), 7)
+    assert drawn(loader_of(stream_of(ifs), workers=2), 7) == expected
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_persistent_workers_see_a_new_epoch(ifs: fdsl.IFS, method: str) -> None:
+    expected = drawn(stream_of(ifs), 15)
+    stream = stream_of(ifs, steps_per_epoch=5)
+    loader = loader_of(stream, 2, method, persistent_workers=True)
+    for epoch in (0, 2):
+        stream.set_epoch(epoch)
+        assert drawn(loader) == expected[5 * epoch : 5 * epoch + 5]
+
+
+@needs_fork
+def test_persistent_workers_see_a_place_that_was_loaded(ifs: fdsl.IFS) -> None:
+    expected = drawn(stream_of(ifs), 10)
+    stream = stream_of(ifs, steps_per_epoch=5)
+    loader = loader_of(stream, workers=2, persistent_workers=True)
+    assert drawn(loader) == expected[:5]
+    stream.load_state_dict({"samples": 7 * BATCH})
+    assert drawn(loader) == expected[7:]
+
+
+# What the samples are
+
+
+@pytest.mark.parametrize("rank, world_size", [(0, 1), (1, 2)])
+def test_a_batch_is_what_render_draws_for_its_addresses(
+    ifs: fdsl.IFS, rank: int, world_size: int
+) -> None:
+    stream = stream_of(ifs, seed=9, rank=rank, world_size=world_size)
+    for number, (images, labels) in enumerate(islice(stream, 3)):
+        first = (number * world_size + rank) * BATCH
+        categories, indices = _core.stream_order(
+            np.arange(first, first + BATCH, dtype=np.uint64), len(ifs), None, 9
+        )
+        assert (images.dtype, images.shape) == (torch.uint8, (BATCH, 1, 32, 32))
+        assert (labels.dtype, labels.tolist()) == (torch.int64, categories.tolist())
+        expected = fdsl.render(ifs, categories, indices, 9, TINY)
+        np.testing.assert_array_equal(images[:, 0].numpy(), expected)
+
+
+def test_every_block_has_each_category_once(ifs: fdsl.IFS) -> None:
+    labels = torch.cat([labels for _, labels in islice(stream_of(ifs), 20)]).reshape(-1, len(ifs))
+    assert labels.sort(dim=1).values.tolist() == [[0, 1, 2, 3, 4]] * 16
+    assert len({tuple(block) for block in labels.tolist()}) > 1  # in an order of its own
+
+
+def test_no_picture_comes_twice(ifs: fdsl.IFS) -> None:
+    assert len(set(pictures(singles(drawn(stream_of(ifs), 25))))) == 100
+
+
+def test_instances_come_round_again(ifs: fdsl.IFS) -> None:
+    numbers = np.arange(60, dtype=np.uint64)
+    categories, indices = _core.stream_order(numbers, len(ifs), 3, 3)
+    addresses = list(zip(categories.tolist(), indices.tolist(), strict=True))
+    everything = {(category, index) for category in range(5) for index in range(3)}
+    for first in range(0, 60, 15):
+        assert set(addresses[first : first + 15]) == everything
+    found = singles(drawn(stream_of(ifs, instances=3), 15))
+    expected = fdsl.render(ifs, categories, indices, 3, TINY)
+    assert pictures(found) == [digest(picture) for picture in expected]
+
+
+def test_seeds_differ(ifs: fdsl.IFS) -> None:
+    assert drawn(stream_of(ifs, seed=0), 2) != drawn(stream_of(ifs, seed=2**64 - 1), 2)
+
+
+def test_threads_do_not_change_pictures(ifs: fdsl.IFS) -> None:
+    assert drawn(stream_of(ifs, threads=1), 3) == drawn(stream_of(ifs, threads=3), 3)
+
+
+def test_the_default_rendering_is_that_of_the_paper(ifs: fdsl.IFS) -> None:
+    stream = Stream(ifs, batch_size=1)
+    assert stream.rendering == Instances(ifs).rendering == fdsl.Rendering()
+    images, _ = next(iter(stream))
+    assert images.shape == (1, 1, 256, 256)
+    assert Instances(ifs)[0][0].shape == (1, 256, 256)
+
+
+def test_colour_has_three_channels(ifs: fdsl.IFS) -> None:
+    rendering = fdsl.Rendering(size=(32, 40), points=500, color=True)
+    images, _ = next(iter(stream_of(ifs, rendering=rendering)))
+    assert images.shape == (BATCH, 3, 32, 40)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    categories, indices = _core.stream_order(np.arange(BATCH, dtype=np.uint64), len(ifs), None, 3)
+    expected = fdsl.render(ifs, categories, indices, 3, rendering)
+    np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
+    assert len({channel.numpy().tobytes() for channel in images.unbind(1)}) > 1
+    assert Instances(ifs, 2, rendering=rendering)[0][0].shape == (3, 32, 40)
+
+
+# Single samples
+
+
+def test_single_samples_are_those_of_the_batches(ifs: fdsl.IFS) -> None:
+    whole = drawn(stream_of(ifs), 20)
+    stream = stream_of(ifs, batch_size=None)
+    assert drawn(stream, 80) == singles(whole)
+    image, label = next(iter(stream))
+    assert (image.dtype, image.shape) == (torch.uint8, (1, 32, 32))
+    assert (label.dtype, label.shape) == (torch.int64, ())
+    assert drawn(DataLoader(stream, batch_size=BATCH), 20) == whole
+
+
+def test_single_samples_end_with_the_epoch(ifs: fdsl.IFS) -> None:
+    expected = singles(drawn(stream_of(ifs), 10))[:37]
+    stream = stream_of(ifs, batch_size=None, steps_per_epoch=37)
+    assert len(stream) == 37
+    assert drawn(stream) == expected
+    # Workers fill batches of their own, of the same samples.
+    batches = drawn(loader_of(stream, workers=2, batch_size=BATCH))
+    assert sorted(singles(batches)) == sorted(expected)
+    assert singles(batches)[:BATCH] == expected[: 2 * BATCH : 2]
+
+
+def test_single_samples_resume(ifs: fdsl.IFS) -> None:
+    expected = drawn(stream_of(ifs, batch_size=None), 50)
+    stream = stream_of(ifs, batch_size=None)
+    drawn(stream, 13)
+    resumed = stream_of(ifs, batch_size=None)
+    resumed.load_state_dict(stream.state_dict())
+    assert drawn(resumed, 37) == expected[13:]
+
+
+# Ranks
+
+
+def test_ranks_are_disjoint_and_complete(ifs: fdsl.IFS) -> None:
+    whole = drawn(stream_of(ifs, batch_size=2 * BATCH), 6)
+    ranks = [drawn(stream_of(ifs, rank=rank, world_size=2), 6) for rank in range(2)]
+    assert set(pictures(singles(ranks[0]))).isdisjoint(pictures(singles(ranks[1])))
+    interleaved = [batch for both in zip(*ranks, strict=True) for batch in both]
+    assert singles(interleaved) == singles(whole)
+
+
+def test_the_ranks_of_a_launcher_are_found(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = drawn(stream_of(ifs, rank=1, world_size=3), 4)
+    stream = stream_of(ifs)  # made before the launcher's variables are there
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert drawn(stream, 4) == expected
+    assert drawn(loader_of(stream_of(ifs), workers=2), 4) == expected
+    alone = drawn(stream_of(ifs, rank=0, world_size=1), 4)  # an argument comes before the launcher
+    monkeypatch.delenv("RANK")
+    assert alone == drawn(stream_of(ifs), 4) != expected
+
+
+def test_ranks_are_not_settled_by_asking_for_the_length(
+    ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = stream_of(ifs, steps_per_epoch=4)
+    assert len(stream) == 4
+    assert stream.state_dict() == {"samples": 0}
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert drawn(stream) == drawn(stream_of(ifs, rank=1, world_size=2), 4)
+
+
+def test_ranks_that_cannot_be_are_refused(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="3 of 3"):
+        next(iter(stream_of(ifs)))
+
+
+def _draw_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # torch.distributed comes before the launcher's variables.
+    os.environ.update(RANK="0", WORLD_SIZE="1")
+    stream = stream_of(ifs, steps_per_epoch=3)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    try:
+        found = drawn(stream), pickle.dumps(stream)  # as it is sent to a spawned worker
+    finally:
+        torch.distributed.destroy_process_group()
+    Path(folder, str(rank)).write_bytes(pickle.dumps(found))
+
+
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="this torch has no gloo",
+)
+def test_the_ranks_of_torch_distributed_are_found(ifs: fdsl.IFS, tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_draw_as_rank, args=(str(tmp_path), ifs), nprocs=2)
+    for rank in range(2):
+        expected = drawn(stream_of(ifs, rank=rank, world_size=2), 3)
+        found, stream = pickle.loads((tmp_path / str(rank)).read_bytes())
+        assert found == expected
+        assert drawn(pickle.loads(stream)) == expected
+
+
+# Epochs
+
+
+def test_an_epoch_has_so_many_steps(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    assert len(stream) == len(loader_of(stream)) == 3
+    batches = iter(stream)
+    assert len(drawn(batches)) == 3
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(batches)
+
+
+def test_an_endless_stream_has_neither_length_nor_epochs(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs)
+    with pytest.raises(TypeError, match="steps_per_epoch"):
+        len(stream)
+    with pytest.raises(RuntimeError, match="steps_per_epoch"):
+        stream.set_epoch(1)
+    assert "endless" in repr(stream)
+
+
+def test_epochs_differ_and_each_repeats(ifs: fdsl.IFS) -> None:
+    endless = drawn(stream_of(ifs), 9)
+    stream = stream_of(ifs, steps_per_epoch=3)
+    for epoch in (2, 0, 1, 1, 2):
+        stream.set_epoch(epoch)
+        assert stream.epoch == epoch
+        assert drawn(stream) == endless[3 * epoch : 3 * epoch + 3]
+        assert drawn(stream) == endless[3 * epoch : 3 * epoch + 3]  # not told, it repeats
+    assert len(set(pictures(singles(endless)))) == 9 * BATCH
+
+
+@pytest.mark.parametrize("epoch, error", [(-1, ValueError), (1.5, TypeError)])
+def test_an_epoch_that_cannot_be_is_refused(
+    ifs: fdsl.IFS, epoch: Any, error: type[Exception]
+) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    with pytest.raises(error, match=str(epoch)):
+        stream.set_epoch(epoch)
+    assert stream.epoch == 0
+
+
+# Stopping and resuming
+
+
+def test_resume_equals_never_having_stopped(ifs: fdsl.IFS) -> None:
+    never_stopped = drawn(stream_of(ifs), 9)
+    for taken in (0, 1, 4):
+        stream = stream_of(ifs)
+        drawn(stream, taken)
+        state = stream.state_dict()
+        assert state == {"samples": taken * BATCH}
+        resumed = stream_of(ifs)
+        resumed.load_state_dict(state)
+        assert drawn(resumed, 3) == never_stopped[taken : taken + 3]
+        again = stream_of(ifs)  # and stopped once more
+        again.load_state_dict(resumed.state_dict())
+        assert drawn(again, 2) == never_stopped[taken + 3 : taken + 5]
+
+
+@pytest.mark.parametrize("before, after", [(0, 2), (2, 0), (2, 3)])
+def test_resume_with_other_workers_equals_never_having_stopped(
+    ifs: fdsl.IFS, before: int, after: int
+) -> None:
+    never_stopped = drawn(stream_of(ifs), 10)
+    stream = stream_of(ifs)
+    drawn(loader_of(stream, before), 3)
+    state = stream.state_dict(batches=3)
+    assert state == {"samples": 3 * BATCH}
+    resumed = stream_of(ifs)
+    resumed.load_state_dict(state)
+    assert drawn(loader_of(resumed, after), 5) == never_stopped[3:8]
+    assert resumed.state_dict(batches=5) == {"samples": 8 * BATCH}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_was_under_way_is_finished(ifs: fdsl.IFS, workers: int) -> None:
+    never_stopped = drawn(stream_of(ifs), 15)
+    stream = stream_of(ifs, steps_per_epoch=5)
+    stream.set_epoch(1)
+    drawn(loader_of(stream, workers), 2)
+    resumed = stream_of(ifs, steps_per_epoch=5)
+    resumed.load_state_dict(stream.state_dict(batches=2))
+    loader = loader_of(resumed, workers)
+    found = []
+    assert (resumed.epoch, len(resumed)) == (1, 3)
+    for epoch in range(resumed.epoch, 3):
+        resumed.set_epoch(epoch)
+        found += drawn(loader)
+    assert found == never_stopped[7:]
+    assert len(resumed) == 5
+
+
+def test_a_state_taken_after_the_last_batch_starts_the_next_epoch(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    drawn(stream)
+    resumed = stream_of(ifs, steps_per_epoch=3)
+    resumed.load_state_dict(stream.state_dict())
+    assert (resumed.epoch, len(resumed)) == (1, 3)
+    assert drawn(resumed) == drawn(stream_of(ifs), 6)[3:]
+
+
+def test_naming_the_current_epoch_keeps_the_place(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=5)
+    stream.load_state_dict({"samples": 7 * BATCH})
+    stream.set_epoch(1)
+    assert len(stream) == 3
+    assert stream.state_dict() == {"samples": 7 * BATCH}
+    stream.set_epoch(0)
+    stream.set_epoch(1)
+    assert len(stream) == 5
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_ranks_may_change_while_the_global_batch_stays(ifs: fdsl.IFS, steps: int | None) -> None:
+    one = stream_of(ifs, batch_size=8, steps_per_epoch=steps)
+    never_stopped = singles(drawn(stream_of(ifs, batch_size=8), 3))
+    drawn(one, 2)
+    ranks = []
+    for rank in range(4):
+        stream = stream_of(ifs, batch_size=2, steps_per_epoch=steps, rank=rank, world_size=4)
+        stream.load_state_dict(one.state_dict())
+        ranks += drawn(stream, 1)
+    assert singles(ranks) == never_stopped[16:]
+
+
+def test_the_state_needs_the_batches_taken_when_workers_iterate(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=5)
+    drawn(loader_of(stream, workers=2), 2)
+    with pytest.raises(RuntimeError, match="batches"):
+        stream.state_dict()
+    assert stream.state_dict(batches=2) == {"samples": 2 * BATCH}
+    stream.set_epoch(1)  # nothing of it was taken yet
+    assert stream.state_dict() == {"samples": 5 * BATCH}
+
+
+def test_looking_at_a_batch_here_does_not_hide_that_workers_iterate(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs)
+    next(iter(stream))
+    drawn(loader_of(stream, workers=2), 3)
+    with pytest.raises(RuntimeError, match="batches"):
+        stream.state_dict()
+
+
+def test_iterating_here_after_workers_did_needs_no_batches(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs)
+    drawn(loader_of(stream, workers=2), 3)
+    drawn(stream, 2)
+    assert stream.state_dict() == {"samples": 2 * BATCH}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        [],
+        "samples",
+        {},
+        {"epoch": 1},
+        {"samples": None},
+        {"samples": "many"},
+        {"samples": 1.5},
+        {"samples": -BATCH},
+    ],
+    ids=str,
+)
+def test_a_bad_state_is_refused_and_changes_nothing(ifs: fdsl.IFS, state: Any) -> None:
+    stream = stream_of(ifs)
+    stream.load_state_dict({"samples": 2 * BATCH})
+    with pytest.raises(ValueError):
+        stream.load_state_dict(state)
+    assert stream.state_dict() == {"samples": 2 * BATCH}
+
+
+@pytest.mark.parametrize("batches, error", [(-1, ValueError), (0.5, TypeError)])
+def test_batches_that_cannot_be_are_refused(
+    ifs: fdsl.IFS, batches: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=str(batches)):
+        stream_of(ifs).state_dict(batches=batches)
+
+
+def _stateful_loader(stream: Stream, workers: int) -> Any:
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    context = "fork" if workers else None
+    return stateful.StatefulDataLoader(
+        stream, batch_size=None, num_workers=workers, multiprocessing_context=context
+    )
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=needs_fork)])
+@pytest.mark.parametrize("taken", [1, 3])
+@pytest.mark.parametrize("looked", [0, 6], ids=["", "after-looking"])
+def test_the_loader_of_torchdata_resumes(
+    ifs: fdsl.IFS, workers: int, taken: int, looked: int
+) -> None:
+    never_stopped = drawn(stream_of(ifs), 18)
+    stream = stream_of(ifs, steps_per_epoch=6)
+    drawn(stream, looked)  # as one does, to see what comes
+    loader = _stateful_loader(stream, workers)
+    stream.set_epoch(1)
+    drawn(stream, looked)
+    batches = iter(loader)
+    assert drawn(batches, taken) == never_stopped[6 : 6 + taken]
+    state = pickle.loads(pickle.dumps(loader.state_dict()))
+    assert drawn(batches) == never_stopped[6 + taken : 12]
+
+    resumed = stream_of(ifs, steps_per_epoch=6)
+    loader = _stateful_loader(resumed, workers)
+    loader.load_state_dict(state)
+    assert drawn(loader) == never_stopped[6 + taken : 12]
+    resumed.set_epoch(2)
+    assert drawn(loader) == never_stopped[12:]
+
+
+# Copies
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream))],
+    ids=["deep", "pickle"],
+)
+class TestCopies:
+    def test_a_copy_goes_on_where_the_stream_would(
+        self, ifs: fdsl.IFS, copied: Callable[[Stream], Stream]
+    ) -> None:
+        stream = stream_of(ifs, steps_per_epoch=5, rank=1, world_size=2)
+        stream.load_state_dict({"samples": 7 * 2 * BATCH})
+        other = copied(stream)
+        assert drawn(other) == drawn(stream)
+        assert repr(other) == repr(stream)
+
+    def test_a_copy_is_made_while_the_stream_runs(
+        self, ifs: fdsl.IFS, copied: Callable[[Stream], Stream]
+    ) -> None:
+        stream = stream_of(ifs)
+        batches = iter(stream)
+        drawn(batches, 2)
+        assert drawn(copied(stream), 3) == drawn(stream_of(ifs), 3)
+        assert drawn(batches, 1) == drawn(stream_of(ifs), 3)[2:]
+
+    def test_a_copy_has_epochs_of_its_own(
+        self, ifs: fdsl.IFS, copied: Callable[[Stream], Stream]
+    ) -> None:
+        stream = stream_of(ifs, steps_per_epoch=3)
+        other = copied(stream)
+        other.set_epoch(2)
+        assert (stream.epoch, other.epoch) == (0, 2)
+
+    def test_the_workers_of_a_copy_see_a_new_epoch(
+        self, ifs: fdsl.IFS, copied: Callable[[Stream], Stream]
+    ) -> None:
+        stream = copied(stream_of(ifs, steps_per_epoch=3))
+        loader = loader_of(stream, workers=2, persistent_workers=True)
+        expected = drawn(stream_of(ifs), 6)
+        for epoch in range(2):
+            stream.set_epoch(epoch)
+            assert drawn(loader) == expected[3 * epoch : 3 * epoch + 3]
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"batch_size": 0}, ValueError, "batch_size .* 0"),
+        ({"batch_size": 2.5}, TypeError, "batch_size .* 2.5"),
+        ({"steps_per_epoch": -1}, ValueError, "steps_per_epoch .* -1"),
+        ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch .* 0"),
+        ({"instances": 0}, ValueError, "instances .* 0"),
+        ({"rank": 1}, ValueError, "1, None"),
+        ({"world_size": 2}, ValueError, "None, 2"),
+        ({"rank": 2, "world_size": 2}, ValueError, "2 of 2"),
+        ({"rank": -1, "world_size": 2}, ValueError, "rank .* -1"),
+        ({"rank": 0, "world_size": 0}, ValueError, "world_size .* 0"),
+        ({"rank": "0", "world_size": 2}, TypeError, "rank .* '0'"),
+        ({"ifs": [[1, 2]]}, TypeError, r"ifs must be IFS, got \[\[1, 2\]\]"),
+        ({"rendering": "paper"}, TypeError, "rendering must be Rendering, got 'paper'"),
+        ({"seed": -1}, ValueError, "seed .* -1"),
+        ({"seed": 2**64}, ValueError, f"seed .* {2**64}"),
+        ({"seed": "a"}, TypeError, "seed .* 'a'"),
+        ({"threads": 0}, ValueError, "threads .* 0"),
+        ({"threads": 1.5}, TypeError, "threads .* 1.5"),
+    ],
+    ids=str,
+)
+def test_a_stream_refuses_bad_arguments(
+    ifs: fdsl.IFS, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Stream(**{"ifs": ifs, **arguments})
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"instances": 0}, ValueError, "instances .* 0"),
+        ({"instances": -2}, ValueError, "instances .* -2"),
+        ({"instances": 1.5}, TypeError, "instances .* 1.5"),
+        ({"ifs": "categories"}, TypeError, "ifs must be IFS, got 'categories'"),
+        ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
+        ({"seed": -1}, ValueError, "seed .* -1"),
+        ({"threads": 0}, ValueError, "threads .* 0"),
+    ],
+    ids=str,
+)
+def test_instances_refuse_bad_arguments(
+    ifs: fdsl.IFS, arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Instances(**{"ifs": ifs, **arguments})
+
+
+# Instances
+
+
+@pytest.fixture
+def instances(ifs: fdsl.IFS) -> Instances:
+    return Instances(ifs, 3, rendering=TINY, seed=8)
+
+
+def test_items_are_what_render_draws(ifs: fdsl.IFS, instances: Instances) -> None:
+    assert len(instances) == 15
+    expected = fdsl.render(ifs, np.repeat(np.arange(5), 3), np.tile(np.arange(3), 5), 8, TINY)
+    for item in range(15):
+        image, label = instances[item]
+        assert (image.dtype, image.shape) == (torch.uint8, (1, 32, 32))
+        assert type(label) is int
+        assert label == item // 3
+        np.testing.assert_array_equal(image[0].numpy(), expected[item])
+
+
+def test_items_drawn_together_are_those_drawn_alone(instances: Instances) -> None:
+    items = [14, 0, -1, 7, 7, 3]
+    assert drawn(instances.__getitems__(items)) == drawn(instances[item] for item in items)
+    assert instances.__getitems__([]) == []
+
+
+def test_items_count_from_the_end_too(instances: Instances) -> None:
+    assert drawn([instances[-1], instances[-15]]) == drawn([instances[14], instances[0]])
+    for item in (15, -16):
+        with pytest.raises(IndexError, match=str(item)):
+            instances[item]
+
+
+def test_an_item_that_is_not_whole_is_refused(instances: Instances) -> None:
+    for item in (1.5, "1", None):
+        with pytest.raises(TypeError):
+            instances[item]  # type: ignore[index]
+
+
+def test_instances_stand_where_an_image_folder_stood(instances: Instances) -> None:
+    assert instances.classes == ["00000", "00001", "00002", "00003", "00004"]
+    assert instances.class_to_idx == {name: i for i, name in enumerate(instances.classes)}
+    assert instances.targets == [instances[item][1] for item in range(15)]
+
+
+def test_transforms_see_each_picture_and_label(ifs: fdsl.IFS, instances: Instances) -> None:
+    changed = Instances(
+        ifs, 3, rendering=TINY, seed=8, transform=lambda image: image.sum().item(),
+        target_transform=lambda label: f"category {label}",
+    )  # fmt: skip
+    expected = [(image.sum().item(), f"category {label}") for image, label in islice(instances, 15)]
+    assert changed.__getitems__(list(range(15))) == expected
+    assert changed[4] == expected[4]
+
+
+@needs_fork
+def test_a_shuffled_loader_gives_each_item_once(instances: Instances) -> None:
+    loader = DataLoader(
+        instances, BATCH, shuffle=True, num_workers=2, multiprocessing_context="fork"
+    )
+    found = singles(drawn(loader))
+    expected = drawn(instances[item] for item in range(15))
+    assert sorted(found) == sorted(expected)
+
+
+def test_pickled_instances_are_the_same(instances: Instances) -> None:
+    other = pickle.loads(pickle.dumps(instances))
+    assert drawn(other[item] for item in range(15)) == drawn(instances[item] for item in range(15))
+    assert (repr(other), other.classes) == (repr(instances), instances.classes)
+
+
+# Normalize
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mean, std", [(0.2, 0.5), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+def test_normalize_is_the_obvious_formula(channels: int, mean: Any, std: Any) -> None:
+    images = torch.arange(256, dtype=torch.uint8).repeat(2 * channels).reshape(2, channels, 16, 16)
+    images[1] = 255 - images[1]
+    rgb = images.expand(2, 3, 16, 16).double() / 255
+    centre, spread = (torch.tensor(x).double().expand(3).reshape(3, 1, 1) for x in (mean, std))
+    normalised = Normalize(mean, std)(images)
+    assert (normalised.dtype, normalised.shape) == (torch.float32, (2, 3, 16, 16))
+    np.testing.assert_allclose(normalised, (rgb - centre) / spread, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_normalize_gives_the_type_asked_for(dtype: torch.dtype) -> None:
+    images = torch.randint(256, (2, 1, 8, 8), dtype=torch.uint8)
+    normalised = Normalize(dtype=dtype)(images)
+    assert normalised.dtype == dtype
+    assert torch.equal(normalised, Normalize()(images).to(dtype))
+
+
+def test_normalize_leaves_nothing_in_a_checkpoint() -> None:
+    normalize = Normalize()
+    assert normalize.state_dict() == {}
+    assert list(normalize.parameters()) == []
+    assert {name for name, _ in normalize.named_buffers()} == {"mean", "std"}  # cross with .to()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(2, 1, 8, 8),
+        torch.zeros(1, 8, 8, dtype=torch.uint8),
+        torch.zeros(2, 2, 8, 8, dtype=torch.uint8),
+        torch.zeros(2, 8, 8, 3, dtype=torch.uint8),
+    ],
+    ids=lambda images: f"{images.dtype}{tuple(images.shape)}",
+)
+def test_normalize_refuses_what_is_no_batch_of_pictures(images: Any) -> None:
+    with pytest.raises(ValueError) as refusal:
+        Normalize()(images)
+    assert str(images.dtype) in str(refusal.value)
+    assert str(tuple(images.shape)) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"std": 0}, "std .* 0"),
+        ({"std": (0.5, -0.5, 0.5)}, r"std .* \(0.5, -0.5, 0.5\)"),
+        ({"std": float("nan")}, "std .* nan"),
+        ({"mean": (0.1, 0.2)}, r"mean .* \(0.1, 0.2\)"),
+        ({"mean": ((0.1, 0.2, 0.3),)}, "mean .*"),
+    ],
+    ids=str,
+)
+def test_normalize_refuses_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Normalize(**arguments)
+
+
+# Processes
+
+
+def _render_for_fork(ifs: fdsl.IFS) -> bytes:
+    return digest(fdsl.render(ifs, np.arange(40) % 5, np.arange(40), 0, TINY, 4)).encode()
+
+
+def _send(pipe: Any, ifs: fdsl.IFS) -> None:
+    pipe.send_bytes(_render_for_fork(ifs))
+
+
+@needs_fork
+def test_a_forked_child_renders_after_its_parent_did(ifs: fdsl.IFS) -> None:
+    expected = _render_for_fork(ifs)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException), os.fdopen(writing, "wb") as pipe:
+            pipe.write(_render_for_fork(ifs))
+        os._exit(0)
+    os.close(writing)
+    # A hang in the child ends here, and with a pipe that is too short.
+    timer = subprocess.Popen(["sh", "-c", f"sleep 30; kill -9 {child}"], start_new_session=True)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.read() == expected
+    finally:
+        os.waitpid(child, 0)
+        os.killpg(timer.pid, signal.SIGKILL)
+        timer.wait()
+    assert _render_for_fork(ifs) == expected  # and the parent still does
+
+
+@needs_fork
+def test_forked_processes_render_after_their_parent_did(ifs: fdsl.IFS) -> None:
+    expected = _render_for_fork(ifs)
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    children = [context.Process(target=_send, args=(sending, ifs)) for _, sending in pipes]
+    for child in children:
+        child.start()
+    try:
+        for receiving, _ in pipes:
+            assert receiving.poll(30), "the child hangs"
+            assert receiving.recv_bytes() == expected
+        for child in children:
+            child.join(30)
+            assert child.exitcode == 0
+    finally:
+        for child in children:
+            child.kill()
+
+
+def _python(script: str, **how: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def test_importing_fdsl_imports_no_torch() -> None:
+    process = _python(
+        "import sys, fdsl; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "'fdsl'" in out
+    assert "'torch'" not in out
+    assert "'torchvision'" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("progress", ["None", "lambda found, tried: None"], ids=["", "progress"])
+def test_ctrl_c_ends_a_search(progress: str) -> None:
+    process = _python(
+        "import signal, fdsl\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('searching', flush=True)\n"
+        "fdsl.IFS.search(1, 0.9, size=64, points=5000, max_tries=10**12, progress="
+        f"{progress})\n"
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "searching\n"
+        time.sleep(0.5)  # to be in the search for sure
+        assert process.poll() is None, "the search ended by itself"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "in search" in errors
+
+
+def test_a_state_between_two_batches_is_refused(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=6)
+    with pytest.raises(ValueError, match="not a whole number of batches"):
+        stream.load_state_dict({"samples": BATCH + 1})
