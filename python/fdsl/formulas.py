@@ -6,8 +6,7 @@ import csv
 import hashlib
 import io
 import os
-import tempfile
-import zipfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -168,14 +167,18 @@ class IFS:
         """
         path = Path(file)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                maps, probabilities = arrays["maps"], arrays["probabilities"]
-                lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+            content = path.read_bytes()  # what goes wrong from here on lies in the file
         except FileNotFoundError:
             raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
-        except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                maps, probabilities = arrays["maps"], arrays["probabilities"]
+                lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+            if lengths.shape != (lengths.size,) or lengths.sum() != len(maps) or min(lengths) < 1:
+                raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
+            return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
+        except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
             raise ValueError(f"{path} is not a file that IFS.save wrote: {error}") from None
-        return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
 
     def save(self, file: PathLike) -> None:
         """Writes the categories to one .npz file, whole or not at all."""
@@ -192,14 +195,14 @@ class IFS:
         """Reads the authors' category files: one CSV a category, rows of a b c d e f p.
 
         The files may lie in the folder or in folders in it (``csv0/ … csv39/``); their
-        order is that of their names.
+        order is that of their names, as numbers where they are numbers.
 
         Raises:
             FileNotFoundError: there is no such folder, or no CSV file in it.
             ValueError: a file is empty or malformed; the message names file and line.
         """
         path = Path(folder)
-        files = sorted(path.rglob("*.csv"), key=lambda file: (file.stem, str(file)))
+        files = sorted(path.rglob("*.csv"), key=_category_order)
         if not files:
             raise FileNotFoundError(f"no CSV file in {path}, nor in the folders in it")
         named: dict[str, Path] = {}
@@ -271,7 +274,9 @@ class IFS:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, IFS):
             return NotImplemented
-        return all(np.array_equal(a, b) for a, b in zip(self._flat(), other._flat(), strict=True))
+        # By bits, as the digest and so the hash are: 0.0 is not -0.0.
+        pairs = zip(self._flat(), other._flat(), strict=True)
+        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
 
     def __hash__(self) -> int:
         return hash(self.digest())
@@ -318,26 +323,40 @@ def _by_determinant(maps: Floats, category: int) -> Floats:
     return np.asarray(weights / total)
 
 
+def _category_order(file: Path) -> tuple[int, str, str]:
+    number = int(file.stem) if file.stem.isdecimal() else -1
+    return number, file.stem, str(file)
+
+
 def _read_csv(file: Path) -> tuple[list[list[float]], list[float]]:
     maps, probabilities = [], []
-    with file.open(newline="") as lines:
-        for line, row in enumerate(csv.reader(lines), start=1):
-            if not row:
-                continue
-            try:
-                *parameters, probability = (float(text) for text in row)
-            except ValueError:
-                raise ValueError(f"{file}, line {line}: not all numbers: {','.join(row)}") from None
-            if len(parameters) != 6:
-                raise ValueError(
-                    f"{file}, line {line}: expected 7 numbers (a b c d e f p), got {len(row)}"
-                )
-            if not np.isfinite([*parameters, probability]).all():
-                raise ValueError(f"{file}, line {line}: not all finite: {','.join(row)}")
-            maps.append(parameters)
-            probabilities.append(probability)
+    try:
+        rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file} is not a CSV file: {error}") from None
+    for line, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        try:
+            *parameters, probability = (float(text) for text in row)
+        except ValueError:
+            raise ValueError(f"{file}, line {line}: not all numbers: {','.join(row)}") from None
+        if len(parameters) != 6:
+            raise ValueError(
+                f"{file}, line {line}: expected 7 numbers (a b c d e f p), got {len(row)}"
+            )
+        if not np.isfinite([*parameters, probability]).all():
+            raise ValueError(f"{file}, line {line}: not all finite: {','.join(row)}")
+        if not 0 <= probability <= 1 + 1e-6:
+            raise ValueError(
+                f"{file}, line {line}: the probability must lie between 0 and 1, got {probability}"
+            )
+        maps.append(parameters)
+        probabilities.append(probability)
     if not maps:
         raise ValueError(f"{file} is empty: expected rows of 7 numbers (a b c d e f p)")
+    if len(maps) > 256:
+        raise ValueError(f"{file}: a category needs between 1 and 256 maps, got {len(maps)}")
     if abs(sum(probabilities) - 1) > 1e-6:
         raise ValueError(f"{file}: the probabilities must sum to 1, got {sum(probabilities)}")
     return maps, probabilities
@@ -345,19 +364,14 @@ def _read_csv(file: Path) -> tuple[list[list[float]], list[float]]:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Writes a file that appears under its name only when whole."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as part:
-        try:
-            part.write(content)
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(0o666 & ~_umask())
-            Path(part.name).replace(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
+    finally:
+        part.unlink(missing_ok=True)

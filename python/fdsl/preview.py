@@ -34,7 +34,7 @@ def contact_sheet(
     """
     rendering = Rendering() if rendering is None else rendering
     rows = _chosen("categories", categories, spread=1, most=len(ifs))
-    count = instances if isinstance(instances, int) else len(instances)
+    count = len(instances) if isinstance(instances, Sequence | np.ndarray) else instances
     # Row 2 of the weights, the category itself, is among any nine that are 1000 // n apart.
     columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
     at = np.array([(row, column) for row in rows for column in columns])
@@ -52,7 +52,9 @@ def contact_sheet(
 
 
 def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | None) -> list[int]:
-    if not isinstance(wanted, int):
+    if isinstance(wanted, Sequence | np.ndarray):
+        if len(wanted) == 0:
+            raise ValueError(f"{name} must be at least 1, got none")
         return [_whole(name, number) for number in wanted]
     if wanted < 1:
         raise ValueError(f"{name} must be at least 1, got {wanted}")
@@ -78,4 +80,4 @@ def _labelled(
         pen.text((4, y), f"{row:05d}", fill=white, font=font)
     for number, column in enumerate(columns):
         pen.text((left + number * (size[1] + gap) + 2, 1), str(column), fill=white, font=font)
-    return np.asarray(image)
+    return np.array(image)

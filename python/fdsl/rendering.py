@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
 
@@ -58,24 +59,29 @@ class Rendering:
     #: than 1 % of what could be lit is. At weights 0.4 every tenth picture is.
     redraw: bool = True
 
-    _core: _core.Rendering = dataclasses.field(init=False, repr=False, compare=False)
-
     def __post_init__(self) -> None:
-        settings: dict[str, Any] = {
-            "size": _pair("size", self.size),
-            "crop": None if self.crop is None else _pair("crop", self.crop),
+        plain: dict[str, Any] = {  # as JSON and NumPy bring them, to plain values
+            "size": _side_or_pair(_pair("size", self.size)),
+            "crop": None if self.crop is None else _side_or_pair(_pair("crop", self.crop)),
             "points": _whole("points", self.points),
             "pad": _whole("pad", self.pad),
             "weights": None if self.weights is None else _number("weights", self.weights),
         }
         for name in ("draw", "patch", "crop_position", "variation"):
-            settings[name] = _typed(name, getattr(self, name), str)
+            plain[name] = _typed(name, getattr(self, name), str)
         for name in ("color", "flips", "redraw"):
-            settings[name] = bool(_typed(name, getattr(self, name), (bool, np.bool_)))
-        object.__setattr__(self, "_core", _core.Rendering(**settings))
-        for name in ("size", "crop"):  # lists, as JSON brings them, and NumPy's integers
-            if not isinstance(getattr(self, name), int | None):
-                object.__setattr__(self, name, settings[name])
+            plain[name] = bool(_typed(name, getattr(self, name), (bool, np.bool_)))
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        _ = self._core  # checks the values
+
+    @functools.cached_property
+    def _core(self) -> _core.Rendering:
+        """The settings as the core takes them."""
+        settings: dict[str, Any] = {**self.to_dict(), "size": _pair("size", self.size)}
+        if self.crop is not None:
+            settings["crop"] = _pair("crop", self.crop)
+        return _core.Rendering(**settings)
 
     @classmethod
     def paper(cls, **changes: Any) -> Rendering:
@@ -102,7 +108,7 @@ class Rendering:
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Rendering:
         """Makes a rendering from what ``to_dict`` returned, also by way of JSON."""
-        names = {field.name for field in dataclasses.fields(cls) if field.init}
+        names = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(settings) - names)
         if unknown:
             raise ValueError(
@@ -112,8 +118,7 @@ class Rendering:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain values that JSON can hold."""
-        fields = [field.name for field in dataclasses.fields(self) if field.init]
-        values = {name: getattr(self, name) for name in fields}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @property
@@ -259,6 +264,8 @@ def _whole(name: str, value: SupportsIndex) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if whole < 0:
         raise ValueError(f"{name} must be 0 or more, got {value!r}")
+    if whole >= 2**64:  # more than the core can be told
+        raise ValueError(f"{name} must be less than 2**64, got {value!r}")
     return whole
 
 
@@ -266,6 +273,10 @@ def _number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number or None, got {value!r}")
     return float(value)
+
+
+def _side_or_pair(pair: tuple[int, int]) -> Size:
+    return pair[0] if pair[0] == pair[1] else pair
 
 
 def _pair(name: str, value: Size) -> tuple[int, int]:

@@ -144,9 +144,11 @@ impl Search {
                         last_accepted = tried;
                         if found.categories.len() == self.categories {
                             found.tried = tried;
-                            // Whether it breaks off or not: the work is done.
-                            let _ = progress(self.categories, tried);
-                            return Ok(found);
+                            // Ctrl-C must not be lost, though the work is done.
+                            return match progress(self.categories, tried) {
+                                ControlFlow::Break(why) => Err(Stopped::Broken(why)),
+                                ControlFlow::Continue(()) => Ok(found),
+                            };
                         }
                     }
                     Some((_, rate)) => best = best.max(rate),

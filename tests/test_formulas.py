@@ -1,0 +1,625 @@
+"""Families of categories: what is found is what was asked for, and comes back to the bit."""
+
+import errno
+import hashlib
+import os
+import pickle
+import re
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from fdsl import IFS, Category
+
+SMALL = {"fill_rate": 0.05, "size": 64, "points": 2000}
+MEASURE = {"size": 64, "points": 2000}
+HALF = [0.5, 0, 0, 0.5]
+SIERPINSKI = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
+
+
+@pytest.fixture(scope="module")
+def ifs():
+    return IFS.search(categories=5, seed=1, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def many():
+    return IFS.search(categories=300, seed=2, **SMALL)
+
+
+def same_bits(a, b):
+    return len(a) == len(b) and all(
+        x.maps.tobytes() == y.maps.tobytes()
+        and x.probabilities.tobytes() == y.probabilities.tobytes()
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def refuse_to_flush(_descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+# Searching
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8, None])
+def test_a_search_finds_the_same_on_any_number_of_threads(threads):
+    expected = IFS.search(categories=40, seed=5, threads=3, **SMALL | {"fill_rate": 0.12})
+    found = IFS.search(categories=40, seed=5, threads=threads, **SMALL | {"fill_rate": 0.12})
+    assert same_bits(found, expected)
+    assert found.candidates_tried == expected.candidates_tried
+
+
+def test_another_seed_finds_other_categories(ifs):
+    other = IFS.search(categories=5, seed=2, **SMALL)
+    found = {c.maps.tobytes() for c in ifs} | {c.maps.tobytes() for c in other}
+    assert len(found) == 10
+
+
+def test_a_longer_search_begins_with_the_shorter_one(ifs):
+    assert IFS.search(categories=9, seed=1, **SMALL)[:5] == ifs
+
+
+@pytest.mark.parametrize("fill_rate", [0.15, 0.2, 0.25])
+def test_what_was_found_fills_roughly_as_asked_when_measured_again(many, fill_rate):
+    """Some hang on a few far dots and fill less in another game; most do not."""
+    found = IFS.search(categories=100, seed=3, **SMALL | {"fill_rate": fill_rate})
+    for seed in (0, 1):
+        rates = found.fill_rates(**MEASURE, seed=seed)
+        assert rates.shape == (100,)
+        assert (rates > 0.8 * fill_rate).mean() > 0.9
+        assert rates.max() <= 2000 / 64**2
+        # ... which could not be said of categories that were asked for less.
+        assert (many.fill_rates(**MEASURE, seed=seed) > 0.8 * fill_rate).mean() < 0.8
+
+
+def test_measuring_depends_on_seed_and_settings_alone(ifs, many):
+    first = ifs.fill_rates(**MEASURE, seed=4)
+    np.testing.assert_array_equal(first, ifs.fill_rates(**MEASURE, seed=4))
+    assert (first != ifs.fill_rates(**MEASURE, seed=5)).any()
+    few, more = (many.fill_rates(size=64, points=points).mean() for points in (2000, 8000))
+    assert more > 1.1 * few
+
+
+def test_every_number_of_maps_from_2_to_8_occurs(many):
+    assert {len(maps) for maps, _ in many} == set(range(2, 9))
+
+
+@pytest.mark.parametrize("low, high", [(2, 2), (3, 5), (1, 1), (12, 20), (256, 256)])
+def test_the_number_of_maps_stays_in_its_range(low, high):
+    found = IFS.search(
+        categories=60, fill_rate=1e-4, seed=1, min_maps=low, max_maps=high, **MEASURE
+    )
+    sizes = [len(maps) for maps, _ in found]
+    assert (min(sizes), max(sizes)) == (low, high)
+
+
+def test_parameters_lie_between_minus_1_and_1_and_reach_for_both(many):
+    maps = np.concatenate([maps for maps, _ in many])
+    assert (np.abs(maps) <= 1).all()
+    assert (maps.min(axis=0) < -0.95).all()
+    assert (maps.max(axis=0) > 0.95).all()
+
+
+def test_probabilities_are_in_proportion_to_the_determinants(many):
+    for maps, probabilities in many:
+        a, b, c, d, _, _ = maps.T
+        areas = np.abs(a * d - b * c)
+        np.testing.assert_allclose(probabilities, areas / areas.sum(), rtol=1e-12)
+
+
+def test_a_stricter_search_tries_more_candidates(ifs):
+    assert ifs.candidates_tried >= 5
+    strict = IFS.search(categories=5, seed=1, **SMALL | {"fill_rate": 0.25})
+    assert strict.candidates_tried > ifs.candidates_tried
+
+
+def test_progress_counts_up_to_what_was_found_and_tried():
+    calls = []
+    found = IFS.search(
+        categories=100,
+        seed=1,
+        threads=1,
+        progress=lambda *at: calls.append(at),
+        **SMALL | {"fill_rate": 0.2},
+    )
+    assert len(calls) > 3
+    assert calls == sorted(calls)
+    assert all(0 <= found_by_then <= tried for found_by_then, tried in calls)
+    assert calls[-1] == (100, found.candidates_tried)
+
+
+class Enough(Exception):
+    pass
+
+
+def test_what_progress_raises_ends_the_search():
+    calls = []
+
+    def stop(found, tried):
+        calls.append((found, tried))
+        if len(calls) == 3:
+            raise Enough("three are enough")
+
+    with pytest.raises(Enough, match="three are enough"):
+        IFS.search(categories=10_000, seed=1, progress=stop, **MEASURE, fill_rate=0.2)
+    assert len(calls) == 3
+
+
+def test_what_progress_raises_is_not_lost_when_the_work_is_done():
+    """A search of one block calls progress once, at its end; so may Ctrl-C come then."""
+
+    def stop(_found, _tried):
+        raise Enough
+
+    with pytest.raises(Enough):
+        IFS.search(categories=5, seed=1, progress=stop, **SMALL)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_a_search_that_gives_up_says_how_many_it_tried_and_the_best(threads):
+    with pytest.raises(ValueError, match=r"gave up after 2000 candidates.*found 0 of 5") as error:
+        IFS.search(categories=5, fill_rate=0.9, seed=1, max_tries=2000, threads=threads, **MEASURE)
+    best = float(re.search(r"best filling rate seen was (0\.\d+)", str(error.value))[1])
+    # It was the best: asked for a little less there is one, for a little more there is none.
+    one = IFS.search(categories=1, fill_rate=best - 1e-4, seed=1, max_tries=2000, **MEASURE)
+    assert one.candidates_tried <= 2000
+    with pytest.raises(ValueError, match="found 0 of 1"):
+        IFS.search(categories=1, fill_rate=best + 1e-4, seed=1, max_tries=2000, **MEASURE)
+
+
+@pytest.mark.parametrize(
+    "wrong, kind, given",
+    [
+        ({"categories": 0}, ValueError, "0"),
+        ({"categories": -1}, ValueError, "-1"),
+        ({"categories": 1.5}, TypeError, "1.5"),
+        ({"categories": 2**70}, ValueError, str(2**70)),
+        ({"fill_rate": 0}, ValueError, "0"),
+        ({"fill_rate": 1.5}, ValueError, "1.5"),
+        ({"fill_rate": float("nan")}, ValueError, "NaN"),
+        ({"fill_rate": "much"}, TypeError, "much"),
+        ({"seed": -1}, ValueError, "-1"),
+        ({"seed": 2**64}, ValueError, str(2**64)),
+        ({"min_maps": 0}, ValueError, "0"),
+        ({"min_maps": 9}, ValueError, "9"),
+        ({"max_maps": 257}, ValueError, "257"),
+        ({"size": 8}, ValueError, "8"),
+        ({"points": 0}, ValueError, "0"),
+        ({"pad": 32}, ValueError, "32"),
+        ({"max_tries": 0}, ValueError, "0"),
+        ({"threads": 0}, ValueError, "0"),
+        ({"threads": 2.0}, TypeError, "2.0"),
+    ],
+)
+def test_a_search_refuses_what_it_cannot_do_and_repeats_it(wrong, kind, given):
+    with pytest.raises(kind, match=re.escape(given)):
+        IFS.search(**{"categories": 2, "seed": 1, **SMALL, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong, given", [({"size": 8}, "8"), ({"points": 0}, "0"), ({"pad": 32}, "32")]
+)
+def test_measuring_refuses_what_it_cannot_do(ifs, wrong, given):
+    with pytest.raises(ValueError, match=given):
+        ifs.fill_rates(**MEASURE | wrong)
+    with pytest.raises(ValueError, match="-1"):
+        ifs.fill_rates(**MEASURE, seed=-1)
+
+
+# A sequence that does not change
+
+
+def test_a_family_is_a_sequence_of_categories(ifs):
+    assert len(ifs) == 5
+    listed = list(ifs)
+    assert all(isinstance(category, Category) for category in listed)
+    for number in range(5):
+        assert ifs[number] is listed[number]
+        assert ifs[number - 5] is listed[number]
+        assert ifs[np.int64(number)] is listed[number]
+    maps, probabilities = ifs[0]
+    assert maps.shape == (len(probabilities), 6)
+    assert maps.dtype == probabilities.dtype == np.float64
+
+
+@pytest.mark.parametrize("number", [5, -6, 10**9])
+def test_a_category_out_of_range_is_an_index_error_that_names_both(ifs, number):
+    with pytest.raises(IndexError, match=rf"{number} is out of range: there are 5"):
+        ifs[number]
+
+
+@pytest.mark.parametrize("cut", [slice(1, 3), slice(None, None, -1), slice(-2, None), slice(0, 99)])
+def test_a_slice_is_a_family_of_those_categories(ifs, cut):
+    part = ifs[cut]
+    assert isinstance(part, IFS)
+    assert same_bits(part, list(ifs)[cut])
+
+
+def test_an_empty_slice_is_refused(ifs):
+    with pytest.raises(ValueError, match="at least one category, got none"):
+        ifs[3:3]
+
+
+def test_equality_asks_for_every_bit_and_every_border(ifs):
+    again = IFS([c.maps for c in ifs], [c.probabilities for c in ifs])
+    assert again == ifs
+    assert hash(again) == hash(ifs)
+    assert ifs[:4] != ifs
+    assert ifs[::-1] != ifs
+    assert ifs != [*ifs]
+    maps = [c.maps.copy() for c in ifs]
+    maps[3][1, 2] = np.nextafter(maps[3][1, 2], 2)
+    changed = IFS(maps, [c.probabilities for c in ifs])
+    assert changed != ifs
+    assert len({ifs, again, changed}) == 2
+    # The same rows, cut apart elsewhere.
+    rows = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
+    assert IFS([rows[:2], rows[2:]], [[1, 0], [1]]) != IFS([rows[:1], rows[1:]], [[1], [0, 1]])
+
+
+def test_equal_families_have_equal_hashes_even_with_minus_zero():
+    plus, minus = (IFS([[[0.5, zero, zero, 0.5, 0, 0]]]) for zero in (0.0, -0.0))
+    assert plus != minus or hash(plus) == hash(minus)
+
+
+def test_the_repr_says_how_many_of_what_and_from_how_many(ifs):
+    sizes = [len(c.maps) for c in ifs]
+    text = f"5 categories of {min(sizes)} to {max(sizes)} maps, {ifs.candidates_tried} candidates"
+    assert text in repr(ifs)
+    assert "tried" not in repr(IFS([SIERPINSKI]))
+
+
+def test_a_pickle_comes_back_to_the_bit(ifs):
+    back = pickle.loads(pickle.dumps(ifs))
+    assert same_bits(back, ifs)
+    assert back.candidates_tried == ifs.candidates_tried
+    assert pickle.loads(pickle.dumps(IFS([SIERPINSKI]))).candidates_tried is None
+
+
+def test_nothing_in_a_family_can_be_written(ifs):
+    for family in (ifs, IFS([SIERPINSKI]), pickle.loads(pickle.dumps(ifs))):
+        with pytest.raises(ValueError, match="read-only"):
+            family[0].maps[0, 0] = 7
+        with pytest.raises(ValueError, match="read-only"):
+            family[0].probabilities[0] = 7
+        with pytest.raises(TypeError):
+            family[0] = family[0]
+        with pytest.raises(AttributeError):
+            family.candidates_tried = 7
+
+
+def test_a_family_keeps_copies_of_what_it_was_given():
+    maps, chances = np.array(SIERPINSKI), np.array([0.5, 0.25, 0.25])
+    family = IFS([maps], [chances])
+    maps[:], chances[:] = 9, 9
+    assert same_bits(family, IFS([SIERPINSKI], [[0.5, 0.25, 0.25]]))
+
+
+# Making one by hand
+
+
+def test_without_probabilities_a_map_is_as_likely_as_it_is_large():
+    family = IFS([[[1, 0, 0, 0.5, 0, 0], [0, 0.5, 0.5, 0, 0, 1], [1, 1, 1, 1, 0, 0]]])
+    np.testing.assert_array_equal(family[0].probabilities, [2 / 3, 1 / 3, 0])
+    assert family.candidates_tried is None
+
+
+def test_a_category_may_have_256_maps_and_no_more():
+    assert len(IFS([SIERPINSKI[:1] * 256])[0].maps) == 256
+    with pytest.raises(ValueError, match="between 1 and 256 maps, got 257"):
+        IFS([SIERPINSKI[:1] * 257])
+    with pytest.raises(ValueError, match="between 1 and 256 maps, got 0"):
+        IFS([np.empty((0, 6))], [[]])
+
+
+@pytest.mark.parametrize(
+    "maps, probabilities, kind, said",
+    [
+        ([], None, ValueError, "at least one category, got none"),
+        ([[0.5] * 6], None, ValueError, r"category 0 must have shape \(n, 6\), got \(6,\)"),
+        ([[[0.5] * 5]], None, ValueError, r"shape \(n, 6\), got \(1, 5\)"),
+        ([SIERPINSKI, [[0.5] * 7]], None, ValueError, r"category 1 .*got \(1, 7\)"),
+        ([[[["a"] * 6]]], None, TypeError, "must be numbers, got <U1"),
+        ([[["0.5"] * 6]], None, TypeError, "must be numbers"),
+        ([[[None] * 6]], None, TypeError, "must be numbers, got object"),
+        ([[[1j] * 6]], None, TypeError, "must be numbers, got complex"),
+        ([[[True] * 6]], None, TypeError, "must be numbers, got bool"),
+        ([[[0.5, 0, 0, 0.5, np.nan, 0]]], None, ValueError, "category 0.*finite.*NaN in map 0"),
+        ([SIERPINSKI, [[0.5] * 5 + [np.inf]]], [[1, 0, 0], [1]], ValueError, "category 1.*inf"),
+        ([[[np.nan] * 6]], None, ValueError, "category 0"),
+        ([[[0.5, 0, 0, 0, 0, 0]]], None, ValueError, "no area.*give probabilities"),
+        ([SIERPINSKI], [[0.5, 0.5]], ValueError, r"shape \(3,\), got \(2,\)"),
+        ([SIERPINSKI], [[[1, 0, 0]]], ValueError, r"shape \(3,\), got \(1, 3\)"),
+        ([SIERPINSKI], [[1, 0, 0]] * 2, ValueError, "each of 1 categories, got 2"),
+        ([SIERPINSKI], [[0.5, 0.25, 0.2]], ValueError, "category 0.*sum to 1.*0.95"),
+        ([SIERPINSKI], [[0.5, 0.5, 0.1]], ValueError, "category 0.*sum to 1.*1.1"),
+        ([SIERPINSKI], [[-0.5, 0.75, 0.75]], ValueError, "got -0.5 for map 0"),
+        ([SIERPINSKI], [[0, 1.5, -0.5]], ValueError, "got 1.5 for map 1"),
+        ([SIERPINSKI], [[np.nan, 0.5, 0.5]], ValueError, "got NaN for map 0"),
+        ([SIERPINSKI], [["1", "0", "0"]], TypeError, "probabilities of category 0 must be num"),
+    ],
+)
+def test_what_is_no_family_is_refused_with_what_was_given(maps, probabilities, kind, said):
+    with pytest.raises(kind, match=said):
+        IFS(maps, probabilities)
+
+
+# The digest
+
+
+def by_hand(family):
+    rows = [(*row, p) for maps, chances in family for row, p in zip(maps, chances, strict=True)]
+    return hashlib.sha256(b"".join(struct.pack("<7d", *row) for row in rows)).hexdigest()
+
+
+def test_the_digest_is_the_sha256_of_the_rows(ifs):
+    assert ifs.digest() == by_hand(ifs)
+    transposed = IFS([np.asfortranarray(c.maps) for c in ifs], [c.probabilities for c in ifs])
+    assert transposed.digest() == ifs.digest()
+
+
+def test_the_digest_changes_with_one_bit(ifs):
+    maps = [c.maps.copy() for c in ifs]
+    maps[0].view(np.uint64)[0, 0] ^= 1
+    changed = IFS(maps, [c.probabilities for c in ifs])
+    assert changed.digest() == by_hand(changed) != ifs.digest()
+
+
+# One file
+
+
+def test_a_file_comes_back_to_the_bit(ifs, tmp_path):
+    for name in ("found.npz", "no_suffix"):
+        ifs.save(tmp_path / name)
+        back = IFS.load(str(tmp_path / name))
+        assert same_bits(back, ifs)
+        assert back.candidates_tried == ifs.candidates_tried
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["found.npz", "no_suffix"]
+
+
+def test_a_file_keeps_that_there_was_no_search(tmp_path):
+    IFS([SIERPINSKI]).save(tmp_path / "made.npz")
+    assert IFS.load(tmp_path / "made.npz").candidates_tried is None
+
+
+def test_a_saved_file_may_be_read_by_those_the_umask_lets(ifs, tmp_path):
+    old = os.umask(0o027)
+    try:
+        ifs.save(tmp_path / "found.npz")
+        assert os.umask(0o027) == 0o027  # left as it was
+    finally:
+        os.umask(old)
+    assert (tmp_path / "found.npz").stat().st_mode & 0o777 == 0o640
+
+
+def test_loading_what_is_not_there_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.npz"):
+        IFS.load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b,c\n", b"PK\x03\x04", b"\x93NUMPY", bytes(1000)])
+def test_loading_what_is_no_npz_is_a_value_error_that_names_it(tmp_path, content):
+    (tmp_path / "odd.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"odd\.npz is not a file that IFS.save wrote"):
+        IFS.load(tmp_path / "odd.npz")
+
+
+def test_loading_a_single_array_is_a_value_error(tmp_path):
+    np.save(tmp_path / "one.npy", np.ones(3))
+    with pytest.raises(ValueError, match=r"one\.npy is not a file that IFS.save wrote"):
+        IFS.load(tmp_path / "one.npy")
+
+
+@pytest.mark.parametrize("key", ["maps", "probabilities", "lengths", "candidates_tried"])
+def test_loading_a_file_that_lacks_an_array_is_a_value_error(ifs, tmp_path, key):
+    ifs.save(tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as arrays:
+        np.savez(tmp_path / "part.npz", **{k: v for k, v in arrays.items() if k != key})
+    with pytest.raises(ValueError, match=rf"part\.npz is not a file that IFS.save wrote.*{key}"):
+        IFS.load(tmp_path / "part.npz")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_loading_half_a_file_is_a_value_error(ifs, tmp_path):
+    ifs.save(tmp_path / "half.npz")
+    whole = (tmp_path / "half.npz").read_bytes()
+    for length in (len(whole) // 2, 10, len(whole) // 3, len(whole) - 1):
+        (tmp_path / "half.npz").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"half\.npz is not a file that IFS.save wrote"):
+            IFS.load(tmp_path / "half.npz")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_file_is_a_value_error_or_changes_nothing(ifs, tmp_path):
+    ifs.save(tmp_path / "bad.npz")
+    whole = (tmp_path / "bad.npz").read_bytes()
+    refused, others = 0, {}
+    for at in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        try:
+            assert same_bits(IFS.load(tmp_path / "bad.npz"), ifs)
+        except ValueError as error:
+            assert "bad.npz" in str(error)
+            refused += 1
+        except Exception as error:
+            others[type(error).__name__] = (at, str(error))
+    assert refused > len(whole) // 15
+    assert not others
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lengths": np.array([4.0, 4.0, 6.0, 5.0, 8.0])},
+        {"lengths": np.array(["a"] * 5)},
+        {"lengths": np.array([1, 1])},
+        {"lengths": np.array([-1, 4])},
+        {"lengths": np.array([], np.int64)},
+        {"maps": np.ones((27, 5))},
+        {"maps": np.array([["a"] * 6] * 27)},
+        {"maps": np.full((27, 6), np.nan)},
+        {"probabilities": np.full(26, 0.5)},
+        {"candidates_tried": np.array("many")},
+    ],
+    ids=lambda change: "-".join(f"{key}:{value.dtype}" for key, value in change.items()),
+)
+def test_loading_arrays_that_do_not_belong_together_is_a_value_error(ifs, tmp_path, change):
+    ifs.save(tmp_path / "odd.npz")
+    with np.load(tmp_path / "odd.npz") as arrays:
+        kept = dict(arrays)
+    np.savez(tmp_path / "odd.npz", **kept | change)
+    with pytest.raises(ValueError, match=r"odd\.npz is not a file that IFS.save wrote"):
+        IFS.load(tmp_path / "odd.npz")
+
+
+def test_saving_runs_no_code_when_loaded(ifs, tmp_path):
+    """Only plain arrays are inside, and an array of objects is refused."""
+    ifs.save(tmp_path / "plain.npz")
+    with zipfile.ZipFile(tmp_path / "plain.npz") as archive:
+        assert all(b"'|O'" not in archive.read(name)[:128] for name in archive.namelist())
+    np.savez(tmp_path / "objects.npz", maps=np.array([print], object))
+    with pytest.raises(ValueError, match=r"objects\.npz is not a file that IFS.save wrote"):
+        IFS.load(tmp_path / "objects.npz")
+
+
+def test_saving_into_a_folder_that_is_not_there_names_it(ifs, tmp_path):
+    with pytest.raises(OSError, match="no_such_folder"):
+        ifs.save(tmp_path / "no_such_folder" / "found.npz")
+
+
+def test_saving_writes_all_or_nothing(ifs, tmp_path, monkeypatch):
+    old = tmp_path / "old.npz"
+    ifs[:2].save(old)
+    before = old.read_bytes()
+    monkeypatch.setattr(os, "fsync", refuse_to_flush)
+    for name in ("old.npz", "new.npz"):
+        with pytest.raises(OSError, match="No space left"):
+            ifs.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == [old]
+    assert old.read_bytes() == before
+    monkeypatch.undo()
+    ifs.save(old)
+    assert same_bits(IFS.load(old), ifs)
+
+
+# The authors' files
+
+
+def row(*values):
+    return ",".join(map(str, values)) + "\n"
+
+
+GOOD = row(*HALF, 0, 0, 1.0)
+
+
+def written(folder, **files):
+    for stem, text in files.items():
+        file = folder / f"{stem.lstrip('_').replace('__', '/')}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def test_the_csv_files_come_back_to_the_bit(many, tmp_path):
+    many.to_csv(tmp_path / "deep" / "csv")
+    files = sorted(file.name for file in (tmp_path / "deep" / "csv").iterdir())
+    assert files == [f"{number:05d}.csv" for number in range(300)]
+    back = IFS.from_csv(str(tmp_path / "deep" / "csv"))
+    assert same_bits(back, many)
+    assert back.candidates_tried is None
+
+
+def test_extreme_numbers_survive_csv_to_the_bit(tmp_path):
+    family = IFS([[[5e-324, -0.0, 1.7976931348623157e308, -1e-300, 0.1, 1 / 3]]], [[1.0]])
+    family.to_csv(tmp_path)
+    assert same_bits(IFS.from_csv(tmp_path), family)
+
+
+def test_writing_csv_files_leaves_no_part_of_one(ifs, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refuse_to_flush)
+    with pytest.raises(OSError, match="No space left"):
+        ifs.to_csv(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_files_in_nested_folders_stand_in_the_order_of_their_names(tmp_path):
+    texts = [row(*HALF, number, 0, 1) for number in range(4)]
+    written(
+        tmp_path, csv1__00001=texts[1], csv0__00000=texts[0], csv0__00003=texts[3], _00002=texts[2]
+    )
+    assert [c.maps[0, 4] for c in IFS.from_csv(tmp_path)] == [0, 1, 2, 3]
+
+
+def test_two_files_for_one_category_are_refused(tmp_path):
+    written(tmp_path, csv0__00000=GOOD, csv1__00000=GOOD)
+    with pytest.raises(ValueError, match=r"category 00000: .*csv0.*csv1"):
+        IFS.from_csv(tmp_path)
+
+
+def test_a_folder_without_csv_files_is_a_file_not_found_error(tmp_path):
+    (tmp_path / "readme.txt").write_text("no categories here")
+    (tmp_path / "csv0").mkdir()
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match=re.escape(str(folder))):
+            IFS.from_csv(folder)
+
+
+def test_empty_lines_and_spaces_in_a_csv_do_no_harm(tmp_path):
+    written(tmp_path, _00000="\n 0.5, 0,0,0.5,0 ,0,1.0\r\n\n")
+    assert same_bits(IFS.from_csv(tmp_path), IFS([[[*HALF, 0, 0]]]))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        (row(1, 2, 3), r", line 1: expected 7 numbers .*got 3"),
+        (GOOD + row(*HALF, 0, 0), r", line 2: expected 7 numbers .*got 6"),
+        (row(*HALF, 0, 0, 0, 1), r", line 1: expected 7 numbers .*got 8"),
+        (row(*HALF, 0, 0, 1) + row(*HALF, "x", 0, 1), r", line 2: not all numbers: .*x"),
+        (row(*"abcdefp") + GOOD, r", line 1: not all numbers"),
+        (row(*HALF, "nan", 0, 1), r", line 1: not all finite: .*nan"),
+        (row(*HALF, 0, 0, 0.5) + row(*HALF, 0, "-inf", 0.5), r", line 2: not all finite"),
+        (row(*HALF, 0, "1e999", 1), r", line 1: not all finite: .*1e999"),
+        (row(*HALF, 0, 0, 0.25) * 3, r": .*must sum to 1, got 0\.75"),
+        # What csv and float do not find:
+        (b"\xff\xfe0\x00,\x001\x00\n", "not|decode"),
+        (b'0.5,"' + b"1" * 200_000 + b'"\n', "not|limit"),
+        (row(*HALF, 0, 0, 1.5) + row(*HALF, 0, 0, -0.5), "probability.*1.5"),
+        (row(*HALF, 0, 0, 1) + row(*HALF, 0, 0, 0) * 256, "256 maps, got 257"),
+    ],
+    ids=[
+        "empty",
+        "blank lines",
+        "3 columns",
+        "6 columns",
+        "8 columns",
+        "a letter",
+        "a heading",
+        "nan",
+        "inf",
+        "too large",
+        "a sum of 0.75",
+        "utf-16",
+        "a field too long",
+        "a negative probability",
+        "257 maps",
+    ],
+)
+def test_a_malformed_csv_is_a_value_error_that_names_the_file_and_line(tmp_path, text, said):
+    written(tmp_path, _00000=GOOD, _00001=text)
+    with pytest.raises(ValueError, match=rf"00001\.csv.*({said})"):
+        IFS.from_csv(tmp_path)
+
+
+@pytest.mark.parametrize("maps", [1, 9, 256])
+def test_a_csv_may_have_more_maps_than_the_authors_search_makes(tmp_path, maps):
+    written(tmp_path, _00000="".join(row(*HALF, n, 0, 1 / maps) for n in range(maps)))
+    family = IFS.from_csv(tmp_path)
+    np.testing.assert_array_equal(family[0].maps[:, 4], range(maps))
+    assert family.fill_rates(**MEASURE)[0] > 0

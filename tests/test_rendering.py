@@ -1,0 +1,845 @@
+"""Pictures: a function of their address, in frame, not blank, the same on every machine."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+
+import fdsl
+import numpy as np
+import pytest
+from fdsl import IFS, Rendering, _core, render
+from fdsl.preview import contact_sheet
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+SMALL = Rendering(size=48, points=1500)
+POINT = dataclasses.replace(SMALL, draw="point")
+
+#: Every way of drawing, small.
+MODES = {
+    f"{draw}-{color}-{crop}-{weights}-{variation}": Rendering(
+        size=(40, 52),
+        points=700,
+        draw=draw.split("_")[0],
+        patch=draw.split("_")[1],
+        color=color == "color",
+        crop=(24, 33) if crop == "crop" else None,
+        weights=None if weights == "same" else 0.4,
+        variation=variation,
+    )
+    for draw in ("patch_random", "patch_fixed", "point_random")
+    for color in ("gray", "color")
+    for crop in ("whole", "crop")
+    for weights, variation in (("same", "grid"), ("0.4", "grid"), ("0.4", "continuous"))
+}
+every_mode = pytest.mark.parametrize("rendering", MODES.values(), ids=MODES)
+
+#: Systems that escape, collapse or have nothing to draw.
+BAD = {
+    "one diverging map": ([[2, 0, 0, 2, 1, 1]], [1.0]),
+    "one point": ([[0, 0, 0, 0, 0.3, 0.3]], [1.0]),
+    "the origin": ([[0, 0, 0, 0, 0, 0]], [1.0]),
+    "two points": ([[0, 0, 0, 0, -1, -1], [0, 0, 0, 0, 1, 1]], [0.5, 0.5]),
+    "a line across": ([[0.5, 0, 0, 0, 0.1, 0], [0.5, 0, 0, 0, 0.5, 0]], [0.5, 0.5]),
+    "a line upwards": ([[0, 0, 0, 0.5, 0, 0], [0, 0, 0, 0.5, 0, 0.5]], [0.5, 0.5]),
+    "huge": ([[1e300] * 6], [1.0]),
+    "largest float": ([[1.7976931348623157e308] * 6, [-1.7976931348623157e308] * 6], [0.5, 0.5]),
+    "tiny": ([[1e-300] * 6], [1.0]),
+    "smallest float": ([[5e-324] * 6, [-5e-324] * 6], [0.5, 0.5]),
+    "far away": ([[0.5, 0, 0, 0.5, 4e5, 4e5]], [1.0]),
+    "a map in a million": ([[0.5, 0, 0, 0.5, 0, 0], [9, 0, 0, 9, 9, 9]], [1 - 1e-6, 1e-6]),
+    "twenty maps": ([[1.5, 0.3 * n, -0.2, 1.1, n, -n] for n in range(20)], [0.05] * 20),
+}
+
+
+@pytest.fixture(scope="module")
+def ifs():
+    return IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+
+
+@pytest.fixture(scope="module")
+def full():
+    """Fuller than `ifs`, so that shapes can be told apart."""
+    return IFS.search(categories=5, fill_rate=0.2, seed=1, size=64, points=2000)
+
+
+def lit(pictures, rendering):
+    """(B, H, W) booleans: which pixels are not black."""
+    return pictures.any(axis=-1) if rendering.color else pictures > 0
+
+
+def on(simd, ifs, categories, indices, rendering, seed=0, threads=1):
+    """What `render` does, on one of the processor's paths."""
+    categories, indices = np.array(categories, np.uint64), np.array(indices, np.uint64)
+    size = len(indices) * rendering.channels * np.prod(rendering.output_size)
+    pixels, redraws = np.full(size, 9, np.uint8), np.zeros(len(indices), np.uint8)
+    ifs._renderer().render(
+        rendering._core, categories, indices, seed, threads, pixels, redraws, simd
+    )
+    return pixels, redraws
+
+
+def outside(pictures, rendering, reach):
+    """The lit pixels beyond the frame, for indices that are not mirrored. The canvas is
+    turned over in the picture; a dot may fall on `pad … size − pad`, or one less."""
+    canvas = lit(pictures, rendering)[:, ::-1]
+    beyond = np.ones(canvas.shape, bool)
+    height, width = rendering.output_size
+    low = max(0, rendering.pad - reach)
+    high = 1 + reach - rendering.pad
+    beyond[:, low : height + high, low : width + high] = False
+    return (canvas & beyond).sum()
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize(
+    "size, crop, expected",
+    [
+        (16, None, (16, 16)),
+        ((16, 40), None, (16, 40)),
+        ((61, 33), None, (61, 33)),
+        (64, 32, (32, 32)),
+        (64, (7, 64), (7, 64)),
+        ((40, 50), 1, (1, 1)),
+        (1024, None, (1024, 1024)),
+        (4096, (3, 5), (3, 5)),
+    ],
+)
+def test_a_batch_has_the_shape_that_its_rendering_says(ifs, size, crop, expected, color):
+    rendering = Rendering(size=size, crop=crop, color=color, points=500)
+    pictures = render(ifs, [0, 1, 2], [0, 7, 999], rendering=rendering)
+    assert rendering.output_size == expected
+    assert rendering.channels == (3 if color else 1)
+    assert pictures.shape == (3, *expected) + ((3,) if color else ())
+    assert pictures.dtype == np.uint8
+    assert pictures.flags.c_contiguous and pictures.flags.writeable
+
+
+def test_a_gray_picture_is_black_and_127(ifs):
+    pictures = render(ifs, np.arange(40) % 5, np.arange(40), rendering=SMALL)
+    assert set(np.unique(pictures)) == {0, 127}
+
+
+def test_a_colour_picture_is_lit_where_the_gray_one_is_in_128_colours(ifs):
+    for gray in (SMALL, POINT):
+        color = dataclasses.replace(gray, color=True, size=64, points=5000)
+        gray = dataclasses.replace(color, color=False)
+        pictures = render(ifs, np.arange(40) % 5, np.arange(40), rendering=color)
+        np.testing.assert_array_equal(
+            lit(pictures, color), render(ifs, np.arange(40) % 5, np.arange(40), rendering=gray) > 0
+        )
+        colors = np.unique(pictures.reshape(-1, 3), axis=0)
+        assert 100 < len(colors) <= 129
+
+
+def test_one_address_and_many_are_written_alike(ifs):
+    one = render(ifs, 3, 7, rendering=SMALL)
+    assert one.shape == (1, 48, 48)
+    for categories, indices in (
+        ([3], [7]),
+        (np.int64(3), np.uint8(7)),
+        (np.array(3), np.array([7])),
+        (np.array([3], np.int8), 7),
+        ((3,), [7]),
+        (np.array([0, 3, 0])[1::2], 7),
+    ):
+        np.testing.assert_array_equal(render(ifs, categories, indices, rendering=SMALL), one)
+
+
+def test_one_number_stands_for_all(ifs):
+    categories, indices = [4, 0, 2], [5, 6, 70]
+    np.testing.assert_array_equal(
+        render(ifs, categories, 5, rendering=SMALL),
+        render(ifs, categories, [5, 5, 5], rendering=SMALL),
+    )
+    np.testing.assert_array_equal(
+        render(ifs, 4, indices, rendering=SMALL),
+        render(ifs, [4, 4, 4], indices, rendering=SMALL),
+    )
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_no_address_is_an_empty_batch(ifs, color):
+    rendering = dataclasses.replace(SMALL, color=color, crop=(20, 30))
+    for nothing in ([], (), np.array([], np.int64)):
+        for indices in (nothing, 3):
+            pictures, redraws = render(
+                ifs, nothing, indices, rendering=rendering, return_redraws=True
+            )
+            assert pictures.shape == (0, 20, 30) + ((3,) if color else ())
+            assert redraws.shape == (0,)
+
+
+def test_the_default_rendering_is_rendering(ifs):
+    assert Rendering().output_size == (256, 256)
+    np.testing.assert_array_equal(render(ifs, 0, 3), render(ifs, 0, 3, rendering=Rendering()))
+
+
+# A picture is a function of its address
+
+
+@every_mode
+def test_neither_company_nor_threads_change_a_picture(ifs, rendering):
+    rng = np.random.default_rng(0)
+    categories, indices = rng.integers(0, 5, 256), rng.integers(0, 3000, 256)
+    expected, redraws = render(
+        ifs, categories, indices, rendering=rendering, threads=1, return_redraws=True
+    )
+    for threads in (2, 3, 8):
+        pictures, again = render(
+            ifs, categories, indices, rendering=rendering, threads=threads, return_redraws=True
+        )
+        np.testing.assert_array_equal(pictures, expected)
+        np.testing.assert_array_equal(again, redraws)
+    order = rng.permutation(256)
+    shuffled = render(ifs, categories[order], indices[order], rendering=rendering)
+    np.testing.assert_array_equal(shuffled, expected[order])
+    for size in (1, 2, 7, 64):
+        batches = [
+            render(ifs, categories[at : at + size], indices[at : at + size], rendering=rendering)
+            for at in range(0, 64, size)
+        ]
+        np.testing.assert_array_equal(np.concatenate(batches)[:64], expected[:64])
+
+
+def test_a_batch_of_thousands_is_its_parts(ifs):
+    """The core looks for Ctrl-C every 1,024 pictures."""
+    rendering = Rendering(size=16, points=50, pad=2)
+    indices = np.arange(3000)
+    whole, redraws = render(ifs, indices % 5, indices, rendering=rendering, return_redraws=True)
+    for part in (slice(0, 1000), slice(1000, 2049), slice(2049, 3000)):
+        pictures, again = render(
+            ifs, indices[part] % 5, indices[part], rendering=rendering, return_redraws=True
+        )
+        np.testing.assert_array_equal(pictures, whole[part])
+        np.testing.assert_array_equal(again, redraws[part])
+
+
+@every_mode
+def test_every_path_of_the_processor_draws_the_same(ifs, rendering):
+    indices = np.arange(0, 1000, 9)
+    expected = render(ifs, indices % 5, indices, 3, rendering, return_redraws=True)
+    for simd in _core.simd_paths():
+        pixels, redraws = on(simd, ifs, indices % 5, indices, rendering, seed=3)
+        np.testing.assert_array_equal(pixels, expected[0].reshape(-1))
+        np.testing.assert_array_equal(redraws, expected[1])
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_every_path_of_the_processor_draws_bad_systems_the_same(bad):
+    maps, probabilities = BAD[bad]
+    ifs = IFS([maps], [probabilities])
+    indices = np.arange(0, 1000, 23)
+    for points in (1, 63, 64, 65, 1000):
+        rendering = Rendering(size=32, points=points)
+        pixels, redraws = on("plain", ifs, indices * 0, indices, rendering)
+        for simd in _core.simd_paths():
+            for got, want in zip(
+                on(simd, ifs, indices * 0, indices, rendering), (pixels, redraws), strict=True
+            ):
+                np.testing.assert_array_equal(got, want)
+
+
+PROGRAM = """
+import hashlib, numpy, fdsl
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+pictures = fdsl.render(ifs, numpy.arange(100) % 5, numpy.arange(0, 1000, 10), 1,
+                       fdsl.Rendering(size=48, points=1500, color=True))
+print(ifs.digest(), hashlib.sha256(pictures.tobytes()).hexdigest())
+"""
+
+
+def in_another_process(simd):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"FDSL_SIMD": simd},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("simd", ["", *_core.simd_paths()])
+def test_the_path_that_fdsl_simd_names_finds_and_draws_the_same(ifs, simd):
+    rendering = dataclasses.replace(SMALL, color=True)
+    pictures = render(ifs, np.arange(100) % 5, np.arange(0, 1000, 10), 1, rendering)
+    done = in_another_process(simd)
+    digest = hashlib.sha256(pictures.tobytes()).hexdigest()
+    assert (done.stdout.split(), done.stderr) == ([ifs.digest(), digest], "")
+
+
+def test_a_path_that_there_is_not_is_refused_in_a_sentence(ifs):
+    last = in_another_process("nonsense").stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: FDSL_SIMD must be 'plain'")
+    assert "nonsense" in last
+    with pytest.raises(ValueError, match=r"FDSL_SIMD must be 'plain'.*got .sse"):
+        on("sse", ifs, [0], [0], SMALL)
+
+
+@every_mode
+def test_seed_category_and_index_each_make_another_picture(ifs, rendering):
+    addresses = [(s, c, i) for s in (0, 1, 2**64 - 1) for c in range(5) for i in (0, 4, 8, 1000)]
+    pictures = {render(ifs, c, i, s, rendering).tobytes() for s, c, i in addresses}
+    assert len(pictures) == len(addresses)
+
+
+def test_the_largest_address_can_be_drawn(ifs):
+    last = np.array([2**64 - 1], np.uint64)
+    picture = render(ifs, 4, last, 2**64 - 1, SMALL)
+    assert picture.any()
+    assert (picture != render(ifs, 4, last - np.uint64(4), 2**64 - 1, SMALL)).any()
+
+
+# Instances
+
+
+@pytest.mark.parametrize("rendering", [r for r in MODES.values() if r.crop is None])
+def test_indices_0_to_3_are_mirror_images(ifs, rendering):
+    for first in (0, 4, 396, 1000):
+        pictures = render(ifs, 2, np.arange(first, first + 4), 5, rendering)
+        np.testing.assert_array_equal(pictures[1], pictures[0][::-1])
+        np.testing.assert_array_equal(pictures[2], pictures[0][:, ::-1])
+        np.testing.assert_array_equal(pictures[3], pictures[0][::-1, ::-1])
+        assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_a_crop_in_the_centre_is_mirrored_too(ifs):
+    rendering = Rendering(size=48, crop=(20, 32), crop_position="center", points=1500)
+    pictures = render(ifs, 2, np.arange(4), 5, rendering)
+    np.testing.assert_array_equal(pictures[3], pictures[0][::-1, ::-1])
+    whole = render(ifs, 2, np.arange(4), 5, dataclasses.replace(rendering, crop=None))
+    np.testing.assert_array_equal(pictures, whole[:, 14:34, 8:40])
+
+
+def test_a_random_crop_is_a_window_of_the_whole_picture(ifs):
+    rendering = Rendering(size=48, crop=(30, 40), weights=None, points=1500)
+    pictures = render(ifs, 2, np.arange(0, 64), 5, rendering)
+    whole = render(ifs, 2, np.arange(0, 64), 5, dataclasses.replace(rendering, crop=None))
+    places = set()
+    for picture, around in zip(pictures, whole, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(around, (30, 40))
+        found = np.argwhere((windows == picture).all(axis=(2, 3)))
+        assert len(found) >= 1
+        places.add(tuple(found[0]))
+    assert len(places) > 30
+
+
+def test_without_flips_four_neighbours_are_four_draws(ifs):
+    rendering = dataclasses.replace(SMALL, flips=False)
+    pictures = render(ifs, 2, np.arange(4), rendering=rendering)
+    np.testing.assert_array_equal(pictures[:1], render(ifs, 2, 0, rendering=SMALL))
+    mirrored = {
+        turned.tobytes() for p in pictures for turned in (p, p[::-1], p[:, ::-1], p[::-1, ::-1])
+    }
+    assert len(mirrored) == 16
+
+
+@pytest.mark.parametrize("w", [0.4, 0.2, 0.5])
+def test_the_grid_scales_one_letter_of_every_map_as_the_paper_says(full, w):
+    """Row 2 is the category itself; rows 0 1 3 4 scale a, the next four b, and so on."""
+    factors = [1 - 2 * w, 1 - w, 1 + w, 1 + 2 * w]
+    scalings = [(letter, factor or 0.01) for letter in range(6) for factor in factors]
+    scalings.insert(2, (0, 1.0))
+    rendering = dataclasses.replace(SMALL, redraw=False, weights=w)
+    plain = dataclasses.replace(rendering, weights=None)
+    for weight, (letter, factor) in enumerate(scalings):
+        index = weight * 40 + 17
+        maps = [category.maps.copy() for category in full]
+        for rows in maps:
+            rows[:, letter] *= factor
+        scaled = IFS(maps, [category.probabilities for category in full])
+        np.testing.assert_array_equal(
+            render(full, range(5), index, 1, rendering), render(scaled, range(5), index, 1, plain)
+        )
+
+
+def test_instances_without_weights_differ_in_bytes_and_not_in_shape(full):
+    rendering = dataclasses.replace(POINT, points=5000, weights=None)
+
+    def shapes(indices):
+        pictures = render(full, np.repeat(range(5), len(indices)), indices * 5, 1, rendering)
+        share = (pictures.reshape(5, -1, 8, 6, 8, 6) > 0).mean(axis=(3, 5))
+        return pictures.reshape(5, -1, 48 * 48), share[:, 0]
+
+    (first, a), (other, b) = shapes([0]), shapes([500])
+    assert (first != other).any(axis=2).all()
+    # apart[i, j]: how far category i at index 0 is from category j at index 500.
+    apart = np.abs(a[:, None] - b[None]).mean(axis=(2, 3))
+    np.testing.assert_array_equal(apart.argmin(axis=0), range(5))
+    np.testing.assert_array_equal(apart.argmin(axis=1), range(5))
+
+
+def test_continuous_variation_is_not_the_grid(full):
+    continuous = dataclasses.replace(SMALL, variation="continuous")
+    indices = np.arange(80, 120)  # where the grid scales nothing
+    grid = render(full, 0, indices, 1, SMALL)
+    np.testing.assert_array_equal(
+        grid, render(full, 0, indices, 1, dataclasses.replace(SMALL, weights=None))
+    )
+    assert (grid != render(full, 0, indices, 1, continuous)).any(axis=(1, 2)).all()
+
+
+# Dots and patches
+
+
+@pytest.mark.parametrize("points", [1, 2, 63, 65, 300])
+def test_a_picture_has_at_most_as_many_lit_pixels_as_points(ifs, points):
+    rendering = dataclasses.replace(POINT, points=points)
+    counts = (render(ifs, np.arange(100) % 5, np.arange(100), rendering=rendering) > 0).sum((1, 2))
+    assert counts.min() >= 1 and counts.max() <= points
+    assert counts.max() > 0.6 * points
+    patches = dataclasses.replace(SMALL, points=points)
+    counts = (render(ifs, np.arange(100) % 5, np.arange(100), rendering=patches) > 0).sum((1, 2))
+    assert counts.min() >= 1 and points < counts.max() <= 9 * points
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize(
+    "size, pad", [(48, 6), (48, 0), (48, 1), (48, 23), ((40, 61), 10), ((33, 17), 7)]
+)
+def test_dots_fill_the_frame_and_patches_reach_one_pixel_further(ifs, size, pad, color):
+    rendering = Rendering(size=size, pad=pad, color=color, points=2000, draw="point")
+    indices = np.arange(0, 1000, 20)  # none is mirrored
+    pictures = render(ifs, indices % 5, indices, 1, rendering)
+    assert outside(pictures, rendering, reach=0) == 0
+    canvas = lit(pictures, rendering)[:, ::-1]
+    for axis, side in ((2, rendering.output_size[0]), (1, rendering.output_size[1])):
+        seen = canvas.any(axis=axis)
+        assert seen[:, pad].all()  # the smallest
+        last = min(side - pad, side - 1)
+        assert seen[:, last - 1 : last + 1].any(axis=1).all()  # the largest, up to rounding
+    patches = dataclasses.replace(rendering, draw="patch")
+    pictures = render(ifs, indices % 5, indices, 1, patches)
+    assert outside(pictures, patches, reach=1) == 0
+    if pad > 0:
+        assert outside(pictures, patches, reach=0) > 0
+
+
+def test_a_fixed_patch_is_one_for_the_picture_and_another_for_the_next():
+    """A single dot shows the mask of its picture; two dots far apart show it twice."""
+    two = IFS([[[0, 0, 0, 0, -1, -1], [0, 0, 0, 0, 1, 1]]], [[0.5, 0.5]])
+    rendering = Rendering(size=32, points=200, patch="fixed", weights=None)
+    indices = np.arange(0, 400, 4)
+    pictures = render(two, 0, indices, 1, rendering)[:, ::-1]
+    low, high = pictures[:, 5:8, 5:8], pictures[:, 25:28, 25:28]
+    np.testing.assert_array_equal(low, high)
+    assert len({mask.tobytes() for mask in low}) > 50
+    random = render(two, 0, indices, 1, dataclasses.replace(rendering, patch="random"))[:, ::-1]
+    differ = (random[:, 5:8, 5:8] != random[:, 25:28, 25:28]).any(axis=(1, 2))
+    assert differ.mean() > 0.9
+
+
+# Failures are drawn again
+
+
+def test_found_categories_need_no_redraw_and_their_instances_do(full):
+    indices = np.arange(1000)
+    none = dataclasses.replace(SMALL, weights=None)
+    _, redraws = render(full, indices % 5, indices, rendering=none, return_redraws=True)
+    assert redraws.dtype == np.uint8 and redraws.shape == (1000,)
+    assert not redraws.any()
+    _, redraws = render(full, indices % 5, indices, rendering=SMALL, return_redraws=True)
+    assert 0 < (redraws > 0).sum() < 500
+    assert redraws.max() <= 10
+
+
+def test_redraws_change_the_pictures_that_failed_and_no_other(full):
+    indices = np.arange(1000)
+    pictures, redraws = render(full, indices % 5, indices, 1, SMALL, return_redraws=True)
+    kept, none = render(
+        full,
+        indices % 5,
+        indices,
+        1,
+        dataclasses.replace(SMALL, redraw=False),
+        return_redraws=True,
+    )
+    assert not none.any()
+    differ = (pictures != kept).any(axis=(1, 2))
+    np.testing.assert_array_equal(differ, redraws > 0)
+    shares = (pictures > 0).sum(axis=(1, 2)) / SMALL.points
+    assert shares[redraws <= 8].min() >= 0.01
+    # What was drawn again had diverged (and was tamed) or was nearly black.
+    assert ((kept > 0).sum(axis=(1, 2)) / SMALL.points < 0.01)[~differ].sum() == 0
+
+
+@pytest.mark.parametrize("crop", [None, 1, (5, 31), 32])
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("draw", ["patch", "point"])
+@pytest.mark.parametrize("bad", BAD)
+def test_no_picture_is_blank_however_bad_its_system(bad, draw, color, crop):
+    maps, probabilities = BAD[bad]
+    ifs = IFS([maps], [probabilities])
+    indices = np.arange(0, 1000, 19)
+    for changes in ({}, {"weights": None}, {"variation": "continuous", "patch": "fixed"}):
+        for points in (1, 200):
+            rendering = Rendering(
+                size=32, draw=draw, color=color, crop=crop, points=points, **changes
+            )
+            pictures = render(ifs, 0, indices, 1, rendering)
+            assert lit(pictures, rendering).any(axis=(1, 2)).all()
+
+
+numbers = st.floats(-3, 3) | st.sampled_from([0.0, -0.0, 1e-300, 5e-324, 1e300, -1e300, 1e6])
+systems = st.lists(
+    st.tuples(st.lists(numbers, min_size=6, max_size=6), st.integers(0, 9)),
+    min_size=1,
+    max_size=12,
+)
+sides = st.integers(16, 40)
+
+
+@st.composite
+def renderings(draw):
+    size = draw(sides), draw(sides)
+    crop = draw(st.none() | st.tuples(st.integers(1, size[0]), st.integers(1, size[1])))
+    return Rendering(
+        size=size,
+        crop=crop,
+        points=draw(st.integers(1, 500)),
+        draw=draw(st.sampled_from(["patch", "point"])),
+        patch=draw(st.sampled_from(["random", "fixed"])),
+        color=draw(st.booleans()),
+        weights=draw(st.none() | st.floats(0, 1, exclude_min=True)),
+        pad=draw(st.integers(0, (min(size) - 2) // 2)),
+        crop_position=draw(st.sampled_from(["random", "center"])),
+        variation=draw(st.sampled_from(["grid", "continuous"])),
+        flips=draw(st.booleans()),
+    )
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(systems, renderings(), st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
+def test_any_system_is_drawn_in_frame_not_blank_and_always_the_same(system, rendering, seed, start):
+    maps = [parameters for parameters, _ in system]
+    shares = np.array([share for _, share in system], float)
+    shares = shares / shares.sum() if shares.any() else np.full(len(shares), 1 / len(shares))
+    ifs = IFS([maps], [shares])
+    indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
+    pictures = render(ifs, 0, indices, seed, rendering, threads=1)
+    assert lit(pictures, rendering).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(pictures, render(ifs, 0, indices, seed, rendering, threads=2))
+    for simd in _core.simd_paths():
+        pixels, _ = on(simd, ifs, indices * 0, indices, rendering, seed)
+        np.testing.assert_array_equal(pixels, pictures.reshape(-1))
+    if rendering.crop is None:
+        reach = 0 if rendering.draw == "point" else 1
+        unmirrored = pictures[:: 4 if rendering.flips else 1]
+        assert outside(unmirrored, rendering, reach) == 0
+    as_they_are = dataclasses.replace(rendering, redraw=False)
+    again = render(ifs, 0, indices, seed, as_they_are)
+    np.testing.assert_array_equal(again, render(ifs, 0, indices, seed, as_they_are))
+
+
+# Settings
+
+
+FULL = Rendering(
+    size=(40, 50),
+    points=123,
+    draw="point",
+    patch="fixed",
+    color=True,
+    weights=0.3,
+    pad=2,
+    crop=(20, 30),
+    crop_position="center",
+    variation="continuous",
+    flips=False,
+    redraw=False,
+)
+
+
+def test_a_rendering_cannot_be_changed_and_another_can_be_made():
+    for name in ("size", "weights", "_core", "novelty"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(FULL, name, 64)
+    other = dataclasses.replace(FULL, size=64)
+    assert (other.size, FULL.size) == (64, (40, 50))
+    assert other.points == 123
+    with pytest.raises(ValueError, match="got 8"):
+        dataclasses.replace(FULL, size=8)
+    with pytest.raises(TypeError):
+        Rendering(64)
+
+
+def test_renderings_are_equal_when_every_setting_is():
+    assert Rendering() == Rendering(size=256)
+    assert hash(Rendering()) == hash(Rendering(size=256))
+    assert Rendering(size=[40, 50]) == Rendering(size=(40, 50))
+    assert len({Rendering(), FULL, dataclasses.replace(FULL), Rendering(weights=None)}) == 3
+    for field in dataclasses.fields(Rendering):
+        if field.init:
+            changed = dataclasses.replace(FULL, **{field.name: getattr(Rendering(), field.name)})
+            assert changed != FULL, field.name
+
+
+@pytest.mark.parametrize(
+    "rendering", [Rendering(), Rendering.paper(), Rendering.released(), FULL, Rendering(size=64)]
+)
+def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
+    picture = render(ifs, 0, 5, rendering=dataclasses.replace(rendering, points=100))
+    for back in (
+        Rendering.from_dict(rendering.to_dict()),
+        Rendering.from_dict(json.loads(json.dumps(rendering.to_dict()))),
+        pickle.loads(pickle.dumps(rendering)),
+        copy.deepcopy(rendering),
+        eval(repr(rendering), {"Rendering": Rendering}),
+    ):
+        assert back == rendering
+        assert hash(back) == hash(rendering)
+        back = dataclasses.replace(back, points=100)
+        np.testing.assert_array_equal(render(ifs, 0, 5, rendering=back), picture)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": np.int64(64)},
+        {"size": (np.int32(64), 32)},
+        {"crop": np.uint8(64)},
+        {"points": np.int64(500)},
+        {"pad": np.int32(3)},
+        {"weights": np.float32(0.5)},
+        {"weights": 1},
+        {"color": np.bool_(True)},
+        {"redraw": np.bool_(False)},
+    ],
+    ids=lambda given: "-".join(f"{k}:{type(v).__name__}" for k, v in given.items()),
+)
+def test_numbers_of_numpy_are_settings_that_json_can_hold(given):
+    rendering = Rendering(**given)
+    assert Rendering.from_dict(json.loads(json.dumps(rendering.to_dict()))) == rendering
+    assert eval(repr(rendering), {"Rendering": Rendering}) == rendering
+
+
+def test_the_named_settings_are_those_of_the_paper_and_of_the_script():
+    paper = Rendering.paper()
+    assert (paper.size, paper.crop, paper.output_size) == (256, 224, (224, 224))
+    assert (paper.patch, paper.weights, paper.redraw) == ("fixed", 0.4, True)
+    released = Rendering.released()
+    assert (released.output_size, released.patch) == ((362, 362), "random")
+    assert (released.weights, released.redraw) == (0.4, False)
+    assert Rendering.paper(points=5, crop=None) == Rendering(patch="fixed", points=5)
+    assert Rendering.released(size=64).size == 64
+
+
+def test_an_unknown_setting_is_named_beside_those_there_are():
+    with pytest.raises(ValueError, match=r"no 'colour'; it has color, crop"):
+        Rendering.from_dict({"colour": True})
+    with pytest.raises(ValueError, match="no '_core'"):
+        Rendering.from_dict({"_core": None})
+    with pytest.raises(TypeError, match="colour"):
+        Rendering.paper(colour=True)
+
+
+@pytest.mark.parametrize(
+    "wrong, kind, said",
+    [
+        ({"size": 8}, ValueError, "8×8"),
+        ({"size": 5000}, ValueError, "5000×5000"),
+        ({"size": 2**70}, ValueError, str(2**70)),
+        ({"size": (64, 15)}, ValueError, "64×15"),
+        ({"size": "x"}, TypeError, "'x'"),
+        ({"size": (64, "x")}, TypeError, "'x'"),
+        ({"size": 64.0}, TypeError, "64.0"),
+        ({"size": None}, TypeError, "None"),
+        ({"size": (64,)}, ValueError, "(64,)"),
+        ({"size": (64, 64, 3)}, ValueError, "(64, 64, 3)"),
+        ({"size": -64}, ValueError, "-64"),
+        ({"size": 64, "pad": 40}, ValueError, "pad=40"),
+        ({"size": (64, 20), "pad": 10}, ValueError, "pad=10"),
+        ({"pad": -1}, ValueError, "-1"),
+        ({"pad": 1.0}, TypeError, "1.0"),
+        ({"pad": 2**70}, ValueError, str(2**70)),
+        ({"points": 0}, ValueError, "got 0"),
+        ({"points": -5}, ValueError, "-5"),
+        ({"points": 2**25}, ValueError, str(2**25)),
+        ({"points": 2**70}, ValueError, str(2**70)),
+        ({"points": 1.5}, TypeError, "1.5"),
+        ({"points": "many"}, TypeError, "'many'"),
+        ({"draw": "dots"}, ValueError, "dots"),
+        ({"draw": None}, TypeError, "None"),
+        ({"patch": "none"}, ValueError, "none"),
+        ({"patch": 3}, TypeError, "3"),
+        ({"weights": 0}, ValueError, "got 0"),
+        ({"weights": -1}, ValueError, "got -1"),
+        ({"weights": float("nan")}, ValueError, "got NaN"),
+        ({"weights": float("inf")}, ValueError, "got inf"),
+        ({"weights": 2}, ValueError, "got 2"),
+        ({"weights": "a"}, TypeError, "'a'"),
+        ({"weights": True}, TypeError, "True"),
+        ({"variation": "continuous", "weights": -1}, ValueError, "got -1"),
+        ({"crop": 0}, ValueError, "0×0"),
+        ({"crop": 257}, ValueError, "257×257"),
+        ({"crop": (300, 10)}, ValueError, "300×10"),
+        ({"crop": "x"}, TypeError, "'x'"),
+        ({"crop": 2**70}, ValueError, str(2**70)),
+        ({"crop": (1, 2, 3)}, ValueError, "(1, 2, 3)"),
+        ({"crop_position": "left"}, ValueError, "left"),
+        ({"crop_position": 0}, TypeError, "got 0"),
+        ({"variation": "wild"}, ValueError, "wild"),
+        ({"color": "yes"}, TypeError, "'yes'"),
+        ({"color": 1}, TypeError, "got 1"),
+        ({"flips": None}, TypeError, "None"),
+        ({"redraw": "no"}, TypeError, "'no'"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_setting_that_cannot_be_is_named_and_repeated(wrong, kind, said):
+    with pytest.raises(kind, match=re.escape(said)) as error:
+        Rendering(**wrong)
+    assert list(wrong)[-1] in str(error.value)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "categories, indices, kind, said",
+    [
+        (5, 0, IndexError, "category 5 is out of range: there are 5"),
+        ([0, 99], 0, IndexError, "category 99 is out of range: there are 5"),
+        (np.array([2**64 - 1], np.uint64), 0, IndexError, str(2**64 - 1)),
+        (-1, 0, IndexError, "categories must be 0 or more, got -1"),
+        (0, [0, -7], IndexError, "indices must be 0 or more, got -7"),
+        (0.0, 0, TypeError, "categories must be integers, got float64"),
+        ([0], [1.5], TypeError, "indices must be integers, got float64"),
+        ("a", 0, TypeError, "categories must be integers"),
+        (None, 0, TypeError, "categories must be integers"),
+        ([True], 0, TypeError, "categories must be integers, got bool"),
+        (0, 2**64, TypeError, "indices must be integers"),
+        ([[0, 1]], 0, ValueError, "categories must be one integer or an array"),
+        (0, np.zeros((1, 1), int), ValueError, "shape (1, 1)"),
+        ([0, 1], [0, 1, 2], ValueError, "must match in length, got 2 and 3"),
+        ([], [0, 1], ValueError, "must match in length, got 0 and 2"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused(ifs, categories, indices, kind, said):
+    with pytest.raises(kind, match=re.escape(said)):
+        render(ifs, categories, indices, rendering=SMALL)
+
+
+@pytest.mark.parametrize(
+    "wrong, kind, said",
+    [
+        ({"seed": -1}, ValueError, "-1"),
+        ({"seed": 2**64}, ValueError, str(2**64)),
+        ({"seed": 1.0}, TypeError, "1.0"),
+        ({"threads": 0}, ValueError, "got 0"),
+        ({"threads": -2}, ValueError, "-2"),
+        ({"threads": 5000}, ValueError, "5000"),
+        ({"threads": 2.0}, TypeError, "2.0"),
+        ({"rendering": {"size": 64}}, TypeError, "rendering must be Rendering"),
+    ],
+)
+def test_a_batch_refuses_what_it_cannot_do_and_repeats_it(ifs, wrong, kind, said):
+    with pytest.raises(kind, match=re.escape(said)) as error:
+        render(ifs, 0, 0, **{"rendering": SMALL, **wrong})
+    assert next(iter(wrong)) in str(error.value)
+
+
+def test_a_category_that_is_wrong_at_the_end_of_a_long_batch_is_found(ifs):
+    categories = np.zeros(1500, int)
+    categories[-1] = 5
+    with pytest.raises(IndexError, match="category 5"):
+        render(ifs, categories, 0, rendering=Rendering(size=16, points=1, pad=0))
+
+
+# Contact sheets
+
+
+def cells(sheet, rows, columns, side, top=0, left=0, gap=2):
+    return np.array(
+        [
+            sheet[top + r * (side + gap) :, left + c * (side + gap) :][:side, :side]
+            for r in range(rows)
+            for c in range(columns)
+        ]
+    )
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_a_contact_sheet_shows_the_chosen_pictures(ifs, color):
+    rendering = dataclasses.replace(SMALL, color=color)
+    categories, instances = [3, 0], [0, 7, 999]
+    sheet = contact_sheet(ifs, categories, instances, rendering=rendering, seed=6, label=False)
+    assert sheet.shape == (100, 150) + ((3,) if color else ())
+    assert sheet.dtype == np.uint8
+    expected = render(ifs, np.repeat(categories, 3), instances * 2, 6, rendering)
+    np.testing.assert_array_equal(cells(sheet, 2, 3, 48), expected)
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_labels_stand_beside_the_pictures_and_not_on_them(ifs, color):
+    pytest.importorskip("PIL")
+    rendering = dataclasses.replace(SMALL, color=color)
+    labelled = contact_sheet(ifs, 2, 4, rendering=rendering)
+    plain = contact_sheet(ifs, 2, 4, rendering=rendering, label=False)
+    assert labelled.shape == (16 + plain.shape[0], 48 + plain.shape[1], *plain.shape[2:])
+    np.testing.assert_array_equal(labelled[16:, 48:], plain)
+    for number in range(2):
+        assert labelled[16 + 50 * number :, :48][:48].any()
+    for number in range(4):
+        assert labelled[:16, 48 + 50 * number :][:, :48].any()
+    assert labelled.flags.writeable and plain.flags.writeable
+
+
+def test_a_contact_sheet_counts_categories_from_the_first_and_spreads_instances(ifs):
+    sheet = contact_sheet(ifs, 3, 4, rendering=SMALL, label=False)
+    expected = render(ifs, np.repeat(range(3), 4), [0, 250, 500, 750] * 3, rendering=SMALL)
+    np.testing.assert_array_equal(cells(sheet, 3, 4, 48), expected)
+    # More than there are: all there are.
+    assert contact_sheet(ifs, 99, 1, rendering=SMALL, label=False).shape == (250, 50)
+
+
+def test_a_contact_sheet_of_wide_crops_and_of_the_default(ifs):
+    rendering = Rendering(size=40, crop=(20, 30), points=500)
+    sheet = contact_sheet(ifs, [1], [2, 3], rendering=rendering, label=False)
+    assert sheet.shape == (22, 64)
+    assert contact_sheet(ifs, 1, 1, label=False).shape == (258, 258)
+
+
+@pytest.mark.parametrize(
+    "categories, instances, kind, said",
+    [
+        (0, 8, ValueError, "categories must be at least 1, got 0"),
+        (8, -1, ValueError, "instances must be at least 1, got -1"),
+        ([], 8, ValueError, "categories"),
+        (8, [], ValueError, "instances"),
+        ([5], 8, IndexError, "category 5 is out of range"),
+        ([-1], 8, ValueError, "categories must be 0 or more, got -1"),
+        (["a"], 8, TypeError, "categories must be an integer, got 'a'"),
+    ],
+)
+def test_a_contact_sheet_of_nothing_is_refused(ifs, categories, instances, kind, said):
+    with pytest.raises(kind, match=said):
+        contact_sheet(ifs, categories, instances, rendering=SMALL)
+
+
+def test_a_contact_sheet_takes_numpy_numbers(ifs):
+    plain = contact_sheet(ifs, 2, 3, rendering=SMALL, label=False)
+    counted = contact_sheet(ifs, np.int64(2), np.int64(3), rendering=SMALL, label=False)
+    listed = contact_sheet(ifs, np.arange(2), np.array([0, 333, 666]), rendering=SMALL, label=False)
+    np.testing.assert_array_equal(counted, plain)
+    np.testing.assert_array_equal(listed, plain)
+
+
+def test_the_package_names_what_it_has():
+    assert all(hasattr(fdsl, name) for name in fdsl.__all__)
+    assert fdsl.render is render
