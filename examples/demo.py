@@ -8,6 +8,10 @@ that starts from random weights.
 
 | hardware | time | pre-trained | from scratch |
 |---|---|---|---|
+| 2 cores of a Xeon at 2.3 GHz, shared | 4 min 33 s | 89.0 % | 88.0 % |
+
+One seed, and a tie: 77,000 pictures are far too few to expect a gain from. The paper trains on
+90 million. What the demo shows is that every part runs.
 """
 
 import json
@@ -85,9 +89,7 @@ def draw_sheet(s: Settings) -> None:
     """Draws a few pictures of a few categories into OUT/categories.png."""
     ifs = fdsl.IFS.load(s.out / "pretrain/categories.npz")
     rendering = fdsl.Rendering.paper(size=128, crop=128, points=50_000)
-    sheet = fdsl.preview.contact_sheet(
-        ifs, categories=range(8), instances=range(8), rendering=rendering, seed=0
-    )
+    sheet = fdsl.preview.contact_sheet(ifs, categories=8, instances=8, rendering=rendering)
     Image.fromarray(sheet).save(s.out / "categories.png")
 
 
