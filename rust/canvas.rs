@@ -6,7 +6,7 @@
 //! for its mask and colour. One plane serves point and patch, gray and colour, exactly,
 //! and only the pixels that are kept need be asked for.
 
-use crate::formula::ifs::orbit::{Bounds, Dots};
+use crate::dots::{Bounds, Dots};
 use crate::rendering::{Draw, Rendering};
 use crate::simd::{Kernel, Lanes, Simd};
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`address`] | `Address`, and the random streams keyed by it |
 //! | [`rendering`] | `Rendering`: how pictures are drawn, checked once |
+//! | [`dots`] | the dots of one picture, and the box around them |
 //! | [`canvas`] | dots becoming pixels |
 //! | [`formula`] | the trait a family of categories implements, and the families |
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
@@ -19,6 +20,7 @@
 
 pub mod address;
 pub mod canvas;
+pub mod dots;
 pub mod error;
 pub mod formula;
 pub mod order;

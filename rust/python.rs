@@ -9,9 +9,11 @@ use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::canvas::{Canvas, Masks, Window};
+use crate::dots::{Bounds, Dots};
 use crate::error::Error;
-use crate::formula::ifs::orbit::{self, Bounds, Dots, Table};
+use crate::formula::ifs::orbit;
 use crate::formula::ifs::search::{Measure, Search, Stopped};
+use crate::formula::ifs::table::Table;
 use crate::formula::ifs::{Ifs, Map};
 use crate::render::{Machine, with_scratch};
 use crate::rendering::{self, Draw, Patch, Rendering, Weights};

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl.rendering import _number, _whole, checked_seed, checked_threads
+from fdsl._checks import checked_number, checked_seed, checked_threads, checked_whole
 
 Floats = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]
@@ -136,15 +136,15 @@ class IFS:
         5
         """
         maps, probabilities, lengths, tried = _core.search(
-            categories=_whole("categories", categories),
-            fill_rate=_number("fill_rate", fill_rate),
+            categories=checked_whole("categories", categories),
+            fill_rate=checked_number("fill_rate", fill_rate),
             seed=checked_seed(seed),
-            min_maps=_whole("min_maps", min_maps),
-            max_maps=_whole("max_maps", max_maps),
-            size=_whole("size", size),
-            points=_whole("points", points),
-            pad=_whole("pad", pad),
-            max_tries=_whole("max_tries", max_tries),
+            min_maps=checked_whole("min_maps", min_maps),
+            max_maps=checked_whole("max_maps", max_maps),
+            size=checked_whole("size", size),
+            points=checked_whole("points", points),
+            pad=checked_whole("pad", pad),
+            max_tries=checked_whole("max_tries", max_tries),
             threads=checked_threads(threads),
             progress=progress,
         )
@@ -239,7 +239,11 @@ class IFS:
         Returns:
             float64 (categories,), the share of pixels lit, in 0…1.
         """
-        numbers = (_whole("size", size), _whole("points", points), _whole("pad", pad))
+        numbers = (
+            checked_whole("size", size),
+            checked_whole("points", points),
+            checked_whole("pad", pad),
+        )
         return self._renderer().fill_rates(*numbers, checked_seed(seed))
 
     def digest(self) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fdsl._checks import checked_whole
 from fdsl.formulas import IFS
-from fdsl.rendering import Pictures, Rendering, _whole, render
+from fdsl.rendering import Pictures, Rendering, render
 
 
 def contact_sheet(
@@ -55,7 +56,7 @@ def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | 
     if isinstance(wanted, Sequence | np.ndarray):
         if len(wanted) == 0:
             raise ValueError(f"{name} must be at least 1, got none")
-        return [_whole(name, number) for number in wanted]
+        return [checked_whole(name, number) for number in wanted]
     if wanted < 1:
         raise ValueError(f"{name} must be at least 1, got {wanted}")
     return [number * spread for number in range(wanted if most is None else min(wanted, most))]

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import operator
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
+from fdsl._checks import (
+    Numbers,
+    Size,
+    checked_number,
+    checked_numbers,
+    checked_pair,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    checked_whole,
+    side_or_pair,
+)
+from fdsl.formulas import IFS
 
-if TYPE_CHECKING:
-    from fdsl.formulas import IFS
-
-Size: TypeAlias = "int | tuple[int, int]"
-Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 Pictures: TypeAlias = "npt.NDArray[np.uint8]"
 
 
@@ -61,16 +68,16 @@ class Rendering:
 
     def __post_init__(self) -> None:
         plain: dict[str, Any] = {  # as JSON and NumPy bring them, to plain values
-            "size": _side_or_pair(_pair("size", self.size)),
-            "crop": None if self.crop is None else _side_or_pair(_pair("crop", self.crop)),
-            "points": _whole("points", self.points),
-            "pad": _whole("pad", self.pad),
-            "weights": None if self.weights is None else _number("weights", self.weights),
+            "size": side_or_pair(checked_pair("size", self.size)),
+            "crop": None if self.crop is None else side_or_pair(checked_pair("crop", self.crop)),
+            "points": checked_whole("points", self.points),
+            "pad": checked_whole("pad", self.pad),
+            "weights": None if self.weights is None else checked_number("weights", self.weights),
         }
         for name in ("draw", "patch", "crop_position", "variation"):
-            plain[name] = _typed(name, getattr(self, name), str)
+            plain[name] = checked_type(name, getattr(self, name), str)
         for name in ("color", "flips", "redraw"):
-            plain[name] = bool(_typed(name, getattr(self, name), (bool, np.bool_)))
+            plain[name] = bool(checked_type(name, getattr(self, name), (bool, np.bool_)))
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         _ = self._core  # checks the values
@@ -78,9 +85,9 @@ class Rendering:
     @functools.cached_property
     def _core(self) -> _core.Rendering:
         """The settings as the core takes them."""
-        settings: dict[str, Any] = {**self.to_dict(), "size": _pair("size", self.size)}
+        settings: dict[str, Any] = {**self.to_dict(), "size": checked_pair("size", self.size)}
         if self.crop is not None:
-            settings["crop"] = _pair("crop", self.crop)
+            settings["crop"] = checked_pair("crop", self.crop)
         return _core.Rendering(**settings)
 
     @classmethod
@@ -129,7 +136,7 @@ class Rendering:
     @property
     def output_size(self) -> tuple[int, int]:
         """Height and width of what is kept."""
-        return _pair("size", self.size if self.crop is None else self.crop)
+        return checked_pair("size", self.size if self.crop is None else self.crop)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_dict, (self.to_dict(),)
@@ -198,9 +205,11 @@ def render(
     >>> fdsl.render(ifs, [0, 1], 7, rendering=fdsl.Rendering(size=64, points=10_000)).shape
     (2, 64, 64)
     """
-    rendering = Rendering() if rendering is None else _typed("rendering", rendering, Rendering)
-    category_numbers = _numbers("categories", categories)
-    index_numbers = _numbers("indices", indices)
+    rendering = (
+        Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
+    )
+    category_numbers = checked_numbers("categories", categories)
+    index_numbers = checked_numbers("indices", indices)
     try:
         both = np.broadcast_arrays(category_numbers, index_numbers)
     except ValueError:
@@ -217,72 +226,3 @@ def render(
         rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws
     )
     return (images, redraws) if return_redraws else images
-
-
-def checked_seed(seed: int) -> int:
-    """Returns the seed if it is one that an address can hold."""
-    value = _whole("seed", seed)
-    if value >= 2**64:
-        raise ValueError(f"seed must lie between 0 and 2**64 - 1, got {seed}")
-    return value
-
-
-def checked_threads(threads: int | None) -> int | None:
-    """Returns the number of threads if there can be so many."""
-    if threads is None:
-        return None
-    value = _whole("threads", threads)
-    if not 1 <= value <= 1024:
-        raise ValueError(f"threads must be None or lie between 1 and 1024, got {threads}")
-    return value
-
-
-def _numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
-    array = np.asarray(values)
-    if array.size == 0 and array.dtype == np.float64:  # an empty list
-        array = array.astype(np.uint64)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must be integers, got {array.dtype}")
-    if array.ndim > 1:
-        raise ValueError(f"{name} must be one integer or an array (B,), got shape {array.shape}")
-    if array.size and array.min() < 0:
-        raise IndexError(f"{name} must be 0 or more, got {array.min()}")
-    return np.atleast_1d(array).astype(np.uint64)
-
-
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    if not isinstance(value, kind):
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        raise TypeError(f"{name} must be {kinds[0].__name__}, got {value!r}")
-    return value
-
-
-def _whole(name: str, value: SupportsIndex) -> int:
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if whole < 0:
-        raise ValueError(f"{name} must be 0 or more, got {value!r}")
-    if whole >= 2**64:  # more than the core can be told
-        raise ValueError(f"{name} must be less than 2**64, got {value!r}")
-    return whole
-
-
-def _number(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number or None, got {value!r}")
-    return float(value)
-
-
-def _side_or_pair(pair: tuple[int, int]) -> Size:
-    return pair[0] if pair[0] == pair[1] else pair
-
-
-def _pair(name: str, value: Size) -> tuple[int, int]:
-    if isinstance(value, list | tuple):
-        if len(value) != 2:
-            raise ValueError(f"{name} must be one integer or (height, width), got {value!r}")
-        return _whole(name, value[0]), _whole(name, value[1])
-    side = _whole(name, value)
-    return side, side

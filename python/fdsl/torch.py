@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from fdsl import _core
+from fdsl._checks import checked_seed, checked_threads, checked_type, checked_whole
 from fdsl.formulas import IFS
-from fdsl.rendering import Rendering, _typed, _whole, checked_seed, checked_threads, render
+from fdsl.rendering import Rendering, render
 
 __all__ = ["Instances", "Normalize", "Stream"]
 
@@ -83,9 +84,9 @@ class Stream(IterableDataset[Sample]):
         world_size: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.ifs: IFS = _typed("ifs", ifs, IFS)
+        self.ifs: IFS = checked_type("ifs", ifs, IFS)
         self.rendering: Rendering = (
-            Rendering() if rendering is None else _typed("rendering", rendering, Rendering)
+            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
         self.batch_size = None if batch_size is None else _positive("batch_size", batch_size)
         self.seed = checked_seed(seed)
@@ -119,7 +120,7 @@ class Stream(IterableDataset[Sample]):
         """
         if self.steps_per_epoch is None:
             raise RuntimeError("an endless stream has no epochs: give it steps_per_epoch")
-        if _whole("epoch", epoch) != self.epoch:
+        if checked_whole("epoch", epoch) != self.epoch:
             self._shared[0], self._shared[1] = epoch, 0
         self._shared[2] = 0
         self._running = None
@@ -136,7 +137,9 @@ class Stream(IterableDataset[Sample]):
             RuntimeError: workers iterate, and ``batches`` is not given.
         """
         if batches is not None:
-            return {"samples": self._start() + _whole("batches", batches) * self._global_batch()}
+            return {
+                "samples": self._start() + checked_whole("batches", batches) * self._global_batch()
+            }
         if get_worker_info() is None and self._shared[2] > 0:
             raise RuntimeError(
                 "DataLoader workers run ahead of the training loop: say how many batches of this "
@@ -153,7 +156,7 @@ class Stream(IterableDataset[Sample]):
         The number of ranks may change too, as long as the global batch stays the same.
         """
         try:
-            samples = _whole("samples", state["samples"])
+            samples = checked_whole("samples", state["samples"])
         except (KeyError, TypeError):
             raise ValueError(
                 f"expected the state of a stream, {{'samples': n}}, got {state!r}"
@@ -300,10 +303,10 @@ class Instances(Dataset[tuple[Any, Any]]):
         target_transform: Callable[[Any], Any] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.ifs: IFS = _typed("ifs", ifs, IFS)
+        self.ifs: IFS = checked_type("ifs", ifs, IFS)
         self.instances = _positive("instances", instances)
         self.rendering: Rendering = (
-            Rendering() if rendering is None else _typed("rendering", rendering, Rendering)
+            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
         self.seed = checked_seed(seed)
         self.transform = transform
@@ -401,7 +404,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _positive(name: str, value: int) -> int:
-    if _whole(name, value) == 0:
+    if checked_whole(name, value) == 0:
         raise ValueError(f"{name} must be at least 1, got 0")
     return int(value)
 
@@ -423,6 +426,6 @@ def _found_ranks() -> tuple[int, int]:
 
 def _checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
     world = _positive("world_size", world_size if world_size is not None else 1)
-    if _whole("rank", rank) >= world:
+    if checked_whole("rank", rank) >= world:
         raise ValueError(f"rank must be below world_size, got {rank} of {world}")
     return rank, world

@@ -8,9 +8,9 @@ pub mod ifs;
 
 use crate::address::Address;
 use crate::canvas::Canvas;
+use crate::dots::Dots;
 use crate::rendering::Rendering;
 use crate::simd::Simd;
-use ifs::orbit::Dots;
 
 /// One category: a formula with its parameters fixed.
 pub trait Formula: Sync {

@@ -7,7 +7,8 @@
 
 use crate::address::{Address, Purpose, Rng};
 use crate::canvas::{Masks, Window};
-use crate::formula::ifs::orbit::{self, Table};
+use crate::formula::ifs::orbit;
+use crate::formula::ifs::table::Table;
 use crate::formula::ifs::vary::{FLIPS, unmirrored, vary};
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::{Formula, Scratch};

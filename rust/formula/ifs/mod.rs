@@ -1,12 +1,13 @@
 //! Iterated function systems: a category is a set of affine maps and their probabilities
 //! (paper, equations 1 and 2).
 //!
-//! [`orbit`] plays the chaos game, [`vary`] makes an instance of a category, [`draw`]
+//! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of a category, [`draw`]
 //! puts the two on a canvas, [`search`] finds categories.
 
 pub mod draw;
 pub mod orbit;
 pub mod search;
+pub(crate) mod table;
 pub mod vary;
 
 use crate::error::Error;

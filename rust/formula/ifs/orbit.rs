@@ -7,7 +7,8 @@
 //! Times for 200,000 dots, one core, stand in `benches/`; run `cargo bench`.
 
 use crate::address::Rng;
-use crate::formula::ifs::Map;
+use crate::dots::{Bounds, Dots};
+use crate::formula::ifs::table::Table;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Orbits played side by side. Part of the format.
@@ -20,46 +21,6 @@ pub const ESCAPED: f32 = 1e6;
 /// Steps between looks at whether the orbits have escaped. No part of the format: what
 /// is not finite stays so, and a box that is too large stays too large.
 const STEPS_A_LOOK: usize = 256;
-
-/// The dots of one picture, in the order they fell; f32 is enough for a pixel.
-#[derive(Default)]
-pub struct Dots {
-    pub(crate) x: Vec<f32>,
-    pub(crate) y: Vec<f32>,
-}
-
-/// The smallest box around all dots.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bounds {
-    /// Smallest x and y.
-    pub min: [f32; 2],
-    /// Largest x and y.
-    pub max: [f32; 2],
-}
-
-impl Bounds {
-    const EMPTY: Self = Self { min: [f32::INFINITY; 2], max: [f32::NEG_INFINITY; 2] };
-
-    /// Returns the box around dots that all are finite.
-    pub(crate) fn of(dots: &Dots) -> Self {
-        let mut bounds = Self::EMPTY;
-        dots.x.iter().zip(&dots.y).for_each(|(&x, &y)| bounds.add([x, y]));
-        bounds
-    }
-
-    fn add(&mut self, [x, y]: [f32; 2]) {
-        // As the SIMD paths compare, so that not even the sign of a zero differs.
-        let min = |a: f32, b: f32| if a < b { a } else { b };
-        let max = |a: f32, b: f32| if a > b { a } else { b };
-        self.min = [min(x, self.min[0]), min(y, self.min[1])];
-        self.max = [max(x, self.max[0]), max(y, self.max[1])];
-    }
-
-    fn escaped(&self) -> bool {
-        let inside = |v: f32| v.abs() <= ESCAPED; // false for NaN
-        !self.min.iter().chain(&self.max).all(|&v| inside(v))
-    }
-}
 
 /// Plays the chaos game (Barnsley, *Fractals Everywhere*): each dot is a randomly chosen
 /// map of the one before. Fills `dots` with `points` dots and returns the box around them,
@@ -90,7 +51,7 @@ pub(crate) fn play(
     steps(0, WARM_UP, &mut { Bounds::EMPTY }); // neither box nor dots are kept
     for from in (0..whole_steps).step_by(STEPS_A_LOOK) {
         steps(from, whole_steps.min(from + STEPS_A_LOOK), &mut bounds);
-        if bounds.escaped() {
+        if bounds.beyond(ESCAPED) {
             return None;
         }
     }
@@ -103,7 +64,7 @@ pub(crate) fn play(
     dots.x.truncate(points);
     dots.y.truncate(points);
     let finite = orbits.x.iter().chain(&orbits.y).all(|v| v.is_finite());
-    (finite && !bounds.escaped()).then_some(bounds)
+    (finite && !bounds.beyond(ESCAPED)).then_some(bounds)
 }
 
 /// Plays the game for a system that escapes: an orbit that leaves for infinity starts
@@ -171,75 +132,6 @@ impl Orbits {
             bounds.add(dot);
             [*x, *y] = dot;
         }
-    }
-}
-
-/// The maps laid out for a choice without a branch: Walker's alias table, a power of two
-/// of slots, each half one map and half another. (0.08 ms a picture instead of 1.4 for
-/// the linear search of the authors' program.)
-pub(crate) struct Table {
-    /// How much of the slot is its own map's, scaled to the bits below the slot number;
-    /// in the lowest bits the number of the other map.
-    share: Vec<u32>,
-    /// a…f, `slots` of each.
-    letters: [Vec<f32>; 6],
-    slot_bits: u32,
-}
-
-impl Table {
-    /// Lays out `maps`, chosen with `probabilities`.
-    pub(crate) fn new(maps: &[Map], probabilities: &[f64]) -> Self {
-        let slots = maps.len().next_power_of_two().max(8);
-        let slot_bits = slots.trailing_zeros();
-        let letters = std::array::from_fn(|letter| {
-            let mut column: Vec<f32> = maps.iter().map(|map| map[letter] as f32).collect();
-            column.resize(slots, 0.0);
-            column
-        });
-
-        // Vose's construction: a slot that is too small is filled up from one too large.
-        let mut scaled: Vec<f64> = probabilities.iter().map(|p| p * slots as f64).collect();
-        scaled.resize(slots, 0.0);
-        let mut alias: Vec<u32> = (0..slots as u32).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..slots).partition(|&slot| scaled[slot] < 1.0);
-        while let (Some(low), Some(&high)) = (small.pop(), large.last()) {
-            alias[low] = high as u32;
-            scaled[high] -= 1.0 - scaled[low];
-            if scaled[high] < 1.0 {
-                small.extend(large.pop());
-            }
-        }
-        // What rounding left over: full slots, but never an empty one's own (absent) map.
-        let likeliest = (0..maps.len()).max_by(|&i, &j| probabilities[i].total_cmp(&probabilities[j]));
-        for slot in small {
-            if scaled[slot] < 0.5 {
-                alias[slot] = likeliest.expect("at least one map") as u32;
-            }
-        }
-
-        let room = (1u64 << (32 - slot_bits)) as f64;
-        let other = slots as u32 - 1;
-        let share = (scaled.iter().zip(&alias))
-            .map(|(&own, &alias)| {
-                let share = (own.clamp(0.0, 1.0) * room).min(room - 1.0) as u32;
-                share & !other | alias
-            })
-            .collect();
-        Self { share, letters, slot_bits }
-    }
-
-    fn slots(&self) -> usize {
-        self.share.len()
-    }
-
-    /// Picks a map with one random word: the high bits choose a slot, the low ones a half.
-    fn map(&self, word: u32) -> [f32; 6] {
-        let slot = word >> (32 - self.slot_bits);
-        let within = word & (u32::MAX >> self.slot_bits);
-        let share = self.share[slot as usize];
-        let map = if within < share { slot } else { share % self.slots() as u32 };
-        std::array::from_fn(|letter| self.letters[letter][map as usize])
     }
 }
 
@@ -353,31 +245,6 @@ mod tests {
         }
     }
 
-    /// Every word is a slot and a place in it: counting the slots' parts counts all words.
-    #[test]
-    fn the_table_holds_the_probabilities() {
-        for n in 1..=40 {
-            let mut rng = Rng::new(n as u64);
-            let weights: Vec<f64> = (0..n).map(|_| rng.between(0.0, 1.0).powi(4)).collect();
-            let sum: f64 = weights.iter().sum();
-            let probabilities: Vec<f64> = weights.iter().map(|w| w / sum).collect();
-            let table = Table::new(&vec![[0.0; 6]; n], &probabilities);
-            let mut total = vec![0.0; table.slots()];
-            let room = f64::from(u32::MAX >> table.slot_bits) + 1.0;
-            for (slot, &share) in table.share.iter().enumerate() {
-                total[slot] += f64::from(share) / room / table.slots() as f64;
-                total[share as usize % table.slots()] +=
-                    (1.0 - f64::from(share) / room) / table.slots() as f64;
-            }
-            for (map, p) in total.iter().enumerate() {
-                let wanted = probabilities.get(map).copied().unwrap_or(0.0);
-                // A slot's lowest bits name the other map: the price of one look-up less.
-                assert!((p - wanted).abs() < 1e-6, "{n} maps: {p} instead of {wanted}");
-                assert!(wanted > 0.0 || *p < 1e-6);
-            }
-        }
-    }
-
     #[test]
     fn an_orbit_that_escapes_is_noticed() {
         let address = Address { seed: 0, category: 0, index: 0 };
@@ -389,7 +256,7 @@ mod tests {
                 assert_eq!(play(&table, &mut rng, 10_000, simd, &mut dots), None);
             }
             let bounds = play_tamed(&table, &mut address.rng(Purpose::Orbit, 0), 10_000, &mut dots);
-            assert!(!bounds.escaped());
+            assert!(!bounds.beyond(ESCAPED));
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::address::{Address, Purpose, Rng};
 use crate::error::Error;
 use crate::formula::Scratch;
 use crate::formula::ifs::Ifs;
-use crate::formula::ifs::orbit::{self, Table};
+use crate::formula::ifs::orbit;
+use crate::formula::ifs::table::Table;
 use crate::render::{Machine, with_scratch};
 use crate::simd::Simd;
 

@@ -1,0 +1,41 @@
+//! The dots of one picture, and the box around them.
+
+/// The dots of one picture, in the order they fell; f32 is enough for a pixel.
+#[derive(Default)]
+pub struct Dots {
+    pub(crate) x: Vec<f32>,
+    pub(crate) y: Vec<f32>,
+}
+
+/// The smallest box around all dots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Smallest x and y.
+    pub min: [f32; 2],
+    /// Largest x and y.
+    pub max: [f32; 2],
+}
+
+impl Bounds {
+    pub(crate) const EMPTY: Self = Self { min: [f32::INFINITY; 2], max: [f32::NEG_INFINITY; 2] };
+
+    /// Returns the box around dots that all are finite.
+    pub(crate) fn of(dots: &Dots) -> Self {
+        let mut bounds = Self::EMPTY;
+        dots.x.iter().zip(&dots.y).for_each(|(&x, &y)| bounds.add([x, y]));
+        bounds
+    }
+
+    pub(crate) fn add(&mut self, [x, y]: [f32; 2]) {
+        // As the SIMD paths compare, so that not even the sign of a zero differs.
+        let min = |a: f32, b: f32| if a < b { a } else { b };
+        let max = |a: f32, b: f32| if a > b { a } else { b };
+        self.min = [min(x, self.min[0]), min(y, self.min[1])];
+        self.max = [max(x, self.max[0]), max(y, self.max[1])];
+    }
+
+    /// Says whether a dot lies further out than `limit`, or is no number.
+    pub(crate) fn beyond(&self, limit: f32) -> bool {
+        !self.min.iter().chain(&self.max).all(|v| v.abs() <= limit) // false for NaN
+    }
+}
