@@ -50,17 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def demo(s: Settings) -> int:
     """Runs the scripts as one would by hand, and returns the exit code."""
     common = ["--device", s.device, "--resume", "auto"]
+    ifs = s.out / "categories.npz"
+    draw_sheet(s, ifs)
     # A large picture would only be shrunk: 4,000 dots fill 36 x 36 as 200,000 fill 256 x 256.
     code = pretrain.main([
         *common, "--out", str(s.out / "pretrain"), "--model", "resnet18",
-        "--categories", s.number(100, 10), "--size", "36", "--crop", "32", "--points", "4000",
+        "--ifs", str(ifs), "--size", "36", "--crop", "32", "--points", "4000",
         "--epochs", s.number(10, 1), "--steps-per-epoch", s.number(60, 2),
         "--batch-size", s.number(128, 8), "--lr", "0.05", "--schedule", "cosine",
         "--warmup-steps", s.number(20, 1), "--log-every", "20",
     ])  # fmt: skip
     if code:
         return code
-    draw_sheet(s)
 
     accuracy = {}
     for name, weights in (
@@ -85,12 +86,17 @@ def demo(s: Settings) -> int:
     return 0
 
 
-def draw_sheet(s: Settings) -> None:
-    """Draws a few pictures of a few categories into OUT/categories.png."""
-    ifs = fdsl.IFS.load(s.out / "pretrain/categories.npz")
+def draw_sheet(s: Settings, file: Path) -> None:
+    """Searches the categories and draws a few pictures of a few of them."""
+    s.out.mkdir(parents=True, exist_ok=True)
+    ifs = fdsl.IFS.search(categories=10 if s.fast else 100, fill_rate=0.2, seed=1)
+    ifs.save(file)
     rendering = fdsl.Rendering.paper(size=128, crop=128, points=50_000)
     sheet = fdsl.preview.contact_sheet(ifs, categories=8, instances=8, rendering=rendering)
     Image.fromarray(sheet).save(s.out / "categories.png")
+    print(
+        f"{len(ifs)} categories, of {ifs.candidates_tried} candidates: {s.out / 'categories.png'}"
+    )
 
 
 if __name__ == "__main__":

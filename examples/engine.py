@@ -57,7 +57,11 @@ class Training:
 def build_model(name: str, *, classes: int, seed: int) -> nn.Module:
     """A torchvision model with random weights. Raises ValueError for a name it does not know."""
     torch.manual_seed(seed)
-    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes)
+    # These two come with a second head, for training, that the paper's protocol has no use for.
+    extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    model: nn.Module = torchvision.models.get_model(
+        name, weights=None, num_classes=classes, **extra
+    )
     return model
 
 

@@ -6,9 +6,6 @@
     python examples/finetune.py --from runs/fractaldb1k/weights.safetensors --data FOLDER \\
         --freeze conv2 --out runs/frozen                                 # a row of Table 8
 
-| command | hardware | time | validation accuracy |
-|---|---|---|---|
-
 OUT gets last.pt and best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C or
 SIGTERM finish the step and save; --resume auto goes on as if never stopped.
 """
@@ -67,6 +64,10 @@ class Settings(Training):
         super().__post_init__()
         command_line.at_least(1, self, "size", "per_class")
         command_line.at_least(0, self, "workers", "head_lr")
+        if self.head_lr is not None and self.lr == 0:
+            raise ValueError(
+                "--head-lr needs an --lr above 0: to train the head alone, freeze conv5"
+            )
         if not 0 < self.label_fraction <= 1:
             raise ValueError(f"--label-fraction must be over 0, up to 1, got {self.label_fraction}")
         if self.per_class is not None and self.label_fraction < 1:
@@ -113,6 +114,8 @@ def finetune(s: Settings) -> int:
             "batch size": s.batch_size,
             "size": s.size,
             "frozen part": s.freeze,
+            "optimizer": s.optimizer,
+            "head's learning rate": s.head_lr,
             "seed": s.seed,
         }
         if saved:
@@ -123,7 +126,7 @@ def finetune(s: Settings) -> int:
             world,
             normalize=Normalize(mean=MEAN, std=STD),
             steps_per_epoch=steps_per_epoch,
-            scales={head: 1.0 if s.head_lr is None or not s.lr else s.head_lr / s.lr},
+            scales={head: 1.0 if s.head_lr is None else s.head_lr / s.lr},
             frozen=frozen_parts(model, s.freeze, name),
         )
         best: dict[str, Any] = {"accuracy": -1.0, "epoch": None}
@@ -244,6 +247,9 @@ def validate(
 ) -> tuple[dict[str, float], Tensor]:
     """Loss and accuracy over all pictures, from their centres; and each class's (right, all)."""
     trainer.model.eval()
+    # Each rank's batch statistics are its own until DDP's next step: judge the saved ones.
+    for buffer in trainer.model.buffers():
+        world.from_first(buffer)
     positions = np.arange(len(pictures.labels))[world.rank :: world.size]
     parts = np.array_split(positions, max(1, -(-len(positions) // s.batch_size)))
     right_and_all = torch.zeros(2, len(pictures.classes), device=world.device)

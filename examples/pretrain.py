@@ -4,15 +4,11 @@
     torchrun --nproc-per-node 8 examples/pretrain.py --out runs/fractaldb1k --resume auto
     python examples/pretrain.py --recipe released --lr 0.1 --out runs/released
 
-| command | hardware | time | training accuracy |
-|---|---|---|---|
-
 OUT gets last.pt (everything, to go on from), weights.safetensors (torchvision's and timm's names),
 weights.json (how they were made), categories.npz, metrics.csv and curve.png. Ctrl-C or SIGTERM
 finish the step and save; --resume auto then ends with the weights of a run never stopped.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,6 +85,7 @@ def pretrain(s: Settings) -> int:
             "batch size": s.batch_size,
             "steps per epoch": steps_per_epoch,
             "seed": s.seed,
+            "optimizer": s.optimizer,
             **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
         }
         if saved:
@@ -102,7 +99,7 @@ def pretrain(s: Settings) -> int:
             steps_per_epoch=steps_per_epoch,
             rank=world.rank,
             world_size=world.size,
-            threads=threads(world),
+            threads=None if s.workers else threads(world),  # a worker has one of its own
         )
         loader = DataLoader(
             stream,
@@ -205,7 +202,7 @@ def chosen_categories(s: Settings, world: World) -> fdsl.IFS:
 
 def threads(world: World) -> int | None:
     """Cores for rendering: None, all of them, unless other ranks on this machine render too."""
-    return None if world.local_size == 1 else max(1, (os.cpu_count() or 1) // world.local_size)
+    return None if world.local_size == 1 else max(1, fdsl.cores() // world.local_size)
 
 
 def description(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from world import end_workers
+
 Settings = TypeVar("Settings")
 
 
@@ -36,12 +38,16 @@ def run(script: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as mistake:
+        end_workers()
         if sys.flags.dev_mode:
             raise
         print(f"{script}: error: {mistake}", file=sys.stderr)
         return 1 if isinstance(mistake, FloatingPointError) else 2
     except KeyboardInterrupt:  # before training, which has its own way to stop
         return 130
+    except BaseException:
+        end_workers()
+        raise
 
 
 def at_least(least: float, settings: object, *names: str) -> None:

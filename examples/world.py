@@ -1,6 +1,7 @@
 """The processes that train together: how they join, and how they agree to stop."""
 
 import math
+import multiprocessing
 import os
 import signal
 import time
@@ -28,6 +29,12 @@ class World:
         """The sum over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(numbers)
+        return numbers
+
+    def from_first(self, numbers: Tensor) -> Tensor:
+        """The numbers of rank 0, in place."""
+        if self.size > 1:
+            dist.broadcast(numbers, 0)
         return numbers
 
     def gather(self, thing: Any) -> list[Any]:
@@ -59,14 +66,16 @@ def joined_world(device: str) -> Iterator[World]:
         place = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"--device {device}: torch knows no such device") from error
+    if place.type != "cpu" and place.index is None:
+        place = torch.device(place.type, int(os.environ.get("LOCAL_RANK", 0)))
     if place.type == "cuda":
-        if place.index is None:
-            place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(place)
         torch.backends.cudnn.benchmark = True  # pictures never change their size
     if size > 1:
         # gloo as well, so that ranks agree on small things without waiting for their GPU.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
+        theirs = dist.Backend.default_device_backend_map.get(place.type, "gloo")
+        own = "" if place.type == "cpu" else f",{place.type}:{theirs}"
+        dist.init_process_group(f"cpu:gloo{own}")
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     yield World(rank=rank, size=size, local_size=local_size, device=place)
     # Not in a `finally`: after an error the others may never arrive here, and torchrun ends them.
@@ -115,3 +124,10 @@ def ignore_signals(worker: int) -> None:
     """For DataLoader workers: Ctrl-C reaches them too, but the trainer decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def end_workers() -> None:
+    """Ends what `ignore_signals` made deaf: after an error Python would wait for it for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report their deaths as errors
+    for child in multiprocessing.active_children():
+        child.kill()

@@ -27,7 +27,7 @@ impl Bounds {
     }
 
     pub(crate) fn add(&mut self, [x, y]: [f32; 2]) {
-        // As the SIMD paths compare, so that not even the sign of a zero differs.
+        // As the SIMD paths compare. Of two zeros either may stay: v − ±0 is the same cell.
         let min = |a: f32, b: f32| if a < b { a } else { b };
         let max = |a: f32, b: f32| if a > b { a } else { b };
         self.min = [min(x, self.min[0]), min(y, self.min[1])];

@@ -46,6 +46,12 @@ impl IfsCategories {
         lengths: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let (maps, probabilities) = (maps.as_array(), probabilities.as_array());
+        let add = |sum: usize, &length: &i64| sum.checked_add(usize::try_from(length).ok()?);
+        let total = lengths.as_array().iter().try_fold(0, add);
+        if maps.ncols() != 6 || probabilities.len() != maps.nrows() || total != Some(maps.nrows()) {
+            let message = "maps (n, 6), probabilities (n,) and lengths (categories,) do not match";
+            return Err(PyValueError::new_err(message));
+        }
         let mut rows = maps.rows().into_iter().zip(probabilities);
         let mut categories = Vec::with_capacity(lengths.len()?);
         for (category, &length) in lengths.as_array().iter().enumerate() {
@@ -81,17 +87,25 @@ impl IfsCategories {
         mut redraws: PyReadwriteArray1<'_, u8>,
         simd: Option<&str>,
     ) -> PyResult<()> {
-        /// Pictures between two looks for Ctrl-C.
-        const BETWEEN_LOOKS: usize = 1024;
         let machine = machine(threads, simd)?;
         let rendering = &rendering.0;
         let places: Vec<(u64, u64)> =
             categories.as_array().iter().copied().zip(indices.as_array().iter().copied()).collect();
         let (pixels, redraws) = (pixels.as_slice_mut()?, redraws.as_slice_mut()?);
+        let expected = places.len() * rendering.bytes();
+        if pixels.len() != expected {
+            Err(Error::Buffer { expected, given: pixels.len() })?;
+        }
+        if redraws.len() != places.len() || indices.len()? != categories.len()? {
+            Err(Error::Buffer { expected: places.len(), given: redraws.len() })?;
+        }
+        // About a second of one core between two looks for Ctrl-C.
+        let work = rendering.points + rendering.height * rendering.width;
+        let between_looks = ((1 << 29) / work).clamp(1, 1024);
         let chunks = places
-            .chunks(BETWEEN_LOOKS)
-            .zip(pixels.chunks_mut(BETWEEN_LOOKS * rendering.bytes()))
-            .zip(redraws.chunks_mut(BETWEEN_LOOKS));
+            .chunks(between_looks)
+            .zip(pixels.chunks_mut(between_looks * rendering.bytes()))
+            .zip(redraws.chunks_mut(between_looks));
         for ((places, pixels), redraws) in chunks {
             py.detach(|| crate::render(&self.0, places, seed, rendering, &machine, pixels, redraws))?;
             py.check_signals()?;
@@ -111,6 +125,7 @@ impl IfsCategories {
         simd: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
         let simd = machine(None, simd)?.simd;
+        Rendering { points, ..Default::default() }.checked()?;
         let out_of_range = Error::Category { category: category as u64, categories: self.0.len() };
         let ifs = self.0.get(category).ok_or(out_of_range)?;
         let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
@@ -218,6 +233,9 @@ fn draw_dots<'py>(
 ) -> PyResult<Bound<'py, PyArray1<u8>>> {
     let simd = machine(None, simd)?.simd;
     let rendering = &rendering.0;
+    if dots.as_array().ncols() != 2 || dots.as_array().iter().any(|v| !v.is_finite()) {
+        return Err(PyValueError::new_err("dots must be finite, (n, 2)"));
+    }
     let masks = key.map_or(Masks::Fixed(mask.unwrap_or(511)), Masks::Random);
     let (x, y) = dots.as_array().rows().into_iter().map(|dot| (dot[0], dot[1])).unzip();
     let dots = Dots { x, y };
@@ -298,10 +316,13 @@ fn stream_order<'py>(
     categories: u64,
     instances: Option<u64>,
     seed: u64,
-) -> (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>) {
+) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
+    if categories == 0 || instances == Some(0) {
+        Err(Error::NoCategories)?;
+    }
     let samples = numbers.as_array().into_iter().map(|&n| order::sample(n, categories, instances, seed));
     let (categories, indices): (Vec<u64>, Vec<u64>) = samples.unzip();
-    (categories.to_pyarray(py), indices.to_pyarray(py))
+    Ok([categories.to_pyarray(py), indices.to_pyarray(py)])
 }
 
 /// Returns the number of cores that this process may use.

@@ -361,3 +361,29 @@ def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "from scratch:" in capsys.readouterr().out
     assert (tmp_path / "categories.png").stat().st_size > 0
     assert (tmp_path / "pretrain/curve.png").stat().st_size > 0
+
+
+def test_an_unforeseen_error_does_not_wait_for_deaf_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import settings
+from torch.utils.data import DataLoader
+from world import ignore_signals
+
+kept = {{"num_workers": 1, "persistent_workers": True}}
+loader = DataLoader(range(99), worker_init_fn=ignore_signals, **kept)
+
+def work():
+    feed = iter(loader)
+    next(feed)
+    raise RuntimeError("out of memory")
+
+sys.exit(settings.run("script.py", work))
+"""
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "RuntimeError: out of memory" in done.stderr

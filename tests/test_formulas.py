@@ -623,3 +623,12 @@ def test_a_csv_may_have_more_maps_than_the_authors_search_makes(tmp_path, maps):
     family = IFS.from_csv(tmp_path)
     np.testing.assert_array_equal(family[0].maps[:, 4], range(maps))
     assert family.fill_rates(**MEASURE)[0] > 0
+
+
+def test_csv_files_of_two_data_sets_are_never_mixed(tmp_path):
+    three = IFS([[[0.5, 0, 0, 0.5, e, 0]] for e in (0.1, 0.2, 0.3)])
+    three.to_csv(tmp_path)
+    three.to_csv(tmp_path)  # the same files again
+    with pytest.raises(FileExistsError, match=r"00001\.csv"):
+        three[:1].to_csv(tmp_path)
+    assert IFS.from_csv(tmp_path) == three

@@ -9,8 +9,8 @@ index)``: not of threads, workers, ranks, processors or what was drawn before.
 (4, 64, 64)
 """
 
-from fdsl._core import __version__
+from fdsl._core import __version__, cores
 from fdsl.formulas import IFS, Category
 from fdsl.rendering import Rendering, render
 
-__all__ = ["IFS", "Category", "Rendering", "__version__", "render"]
+__all__ = ["IFS", "Category", "Rendering", "__version__", "cores", "render"]

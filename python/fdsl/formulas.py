@@ -125,7 +125,7 @@ class IFS:
             pad: pixels left free around them.
             max_tries: gives up after so many candidates in a row without a category.
             threads: how many search; all the cores this process may use if not given.
-            progress: called with (found, tried) every few milliseconds; what it raises, and
+            progress: called with (found, tried) after every few candidates; what it raises, and
                 Ctrl-C, ends the search.
 
         Raises:
@@ -218,9 +218,17 @@ class IFS:
         """Writes one CSV a category into the folder, as the authors do: ``00000.csv`` …
 
         The numbers are written so that reading gives the same bits.
+
+        Raises:
+            FileExistsError: the folder holds CSV files that this would not replace, so that
+                reading it would mix two data sets.
         """
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
+        ours = {path / f"{number:05d}.csv" for number in range(len(self))}
+        others = sorted(set(path.rglob("*.csv")) - ours)
+        if others:
+            raise FileExistsError(f"{path} holds other categories, {others[0]} among them")
         for number, (maps, probabilities) in enumerate(self._categories):
             rows = np.column_stack([maps, probabilities])
             text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())

@@ -63,7 +63,8 @@ class Rendering:
     #: Whether ``index % 4`` mirrors the picture: not, top-bottom, left-right, both.
     flips: bool = True
     #: Whether a picture that failed is drawn again with other weights: it diverged, or less
-    #: than 1 % of what could be lit is. At weights 0.4 every tenth picture is.
+    #: than 1 % of what could be lit is. At weights 0.4 every tenth picture is. If not, a
+    #: system that diverges starts over wherever it leaves for infinity.
     redraw: bool = True
 
     def __post_init__(self) -> None:
@@ -208,6 +209,7 @@ def render(
     rendering = (
         Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
     )
+    checked_type("ifs", ifs, IFS)
     category_numbers = checked_numbers("categories", categories)
     index_numbers = checked_numbers("indices", indices)
     try:

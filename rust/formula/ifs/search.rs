@@ -121,7 +121,7 @@ impl<B> From<Error> for Stopped<B> {
 }
 
 impl Search {
-    /// Searches. `progress` is told (found, tried) every few milliseconds and may break off.
+    /// Searches. `progress` is told (found, tried) after every few candidates and may break off.
     pub fn run<B>(
         &self,
         machine: &Machine,
@@ -129,7 +129,8 @@ impl Search {
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
         // Some ten milliseconds of work a thread between two calls of `progress`.
-        let block = 64 * machine.threads()? as u64;
+        let work = self.measure.points + self.measure.size * self.measure.size;
+        let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
         let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
         let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
         loop {
