@@ -63,7 +63,7 @@ class Rendering:
     #: Whether ``index % 4`` mirrors the picture: not, top-bottom, left-right, both.
     flips: bool = True
     #: Whether a picture that failed is drawn again with other weights: it diverged, or less
-    #: than 1 % of what could be lit is. At weights 0.4 every tenth picture is. If not, a
+    #: than 1 % of what could be lit is. At weights 0.4, 7 in 100 are. If not, a
     #: system that diverges starts over wherever it leaves for infinity.
     redraw: bool = True
 
