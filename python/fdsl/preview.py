@@ -36,7 +36,6 @@ def contact_sheet(
     rendering = Rendering() if rendering is None else rendering
     rows = _chosen("categories", categories, spread=1, most=len(ifs))
     count = len(instances) if isinstance(instances, Sequence | np.ndarray) else instances
-    # Row 2 of the weights, the category itself, is among any nine that are 1000 // n apart.
     columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
     at = np.array([(row, column) for row in rows for column in columns])
     pictures = render(ifs, at[:, 0], at[:, 1], seed, rendering)
