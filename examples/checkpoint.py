@@ -96,6 +96,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
         return state["weights"], state["made"]["model"]
     try:
         with safetensors.safe_open(path, framework="pt") as file:
+            # The file has keys() and cannot be iterated.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, (file.metadata() or {}).get("model")
     except safetensors.SafetensorError as error:

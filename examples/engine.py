@@ -166,7 +166,7 @@ class Trainer:
             logits = self.wrapped(inputs.contiguous(memory_format=self.layout))
             loss = F.cross_entropy(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
         if self.settings.clip_grad:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
         for group in self.optimizer.param_groups:

@@ -19,7 +19,7 @@ def parse(kind: type[Settings], argv: Sequence[str] | None, *, about: str) -> Se
     """Reads a `kind` from the command line; fields without a default are required."""
     parser = argparse.ArgumentParser(description=about)
     hints, comments = get_type_hints(kind), _comments(kind)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # kind is a dataclass
         # `from` is a keyword in Python, so its field is `from_`.
         flag = "--" + field.name.rstrip("_").replace("_", "-")
         options, text = _options(hints[field.name]), comments[field.name]

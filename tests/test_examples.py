@@ -22,15 +22,15 @@ for needed in ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm"):
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import checkpoint  # noqa: E402
-import data  # noqa: E402
-import demo  # noqa: E402
-import engine  # noqa: E402
-import finetune  # noqa: E402
-import pretrain  # noqa: E402
-import settings  # noqa: E402
-import torchvision  # noqa: E402
-from metrics import TIMINGS, read  # noqa: E402
+import checkpoint
+import data
+import demo
+import engine
+import finetune
+import pretrain
+import settings
+import torchvision
+from metrics import TIMINGS, read
 
 Weights = dict[str, torch.Tensor]
 

@@ -20,10 +20,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import fdsl  # noqa: E402
-from fdsl import _core  # noqa: E402
-from fdsl.torch import Instances, Normalize, Stream  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
+import fdsl
+from fdsl import _core
+from fdsl.torch import Instances, Normalize, Stream
+from torch.utils.data import DataLoader
 
 TINY = fdsl.Rendering(size=32, points=500)
 BATCH = 4
@@ -648,7 +648,7 @@ def test_items_count_from_the_end_too(instances: Instances) -> None:
 def test_an_item_that_is_not_whole_is_refused(instances: Instances) -> None:
     for item in (1.5, "1", None):
         with pytest.raises(TypeError):
-            instances[item]  # type: ignore[index]
+            instances[item]  # type: ignore[index]  # what is wrong is the point
 
 
 def test_instances_stand_where_an_image_folder_stood(instances: Instances) -> None:

@@ -7,7 +7,7 @@ import fdsl
 import pytest
 
 torch = pytest.importorskip("torch")
-from fdsl.torch import Stream  # noqa: E402  # needs torch
+from fdsl.torch import Stream
 
 SCRIPT = """
 import sys

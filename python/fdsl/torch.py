@@ -195,7 +195,8 @@ class Stream(IterableDataset[Sample]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # a copy's is not
+        # A copy's memory is its own, and not shared yet.
+        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
 
     def __repr__(self) -> str:
         length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
