@@ -9,28 +9,12 @@
 use crate::dots::{Bounds, Dots};
 use crate::rendering::{Draw, Rendering};
 use crate::simd::{Kernel, Lanes, Simd};
+use crate::window::Window;
 
 /// The gray of a lit pixel (paper: "grayscale means (127, 127, 127)").
 pub const GRAY: u8 = 127;
 /// Colours in the authors' cycle.
 const COLORS: usize = 128;
-
-/// The part of the picture that is kept, and how it is mirrored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// First row kept, in the mirrored picture.
-    pub top: usize,
-    /// First column kept, in the mirrored picture.
-    pub left: usize,
-    /// Rows kept.
-    pub height: usize,
-    /// Columns kept.
-    pub width: usize,
-    /// Top and bottom change places.
-    pub flip_rows: bool,
-    /// Left and right change places.
-    pub flip_columns: bool,
-}
 
 /// Where the masks of the 3×3 patches come from; bit 8 is the top left pixel, row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

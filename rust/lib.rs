@@ -10,13 +10,14 @@
 //! | [`rendering`] | `Rendering`: how pictures are drawn, checked once |
 //! | [`dots`] | the dots of one picture, and the box around them |
 //! | [`canvas`] | dots becoming pixels |
+//! | [`window`] | the part of a picture that is kept, and how it is mirrored |
 //! | [`formula`] | the trait a family of categories implements, and the families |
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
 //! | [`order`] | the order in which an endless stream visits addresses |
 //! | [`pool`] | this process's own threads, also after a fork |
 //! | [`simd`] | the processor's fast paths, equal to the bit |
 //! | [`error`] | each way a caller can be mistaken |
-//! | `python` | the only file that knows Python |
+//! | `python` | the only folder that knows Python |
 
 pub mod address;
 pub mod canvas;
@@ -30,6 +31,7 @@ mod python;
 pub mod render;
 pub mod rendering;
 pub mod simd;
+pub mod window;
 
 pub use address::Address;
 pub use error::Error;

@@ -576,7 +576,7 @@ class TestCopies:
         ({"rank": -1, "world_size": 2}, ValueError, "rank .* -1"),
         ({"rank": 0, "world_size": 0}, ValueError, "world_size .* 0"),
         ({"rank": "0", "world_size": 2}, TypeError, "rank .* '0'"),
-        ({"ifs": [[1, 2]]}, TypeError, r"ifs must be IFS, got \[\[1, 2\]\]"),
+        ({"family": [[1, 2]]}, TypeError, r"family must be Family, got \[\[1, 2\]\]"),
         ({"rendering": "paper"}, TypeError, "rendering must be Rendering, got 'paper'"),
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"seed": 2**64}, ValueError, f"seed .* {2**64}"),
@@ -590,7 +590,7 @@ def test_a_stream_refuses_bad_arguments(
     ifs: fdsl.IFS, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Stream(**{"ifs": ifs, **arguments})
+        Stream(**{"family": ifs, **arguments})
 
 
 @pytest.mark.parametrize(
@@ -599,7 +599,7 @@ def test_a_stream_refuses_bad_arguments(
         ({"instances": 0}, ValueError, "instances .* 0"),
         ({"instances": -2}, ValueError, "instances .* -2"),
         ({"instances": 1.5}, TypeError, "instances .* 1.5"),
-        ({"ifs": "categories"}, TypeError, "ifs must be IFS, got 'categories'"),
+        ({"family": "categories"}, TypeError, "family must be Family, got 'categories'"),
         ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"threads": 0}, ValueError, "threads .* 0"),
@@ -610,7 +610,7 @@ def test_instances_refuse_bad_arguments(
     ifs: fdsl.IFS, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Instances(**{"ifs": ifs, **arguments})
+        Instances(**{"family": ifs, **arguments})
 
 
 # Instances

@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 __all__ = [
     "FORMAT",
-    "IfsCategories",
+    "Categories",
     "Rendering",
     "__version__",
     "cores",
@@ -20,13 +20,13 @@ FORMAT: int
 __version__: str
 
 @final
-class IfsCategories:
-    def __new__(
-        cls,
+class Categories:
+    @staticmethod
+    def ifs(
         maps: npt.NDArray[np.float64],
         probabilities: npt.NDArray[np.float64],
         lengths: npt.NDArray[np.int64],
-    ) -> IfsCategories: ...
+    ) -> Categories: ...
     def __len__(self) -> int: ...
     def render(
         self,

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from fdsl._checks import checked_whole
-from fdsl.formulas import IFS
+from fdsl.formulas import Family
 from fdsl.rendering import Pictures, Rendering, render
 
 
 def contact_sheet(
-    ifs: IFS,
+    family: Family,
     categories: int | Sequence[int] = 8,
     instances: int | Sequence[int] = 8,
     *,
@@ -23,7 +23,7 @@ def contact_sheet(
     """Draws a row of instances for each category, under their numbers.
 
     Args:
-        ifs: the categories.
+        family: the categories.
         categories: how many of the first, or which.
         instances: how many of each, spread over the authors' grid of 1,000; or which.
         rendering: how they are drawn; ``Rendering()`` if not given.
@@ -34,11 +34,11 @@ def contact_sheet(
         uint8 (H, W), or (H, W, 3) in colour.
     """
     rendering = Rendering() if rendering is None else rendering
-    rows = _chosen("categories", categories, spread=1, most=len(ifs))
+    rows = _chosen("categories", categories, spread=1, most=len(family))
     count = len(instances) if isinstance(instances, Sequence | np.ndarray) else instances
     columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
     at = np.array([(row, column) for row in rows for column in columns])
-    pictures = render(ifs, at[:, 0], at[:, 1], seed, rendering)
+    pictures = render(family, at[:, 0], at[:, 1], seed, rendering)
 
     height, width = rendering.output_size
     top, left, gap = (16, 48, 2) if label else (0, 0, 2)

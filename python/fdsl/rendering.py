@@ -22,7 +22,7 @@ from fdsl._checks import (
     checked_whole,
     side_or_pair,
 )
-from fdsl.formulas import IFS
+from fdsl.formulas import Family
 
 Pictures: TypeAlias = "npt.NDArray[np.uint8]"
 
@@ -149,7 +149,7 @@ def _from_dict(settings: dict[str, Any]) -> Rendering:
 
 @overload
 def render(
-    ifs: IFS,
+    family: Family,
     categories: Numbers,
     indices: Numbers,
     seed: int = ...,
@@ -160,7 +160,7 @@ def render(
 ) -> Pictures: ...
 @overload
 def render(
-    ifs: IFS,
+    family: Family,
     categories: Numbers,
     indices: Numbers,
     seed: int = ...,
@@ -170,7 +170,7 @@ def render(
     return_redraws: Literal[True],
 ) -> tuple[Pictures, npt.NDArray[np.uint8]]: ...
 def render(
-    ifs: IFS,
+    family: Family,
     categories: Numbers,
     indices: Numbers,
     seed: int = 0,
@@ -182,8 +182,8 @@ def render(
     """Draws pictures, each a pure function of ``(seed, category, index)``.
 
     Args:
-        ifs: the categories.
-        categories: integers in ``0…len(ifs)-1``, one or an array (B,).
+        family: the categories.
+        categories: integers in ``0…len(family)-1``, one or an array (B,).
         indices: integers from 0 on, one or an array (B,); one stands for all. The first
             1,000 are the authors' grid, ``weight·40 + patch·4 + flip``.
         seed: 0…2⁶⁴−1; tells one data set from another.
@@ -209,7 +209,7 @@ def render(
     rendering = (
         Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
     )
-    checked_type("ifs", ifs, IFS)
+    checked_type("family", family, Family)
     category_numbers = checked_numbers("categories", categories)
     index_numbers = checked_numbers("indices", indices)
     try:
@@ -224,7 +224,7 @@ def render(
     images = np.empty((len(flat[0]), *rendering.output_size, *channels), np.uint8)
     redraws = np.zeros(len(flat[0]), np.uint8)
     seed, threads = checked_seed(seed), checked_threads(threads)
-    ifs._renderer().render(
+    family._renderer().render(
         rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws
     )
     return (images, redraws) if return_redraws else images

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from fdsl import _core
 from fdsl._checks import checked_seed, checked_threads, checked_type, checked_whole
-from fdsl.formulas import IFS
+from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
 
 __all__ = ["Instances", "Normalize", "Stream"]
@@ -36,7 +36,7 @@ Sample = tuple[Tensor, Tensor]
 class Stream(IterableDataset[Sample]):
     """An endless stream of batches, the same for any number of workers and ranks.
 
-    Every block of ``len(ifs)`` samples holds each category once, in a random order; each
+    Every block of ``len(family)`` samples holds each category once, in a random order; each
     category walks its instances in a random order of its own. Sample number n is a pure
     function of (seed, n), so a stream can start anywhere at once.
 
@@ -46,7 +46,7 @@ class Stream(IterableDataset[Sample]):
     the global batch would see.
 
     Args:
-        ifs: the categories; a label is a category's number.
+        family: the categories; a label is a category's number.
         rendering: how pictures are drawn; ``Rendering()`` if not given.
         batch_size: samples a batch and rank. ``None`` yields single samples, uint8
             (C, H, W) and int64 (), for a DataLoader that collates. The order then depends on
@@ -73,7 +73,7 @@ class Stream(IterableDataset[Sample]):
 
     def __init__(
         self,
-        ifs: IFS,
+        family: Family,
         *,
         rendering: Rendering | None = None,
         batch_size: int | None = 256,
@@ -84,7 +84,7 @@ class Stream(IterableDataset[Sample]):
         world_size: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self.ifs: IFS = checked_type("ifs", ifs, IFS)
+        self.family: Family = checked_type("family", family, Family)
         self.rendering: Rendering = (
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
@@ -200,7 +200,7 @@ class Stream(IterableDataset[Sample]):
 
     def __repr__(self) -> str:
         length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
-        return f"<Stream: {len(self.ifs)} categories, batch_size={self.batch_size}, {length}>"
+        return f"<Stream: {len(self.family)} categories, batch_size={self.batch_size}, {length}>"
 
     def _resolved_ranks(self) -> tuple[int, int]:
         return _found_ranks() if self._ranks is None else self._ranks
@@ -264,10 +264,10 @@ class _StreamIterator(Iterator[Sample]):
         within = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
         categories, indices = _core.stream_order(
-            numbers, len(stream.ifs), stream.instances, stream.seed
+            numbers, len(stream.family), stream.instances, stream.seed
         )
         images = render(
-            stream.ifs, categories, indices, stream.seed, stream.rendering, stream._threads()
+            stream.family, categories, indices, stream.seed, stream.rendering, stream._threads()
         )
         return _channels_first(images), torch.from_numpy(categories.astype(np.int64))
 
@@ -280,7 +280,7 @@ class Instances(Dataset[tuple[Any, Any]]):
     come as tensors, not as PIL images.
 
     Args:
-        ifs: the categories.
+        family: the categories.
         instances: of each; the authors' data base has 1,000.
         rendering: how pictures are drawn; ``Rendering()`` if not given.
         seed: of every address.
@@ -295,7 +295,7 @@ class Instances(Dataset[tuple[Any, Any]]):
 
     def __init__(
         self,
-        ifs: IFS,
+        family: Family,
         instances: int = 1000,
         *,
         rendering: Rendering | None = None,
@@ -304,7 +304,7 @@ class Instances(Dataset[tuple[Any, Any]]):
         target_transform: Callable[[Any], Any] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.ifs: IFS = checked_type("ifs", ifs, IFS)
+        self.family: Family = checked_type("family", family, Family)
         self.instances = _positive("instances", instances)
         self.rendering: Rendering = (
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
@@ -314,17 +314,17 @@ class Instances(Dataset[tuple[Any, Any]]):
         self.target_transform = target_transform
         self.threads = checked_threads(threads)
         #: The authors' folder names: 00000, 00001, …
-        self.classes: list[str] = [f"{category:05d}" for category in range(len(ifs))]
+        self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
         self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
 
     @property
     def targets(self) -> list[int]:
         """The label of every item."""
-        targets: list[int] = np.repeat(np.arange(len(self.ifs)), self.instances).tolist()
+        targets: list[int] = np.repeat(np.arange(len(self.family)), self.instances).tolist()
         return targets
 
     def __len__(self) -> int:
-        return len(self.ifs) * self.instances
+        return len(self.family) * self.instances
 
     def __getitem__(self, item: int) -> tuple[Any, Any]:
         return self.__getitems__([item])[0]
@@ -335,14 +335,14 @@ class Instances(Dataset[tuple[Any, Any]]):
         categories, indices = numbers // self.instances, numbers % self.instances
         in_worker = get_worker_info() is not None or len(items) == 1
         threads = 1 if self.threads is None and in_worker else self.threads
-        images = render(self.ifs, categories, indices, self.seed, self.rendering, threads)
+        images = render(self.family, categories, indices, self.seed, self.rendering, threads)
         transform = self.transform or _as_it_is
         target_transform = self.target_transform or _as_it_is
         pairs = zip(_channels_first(images), categories.tolist(), strict=True)
         return [(transform(image), target_transform(label)) for image, label in pairs]
 
     def __repr__(self) -> str:
-        return f"<Instances: {len(self.ifs)} categories of {self.instances}>"
+        return f"<Instances: {len(self.family)} categories of {self.instances}>"
 
     def _number(self, item: int) -> int:
         number = operator.index(item)

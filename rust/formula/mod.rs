@@ -1,7 +1,7 @@
 //! The trait a family of categories implements, and the families.
 //!
 //! To add a family: one file here with a type for one category that implements
-//! [`Formula`], one constructor in `python.rs`, one class in `python/fdsl/formulas.py`,
+//! [`Formula`], one constructor in `python/categories.rs`, one class in `python/fdsl/formulas/`,
 //! one row of golden digests. Nothing that streams, exports or trains changes.
 
 pub mod ifs;

@@ -6,13 +6,14 @@
 //! label has something to see.
 
 use crate::address::{Address, Purpose, Rng};
-use crate::canvas::{Masks, Window};
+use crate::canvas::Masks;
 use crate::formula::ifs::orbit;
 use crate::formula::ifs::table::Table;
-use crate::formula::ifs::vary::{FLIPS, unmirrored, vary};
+use crate::formula::ifs::vary::vary;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::{Formula, Scratch};
 use crate::rendering::{Draw, Patch, Rendering, Weights};
+use crate::window::{Window, unmirrored};
 
 /// Redraws with other weights, before the category itself. Part of the format.
 const REDRAWS: u64 = 8;
@@ -72,7 +73,7 @@ impl Picture<'_> {
         let Rendering { height, width, pad, .. } = *self.rendering;
         canvas.plot(dots, bounds, height, width, pad, *simd);
         let masks = masks(self.rendering, &mut self.shared.rng(Purpose::Patch, attempt));
-        let window = window(self.address, attempt, self.rendering);
+        let window = Window::of(self.address, attempt, self.rendering);
         canvas.resolve(window, self.rendering, masks, *simd, self.pixels);
         Some(lit(self.pixels, self.rendering))
     }
@@ -86,7 +87,7 @@ impl Picture<'_> {
         let Rendering { height, width, pad, .. } = *self.rendering;
         canvas.plot(dots, bounds, height, width, pad, *simd);
 
-        let mut window = window(self.address, attempt, self.rendering);
+        let mut window = Window::of(self.address, attempt, self.rendering);
         let (row, column) = canvas.newest_cell();
         let row = if window.flip_rows { height - 1 - row } else { row };
         let column = if window.flip_columns { width - 1 - column } else { column };
@@ -102,22 +103,6 @@ fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks {
         Draw::Patch(Patch::Random) => Masks::Random(rng.next_u64() as u32), // any 32 bits
         Draw::Patch(Patch::Fixed) => Masks::Fixed(1 + rng.below(511) as u32), // 1..=511
     }
-}
-
-/// Places the crop window and mirrors it. The picture's own bottom row is y's smallest,
-/// so the unmirrored picture turns the canvas over, as the authors' program does.
-fn window(address: Address, attempt: u64, rendering: &Rendering) -> Window {
-    let flip = if rendering.flips { address.index % FLIPS } else { 0 };
-    let (height, width) = rendering.output_size();
-    let room = (rendering.height - height, rendering.width - width);
-    let (top, left) = if rendering.crop.is_some_and(|crop| crop.random) {
-        let mut rng = address.rng(Purpose::Crop, attempt);
-        let top = rng.below(room.0 as u64 + 1);
-        (top as usize, rng.below(room.1 as u64 + 1) as usize) // at most the room
-    } else {
-        (room.0 / 2, room.1 / 2)
-    };
-    Window { top, left, height, width, flip_rows: flip & 1 == 0, flip_columns: flip & 2 != 0 }
 }
 
 /// Counts the pixels that are not black.

@@ -2,14 +2,13 @@
 
 use crate::address::{Address, Purpose};
 use crate::formula::ifs::Map;
-use crate::rendering::{Rendering, Weights};
+use crate::rendering::Weights;
+use crate::window::FLIPS;
 
 /// Weight rows: the category itself, and four factors for each of six letters.
 pub const ROWS: u64 = 25;
 /// Patch draws of a weight row, in the authors' first thousand instances.
 pub const PATCHES: u64 = 10;
-/// Mirrorings: none, top-bottom, left-right, both.
-pub const FLIPS: u64 = 4;
 /// Instances in one walk over the grid; the next thousand differ in their patch draws.
 pub const GRID: u64 = ROWS * PATCHES * FLIPS;
 
@@ -38,13 +37,6 @@ impl Place {
             flip: within % FLIPS,
         }
     }
-}
-
-/// Returns the address whose random streams draw the picture: the four mirrorings of a
-/// picture share them, so that they are mirror images.
-pub(crate) fn unmirrored(address: Address, rendering: &Rendering) -> Address {
-    let flip = if rendering.flips { address.index % FLIPS } else { 0 };
-    Address { index: address.index - flip, ..address }
 }
 
 /// Scales one letter of every map, as the weights and the address say; `attempt` counts
@@ -99,13 +91,5 @@ mod tests {
             (0..ROWS).filter(|&row| row != UNSCALED).map(|row| row_of_the_grid(row, 0.5)).collect();
         assert_eq!(rows[..5], [(0, 0.01), (0, 0.5), (0, 1.5), (0, 2.0), (1, 0.01)]);
         assert_eq!(rows[23], (5, 2.0));
-    }
-
-    #[test]
-    fn mirror_images_share_their_streams_unless_nothing_is_mirrored() {
-        let address = Address { seed: 1, category: 2, index: 7 };
-        let flips = Rendering::default();
-        assert_eq!(unmirrored(address, &flips).index, 4);
-        assert_eq!(unmirrored(address, &Rendering { flips: false, ..flips }).index, 7);
     }
 }

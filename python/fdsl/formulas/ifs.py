@@ -1,13 +1,9 @@
-"""Families of categories: finding them, reading and writing them."""
+"""Iterated function systems: finding categories, reading and writing them."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -16,9 +12,11 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import checked_number, checked_seed, checked_threads, checked_whole
+from fdsl._files import PathLike, write_whole
+from fdsl.formulas.family import Family
+from fdsl.formulas.readers import read_csv_folder
 
 Floats = npt.NDArray[np.float64]
-PathLike = str | os.PathLike[str]
 
 
 class Category(NamedTuple):
@@ -30,7 +28,7 @@ class Category(NamedTuple):
     probabilities: Floats
 
 
-class IFS:
+class IFS(Family):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
     Find them with ``IFS.search``, read them with ``IFS.load`` or ``IFS.from_csv``, or give
@@ -52,6 +50,8 @@ class IFS:
     >>> sierpinski[0].probabilities.round(2)
     array([0.33, 0.33, 0.33])
     """
+
+    name = "ifs"
 
     def __init__(
         self,
@@ -86,7 +86,6 @@ class IFS:
             rows.flags.writeable = chances.flags.writeable = False
             self._categories.append(Category(rows, chances))
         self._candidates_tried = candidates_tried
-        self._core: _core.IfsCategories | None = None
         self._renderer()  # checks the numbers
 
     @classmethod
@@ -158,39 +157,6 @@ class IFS:
         return cls(np.split(maps, ends), np.split(probabilities, ends), candidates_tried=tried)
 
     @classmethod
-    def load(cls, file: PathLike) -> IFS:
-        """Reads what ``save`` wrote.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is not one that ``save`` wrote.
-        """
-        path = Path(file)
-        try:
-            content = path.read_bytes()  # what goes wrong from here on lies in the file
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                maps, probabilities = arrays["maps"], arrays["probabilities"]
-                lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
-            if lengths.shape != (lengths.size,) or lengths.sum() != len(maps) or min(lengths) < 1:
-                raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
-            return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
-        except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
-            raise ValueError(f"{path} is not a file that IFS.save wrote: {error}") from None
-
-    def save(self, file: PathLike) -> None:
-        """Writes the categories to one .npz file, whole or not at all."""
-        maps, probabilities, lengths = self._flat()
-        tried = -1 if self._candidates_tried is None else self._candidates_tried
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, maps=maps, probabilities=probabilities, lengths=lengths, candidates_tried=tried
-        )
-        _write_whole(Path(file), buffer.getvalue())
-
-    @classmethod
     def from_csv(cls, folder: PathLike) -> IFS:
         """Reads the authors' category files: one CSV a category, rows of a b c d e f p.
 
@@ -201,17 +167,7 @@ class IFS:
             FileNotFoundError: there is no such folder, or no CSV file in it.
             ValueError: a file is empty or malformed; the message names file and line.
         """
-        path = Path(folder)
-        files = sorted(path.rglob("*.csv"), key=_category_order)
-        if not files:
-            raise FileNotFoundError(f"no CSV file in {path}, nor in the folders in it")
-        named: dict[str, Path] = {}
-        for file in files:
-            if file.stem in named:
-                raise ValueError(f"two files for category {file.stem}: {named[file.stem]}, {file}")
-            named[file.stem] = file
-        categories = [_read_csv(file) for file in files]
-        maps, probabilities = zip(*categories, strict=True)
+        maps, probabilities = read_csv_folder(Path(folder))
         return cls(maps, probabilities)
 
     def to_csv(self, folder: PathLike) -> None:
@@ -232,7 +188,7 @@ class IFS:
         for number, (maps, probabilities) in enumerate(self._categories):
             rows = np.column_stack([maps, probabilities])
             text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
-            _write_whole(path / f"{number:05d}.csv", text.encode())
+            write_whole(path / f"{number:05d}.csv", text.encode())
 
     @property
     def candidates_tried(self) -> int | None:
@@ -256,10 +212,14 @@ class IFS:
 
     def digest(self) -> str:
         """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order."""
-        maps, probabilities, _ = self._flat()
-        return hashlib.sha256(
-            np.column_stack([maps, probabilities]).astype("<f8").tobytes()
-        ).hexdigest()
+        arrays = self._arrays()
+        rows = np.column_stack([arrays["maps"], arrays["probabilities"]])
+        return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the maps and probabilities of a category as lists of numbers."""
+        maps, probabilities = self[category]
+        return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
 
     def __len__(self) -> int:
         return len(self._categories)
@@ -273,25 +233,7 @@ class IFS:
         if isinstance(key, slice):
             chosen = self._categories[key]
             return IFS([c.maps for c in chosen], [c.probabilities for c in chosen])
-        try:
-            return self._categories[key]
-        except IndexError:
-            raise IndexError(
-                f"category {key} is out of range: there are {len(self)}, counted from 0"
-            ) from None
-
-    def __iter__(self) -> Iterator[Category]:
-        return iter(self._categories)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, IFS):
-            return NotImplemented
-        # By bits, as the digest and so the hash are: 0.0 is not -0.0.
-        pairs = zip(self._flat(), other._flat(), strict=True)
-        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
-
-    def __hash__(self) -> int:
-        return hash(self.digest())
+        return self._categories[self._checked(key)]
 
     def __repr__(self) -> str:
         sizes = [len(maps) for maps, _ in self._categories]
@@ -299,22 +241,26 @@ class IFS:
         found = "" if tried is None else f", {tried} candidates tried"
         return f"<IFS: {len(self)} categories of {min(sizes)} to {max(sizes)} maps{found}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _from_flat, (*self._flat(), self._candidates_tried)
-
-    def _flat(self) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         maps = np.concatenate([maps for maps, _ in self._categories])
         probabilities = np.concatenate([chances for _, chances in self._categories])
-        return maps, probabilities, np.array([len(m) for m, _ in self._categories], np.int64)
+        lengths = np.array([len(maps) for maps, _ in self._categories], np.int64)
+        return {"maps": maps, "probabilities": probabilities, "lengths": lengths}
 
-    def _renderer(self) -> _core.IfsCategories:
-        if self._core is None:
-            self._core = _core.IfsCategories(*self._flat())
-        return self._core
+    def _notes(self) -> dict[str, npt.NDArray[Any]]:
+        tried = self._candidates_tried
+        return {"candidates_tried": np.array(-1 if tried is None else tried)}
 
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> IFS:
+        maps, probabilities = arrays["maps"], arrays["probabilities"]
+        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+        if lengths.shape != (lengths.size,) or lengths.sum() != len(maps) or min(lengths) < 1:
+            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
+        return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
 
-def _from_flat(*flat: Any) -> IFS:
-    return IFS._from_flat(*flat)
+    def _make_renderer(self) -> _core.Categories:
+        return _core.Categories.ifs(**self._arrays())
 
 
 def _floats(what: str, given: npt.ArrayLike) -> Floats:
@@ -333,57 +279,3 @@ def _by_determinant(maps: Floats, category: int) -> Floats:
             "finite: give probabilities"
         )
     return np.asarray(weights / total)
-
-
-def _category_order(file: Path) -> tuple[int, str, str]:
-    number = int(file.stem) if file.stem.isdecimal() else -1
-    return number, file.stem, str(file)
-
-
-def _read_csv(file: Path) -> tuple[list[list[float]], list[float]]:
-    maps, probabilities = [], []
-    try:
-        rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file} is not a CSV file: {error}") from None
-    for line, row in enumerate(rows, start=1):
-        if not row:
-            continue
-        try:
-            *parameters, probability = (float(text) for text in row)
-        except ValueError:
-            raise ValueError(f"{file}, line {line}: not all numbers: {','.join(row)}") from None
-        if len(parameters) != 6:
-            raise ValueError(
-                f"{file}, line {line}: expected 7 numbers (a b c d e f p), got {len(row)}"
-            )
-        if not np.isfinite([*parameters, probability]).all():
-            raise ValueError(f"{file}, line {line}: not all finite: {','.join(row)}")
-        if not 0 <= probability <= 1 + 1e-6:
-            raise ValueError(
-                f"{file}, line {line}: the probability must lie between 0 and 1, got {probability}"
-            )
-        maps.append(parameters)
-        probabilities.append(probability)
-    if not maps:
-        raise ValueError(f"{file} is empty: expected rows of 7 numbers (a b c d e f p)")
-    if len(maps) > 256:
-        raise ValueError(f"{file}: a category needs between 1 and 256 maps, got {len(maps)}")
-    if abs(sum(probabilities) - 1) > 1e-6:
-        raise ValueError(f"{file}: the probabilities must sum to 1, got {sum(probabilities)}")
-    return maps, probabilities
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that appears under its name only when whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
-    finally:
-        part.unlink(missing_ok=True)

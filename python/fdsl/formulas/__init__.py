@@ -1,0 +1,6 @@
+"""Families of categories."""
+
+from fdsl.formulas.family import Family
+from fdsl.formulas.ifs import IFS, Category
+
+__all__ = ["IFS", "Category", "Family"]

@@ -1,0 +1,138 @@
+"""What every family of categories promises."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl._files import PathLike, write_whole
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Family(ABC):
+    """Categories of one kind of formula; immutable, a sequence of their parameters.
+
+    ``fdsl.render`` draws any family, ``fdsl.torch.Stream`` streams and ``fdsl.export``
+    writes it. To add one, see ``rust/formula/mod.rs``.
+    """
+
+    #: What files and the command line call the family.
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many categories there are."""
+
+    @abstractmethod
+    def __getitem__(self, key: Any) -> Any:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+
+    @abstractmethod
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the parameters of a category as plain values that JSON can hold."""
+
+    @abstractmethod
+    def _arrays(self) -> Arrays:
+        """Everything that pictures depend on."""
+
+    def _notes(self) -> Arrays:
+        """What a file remembers beside that."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Makes the family of its arrays and notes."""
+
+    @abstractmethod
+    def _make_renderer(self) -> _core.Categories:
+        """Hands the categories to the core, which checks them."""
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the parameters of all categories, in order."""
+        content = hashlib.sha256(self.name.encode())
+        for name, array in sorted(self._arrays().items()):
+            content.update(f"{name}{array.shape}{array.dtype.newbyteorder('<').str}".encode())
+            content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return content.hexdigest()
+
+    def save(self, file: PathLike) -> None:
+        """Writes the categories to one .npz file, whole or not at all."""
+        buffer = io.BytesIO()
+        content: dict[str, Any] = {**self._arrays(), **self._notes()}
+        np.savez_compressed(buffer, family=self.name, **content)
+        write_whole(Path(file), buffer.getvalue())
+
+    @classmethod
+    def load(cls, file: PathLike) -> Self:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not one that ``save`` wrote, or holds another family.
+        """
+        path = Path(file)
+        try:
+            content = path.read_bytes()  # what goes wrong from here on lies in the file
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            name = str(arrays.pop("family", "ifs"))  # the first files did not say
+            kind = next(kind for kind in Family.__subclasses__() if kind.name == name)
+            if not issubclass(kind, cls):
+                raise ValueError(f"it holds categories of {kind.__name__}")
+            return kind._from_arrays(arrays)
+        except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
+            what = f"a file that {cls.__name__}.save wrote"
+            raise ValueError(f"{path} is not {what}: {error}") from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[category] for category in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        # By bits, as the digest and so the hash are: 0.0 is not -0.0.
+        assert isinstance(other, Family)
+        pairs = zip(self._arrays().values(), other._arrays().values(), strict=True)
+        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_arrays, (type(self), {**self._arrays(), **self._notes()})
+
+    def _checked(self, category: int) -> int:
+        number = operator.index(category)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(
+                f"category {category} is out of range: there are {len(self)}, counted from 0"
+            )
+        return number
+
+    def _renderer(self) -> _core.Categories:
+        """The categories in the core; made when first asked for, in the process that asks."""
+        if not hasattr(self, "_core"):
+            self._core = self._make_renderer()
+        return self._core
+
+
+def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:
+    return kind._from_arrays(arrays)

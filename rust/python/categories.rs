@@ -1,0 +1,159 @@
+//! Categories of every family, ready to draw.
+
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use rayon::prelude::*;
+
+use super::machine;
+use super::rendering::PyRendering;
+use crate::address::{Address, Purpose};
+use crate::dots::Dots;
+use crate::error::Error;
+use crate::formula::ifs::orbit;
+use crate::formula::ifs::search::Measure;
+use crate::formula::ifs::table::Table;
+use crate::formula::ifs::{Ifs, Map};
+use crate::render::with_scratch;
+use crate::rendering::Rendering;
+
+/// The categories of a data set, all of one family.
+#[pyclass(frozen, module = "fdsl._core")]
+pub(super) struct Categories(Family);
+
+enum Family {
+    Ifs(Vec<Ifs>),
+}
+
+#[pymethods]
+impl Categories {
+    /// `maps` (n, 6) and `probabilities` (n,) of all categories one after the other;
+    /// `lengths` (categories,) says how many maps each has.
+    #[staticmethod]
+    fn ifs(
+        maps: PyReadonlyArray2<'_, f64>,
+        probabilities: PyReadonlyArray1<'_, f64>,
+        lengths: PyReadonlyArray1<'_, i64>,
+    ) -> PyResult<Self> {
+        let (maps, probabilities) = (maps.as_array(), probabilities.as_array());
+        let add = |sum: usize, &length: &i64| sum.checked_add(usize::try_from(length).ok()?);
+        let total = lengths.as_array().iter().try_fold(0, add);
+        if maps.ncols() != 6 || probabilities.len() != maps.nrows() || total != Some(maps.nrows()) {
+            let message = "maps (n, 6), probabilities (n,) and lengths (categories,) do not match";
+            return Err(PyValueError::new_err(message));
+        }
+        let mut rows = maps.rows().into_iter().zip(probabilities);
+        let mut categories = Vec::with_capacity(lengths.len()?);
+        for (category, &length) in lengths.as_array().iter().enumerate() {
+            let (maps, probabilities): (Vec<Map>, Vec<f64>) = rows
+                .by_ref()
+                .take(length as usize)
+                .map(|(row, &p)| (std::array::from_fn(|i| row[i]), p))
+                .unzip();
+            let ifs = Ifs::new(maps, probabilities)
+                .map_err(|error| PyValueError::new_err(format!("category {category}: {error}")))?;
+            categories.push(ifs);
+        }
+        Ok(Self(Family::Ifs(categories)))
+    }
+
+    fn __len__(&self) -> usize {
+        match &self.0 {
+            Family::Ifs(categories) => categories.len(),
+        }
+    }
+
+    /// Draws the pictures at (categories, indices) one after the other into `pixels`, and
+    /// how often each was drawn again into `redraws`.
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (rendering, categories, indices, seed, threads, pixels, redraws, simd=None))]
+    fn render(
+        &self,
+        py: Python<'_>,
+        rendering: &PyRendering,
+        categories: PyReadonlyArray1<'_, u64>,
+        indices: PyReadonlyArray1<'_, u64>,
+        seed: u64,
+        threads: Option<usize>,
+        mut pixels: PyReadwriteArray1<'_, u8>,
+        mut redraws: PyReadwriteArray1<'_, u8>,
+        simd: Option<&str>,
+    ) -> PyResult<()> {
+        let machine = machine(threads, simd)?;
+        let rendering = &rendering.0;
+        let places: Vec<(u64, u64)> =
+            categories.as_array().iter().copied().zip(indices.as_array().iter().copied()).collect();
+        let (pixels, redraws) = (pixels.as_slice_mut()?, redraws.as_slice_mut()?);
+        let expected = places.len() * rendering.bytes();
+        if pixels.len() != expected {
+            Err(Error::Buffer { expected, given: pixels.len() })?;
+        }
+        if redraws.len() != places.len() || indices.len()? != categories.len()? {
+            Err(Error::Buffer { expected: places.len(), given: redraws.len() })?;
+        }
+        // About a second of one core between two looks for Ctrl-C.
+        let work = rendering.points + rendering.height * rendering.width;
+        let between_looks = ((1 << 29) / work).clamp(1, 1024);
+        let chunks = places
+            .chunks(between_looks)
+            .zip(pixels.chunks_mut(between_looks * rendering.bytes()))
+            .zip(redraws.chunks_mut(between_looks));
+        for ((places, pixels), redraws) in chunks {
+            py.detach(|| match &self.0 {
+                Family::Ifs(categories) => {
+                    crate::render(categories, places, seed, rendering, &machine, pixels, redraws)
+                }
+            })?;
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the dots of one unscaled category, (points, 2); `None` if an orbit escaped.
+    /// For looking at, and for tests.
+    #[pyo3(signature = (category, points, seed, simd=None))]
+    fn dots<'py>(
+        &self,
+        py: Python<'py>,
+        category: usize,
+        points: usize,
+        seed: u64,
+        simd: Option<&str>,
+    ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+        let simd = machine(None, simd)?.simd;
+        Rendering { points, ..Default::default() }.checked()?;
+        let Family::Ifs(categories) = &self.0;
+        let out_of_range = Error::Category { category: category as u64, categories: categories.len() };
+        let ifs = categories.get(category).ok_or(out_of_range)?;
+        let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
+        let mut dots = Dots::default();
+        let table = Table::new(ifs.maps(), ifs.probabilities());
+        if orbit::play(&table, &mut rng, points, simd, &mut dots).is_none() {
+            return Ok(None);
+        }
+        let pairs: Vec<Vec<f32>> = dots.x.iter().zip(&dots.y).map(|(&x, &y)| vec![x, y]).collect();
+        Ok(Some(PyArray2::from_vec2(py, &pairs)?))
+    }
+
+    /// Returns the filling rate of each category, unscaled.
+    fn fill_rates<'py>(
+        &self,
+        py: Python<'py>,
+        size: usize,
+        points: usize,
+        pad: usize,
+        seed: u64,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let measure = Measure { size, points, pad }.checked()?;
+        let Family::Ifs(categories) = &self.0;
+        let machine = machine(None, None)?;
+        let rate = |(category, ifs): (usize, &Ifs)| {
+            let address = Address { seed, category: category as u64, index: 0 };
+            let mut rng = address.rng(Purpose::Orbit, 0);
+            with_scratch(machine.simd, |scratch| measure.fill_rate(ifs, &mut rng, scratch))
+        };
+        let rates: Vec<f64> =
+            py.detach(|| machine.install(|| categories.par_iter().enumerate().map(rate).collect()))?;
+        Ok(rates.to_pyarray(py))
+    }
+}

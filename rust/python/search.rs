@@ -1,0 +1,53 @@
+//! The search for categories.
+
+use std::ops::ControlFlow;
+
+use numpy::{PyArray1, PyArray2, ToPyArray};
+use pyo3::prelude::*;
+
+use super::machine;
+use crate::formula::ifs::search::{Measure, Search, Stopped};
+use crate::formula::ifs::{Ifs, Map};
+
+type FoundArrays<'py> =
+    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
+
+/// Searches for categories; returns maps (n, 6), probabilities (n,), lengths (categories,)
+/// and the number of candidates tried. `progress(found, tried)` may raise to stop it.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, points, pad, max_tries, threads, progress))]
+pub(super) fn search<'py>(
+    py: Python<'py>,
+    categories: usize,
+    fill_rate: f64,
+    seed: u64,
+    min_maps: usize,
+    max_maps: usize,
+    size: usize,
+    points: usize,
+    pad: usize,
+    max_tries: u64,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<FoundArrays<'py>> {
+    let measure = Measure { size, points, pad };
+    let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries };
+    let machine = machine(threads, None)?;
+    let report = |found: usize, tried: u64| {
+        let told = Python::attach(|py| {
+            py.check_signals()?; // Ctrl-C
+            progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
+        });
+        told.map_or_else(ControlFlow::Break, |_| ControlFlow::Continue(()))
+    };
+    let found = py.detach(|| search.run(&machine, report)).map_err(|stopped| match stopped {
+        Stopped::Failed(error) => error.into(),
+        Stopped::Broken(error) => error,
+    })?;
+    let maps: Vec<Map> = found.categories.iter().flat_map(Ifs::maps).copied().collect();
+    let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs::probabilities).copied().collect();
+    let lengths: Vec<i64> = found.categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
+    let maps = PyArray2::from_vec2(py, &maps.iter().map(|map| map.to_vec()).collect::<Vec<_>>())?;
+    Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py), found.tried))
+}
