@@ -18,14 +18,19 @@ const COLORS: usize = 128;
 
 /// Where the masks of the 3×3 patches come from; bit 8 is the top left pixel, row by row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Masks {
+pub enum Masks<'a> {
     /// Hashed from the number of the dot with this key, uniform over 1..=511.
     Random(u32),
     /// The same for every dot.
     Fixed(u32),
+    /// One a dot, in their order.
+    Listed(&'a [u16]),
 }
 
-impl Masks {
+impl Masks<'_> {
+    /// All nine pixels lit, for every dot.
+    pub const SOLID: Self = Self::Fixed(511);
+
     /// Returns the mask of a dot.
     #[inline(always)]
     pub fn of(self, dot: u32) -> u32 {
@@ -39,6 +44,8 @@ impl Masks {
                 (((hash >> 9) * 511) >> 23) + 1
             }
             Masks::Fixed(mask) => mask,
+            // An empty cell asks, too: its dot has no number.
+            Masks::Listed(masks) => masks.get(dot as usize).map_or(0, |&mask| mask.into()),
         }
     }
 }
@@ -68,13 +75,34 @@ impl Canvas {
         pad: usize,
         simd: Simd,
     ) {
-        (self.height, self.width) = (height, width);
-        let stride = width + 2;
-        self.last.clear();
-        self.last.resize((height + 2) * stride, 0);
+        let stride = self.clear(height, width);
         let columns = Stretch::new(bounds.min[0], bounds.max[0], width, pad);
         let rows = Stretch::new(bounds.min[1], bounds.max[1], height, pad);
         simd.run(Plot { dots, columns, rows, stride, last: &mut self.last });
+    }
+
+    /// Clears the canvas and lets a dot fall on each (row, column), in order. Those just below
+    /// and to the right of the picture reach into it with their patch; others are out of sight.
+    pub(crate) fn plot_cells(
+        &mut self,
+        height: usize,
+        width: usize,
+        cells: impl Iterator<Item = (usize, usize)>,
+    ) {
+        let stride = self.clear(height, width);
+        for (number, (row, column)) in (1..).zip(cells) {
+            if row <= height && column <= width {
+                self.last[(row + 1) * stride + column + 1] = number;
+            }
+        }
+    }
+
+    /// Returns the cells of a row, border included.
+    fn clear(&mut self, height: usize, width: usize) -> usize {
+        (self.height, self.width) = (height, width);
+        self.last.clear();
+        self.last.resize((height + 2) * (width + 2), 0);
+        width + 2
     }
 
     /// Returns the share of cells that a dot fell on (the paper's filling rate).
@@ -95,7 +123,7 @@ impl Canvas {
         &mut self,
         window: Window,
         rendering: &Rendering,
-        masks: Masks,
+        masks: Masks<'_>,
         simd: Simd,
         pixels: &mut [u8],
     ) {
@@ -198,7 +226,7 @@ struct Resolve<'a> {
     canvas: &'a mut Canvas,
     window: Window,
     rendering: &'a Rendering,
-    masks: Masks,
+    masks: Masks<'a>,
     pixels: &'a mut [u8],
 }
 
@@ -234,8 +262,9 @@ impl Kernel for Resolve<'_> {
             }
             // Apart, so that each is a loop without a choice in it.
             match masks {
-                Masks::Random(_) => ask_the_dots(shown, masks),
+                Masks::Random(key) => ask_the_dots(shown, Masks::Random(key)),
                 Masks::Fixed(mask) => ask_the_dots(shown, Masks::Fixed(mask)),
+                Masks::Listed(masks) => ask_the_dots(shown, Masks::Listed(masks)),
             }
             if rendering.color {
                 for (pixel, &shown) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*shown) {
@@ -281,7 +310,7 @@ fn newest_of_columns(newest: &[u32], shown: &mut [u32]) {
 /// Turns what each pixel shows into its place in the palette: 0 where there is no dot or its
 /// mask is black, else one more than the dot's number modulo 128.
 #[inline(always)]
-fn ask_the_dots(shown: &mut [u32], masks: Masks) {
+fn ask_the_dots(shown: &mut [u32], masks: Masks<'_>) {
     for shown in shown {
         let (number, row, column) = (*shown >> 4, *shown & 3, (*shown >> 2) & 3);
         let dot = number.wrapping_sub(1);

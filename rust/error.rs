@@ -30,6 +30,8 @@ pub enum Error {
     Points(usize),
     #[error("weights must be None or lie above 0 and up to 1 (the paper's best is 0.4), got {0}")]
     Weights(f64),
+    #[error("mask_seed is for sampler='released' alone, got {0}")]
+    MaskSeed(u64),
     #[error("{name} must be {accepted}, got {given:?}")]
     Choice { name: &'static str, accepted: &'static str, given: String },
 
@@ -48,6 +50,8 @@ pub enum Error {
     NoCategories,
     #[error("the numbers of maps must satisfy 1 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
     MapRange { min: usize, max: usize },
+    #[error("the released sampler takes a seed between 0 and 2**32 - 1, got {0}")]
+    ReleasedSeed(u64),
     #[error("max_tries must be at least 1, got 0")]
     MaxTries,
     #[error(

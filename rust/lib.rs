@@ -13,6 +13,7 @@
 //! | [`window`] | the part of a picture that is kept, and how it is mirrored |
 //! | [`formula`] | the trait a family of categories implements, and the families |
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
+//! | `mersenne` | the random numbers of NumPy and Python, for replaying the authors' program |
 //! | [`order`] | the order in which an endless stream visits addresses |
 //! | [`pool`] | this process's own threads, also after a fork |
 //! | [`simd`] | the processor's fast paths, equal to the bit |
@@ -24,6 +25,7 @@ pub mod canvas;
 pub mod dots;
 pub mod error;
 pub mod formula;
+mod mersenne;
 pub mod order;
 pub mod pool;
 #[cfg(feature = "python")]

@@ -31,6 +31,15 @@ pub enum Weights {
     Continuous(f64),
 }
 
+/// Whose random numbers and rules: of candidates and of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// This crate's: many orbits at once, drawn from the address.
+    Fdsl,
+    /// The authors' released program, replayed to the byte (`formula/ifs/released`).
+    Released,
+}
+
 /// A part of the picture to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
@@ -65,6 +74,11 @@ pub struct Rendering {
     pub flips: bool,
     /// Whether a picture that failed (diverged, or nearly black) is drawn again.
     pub redraw: bool,
+    /// Whose dots are drawn; of iterated function systems alone.
+    pub sampler: Sampler,
+    /// What the released program's Python gives `random.seed` before every picture; `None`
+    /// takes it from the address. (The program leaves it to chance.)
+    pub mask_seed: Option<u64>,
 }
 
 impl Default for Rendering {
@@ -80,6 +94,8 @@ impl Default for Rendering {
             crop: None,
             flips: true,
             redraw: true,
+            sampler: Sampler::Fdsl,
+            mask_seed: None,
         }
     }
 }
@@ -108,6 +124,9 @@ impl Rendering {
             && !(w > 0.0 && w <= 1.0)
         {
             return Err(Error::Weights(w));
+        }
+        if let (Sampler::Fdsl, Some(seed)) = (self.sampler, self.mask_seed) {
+            return Err(Error::MaskSeed(seed));
         }
         Ok(self)
     }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use fdsl::formula::ifs::search::Search;
-use fdsl::rendering::{Crop, Draw, Patch, Weights};
+use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
 use fdsl::{Ifs, Machine, Rendering, Simd, render};
 
 /// FNV-1a, 64 bits: enough to notice, and short enough to read.
@@ -44,6 +44,16 @@ fn modes() -> Vec<(&'static str, Rendering, u64)> {
         ("continuous", Rendering { weights: Weights::Continuous(0.4), ..small() }, 0x0FCD_3A44_7B77_7C0E),
         ("identity", Rendering { weights: Weights::Identity, ..small() }, 0x0E65_C5DA_7BB6_8CD7),
         ("wide_unpadded", Rendering { width: 100, pad: 0, ..small() }, 0x5C42_7A83_4E06_13BF),
+        (
+            "released",
+            Rendering { sampler: Sampler::Released, redraw: false, ..small() },
+            0x505C_0F9E_9095_9BAF,
+        ),
+        (
+            "released_color_seeded",
+            Rendering { sampler: Sampler::Released, mask_seed: Some(7), color: true, ..small() },
+            0xC3B1_5A95_70DA_80A2,
+        ),
         (
             "full_size",
             Rendering { points: 200_001, height: 256, width: 256, ..small() },

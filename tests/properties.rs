@@ -1,6 +1,6 @@
 //! What holds for any category, expanding and degenerate ones included.
 
-use fdsl::rendering::{Crop, Draw, Patch, Weights};
+use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
 use fdsl::{Ifs, Machine, Rendering, Simd, render};
 use proptest::prelude::*;
 
@@ -32,14 +32,36 @@ fn rendering() -> impl Strategy<Value = Rendering> {
         Just(Weights::Grid(0.5)),
         Just(Weights::Continuous(1.0))
     ];
+    let sampler = prop_oneof![Just(Sampler::Fdsl), Just(Sampler::Released)];
     let crop = prop::option::of((1..16usize, 1..16usize, any::<bool>()));
-    (16..40usize, 16..40usize, 1..700usize, 0..8usize, draw, any::<bool>(), weights, crop, any::<bool>())
-        .prop_map(|(height, width, points, pad, draw, color, weights, crop, flips)| {
+    (
+        16..40usize,
+        16..40usize,
+        1..700usize,
+        0..8usize,
+        draw,
+        any::<bool>(),
+        weights,
+        (crop, sampler),
+        any::<bool>(),
+    )
+        .prop_map(|(height, width, points, pad, draw, color, weights, (crop, sampler), flips)| {
             let crop = crop.map(|(height, width, random)| Crop { height, width, random });
-            let redraw = true;
-            Rendering { height, width, points, draw, color, weights, pad, crop, flips, redraw }
-                .checked()
-                .unwrap()
+            Rendering {
+                height,
+                width,
+                points,
+                draw,
+                color,
+                weights,
+                pad,
+                crop,
+                flips,
+                sampler,
+                ..Default::default()
+            }
+            .checked()
+            .unwrap()
         })
 }
 

@@ -73,3 +73,57 @@ def rainbow(dot):
 
     r, g, b = colorsys.hsv_to_rgb(dot % 128 / 128, 0.75, 0.75)
     return int(b * 255), int(g * 255), int(r * 255)
+
+
+def released_orbit(maps, probabilities, points):
+    """The orbit of the authors' program, as ../REFERENCE's rules have it: NumPy, step by step."""
+    draws = np.random.RandomState(100).random_sample(points)
+    cumulative, total = [], 0.0
+    for p in probabilities:
+        total += p
+        cumulative.append(total)
+    xs, ys = [0.0], [0.0]
+    with np.errstate(all="ignore"):
+        for draw in draws[: points - 1]:
+            x, y = np.float64(xs[-1]), np.float64(ys[-1])
+            for bound, (a, b, c, d, e, f) in zip(cumulative, maps, strict=True):
+                if draw <= bound:
+                    x, y = x * a + y * b + e, x * c + y * d + f
+                    break
+            xs.append(x)
+            ys.append(y)
+    return np.array(xs), np.array(ys)
+
+
+def released_cells(xs, ys, height, width, pad):
+    """Drops what is no number, moves, stretches, and cuts to pixels."""
+    for values in (0, 1):
+        nan = np.flatnonzero(np.isnan((xs, ys)[values]))
+        if len(nan):
+            gone = np.union1d(np.arange(max(0, nan[0] - 100), nan[0]), nan)
+            xs, ys = np.delete(xs, gone), np.delete(ys, gone)
+    cells = []
+    with np.errstate(all="ignore"):
+        for values, size in ((ys, height), (xs, width)):
+            if values.min() < 0:
+                values = values - values.min()
+            stretched = values / (values.max() - values.min()) * (size - 2 * pad) + pad
+            # What NumPy's cast did on the machine that REFERENCE was measured on.
+            fits = np.abs(stretched) < 2**31
+            cells.append(np.where(fits, stretched, 0).astype(np.int64) & 0xFFFF)
+    return cells
+
+
+def released_picture(maps, probabilities, points, size, pad, python_seed, color_of):
+    """Pastes each patch, black cells included, and turns the picture over."""
+    import random
+
+    masks = random.Random(python_seed)
+    rows, columns = released_cells(*released_orbit(maps, probabilities, points), size, size, pad)
+    image = np.zeros((size, size, 3), np.uint8)
+    for dot, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        for bit, lit in enumerate(f"{masks.randrange(1, 512):09b}"):
+            y, x = row + 1 + bit // 3, column + 1 + bit % 3
+            if y < size and x < size:
+                image[y, x] = color_of(dot) if lit == "1" else 0
+    return image[::-1]

@@ -635,6 +635,7 @@ def test_the_named_settings_are_those_of_the_paper_and_of_the_script():
     released = Rendering.released()
     assert (released.output_size, released.patch) == ((362, 362), "random")
     assert (released.weights, released.redraw) == (0.4, False)
+    assert (released.sampler, paper.sampler) == ("released", "fdsl")
     assert Rendering.paper(points=5, crop=None) == Rendering(patch="fixed", points=5)
     assert Rendering.released(size=64).size == 64
 

@@ -10,7 +10,7 @@ index)``: not of threads, workers, ranks, processors or what was drawn before.
 """
 
 from fdsl._core import __version__, cores
-from fdsl.formulas import IFS, Category, Family
+from fdsl.formulas import IFS, Category, Family, fractaldb
 from fdsl.rendering import Rendering, render
 
-__all__ = ["IFS", "Category", "Family", "Rendering", "__version__", "cores", "render"]
+__all__ = ["IFS", "Category", "Family", "Rendering", "__version__", "cores", "fractaldb", "render"]

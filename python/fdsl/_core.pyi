@@ -63,6 +63,8 @@ class Rendering:
         variation: str,
         flips: bool,
         redraw: bool,
+        sampler: str,
+        mask_seed: int | None,
     ) -> Rendering: ...
 
 def search(
@@ -76,6 +78,7 @@ def search(
     points: int,
     pad: int,
     max_tries: int,
+    sampler: str,
     threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], int]: ...

@@ -66,6 +66,12 @@ class Rendering:
     #: than 1 % of what could be lit is. At weights 0.4, 7 in 100 are. If not, a
     #: system that diverges starts over wherever it leaves for infinity.
     redraw: bool = True
+    #: Whose dots are drawn: this library's, or those of the authors' released program, replayed
+    #: to the byte. Of ``IFS`` alone; other families have no use for it.
+    sampler: Literal["fdsl", "released"] = "fdsl"
+    #: With ``sampler="released"``: what Python's ``random.seed`` is given before every picture,
+    #: 0…2⁶⁴−1. ``None`` hashes it from the address; the program leaves it to chance.
+    mask_seed: int | None = None
 
     def __post_init__(self) -> None:
         plain: dict[str, Any] = {  # as JSON and NumPy bring them, to plain values
@@ -75,7 +81,9 @@ class Rendering:
             "pad": checked_whole("pad", self.pad),
             "weights": None if self.weights is None else checked_number("weights", self.weights),
         }
-        for name in ("draw", "patch", "crop_position", "variation"):
+        if self.mask_seed is not None:
+            plain["mask_seed"] = checked_whole("mask_seed", self.mask_seed)
+        for name in ("draw", "patch", "crop_position", "variation", "sampler"):
             plain[name] = checked_type(name, getattr(self, name), str)
         for name in ("color", "flips", "redraw"):
             plain[name] = bool(checked_type(name, getattr(self, name), (bool, np.bool_)))
@@ -102,16 +110,17 @@ class Rendering:
 
     @classmethod
     def released(cls, **changes: Any) -> Rendering:
-        """Returns the settings of the authors' script: 362², a new mask a dot, failures kept.
+        """Returns the settings of the authors' script, and their program replayed to the byte.
 
-        The dots are those of this library. To the byte the same as the authors' program
-        they are not.
+        362² pixels, a new mask a dot, one orbit from the origin with the same random numbers
+        for every picture, failures kept. Give it the published categories
+        (``fdsl.fractaldb(1000)``), and ``mask_seed`` if the program was seeded.
 
         Args:
             **changes: any argument of ``Rendering``, instead of the script's.
         """
         settings = {"size": 362, "patch": "random", "weights": 0.4, "redraw": False}
-        return cls(**{**settings, **changes})
+        return cls(**{**settings, "sampler": "released", **changes})
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Rendering:

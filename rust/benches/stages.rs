@@ -2,7 +2,7 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use fdsl::formula::ifs::search::Search;
-use fdsl::rendering::{Draw, Patch};
+use fdsl::rendering::{Draw, Patch, Sampler};
 use fdsl::{Ifs, Machine, Rendering, Simd, render};
 use std::ops::ControlFlow;
 
@@ -62,11 +62,25 @@ fn patch_random_64_12500(bencher: Bencher, path: &str) {
 }
 
 /// A thousand candidates of the paper's search.
-#[divan::bench(args = paths(), sample_count = 5)]
-fn search_1000_candidates(bencher: Bencher, path: &str) {
+fn search(bencher: Bencher, path: &str, sampler: Sampler) {
     let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
-    let search = Search { fill_rate: 1.0, max_tries: 1000, ..Default::default() };
+    let search = Search { fill_rate: 1.0, max_tries: 1000, seed: 1, sampler, ..Default::default() };
     bencher
         .counter(ItemsCount::new(1000usize))
         .bench_local(|| search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap_err());
+}
+
+#[divan::bench(args = paths(), sample_count = 5)]
+fn search_1000_candidates(bencher: Bencher, path: &str) {
+    search(bencher, path, Sampler::Fdsl);
+}
+
+#[divan::bench(args = paths(), sample_count = 5)]
+fn search_1000_candidates_released(bencher: Bencher, path: &str) {
+    search(bencher, path, Sampler::Released);
+}
+
+#[divan::bench(args = paths())]
+fn patch_random_256_released(bencher: Bencher, path: &str) {
+    pictures(bencher, path, Rendering { sampler: Sampler::Released, ..kernel() });
 }

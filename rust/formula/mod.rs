@@ -9,6 +9,7 @@ pub mod ifs;
 use crate::address::Address;
 use crate::canvas::Canvas;
 use crate::dots::Dots;
+use crate::formula::ifs::released::Replay;
 use crate::rendering::Rendering;
 use crate::simd::Simd;
 
@@ -27,11 +28,12 @@ pub struct Scratch {
     pub(crate) simd: Simd,
     pub(crate) dots: Dots,
     pub(crate) canvas: Canvas,
+    pub(crate) replay: Replay,
 }
 
 impl Scratch {
     /// Starts empty; the buffers grow to the largest picture drawn.
     pub fn new(simd: Simd) -> Self {
-        Self { simd, dots: Dots::default(), canvas: Canvas::default() }
+        Self { simd, dots: Dots::default(), canvas: Canvas::default(), replay: Replay::default() }
     }
 }

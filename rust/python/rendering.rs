@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use crate::error::Error;
-use crate::rendering::{self, Draw, Patch, Rendering, Weights};
+use crate::rendering::{self, Draw, Patch, Rendering, Sampler, Weights};
 
 /// Settings, checked once; `fdsl.Rendering` holds one.
 #[pyclass(frozen, module = "fdsl._core", name = "Rendering")]
@@ -13,7 +13,7 @@ pub(super) struct PyRendering(pub(super) Rendering);
 impl PyRendering {
     #[new]
     #[allow(clippy::too_many_arguments)]
-    #[pyo3(signature = (*, size, points, draw, patch, color, weights, pad, crop, crop_position, variation, flips, redraw))]
+    #[pyo3(signature = (*, size, points, draw, patch, color, weights, pad, crop, crop_position, variation, flips, redraw, sampler, mask_seed))]
     fn new(
         size: (usize, usize),
         points: usize,
@@ -27,6 +27,8 @@ impl PyRendering {
         variation: &str,
         flips: bool,
         redraw: bool,
+        sampler: &str,
+        mask_seed: Option<u64>,
     ) -> PyResult<Self> {
         let patch = choice(
             "patch",
@@ -52,6 +54,12 @@ impl PyRendering {
             "'grid' or 'continuous'",
             [("grid", true), ("continuous", false)],
         )?;
+        let sampler = choice(
+            "sampler",
+            sampler,
+            "'fdsl' or 'released'",
+            [("fdsl", Sampler::Fdsl), ("released", Sampler::Released)],
+        )?;
         let weights = match weights {
             None => Weights::Identity,
             Some(w) if grid => Weights::Grid(w),
@@ -59,12 +67,25 @@ impl PyRendering {
         };
         let crop = crop.map(|(height, width)| rendering::Crop { height, width, random });
         let (height, width) = size;
-        let rendering = Rendering { height, width, points, draw, color, weights, pad, crop, flips, redraw };
+        let rendering = Rendering {
+            height,
+            width,
+            points,
+            draw,
+            color,
+            weights,
+            pad,
+            crop,
+            flips,
+            redraw,
+            sampler,
+            mask_seed,
+        };
         Ok(Self(rendering.checked()?))
     }
 }
 
-fn choice<T: Copy>(
+pub(super) fn choice<T: Copy>(
     name: &'static str,
     given: &str,
     accepted: &'static str,

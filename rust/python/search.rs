@@ -6,8 +6,10 @@ use numpy::{PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 
 use super::machine;
+use super::rendering::choice;
 use crate::formula::ifs::search::{Measure, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
+use crate::rendering::Sampler;
 
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
@@ -16,7 +18,7 @@ type FoundArrays<'py> =
 /// and the number of candidates tried. `progress(found, tried)` may raise to stop it.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, points, pad, max_tries, threads, progress))]
+#[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, points, pad, max_tries, sampler, threads, progress))]
 pub(super) fn search<'py>(
     py: Python<'py>,
     categories: usize,
@@ -28,11 +30,18 @@ pub(super) fn search<'py>(
     points: usize,
     pad: usize,
     max_tries: u64,
+    sampler: &str,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<FoundArrays<'py>> {
+    let sampler = choice(
+        "sampler",
+        sampler,
+        "'fdsl' or 'released'",
+        [("fdsl", Sampler::Fdsl), ("released", Sampler::Released)],
+    )?;
     let measure = Measure { size, points, pad };
-    let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries };
+    let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
     let machine = machine(threads, None)?;
     let report = |found: usize, tried: u64| {
         let told = Python::attach(|py| {

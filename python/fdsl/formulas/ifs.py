@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_number, checked_seed, checked_threads, checked_whole
+from fdsl._checks import checked_number, checked_seed, checked_threads, checked_type, checked_whole
 from fdsl._files import PathLike, write_whole
 from fdsl.formulas.family import Family
 from fdsl.formulas.readers import read_csv_folder
@@ -96,33 +96,42 @@ class IFS(Family):
         seed: int = 0,
         *,
         min_maps: int = 2,
-        max_maps: int = 8,
+        max_maps: int | None = None,
         size: int = 512,
         points: int = 100_000,
         pad: int = 6,
         max_tries: int = 100_000,
+        sampler: Literal["fdsl", "released"] = "fdsl",
         threads: int | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> IFS:
         """Searches for categories as the paper does (section 3.2), on all cores.
 
-        A candidate has a number of maps uniform in ``min_maps…max_maps`` (the authors'
-        program stops at 7) and parameters uniform in [−1, 1]; a map is chosen in
-        proportion to |det A|. It is accepted when its filling rate, the share of pixels
-        that ``points`` dots light on a picture of ``size``², is at least ``fill_rate``.
+        A candidate has a number of maps uniform in ``min_maps…max_maps`` and parameters
+        uniform in [−1, 1]; a map is chosen in proportion to |det A|. It is accepted when its
+        filling rate, the share of pixels that ``points`` dots light on a picture of
+        ``size``², is at least ``fill_rate``.
         The result depends on these settings and the seed, not on the number of threads.
+
+        With ``sampler="released"`` the authors' released program is replayed: NumPy's legacy
+        random stream, one orbit in float64 a candidate. ``IFS.search(1000, 0.2, seed=1,
+        sampler="released")`` are the published categories of FractalDB-1k, to the last bit
+        (``fdsl.fractaldb(1000)`` keeps them in a file).
 
         Args:
             categories: how many to find.
             fill_rate: above 0 and up to 1. The paper finds 0.10 best (Table 2) and the
                 authors' program takes 0.2; over 0.30 there is none with 100,000 points.
-            seed: 0…2⁶⁴−1; tells one search from another.
+            seed: 0…2⁶⁴−1; tells one search from another. With ``sampler="released"`` up to
+                2³²−1, and 1 is that of the published categories.
             min_maps: least number of maps.
-            max_maps: largest number of maps.
+            max_maps: largest number of maps; the paper's 8 if not given, or with
+                ``sampler="released"`` the program's 7.
             size: height and width of the picture the filling rate is measured on.
             points: dots on it.
             pad: pixels left free around them.
             max_tries: gives up after so many candidates in a row without a category.
+            sampler: whose random numbers: this library's, or the released program's.
             threads: how many search; all the cores this process may use if not given.
             progress: called with (found, tried) after every few candidates; what it raises, and
                 Ctrl-C, ends the search.
@@ -134,12 +143,15 @@ class IFS(Family):
         >>> len(IFS.search(categories=5, fill_rate=0.2, seed=1))
         5
         """
+        if max_maps is None:
+            max_maps = 7 if sampler == "released" else 8
         maps, probabilities, lengths, tried = _core.search(
             categories=checked_whole("categories", categories),
             fill_rate=checked_number("fill_rate", fill_rate),
             seed=checked_seed(seed),
             min_maps=checked_whole("min_maps", min_maps),
             max_maps=checked_whole("max_maps", max_maps),
+            sampler=checked_type("sampler", sampler, str),
             size=checked_whole("size", size),
             points=checked_whole("points", points),
             pad=checked_whole("pad", pad),

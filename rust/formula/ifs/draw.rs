@@ -12,15 +12,13 @@ use crate::formula::ifs::table::Table;
 use crate::formula::ifs::vary::vary;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::{Formula, Scratch};
-use crate::rendering::{Draw, Patch, Rendering, Weights};
+use crate::rendering::{Draw, Patch, Rendering, Sampler, Weights};
 use crate::window::{Window, unmirrored};
 
 /// Redraws with other weights, before the category itself. Part of the format.
 const REDRAWS: u64 = 8;
 /// A picture failed when less than this share of what could be lit is lit. Part of the format.
 const ENOUGH: f64 = 0.01;
-/// A mask with all nine pixels lit.
-const SOLID: Masks = Masks::Fixed(511);
 
 impl Formula for Ifs {
     /// Draws the instance; if it failed, up to eight others; if they failed, the category
@@ -28,7 +26,7 @@ impl Formula for Ifs {
     fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
         let shared = unmirrored(address, rendering);
         let mut picture = Picture { ifs: self, address, shared, rendering, scratch, pixels };
-        let scaled = |attempt| vary(&self.maps, rendering.weights, shared, attempt);
+        let scaled = |attempt| vary(&self.maps, rendering, shared, attempt);
         if !rendering.redraw {
             if picture.draw(&scaled(0), 0).is_none() {
                 picture.draw_at_any_rate(&scaled(0), 0);
@@ -66,13 +64,22 @@ struct Picture<'a> {
 impl Picture<'_> {
     /// Draws `maps` and returns how many pixels are lit, or `None` if an orbit escaped.
     fn draw(&mut self, maps: &[Map], attempt: u64) -> Option<usize> {
-        let Scratch { simd, dots, canvas } = &mut *self.scratch;
-        let table = Table::new(maps, &self.ifs.probabilities);
-        let mut rng = self.shared.rng(Purpose::Orbit, attempt);
-        let bounds = orbit::play(&table, &mut rng, self.rendering.points, *simd, dots)?;
-        let Rendering { height, width, pad, .. } = *self.rendering;
-        canvas.plot(dots, bounds, height, width, pad, *simd);
-        let masks = masks(self.rendering, &mut self.shared.rng(Purpose::Patch, attempt));
+        let Scratch { simd, dots, canvas, replay } = &mut *self.scratch;
+        let Rendering { height, width, points, pad, sampler, .. } = *self.rendering;
+        let probabilities = &self.ifs.probabilities;
+        let mut patches = self.shared.rng(Purpose::Patch, attempt);
+        let masks = match sampler {
+            Sampler::Fdsl => {
+                let table = Table::new(maps, probabilities);
+                let mut rng = self.shared.rng(Purpose::Orbit, attempt);
+                let bounds = orbit::play(&table, &mut rng, points, *simd, dots)?;
+                canvas.plot(dots, bounds, height, width, pad, *simd);
+                masks(self.rendering, &mut patches)
+            }
+            Sampler::Released => {
+                replay.plot(maps, probabilities, self.rendering, &mut patches, *simd, canvas)
+            }
+        };
         let window = Window::of(self.address, attempt, self.rendering);
         canvas.resolve(window, self.rendering, masks, *simd, self.pixels);
         Some(lit(self.pixels, self.rendering))
@@ -80,7 +87,7 @@ impl Picture<'_> {
 
     /// Draws anything finite of `maps`, in solid patches, with a dot in the middle.
     fn draw_at_any_rate(&mut self, maps: &[Map], attempt: u64) {
-        let Scratch { simd, dots, canvas } = &mut *self.scratch;
+        let Scratch { simd, dots, canvas, .. } = &mut *self.scratch;
         let table = Table::new(maps, &self.ifs.probabilities);
         let mut rng = self.shared.rng(Purpose::Orbit, attempt);
         let bounds = orbit::play_tamed(&table, &mut rng, self.rendering.points, dots);
@@ -93,13 +100,13 @@ impl Picture<'_> {
         let column = if window.flip_columns { width - 1 - column } else { column };
         window.top = row.saturating_sub(window.height / 2).min(height - window.height);
         window.left = column.saturating_sub(window.width / 2).min(width - window.width);
-        canvas.resolve(window, self.rendering, SOLID, *simd, self.pixels);
+        canvas.resolve(window, self.rendering, Masks::SOLID, *simd, self.pixels);
     }
 }
 
-fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks {
+fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks<'static> {
     match rendering.draw {
-        Draw::Point => SOLID,
+        Draw::Point => Masks::SOLID,
         Draw::Patch(Patch::Random) => Masks::Random(rng.next_u64() as u32), // any 32 bits
         Draw::Patch(Patch::Fixed) => Masks::Fixed(1 + rng.below(511) as u32), // 1..=511
     }

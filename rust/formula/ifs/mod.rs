@@ -1,11 +1,13 @@
 //! Iterated function systems: a category is a set of affine maps and their probabilities
 //! (paper, equations 1 and 2).
 //!
-//! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of a category, [`draw`]
-//! puts the two on a canvas, [`search`] finds categories.
+//! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of
+//! a category, [`draw`] puts the two on a canvas, [`search`] finds categories. `released` does all
+//! of it as the authors' program did.
 
 pub mod draw;
 pub mod orbit;
+pub(crate) mod released;
 pub mod search;
 pub(crate) mod table;
 pub mod vary;

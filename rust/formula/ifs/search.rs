@@ -12,8 +12,10 @@ use crate::error::Error;
 use crate::formula::Scratch;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::orbit;
+use crate::formula::ifs::released::search::{Candidate, Candidates};
 use crate::formula::ifs::table::Table;
 use crate::render::{Machine, with_scratch};
+use crate::rendering::Sampler;
 use crate::simd::Simd;
 
 /// What is looked for.
@@ -33,6 +35,8 @@ pub struct Search {
     pub measure: Measure,
     /// Gives up after this many candidates in a row without a category.
     pub max_tries: u64,
+    /// Whose candidates they are; the released program's seed has 32 bits.
+    pub sampler: Sampler,
 }
 
 impl Default for Search {
@@ -45,6 +49,7 @@ impl Default for Search {
             max_maps: 8,
             measure: Measure::default(),
             max_tries: 100_000,
+            sampler: Sampler::Fdsl,
         }
     }
 }
@@ -82,7 +87,7 @@ impl Measure {
 
     /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
     pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
-        let Scratch { simd, dots, canvas } = scratch;
+        let Scratch { simd, dots, canvas, .. } = scratch;
         let table = Table::new(ifs.maps(), ifs.probabilities());
         match orbit::play(&table, rng, self.points, *simd, dots) {
             Some(bounds) => {
@@ -133,9 +138,13 @@ impl Search {
         let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
         let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
         let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
+        let mut released = Replay::of(self, block as usize);
         loop {
-            let candidates: Vec<Option<(Ifs, f64)>> = machine.install(|| {
-                (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
+            let candidates: Vec<Option<(Ifs, f64)>> = machine.install(|| match &mut released {
+                Some(replay) => replay.measured(machine.simd),
+                None => {
+                    (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
+                }
             })?;
             for candidate in candidates {
                 tried += 1;
@@ -187,6 +196,9 @@ impl Search {
         if self.max_tries == 0 {
             return Err(Error::MaxTries);
         }
+        if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
+            return Err(Error::ReleasedSeed(self.seed));
+        }
         self.measure.checked().map(|_| ())
     }
 
@@ -199,5 +211,42 @@ impl Search {
         let ifs = Ifs::by_determinant(maps)?;
         let rate = with_scratch(simd, |scratch| self.measure.fill_rate(&ifs, &mut rng, scratch));
         Some((ifs, rate))
+    }
+}
+
+/// The authors' candidates, drawn in order while those before are measured.
+struct Replay<'a> {
+    search: &'a Search,
+    stream: Candidates,
+    block: usize,
+    drawn: Vec<Candidate>,
+}
+
+impl<'a> Replay<'a> {
+    fn of(search: &'a Search, block: usize) -> Option<Self> {
+        if search.sampler == Sampler::Fdsl {
+            return None;
+        }
+        let (min, max) = (search.min_maps as u32, search.max_maps as u32); // at most 256
+        let seed = search.seed as u32; // checked
+        let mut stream = Candidates::new(seed, min, max, search.measure.points);
+        let drawn = stream.by_ref().take(block).collect();
+        Some(Self { search, stream, block, drawn })
+    }
+
+    /// Measures the candidates that are drawn, and draws the next.
+    fn measured(&mut self, simd: Simd) -> Vec<Option<(Ifs, f64)>> {
+        let Self { search, stream, block, drawn } = self;
+        let now = std::mem::take(drawn);
+        let rate = |mut candidate: Candidate| {
+            let rate = with_scratch(simd, |scratch| {
+                candidate.fill_rate(&search.measure, simd, &mut scratch.replay.orbit)
+            });
+            Some((candidate.ifs?, rate))
+        };
+        let (measured, next) =
+            rayon::join(|| now.into_par_iter().map(rate).collect(), || stream.take(*block).collect());
+        *drawn = next;
+        measured
     }
 }

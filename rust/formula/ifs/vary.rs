@@ -2,7 +2,7 @@
 
 use crate::address::{Address, Purpose};
 use crate::formula::ifs::Map;
-use crate::rendering::Weights;
+use crate::rendering::{Rendering, Sampler, Weights};
 use crate::window::FLIPS;
 
 /// Weight rows: the category itself, and four factors for each of six letters.
@@ -41,16 +41,20 @@ impl Place {
 
 /// Scales one letter of every map, as the weights and the address say; `attempt` counts
 /// redraws. The probabilities stay as they are.
-pub(crate) fn vary(maps: &[Map], weights: Weights, address: Address, attempt: u64) -> Vec<Map> {
+pub(crate) fn vary(maps: &[Map], rendering: &Rendering, address: Address, attempt: u64) -> Vec<Map> {
     let mut rng = address.rng(Purpose::Weights, attempt);
-    let (letter, factor) = match weights {
+    let (letter, factor) = match rendering.weights {
         Weights::Identity => return maps.to_vec(),
         Weights::Grid(w) => {
             let row = if attempt == 0 { Place::of(address.index).weight } else { rng.below(ROWS) };
             if row == UNSCALED {
                 return maps.to_vec();
             }
-            row_of_the_grid(row, w)
+            let (letter, factor) = row_of_the_grid(row, w);
+            match rendering.sampler {
+                Sampler::Fdsl => (letter, factor),
+                Sampler::Released => (letter, as_written(factor)),
+            }
         }
         Weights::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
     };
@@ -69,6 +73,11 @@ fn row_of_the_grid(row: u64, w: f64) -> (usize, f64) {
     let factor = 1.0 + steps * w;
     // A factor of 0 (at w = 0.5) would collapse the system; the paper takes 0.01.
     ((scaled / 4) as usize, if factor == 0.0 { 0.01 } else { factor })
+}
+
+/// The authors' files say 0.2 where 1 − 2·0.4 is 0.19999999999999996.
+fn as_written(factor: f64) -> f64 {
+    (factor * 1e9).round() / 1e9
 }
 
 #[cfg(test)]

@@ -1,0 +1,171 @@
+//! The program's orbit, and how it becomes pixels.
+
+use crate::formula::ifs::Map;
+use crate::simd::{Kernel, Lanes, Simd};
+
+/// Entries that are dropped before the first that is no number.
+const DROPPED: usize = 100;
+/// Draws that are turned into maps at once.
+const CHUNK: usize = 256;
+
+/// The dots of one picture, first as numbers and then as pixels.
+#[derive(Default)]
+pub(crate) struct Orbit {
+    x: Vec<f64>,
+    y: Vec<f64>,
+    columns: Vec<u16>,
+    rows: Vec<u16>,
+    /// The least and the largest x, and those of y.
+    extremes: [(f64, f64); 2],
+}
+
+impl Orbit {
+    /// Plays the chaos game from the origin, which is itself the first of `points` dots.
+    /// `draws` fills a slice with the random numbers from a place of the stream on.
+    pub(super) fn play(
+        &mut self,
+        maps: &[Map],
+        probabilities: &[f64],
+        points: usize,
+        simd: Simd,
+        mut draws: impl FnMut(usize, &mut [f64]),
+    ) {
+        let mut sum = 0.0;
+        let cumulative: Vec<f64> = probabilities
+            .iter()
+            .map(|p| {
+                sum += p;
+                sum
+            })
+            .collect();
+        self.x.resize(points, 0.0);
+        self.y.resize(points, 0.0);
+        (self.x[0], self.y[0]) = (0.0, 0.0);
+        let (mut x, mut y) = (0.0, 0.0);
+        let mut extremes = [(0.0, 0.0); 2];
+        let (mut units, mut chosen) = ([0.0; CHUNK], [0u64; CHUNK]);
+        let mut played = 1;
+        for (xs, ys) in self.x[1..].chunks_mut(CHUNK).zip(self.y[1..].chunks_mut(CHUNK)) {
+            draws(played - 1, &mut units[..xs.len()]);
+            simd.run(Choose { units: &units, cumulative: &cumulative, chosen: &mut chosen });
+            for ((at_x, at_y), &map) in xs.iter_mut().zip(ys).zip(&chosen) {
+                // By rounding no map may be chosen: then the dot repeats.
+                if let Some(&[a, b, c, d, e, f]) = maps.get(map as usize) {
+                    (x, y) = (x * a + y * b + e, x * c + y * d + f);
+                }
+                (*at_x, *at_y) = (x, y);
+                // Here, where each dot waits for the one before, they cost nothing.
+                extremes[0] = wider(extremes[0], x);
+                extremes[1] = wider(extremes[1], y);
+            }
+            played += xs.len();
+            if x.is_nan() || y.is_nan() {
+                break; // so are all that follow
+            }
+        }
+        self.x.truncate(played);
+        self.y.truncate(played);
+        self.extremes = extremes;
+        if x.is_nan() || y.is_nan() {
+            self.drop_what_is_no_number();
+        }
+    }
+
+    /// The program drops what is NaN, with the hundred dots before it: first by x, then by y.
+    /// A NaN in one coordinate is one in both a step later, and stays.
+    fn drop_what_is_no_number(&mut self) {
+        for by_x in [true, false] {
+            let values = if by_x { &self.x } else { &self.y };
+            if let Some(first) = values.iter().position(|v| v.is_nan()) {
+                let kept = first.saturating_sub(DROPPED);
+                self.x.truncate(kept);
+                self.y.truncate(kept);
+            }
+        }
+        // Without the origin, which is dropped like any other, 0 need not be between them.
+        let none = (f64::INFINITY, f64::NEG_INFINITY);
+        self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| wider(e, v)));
+    }
+
+    /// Stretches x and y independently over `size − 2·pad` pixels.
+    pub(super) fn rescale(&mut self, height: usize, width: usize, pad: usize, simd: Simd) {
+        simd.run(Stretch {
+            values: &self.x,
+            extremes: self.extremes[0],
+            size: width,
+            pad,
+            pixels: &mut self.columns,
+        });
+        simd.run(Stretch {
+            values: &self.y,
+            extremes: self.extremes[1],
+            size: height,
+            pad,
+            pixels: &mut self.rows,
+        });
+    }
+
+    /// Returns the (row, column) of each dot; some may lie outside the picture.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.rows.iter().zip(&self.columns).map(|(&row, &column)| (row.into(), column.into()))
+    }
+}
+
+/// Counts the cumulative probabilities below each draw: that many maps are passed over.
+struct Choose<'a> {
+    units: &'a [f64; CHUNK],
+    cumulative: &'a [f64],
+    chosen: &'a mut [u64; CHUNK],
+}
+
+impl Kernel for Choose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        self.chosen.fill(0);
+        for &bound in self.cumulative {
+            for (map, &unit) in self.chosen.iter_mut().zip(self.units) {
+                *map += u64::from(bound < unit);
+            }
+        }
+    }
+}
+
+/// Lets `values` start at 0 if some are negative, and writes the pixel of each.
+struct Stretch<'a> {
+    values: &'a [f64],
+    extremes: (f64, f64),
+    size: usize,
+    pad: usize,
+    pixels: &'a mut Vec<u16>,
+}
+
+impl Kernel for Stretch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { values, extremes, size, pad, pixels } = self;
+        let (low, high) = extremes;
+        // Rounding keeps order: the extremes of the moved values are the extremes, moved.
+        let moved = if low < 0.0 { low } else { 0.0 };
+        let range = (high - moved) - (low - moved);
+        let (span, pad) = ((size - 2 * pad) as f64, pad as f64);
+        pixels.resize(values.len(), 0);
+        for (pixel, v) in pixels.iter_mut().zip(values) {
+            *pixel = uint16((v - moved) / range * span + pad);
+        }
+    }
+}
+
+fn wider((low, high): (f64, f64), v: f64) -> (f64, f64) {
+    (if v < low { v } else { low }, if v > high { v } else { high })
+}
+
+/// NumPy's cast to uint16 as x86 does it: what fits no 32-bit integer is 0.
+#[inline(always)]
+fn uint16(value: f64) -> u16 {
+    if value.abs() < 2_147_483_648.0 { value as i32 as u16 } else { 0 } // low 16 bits
+}

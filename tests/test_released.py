@@ -1,0 +1,243 @@
+"""The authors' released program, replayed: number for number, byte for byte."""
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import fdsl
+import numpy as np
+import pytest
+import reference
+from fdsl import IFS, Rendering, _core
+from fdsl.formulas.fractaldb import PUBLISHED, cache_folder
+
+PICTURES = json.loads((Path(__file__).parent / "released_renders.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def published() -> IFS:
+    """All 1,000; half a minute on two cores."""
+    return fdsl.fractaldb(1000)
+
+
+@pytest.fixture(scope="session")
+def first() -> IFS:
+    return fdsl.fractaldb(10)
+
+
+def rgb(picture):
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+
+
+# Categories
+
+
+def test_the_thousand_published_categories_are_found_to_the_last_bit(published):
+    found = [published[:n].digest() for n in PUBLISHED]
+    assert found == list(PUBLISHED.values())
+    assert published.candidates_tried == 42_655
+    sizes = [len(maps) for maps, _ in published]
+    assert [sizes.count(n) for n in range(2, 8)] == [231, 294, 218, 146, 77, 34]
+    assert sizes[:10] == [5, 3, 2, 5, 4, 3, 2, 4, 3, 5]
+    assert published[0].maps[0, :3].tolist() == [
+        0.17242232431712345,
+        -0.731175606078728,
+        -0.29667280350919323,
+    ]
+
+
+@pytest.mark.parametrize("threads", range(1, 9))
+def test_any_number_of_threads_finds_the_published_categories(threads):
+    found = IFS.search(10, 0.2, seed=1, sampler="released", threads=threads)
+    assert found.digest() == PUBLISHED[10]
+    assert found.candidates_tried == 304
+
+
+@pytest.mark.parametrize("seed, fill_rate, size, points", [(1, 0.1, 64, 3000), (7, 0.3, 48, 9000)])
+def test_any_seed_threshold_and_measure_is_searched_as_numpy_would(seed, fill_rate, size, points):
+    """The whole search again, in NumPy: one legacy stream for everything."""
+    stream = np.random.RandomState(seed)
+    accepted, tried = [], 0
+    while len(accepted) < 3:
+        tried += 1
+        maps, weights = [], []
+        for _ in range(stream.randint(2, 8)):
+            a, b, c, d, e, f = row = stream.uniform(-1, 1, 6).tolist()
+            maps.append(row)
+            weights.append(abs(a * d - b * c))
+        chances = [weight / sum(weights) for weight in weights]
+        xs, ys = [0.0], [0.0]
+        cumulative = np.cumsum(chances)
+        for draw in stream.random_sample(points)[: points - 1]:
+            x, y = xs[-1], ys[-1]
+            map_number = int(np.sum(cumulative < draw))
+            if map_number < len(maps):
+                a, b, c, d, e, f = maps[map_number]
+                x, y = x * a + y * b + e, x * c + y * d + f
+            xs.append(x)
+            ys.append(y)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows, columns = reference.released_cells(np.array(xs), np.array(ys), size, size, 6)
+        if len(set(zip(rows.tolist(), columns.tolist(), strict=True))) / size**2 >= fill_rate:
+            accepted.append([[*row, p] for row, p in zip(maps, chances, strict=True)])
+    found = IFS.search(3, fill_rate, seed, sampler="released", size=size, points=points)
+    assert found.candidates_tried == tried
+    for (maps, chances), expected in zip(found, accepted, strict=True):
+        np.testing.assert_array_equal(np.column_stack([maps, chances]), expected)
+
+
+def test_the_released_sampler_takes_a_seed_of_32_bits():
+    with pytest.raises(ValueError, match=r"seed between 0 and 2\*\*32 - 1, got 4294967296"):
+        IFS.search(1, seed=2**32, sampler="released")
+    with pytest.raises(ValueError, match=r"sampler must be 'fdsl' or 'released', got .paper"):
+        IFS.search(1, sampler="paper")
+
+
+# fractaldb
+
+
+def test_fractaldb_keeps_what_it_found(first, monkeypatch):
+    assert (cache_folder() / "fractaldb-10.npz").exists()
+    monkeypatch.setattr(IFS, "search", None)  # no search a second time
+    assert fdsl.fractaldb(10) == first
+
+
+def test_a_damaged_cache_is_made_again(first, monkeypatch, tmp_path):
+    monkeypatch.setenv("FDSL_CACHE", str(tmp_path))
+    for content in (b"", b"not a file of categories"):
+        (tmp_path / "fractaldb-10.npz").write_bytes(content)
+        assert fdsl.fractaldb(10) == first
+    first[::-1].save(tmp_path / "fractaldb-10.npz")  # whole, but not the published ones
+    assert fdsl.fractaldb(10) == first
+    assert IFS.load(tmp_path / "fractaldb-10.npz") == first
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(first, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FDSL_CACHE", str(tmp_path / "file" / "folder"))
+    with pytest.warns(UserWarning, match="could not be kept"):
+        assert fdsl.fractaldb(10) == first
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("simd", _core.simd_paths())
+@pytest.mark.parametrize("flip", range(4))
+@pytest.mark.parametrize(
+    "made", PICTURES, ids=lambda m: f"{m['category']}-{m['weight_row']}-{m['draw_type']}"
+)
+def test_the_pictures_are_those_the_program_drew(first, made, flip, simd):
+    draw, shade = made["draw_type"].split("_")
+    rendering = Rendering.released(
+        size=made["size"],
+        points=20_000,
+        draw=draw,
+        color=shade == "color",
+        mask_seed=made["python_random_seed"],
+    )
+    pixels = np.empty((1, *rendering.output_size, rendering.channels), np.uint8)
+    category = np.array([made["category"]], np.uint64)
+    index = np.array([made["weight_row"] * 40 + flip], np.uint64)
+    redraws = np.empty(1, np.uint8)
+    first._renderer().render(
+        rendering._core, category, index, 0, 1, pixels.reshape(-1), redraws, simd
+    )
+    picture = np.broadcast_to(pixels[0], (*rendering.output_size, 3))
+    assert hashlib.sha256(picture.tobytes()).hexdigest() == made["sha256_flip"][flip]
+
+
+def expanding(rng):
+    """Maps that leave the finite numbers, sooner or later or to one side only."""
+    maps = rng.uniform(-1, 1, (rng.integers(1, 5), 6)) * rng.choice([1.2, 2, 40, 1e3])
+    return np.abs(maps) if rng.random() < 0.3 else maps
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_systems_that_diverge_are_drawn_as_the_rules_say():
+    rng = np.random.default_rng(0)
+    escaped = 0
+    for number in range(60):
+        ifs = IFS([expanding(rng)])
+        maps, chances = ifs[0]
+        points = int(rng.integers(300, 1500))
+        xs, ys = reference.released_orbit(maps, chances, points)
+        escaped += not np.isfinite([xs, ys]).all()
+        color = number % 2 == 0
+        rendering = Rendering.released(
+            size=40, points=points, weights=None, color=color, mask_seed=number
+        )
+        color_of = reference.rainbow if color else reference.gray
+        expected = reference.released_picture(maps, chances, points, 40, 6, number, color_of)
+        np.testing.assert_array_equal(
+            rgb(fdsl.render(ifs, 0, 80, rendering=rendering)[0]), expected
+        )
+    assert 20 < escaped < 50
+
+
+def test_without_a_mask_seed_the_address_gives_one(first):
+    rendering = Rendering.released(size=64, points=5000)
+    a, b, other_patch = fdsl.render(first, 3, [80, 80, 84], rendering=rendering)
+    assert (a == b).all()
+    assert (a != other_patch).any()
+    assert (a != fdsl.render(first, 3, 80, seed=1, rendering=rendering)[0]).any()
+    # The patch draws of a weight row share every dot and differ in their masks alone.
+    point = dataclasses.replace(rendering, draw="point")
+    dots = fdsl.render(first, 3, [80, 84, 88], seed=5, rendering=point)
+    assert (dots[0] == dots[1]).all() and (dots[1] == dots[2]).all()
+
+
+def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
+    """One mask a picture, the first that Python draws."""
+    import random
+
+    rendering = Rendering.released(size=64, points=500, patch="fixed", mask_seed=5)
+    maps, chances = first[0]
+    rows, columns = reference.released_cells(
+        *reference.released_orbit(maps, chances, 500), 64, 64, 6
+    )
+    mask = random.Random(5).randrange(1, 512)
+    expected = reference.picture(rows + 2, columns + 2, 64, 64, lambda _: mask, reference.gray)
+    np.testing.assert_array_equal(rgb(fdsl.render(first, 0, 80, rendering=rendering)[0]), expected)
+
+
+def test_failures_are_kept_or_drawn_again_as_asked(first):
+    """At weights 0.4 a tenth of the program's pictures are nearly black."""
+    settings = {"size": 64, "points": 4000}
+    every_row = np.arange(0, 1000, 40)
+    kept = Rendering.released(**settings)
+    again = Rendering.released(**settings, redraw=True)
+    categories = np.repeat(np.arange(10), 25)
+    indices = np.tile(every_row, 10)
+    as_drawn = fdsl.render(first, categories, indices, rendering=kept)
+    redrawn, redraws = fdsl.render(first, categories, indices, rendering=again, return_redraws=True)
+    nearly_black = (as_drawn != 0).mean(axis=(1, 2)) < 0.01 * 4000 / 64**2
+    assert (redraws > 0).tolist() == nearly_black.tolist()
+    assert nearly_black.any()
+    assert ((redrawn != 0).mean(axis=(1, 2)) >= 0.01 * 4000 / 64**2).all()
+
+
+def test_a_mask_seed_is_for_the_released_sampler_alone():
+    with pytest.raises(ValueError, match="mask_seed is for sampler='released' alone, got 3"):
+        Rendering(mask_seed=3)
+    with pytest.raises(ValueError, match="mask_seed must be 0 or more, got -1"):
+        Rendering.released(mask_seed=-1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_released_pictures_stream(first, workers):
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Stream
+
+    rendering = Rendering.released(size=64, points=1000, crop=48)
+    stream = Stream(first, rendering=rendering, batch_size=5, seed=3, steps_per_epoch=4)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
+    images, labels = zip(*loader, strict=True)
+    numbers = np.arange(20, dtype=np.uint64)
+    categories, indices = _core.stream_order(numbers, 10, None, 3)
+    expected = fdsl.render(first, categories, indices, 3, rendering)
+    np.testing.assert_array_equal(torch.cat(images)[:, 0].numpy(), expected)
+    assert torch.cat(labels).tolist() == categories.tolist()
