@@ -35,6 +35,10 @@ pub enum Purpose {
     Blocks = 6,
     /// The order of a stream: instances of one category.
     Instances = 7,
+    /// The gradient table and phase of a noise; `attempt` counts colour channels.
+    Noise = 8,
+    /// The control points of curves.
+    Curves = 9,
 }
 
 impl Address {

@@ -81,20 +81,10 @@ impl Canvas {
         simd.run(Plot { dots, columns, rows, stride, last: &mut self.last });
     }
 
-    /// Clears the canvas and lets a dot fall on each (row, column), in order. Those just below
-    /// and to the right of the picture reach into it with their patch; others are out of sight.
-    pub(crate) fn plot_cells(
-        &mut self,
-        height: usize,
-        width: usize,
-        cells: impl Iterator<Item = (usize, usize)>,
-    ) {
+    /// Clears the canvas for dots that fall one by one.
+    pub(crate) fn pen(&mut self, height: usize, width: usize) -> Pen<'_> {
         let stride = self.clear(height, width);
-        for (number, (row, column)) in (1..).zip(cells) {
-            if row <= height && column <= width {
-                self.last[(row + 1) * stride + column + 1] = number;
-            }
-        }
+        Pen { last: &mut self.last, height, width, stride, number: 0 }
     }
 
     /// Returns the cells of a row, border included.
@@ -129,6 +119,36 @@ impl Canvas {
     ) {
         debug_assert_eq!(pixels.len(), window.height * window.width * rendering.channels());
         simd.run(Resolve { canvas: self, window, rendering, masks, pixels });
+    }
+}
+
+/// Lets dots fall on cells, in order.
+pub(crate) struct Pen<'a> {
+    last: &'a mut [u32],
+    height: usize,
+    width: usize,
+    stride: usize,
+    number: u32,
+}
+
+impl Pen<'_> {
+    /// Lets a dot fall. One just below or to the right of the picture reaches into it with its
+    /// patch; others out there are counted and not seen.
+    #[inline]
+    pub(crate) fn dot(&mut self, row: usize, column: usize) {
+        self.number += 1;
+        if row <= self.height && column <= self.width {
+            self.last[(row + 1) * self.stride + column + 1] = self.number;
+        }
+    }
+}
+
+/// Counts the pixels that are not black.
+pub(crate) fn lit(pixels: &[u8], rendering: &Rendering) -> usize {
+    if rendering.color {
+        pixels.as_chunks::<3>().0.iter().filter(|&&pixel| pixel != [0; 3]).count()
+    } else {
+        pixels.iter().filter(|&&pixel| pixel != 0).count()
     }
 }
 

@@ -18,6 +18,19 @@ pub enum Error {
     #[error("the probabilities of a category must sum to 1 (within 1e-6), got a sum of {0}")]
     ProbabilitySum(f64),
 
+    #[error("every frequency must lie above 0 and up to 4096, got {0}")]
+    Frequency(f64),
+    #[error("octaves must lie between 1 and 16, got {0}")]
+    Octaves(usize),
+    #[error("persistence must lie above 0 and up to 1, got {0}")]
+    Persistence(f64),
+    #[error("contrast must lie above 0 and up to 100, got {0}")]
+    Contrast(f64),
+    #[error("a curve needs between 2 and 64 control points, got {0}")]
+    ControlPoints(u64),
+    #[error("a category needs between 1 and 256 curves, got {0}")]
+    Curves(u64),
+
     #[error("size must lie between 16 and 4096 on each side, got {height}×{width}")]
     Size { height: usize, width: usize },
     #[error("pad must leave at least 2 pixels of the size: 2·pad ≤ {smaller} − 2, got pad={pad}")]

@@ -39,6 +39,27 @@ impl Window {
         };
         Self { top, left, height, width, flip_rows: flip & 1 == 0, flip_columns: flip & 2 != 0 }
     }
+
+    /// Moves the window so that a cell of the canvas lies in it, in the middle if there is room.
+    pub(crate) fn show(&mut self, (row, column): (usize, usize), rendering: &Rendering) {
+        let Rendering { height, width, .. } = *rendering;
+        let row = if self.flip_rows { height - 1 - row } else { row };
+        let column = if self.flip_columns { width - 1 - column } else { column };
+        self.top = row.saturating_sub(self.height / 2).min(height - self.height);
+        self.left = column.saturating_sub(self.width / 2).min(width - self.width);
+    }
+
+    /// Returns the row of the canvas that row `row` of the window shows.
+    pub(crate) fn canvas_row(&self, row: usize, rendering: &Rendering) -> usize {
+        let row = self.top + row;
+        if self.flip_rows { rendering.height - 1 - row } else { row }
+    }
+
+    /// Returns the column of the canvas that column `column` of the window shows.
+    pub(crate) fn canvas_column(&self, column: usize, rendering: &Rendering) -> usize {
+        let column = self.left + column;
+        if self.flip_columns { rendering.width - 1 - column } else { column }
+    }
 }
 
 /// Returns the address whose random streams draw the picture: the four mirrorings of a

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use fdsl::formula::ifs::search::Search;
 use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
-use fdsl::{Ifs, Machine, Rendering, Simd, render};
+use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
 
 /// FNV-1a, 64 bits: enough to notice, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
@@ -62,29 +62,81 @@ fn modes() -> Vec<(&'static str, Rendering, u64)> {
     ]
 }
 
-#[test]
-fn every_mode_draws_what_it_always_drew() {
+/// What is drawn in one mode: all four mirrorings, other weight rows, and one beyond the grid.
+fn pictures<F: Formula>(categories: &[F], rendering: &Rendering, simd: Simd) -> Vec<u8> {
+    let indices = [0, 1, 2, 3, 501, 77, 999, 123_456];
+    let count = categories.len().min(4) as u64;
+    let places: Vec<(u64, u64)> = (0..16).map(|i| (i % count, indices[i as usize / 2])).collect();
+    let (mut pixels, mut redraws) = (vec![0; places.len() * rendering.bytes()], vec![0; places.len()]);
+    let machine = Machine { threads: Some(2), simd };
+    render(categories, &places, 42, rendering, &machine, &mut pixels, &mut redraws).unwrap();
+    pixels
+}
+
+/// Draws `modes` on every path and compares the digests.
+fn check<F: Formula>(
+    family: &str,
+    categories: impl Fn(Simd) -> Vec<F>,
+    modes: Vec<(&'static str, Rendering, u64)>,
+) {
     let mut wrong = vec![];
     for simd in Simd::available() {
         let categories = categories(simd);
-        for (name, rendering, expected) in modes() {
-            let rendering = rendering.checked().unwrap();
-            // All four mirrorings, other weight rows, and one beyond the grid.
-            let places: Vec<(u64, u64)> =
-                (0..16).map(|i| (i % 4, [0, 1, 2, 3, 501, 77, 999, 123_456][i as usize / 2])).collect();
-            let (mut pixels, mut redraws) =
-                (vec![0; places.len() * rendering.bytes()], vec![0; places.len()]);
-            let machine = Machine { threads: Some(2), simd };
-            render(&categories, &places, 42, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
+        for (name, rendering, expected) in &modes {
+            let rendering = rendering.clone().checked().unwrap();
+            let pixels = pictures(&categories, &rendering, simd);
             if let Ok(folder) = std::env::var("FDSL_GOLDEN") {
-                write_picture(Path::new(&folder), name, &rendering, places.len(), &pixels);
+                write_picture(Path::new(&folder), &format!("{family}_{name}"), &rendering, 16, &pixels);
             }
-            if digest(&pixels) != expected {
-                wrong.push(format!("{} {name}: 0x{:016X}", simd.name(), digest(&pixels)));
+            if digest(&pixels) != *expected {
+                wrong.push(format!("{} {family} {name}: 0x{:016X}", simd.name(), digest(&pixels)));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_mode_draws_what_it_always_drew() {
+    check("ifs", categories, modes());
+}
+
+#[test]
+fn noise_is_what_it_always_was() {
+    let of = |pairs: &[[f64; 2]], octaves, persistence, contrast| -> Vec<Perlin> {
+        pairs.iter().map(|&pair| Perlin::new(pair, octaves, persistence, contrast).unwrap()).collect()
+    };
+    let pairs = [[1.0, 1.0], [10.0, 2.0], [3.5, 36.0], [200.0, 64.0]];
+    let plain = |_| of(&pairs, 1, 0.5, 1.0);
+    let crop = Some(Crop { height: 48, width: 40, random: true });
+    check(
+        "perlin",
+        plain,
+        vec![
+            ("gray", small(), 0xFE2A_1E34_1240_708F),
+            ("color", Rendering { color: true, ..small() }, 0x919D_B858_5242_60D3),
+            ("crop_random", Rendering { crop, ..small() }, 0x5747_A616_0062_BD53),
+            ("wide", Rendering { width: 100, ..small() }, 0xA0C1_E70B_8B38_E1D1),
+        ],
+    );
+    check("perlin_octaves", |_| of(&pairs, 5, 0.6, 1.7), vec![("gray", small(), 0x62BB_D369_92BA_2D5F)]);
+}
+
+#[test]
+fn curves_are_what_they_always_were() {
+    let curves = |_| Bezier::family(&[[2, 1], [3, 12], [13, 5], [64, 256]]).unwrap();
+    let crop = Some(Crop { height: 20, width: 16, random: true });
+    check(
+        "bezier",
+        curves,
+        vec![
+            ("brush", small(), 0x250B_E299_56E0_42FE),
+            ("brush_color", Rendering { color: true, ..small() }, 0x02FA_4A22_314A_28B7),
+            ("line", Rendering { draw: Draw::Point, ..small() }, 0x808E_0A04_ACF8_0699),
+            ("crop_random", Rendering { crop, ..small() }, 0x1636_5E47_D026_D91A),
+            ("wide_unpadded", Rendering { width: 100, pad: 0, ..small() }, 0x1957_DE97_758D_84ED),
+        ],
+    );
 }
 
 /// The categories are part of the format, too.

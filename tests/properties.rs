@@ -1,7 +1,7 @@
 //! What holds for any category, expanding and degenerate ones included.
 
 use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
-use fdsl::{Ifs, Machine, Rendering, Simd, render};
+use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
 use proptest::prelude::*;
 
 /// Any parameter: mostly the paper's range, sometimes far out, sometimes nothing at all.
@@ -65,10 +65,37 @@ fn rendering() -> impl Strategy<Value = Rendering> {
         })
 }
 
-fn draw(ifs: &Ifs, index: u64, rendering: &Rendering, simd: Simd) -> (Vec<u8>, u8) {
+fn noise() -> impl Strategy<Value = Perlin> {
+    let frequency = prop_oneof![1.0..40.0f64, 1e-3..4096.0f64];
+    ([frequency.clone(), frequency], 1..6usize, 0.01..1.0f64, 0.1..5.0f64).prop_map(
+        |(frequency, octaves, persistence, contrast)| {
+            Perlin::new(frequency, octaves, persistence, contrast).unwrap()
+        },
+    )
+}
+
+fn curves() -> impl Strategy<Value = Bezier> {
+    (2..65u64, 1..20u64).prop_map(|(points, curves)| Bezier::family(&[[points, curves]]).unwrap().remove(0))
+}
+
+/// Draws on every path and checks what holds for every family.
+fn draw_on_every_path<F: Formula>(
+    category: &F,
+    index: u64,
+    rendering: &Rendering,
+) -> Result<Vec<u8>, TestCaseError> {
+    let expected = draw(category, index, rendering, Simd::PLAIN);
+    prop_assert!(expected.0.iter().any(|&pixel| pixel != 0), "blank");
+    for simd in Simd::available() {
+        prop_assert_eq!(&draw(category, index, rendering, simd), &expected);
+    }
+    Ok(expected.0)
+}
+
+fn draw<F: Formula>(category: &F, index: u64, rendering: &Rendering, simd: Simd) -> (Vec<u8>, u8) {
     let (mut pixels, mut redraws) = (vec![0xAA; rendering.bytes()], vec![0]);
     let machine = Machine { threads: Some(1), simd };
-    render(std::slice::from_ref(ifs), &[(0, index)], 3, rendering, &machine, &mut pixels, &mut redraws)
+    render(std::slice::from_ref(category), &[(0, index)], 3, rendering, &machine, &mut pixels, &mut redraws)
         .unwrap();
     (pixels, redraws[0])
 }
@@ -77,15 +104,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_picture_is_the_same_on_every_path_and_not_blank(ifs in category(), rendering in rendering(), index in 0..3000u64) {
-        let expected = draw(&ifs, index, &rendering, Simd::PLAIN);
-        prop_assert!(expected.0.iter().any(|&pixel| pixel != 0), "blank");
-        if !rendering.color {
-            prop_assert!(expected.0.iter().all(|&pixel| pixel == 0 || pixel == 127));
-        }
-        for simd in Simd::available() {
-            prop_assert_eq!(&draw(&ifs, index, &rendering, simd), &expected);
-        }
+    fn any_fractal_is_the_same_on_every_path_and_not_blank(ifs in category(), rendering in rendering(), index in 0..3000u64) {
+        let pixels = draw_on_every_path(&ifs, index, &rendering)?;
+        prop_assert!(rendering.color || pixels.iter().all(|&pixel| pixel == 0 || pixel == 127));
+    }
+
+    #[test]
+    fn any_noise_is_the_same_on_every_path_and_not_blank(noise in noise(), rendering in rendering(), index in 0..3000u64) {
+        draw_on_every_path(&noise, index, &rendering)?;
+    }
+
+    #[test]
+    fn any_curves_are_the_same_on_every_path_and_not_blank(curves in curves(), rendering in rendering(), index in 0..3000u64) {
+        let pixels = draw_on_every_path(&curves, index, &rendering)?;
+        prop_assert!(rendering.color || pixels.iter().all(|&pixel| pixel == 0 || pixel == 127));
     }
 
     #[test]

@@ -10,7 +10,18 @@ index)``: not of threads, workers, ranks, processors or what was drawn before.
 """
 
 from fdsl._core import __version__, cores
-from fdsl.formulas import IFS, Category, Family, fractaldb
+from fdsl.formulas import IFS, Bezier, Category, Family, Perlin, fractaldb
 from fdsl.rendering import Rendering, render
 
-__all__ = ["IFS", "Category", "Family", "Rendering", "__version__", "cores", "fractaldb", "render"]
+__all__ = [
+    "IFS",
+    "Bezier",
+    "Category",
+    "Family",
+    "Perlin",
+    "Rendering",
+    "__version__",
+    "cores",
+    "fractaldb",
+    "render",
+]

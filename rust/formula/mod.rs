@@ -4,7 +4,9 @@
 //! [`Formula`], one constructor in `python/categories.rs`, one class in `python/fdsl/formulas/`,
 //! one row of golden digests. Nothing that streams, exports or trains changes.
 
+pub mod bezier;
 pub mod ifs;
+pub mod perlin;
 
 use crate::address::Address;
 use crate::canvas::Canvas;
@@ -29,11 +31,20 @@ pub struct Scratch {
     pub(crate) dots: Dots,
     pub(crate) canvas: Canvas,
     pub(crate) replay: Replay,
+    pub(crate) noise: perlin::Buffers,
+    pub(crate) path: bezier::Path,
 }
 
 impl Scratch {
     /// Starts empty; the buffers grow to the largest picture drawn.
     pub fn new(simd: Simd) -> Self {
-        Self { simd, dots: Dots::default(), canvas: Canvas::default(), replay: Replay::default() }
+        Self {
+            simd,
+            dots: Dots::default(),
+            canvas: Canvas::default(),
+            replay: Replay::default(),
+            noise: Default::default(),
+            path: Default::default(),
+        }
     }
 }

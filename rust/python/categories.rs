@@ -1,7 +1,8 @@
 //! Categories of every family, ready to draw.
 
+use numpy::ndarray::ArrayView1;
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
@@ -10,10 +11,12 @@ use super::rendering::PyRendering;
 use crate::address::{Address, Purpose};
 use crate::dots::Dots;
 use crate::error::Error;
+use crate::formula::bezier::Bezier;
 use crate::formula::ifs::orbit;
 use crate::formula::ifs::search::Measure;
 use crate::formula::ifs::table::Table;
 use crate::formula::ifs::{Ifs, Map};
+use crate::formula::perlin::Perlin;
 use crate::render::with_scratch;
 use crate::rendering::Rendering;
 
@@ -23,6 +26,17 @@ pub(super) struct Categories(Family);
 
 enum Family {
     Ifs(Vec<Ifs>),
+    Perlin(Vec<Perlin>),
+    Bezier(Vec<Bezier>),
+}
+
+impl Family {
+    fn ifs(&self) -> PyResult<&[Ifs]> {
+        match self {
+            Family::Ifs(categories) => Ok(categories),
+            _ => Err(PyTypeError::new_err("these categories have neither dots nor filling rates")),
+        }
+    }
 }
 
 #[pymethods]
@@ -57,9 +71,33 @@ impl Categories {
         Ok(Self(Family::Ifs(categories)))
     }
 
+    /// `frequencies` (categories, 2): lattice cells across and down.
+    #[staticmethod]
+    fn perlin(
+        frequencies: PyReadonlyArray2<'_, f64>,
+        octaves: usize,
+        persistence: f64,
+        contrast: f64,
+    ) -> PyResult<Self> {
+        let pairs = frequencies.as_array();
+        let new = |pair: ArrayView1<'_, f64>| Perlin::new([pair[0], pair[1]], octaves, persistence, contrast);
+        let categories: Result<_, Error> = pairs.rows().into_iter().map(new).collect();
+        Ok(Self(Family::Perlin(categories?)))
+    }
+
+    /// `counts` (categories, 2): control points a curve, and curves.
+    #[staticmethod]
+    fn bezier(counts: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
+        let counts = counts.as_array();
+        let pairs: Vec<[u64; 2]> = counts.rows().into_iter().map(|pair| [pair[0], pair[1]]).collect();
+        Ok(Self(Family::Bezier(Bezier::family(&pairs)?)))
+    }
+
     fn __len__(&self) -> usize {
         match &self.0 {
             Family::Ifs(categories) => categories.len(),
+            Family::Perlin(categories) => categories.len(),
+            Family::Bezier(categories) => categories.len(),
         }
     }
 
@@ -100,9 +138,9 @@ impl Categories {
             .zip(redraws.chunks_mut(between_looks));
         for ((places, pixels), redraws) in chunks {
             py.detach(|| match &self.0 {
-                Family::Ifs(categories) => {
-                    crate::render(categories, places, seed, rendering, &machine, pixels, redraws)
-                }
+                Family::Ifs(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
+                Family::Perlin(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
+                Family::Bezier(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
             })?;
             py.check_signals()?;
         }
@@ -122,7 +160,7 @@ impl Categories {
     ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
         let simd = machine(None, simd)?.simd;
         Rendering { points, ..Default::default() }.checked()?;
-        let Family::Ifs(categories) = &self.0;
+        let categories = self.0.ifs()?;
         let out_of_range = Error::Category { category: category as u64, categories: categories.len() };
         let ifs = categories.get(category).ok_or(out_of_range)?;
         let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
@@ -145,7 +183,7 @@ impl Categories {
         seed: u64,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let measure = Measure { size, points, pad }.checked()?;
-        let Family::Ifs(categories) = &self.0;
+        let categories = self.0.ifs()?;
         let machine = machine(None, None)?;
         let rate = |(category, ifs): (usize, &Ifs)| {
             let address = Address { seed, category: category as u64, index: 0 };

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +133,28 @@ class Family(ABC):
         if not hasattr(self, "_core"):
             self._core = self._make_renderer()
         return self._core
+
+
+def square_grid(
+    categories: SupportsIndex | npt.ArrayLike, first: tuple[int, int]
+) -> npt.NDArray[Any]:
+    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``."""
+    try:
+        number = operator.index(categories)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        pairs = np.array(categories)
+        if pairs.dtype.kind not in "fiu":
+            raise TypeError(
+                f"categories must be an integer or pairs of numbers (C, 2), got {categories!r}"
+            ) from None
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
+            raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}") from None
+        return pairs
+    side = math.isqrt(max(number, 0))
+    if number < 1 or side**2 != number:
+        raise ValueError(f"categories must be a square number, such as 100, got {number}")
+    rows, columns = np.divmod(np.arange(number), side)
+    return np.stack([rows + first[0], columns + first[1]], axis=1)
 
 
 def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:

@@ -6,7 +6,7 @@
 //! label has something to see.
 
 use crate::address::{Address, Purpose, Rng};
-use crate::canvas::Masks;
+use crate::canvas::{Masks, lit};
 use crate::formula::ifs::orbit;
 use crate::formula::ifs::table::Table;
 use crate::formula::ifs::vary::vary;
@@ -64,7 +64,7 @@ struct Picture<'a> {
 impl Picture<'_> {
     /// Draws `maps` and returns how many pixels are lit, or `None` if an orbit escaped.
     fn draw(&mut self, maps: &[Map], attempt: u64) -> Option<usize> {
-        let Scratch { simd, dots, canvas, replay } = &mut *self.scratch;
+        let Scratch { simd, dots, canvas, replay, .. } = &mut *self.scratch;
         let Rendering { height, width, points, pad, sampler, .. } = *self.rendering;
         let probabilities = &self.ifs.probabilities;
         let mut patches = self.shared.rng(Purpose::Patch, attempt);
@@ -95,11 +95,7 @@ impl Picture<'_> {
         canvas.plot(dots, bounds, height, width, pad, *simd);
 
         let mut window = Window::of(self.address, attempt, self.rendering);
-        let (row, column) = canvas.newest_cell();
-        let row = if window.flip_rows { height - 1 - row } else { row };
-        let column = if window.flip_columns { width - 1 - column } else { column };
-        window.top = row.saturating_sub(window.height / 2).min(height - window.height);
-        window.left = column.saturating_sub(window.width / 2).min(width - window.width);
+        window.show(canvas.newest_cell(), self.rendering);
         canvas.resolve(window, self.rendering, Masks::SOLID, *simd, self.pixels);
     }
 }
@@ -109,14 +105,5 @@ fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks<'static> {
         Draw::Point => Masks::SOLID,
         Draw::Patch(Patch::Random) => Masks::Random(rng.next_u64() as u32), // any 32 bits
         Draw::Patch(Patch::Fixed) => Masks::Fixed(1 + rng.below(511) as u32), // 1..=511
-    }
-}
-
-/// Counts the pixels that are not black.
-fn lit(pixels: &[u8], rendering: &Rendering) -> usize {
-    if rendering.color {
-        pixels.as_chunks::<3>().0.iter().filter(|&&pixel| pixel != [0; 3]).count()
-    } else {
-        pixels.iter().filter(|&&pixel| pixel != 0).count()
     }
 }

@@ -60,8 +60,8 @@ impl Replay {
                 (2, self.orbit.draw_masks(patch, &mut python, &mut self.masks))
             }
         };
-        let cells = self.orbit.cells().map(|(row, column)| (row + aside, column + aside));
-        canvas.plot_cells(height, width, cells);
+        let mut pen = canvas.pen(height, width);
+        self.orbit.cells().for_each(|(row, column)| pen.dot(row + aside, column + aside));
         masks
     }
 }

@@ -1,0 +1,90 @@
+"""Bézier curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl.formulas.family import Arrays, Family, square_grid
+
+
+class Counts(NamedTuple):
+    """One category of curves."""
+
+    #: Control points a curve.
+    points: int
+    #: Curves a picture.
+    curves: int
+
+
+class Bezier(Family):
+    """Bézier curves; immutable, a sequence of ``Counts``.
+
+    The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9) and
+    says only that they are made "just as FractalDB". This definition is ours: a category is how
+    many control points a curve has and how many curves there are, since they decide how curves
+    bend and how full the picture is; an instance is where the control points lie. ``Bezier(144)``
+    has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
+
+    Of a ``Rendering`` it uses ``size``, ``crop``, ``pad``, ``flips``, ``color`` (the authors'
+    cycle of 128 colours along each curve), ``draw`` (``"patch"`` is a brush of 3×3 pixels,
+    ``"point"`` a line of one) and ``redraw`` (of a crop that shows nothing). There are no gaps
+    along a curve.
+
+    Args:
+        categories: how many, a square number n², for 2…n+1 control points and 1…n curves (category
+            (points − 2)·n + curves − 1); or an array (C, 2) of integers, 2…64 and 1…256.
+
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: categories is of the wrong type.
+
+    >>> Bezier(144)[25]
+    Counts(points=4, curves=2)
+    """
+
+    name = "bezier"
+
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 144) -> None:
+        counts = square_grid(categories, first=(2, 1))
+        if counts.dtype.kind not in "iu":
+            raise TypeError(f"control points and curves must be integers, got {counts.dtype}")
+        if counts.min() < 0:
+            raise ValueError(f"control points and curves must be 1 or more, got {counts.min()}")
+        self._counts = counts.astype(np.uint64)
+        self._renderer()  # checks the numbers
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the two numbers of a category."""
+        return self[category]._asdict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    @overload
+    def __getitem__(self, key: int) -> Counts: ...
+    @overload
+    def __getitem__(self, key: slice) -> Bezier: ...
+    def __getitem__(self, key: int | slice) -> Counts | Bezier:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            return Bezier(self._counts[key])
+        return Counts(*self._counts[self._checked(key)].tolist())
+
+    def __repr__(self) -> str:
+        points, curves = self._counts.max(axis=0)
+        return f"<Bezier: {len(self)} categories of up to {points} points and {curves} curves>"
+
+    def _arrays(self) -> Arrays:
+        return {"counts": self._counts}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Bezier:
+        return cls(arrays["counts"])
+
+    def _make_renderer(self) -> _core.Categories:
+        return _core.Categories.bezier(self._counts)

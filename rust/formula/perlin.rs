@@ -1,0 +1,401 @@
+//! Improved Perlin noise (Perlin, "Improving Noise", SIGGRAPH 2002).
+//!
+//! The paper trains on Perlin-100 and Perlin-1296 (section 4.3 (iv)) and says only that they
+//! are made "just as FractalDB". The definition here is ours: a category is a pair of lattice
+//! frequencies, because they alone decide what the eye takes for the texture; an instance is a
+//! shuffled gradient table and a phase, because every choice of those looks alike.
+//!
+//! A picture is a plane through Perlin's noise in space. On it the two lattice points above and
+//! below each other melt into one gradient and one constant, so that along a row of samples a
+//! lattice point is a line, and a sample a blend of two lines: no look-up, no branch. Nothing
+//! transcendental is computed and nothing fused: the same bytes on every processor.
+
+use crate::address::{Address, Purpose, Rng};
+use crate::error::Error;
+use crate::formula::{Formula, Scratch};
+use crate::rendering::Rendering;
+use crate::simd::{Kernel, Lanes};
+use crate::window::{Window, unmirrored};
+
+/// Samples in a lattice cell, at least; where pixels are larger, a pixel is the mean of several
+/// samples (anti-aliasing by area). Part of the format.
+const SAMPLES_A_CELL: f64 = 4.0;
+/// Samples along a pixel, at most: an octave that asked for more would be gray and is left out.
+/// Part of the format.
+const SAMPLES_A_PIXEL: f64 = 16.0;
+/// Noise repeats after so many lattice cells.
+const PERIOD: f64 = 256.0;
+
+/// One category: how many lattice cells fit the picture across and down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Perlin {
+    frequency: [f64; 2],
+    octaves: usize,
+    persistence: f64,
+    contrast: f64,
+}
+
+impl Perlin {
+    /// Takes the lattice cells across and down (above 0, up to 4096); how many octaves, each of
+    /// twice the frequency and `persistence` times the amplitude of the one before; and the
+    /// factor of the noise, which at 1 is black at −1 and white at 1.
+    pub fn new(frequency: [f64; 2], octaves: usize, persistence: f64, contrast: f64) -> Result<Self, Error> {
+        if let Some(&wrong) = frequency.iter().find(|&&f| !(f > 0.0 && f <= 4096.0)) {
+            return Err(Error::Frequency(wrong));
+        }
+        if !(1..=16).contains(&octaves) {
+            return Err(Error::Octaves(octaves));
+        }
+        if !(persistence > 0.0 && persistence <= 1.0) {
+            return Err(Error::Persistence(persistence));
+        }
+        if !(contrast > 0.0 && contrast <= 100.0) {
+            return Err(Error::Contrast(contrast));
+        }
+        Ok(Self { frequency, octaves, persistence, contrast })
+    }
+}
+
+impl Formula for Perlin {
+    /// Draws the noise; in colour, another one for each channel. It never fails.
+    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+        let shared = unmirrored(address, rendering);
+        let window = Window::of(address, 0, rendering);
+        let Scratch { simd, noise: buffers, .. } = scratch;
+        let channels = rendering.channels();
+        for channel in 0..channels {
+            let mut rng = shared.rng(Purpose::Noise, channel as u64);
+            let table = Table::new(&mut rng);
+            buffers.sum.clear();
+            buffers.sum.resize(window.height * window.width, 0.0);
+            let (mut amplitude, mut total) = (1.0, 0.0);
+            for octave in 0..self.octaves {
+                let scale = (1u64 << octave) as f64;
+                let columns = Axis::new(self.frequency[0] * scale, rendering.width, &mut rng);
+                let rows = Axis::new(self.frequency[1] * scale, rendering.height, &mut rng);
+                let z = rng.between(0.0, PERIOD);
+                if let (Some(columns), Some(rows)) = (columns, rows) {
+                    let amplitude = amplitude as f32;
+                    let table = &table;
+                    simd.run(Octave { table, columns, rows, z, amplitude, window, rendering, buffers });
+                }
+                total += amplitude;
+                amplitude *= self.persistence;
+            }
+            let factor = (127.5 * self.contrast / total) as f32;
+            for (pixel, &sum) in pixels[channel..].iter_mut().step_by(channels).zip(&buffers.sum) {
+                *pixel = (sum * factor + 128.0) as u8; // cut, and held between 0 and 255
+            }
+        }
+        0
+    }
+}
+
+/// The permutation that chooses the gradient of every lattice point.
+struct Table([u8; 256]);
+
+impl Table {
+    /// Shuffles (Fisher and Yates).
+    fn new(rng: &mut Rng) -> Self {
+        let mut table: [u8; 256] = std::array::from_fn(|i| i as u8);
+        for i in (1..256).rev() {
+            table.swap(i, rng.below(i as u64 + 1) as usize); // at most i
+        }
+        Self(table)
+    }
+
+    /// Returns Perlin's gradient at a lattice point: one of the twelve edges of a cube.
+    fn gradient(&self, x: u8, y: u8, z: u8) -> [f32; 3] {
+        const EDGES: [[f32; 3]; 16] = [
+            [1.0, 1.0, 0.0],
+            [-1.0, 1.0, 0.0],
+            [1.0, -1.0, 0.0],
+            [-1.0, -1.0, 0.0],
+            [1.0, 0.0, 1.0],
+            [-1.0, 0.0, 1.0],
+            [1.0, 0.0, -1.0],
+            [-1.0, 0.0, -1.0],
+            [0.0, 1.0, 1.0],
+            [0.0, -1.0, 1.0],
+            [0.0, 1.0, -1.0],
+            [0.0, -1.0, -1.0],
+            [1.0, 1.0, 0.0],
+            [0.0, -1.0, 1.0],
+            [-1.0, 1.0, 0.0],
+            [0.0, -1.0, -1.0],
+        ]; // four of them twice, as he has it
+        let Self(table) = self;
+        let along = table[usize::from(x)].wrapping_add(y);
+        let along = table[usize::from(along)].wrapping_add(z);
+        EDGES[usize::from(table[usize::from(along)] & 15)]
+    }
+}
+
+/// Where the samples of one axis of the picture lie on the lattice.
+struct Axis {
+    phase: f64,
+    /// Lattice cells from one sample to the next.
+    step: f64,
+    /// Samples a pixel.
+    samples: usize,
+}
+
+impl Axis {
+    /// Spreads `frequency` cells over `size` pixels; `None` where that is too fine to be seen.
+    fn new(frequency: f64, size: usize, rng: &mut Rng) -> Option<Self> {
+        let phase = rng.between(0.0, PERIOD); // drawn for every size alike
+        let samples = (SAMPLES_A_CELL * frequency / size as f64).ceil();
+        (samples <= SAMPLES_A_PIXEL).then_some(Self {
+            phase,
+            step: frequency / (size as f64 * samples),
+            samples: samples as usize,
+        })
+    }
+
+    /// Places sample `number` of the whole picture.
+    fn place(&self, number: usize) -> Place {
+        Place::of(self.phase + (number as f64 + 0.5) * self.step)
+    }
+}
+
+/// A coordinate: the lattice cell, the way through it, and that way eased at both ends.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    cell: u32,
+    along: f32,
+    eased: f32,
+}
+
+impl Place {
+    fn of(coordinate: f64) -> Self {
+        let cell = coordinate.floor();
+        let t = (coordinate - cell) as f32;
+        // Perlin's quintic, 6t⁵ − 15t⁴ + 10t³.
+        let eased = t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
+        Self { cell: cell as u32, along: t, eased } // cells count from 0
+    }
+}
+
+fn blend(share: f32, a: f32, b: f32) -> f32 {
+    a + share * (b - a)
+}
+
+/// What the drawing of noise needs; kept from picture to picture.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// The noise of each pixel that is kept, all octaves together.
+    sum: Vec<f32>,
+    /// For each sample of a row, how far it is through its cell.
+    along: Vec<f32>,
+    eased: Vec<f32>,
+    /// Neighbouring samples in the same cell: the first, and the cell.
+    runs: Vec<(usize, usize)>,
+    /// The gradients above and below a row, one of each a lattice column.
+    above: Vec<[f32; 3]>,
+    below: Vec<[f32; 3]>,
+    /// Along a row, what a lattice column contributes: slope and height.
+    lines: Vec<(f32, f32)>,
+    /// The noise of the samples of one row.
+    samples: Vec<f32>,
+}
+
+/// Adds one octave to the sum.
+struct Octave<'a> {
+    table: &'a Table,
+    columns: Axis,
+    rows: Axis,
+    z: f64,
+    amplitude: f32,
+    window: Window,
+    rendering: &'a Rendering,
+    buffers: &'a mut Buffers,
+}
+
+impl Kernel for Octave<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        // No lane is named here: compiled for each path, the loops become its vectors.
+        let Self { table, columns, rows, z, amplitude, window, rendering, buffers } = self;
+        let Buffers { sum, along, eased, runs, above, below, lines, samples } = buffers;
+        let z = Place::of(z);
+
+        along.clear();
+        eased.clear();
+        runs.clear();
+        let (mut first, mut last) = (u32::MAX, 0);
+        for column in 0..window.width {
+            let start = window.canvas_column(column, rendering) * columns.samples;
+            for sample in start..start + columns.samples {
+                let place = columns.place(sample);
+                if runs.last().is_none_or(|&(_, cell)| cell != place.cell as usize) {
+                    runs.push((along.len(), place.cell as usize));
+                }
+                along.push(place.along);
+                eased.push(place.eased);
+                (first, last) = (first.min(place.cell), last.max(place.cell));
+            }
+        }
+        samples.resize(along.len(), 0.0);
+
+        let share = amplitude / (columns.samples * rows.samples) as f32;
+        let mut cell = None;
+        for (row, sum) in sum.chunks_exact_mut(window.width).enumerate() {
+            let start = window.canvas_row(row, rendering) * rows.samples;
+            for sample in start..start + rows.samples {
+                let y = rows.place(sample);
+                if cell != Some(y.cell) {
+                    cell = Some(y.cell);
+                    for (gradients, row) in [(&mut *above, y.cell), (&mut *below, y.cell + 1)] {
+                        gradients.clear();
+                        gradients.extend((first..=last + 1).map(|x| table.on_plane(x, row, z)));
+                    }
+                }
+                lines.clear();
+                lines.extend(above.iter().zip(&*below).map(|(a, b)| {
+                    let heights = (a[1] * y.along + a[2], b[1] * (y.along - 1.0) + b[2]);
+                    (blend(y.eased, a[0], b[0]), blend(y.eased, heights.0, heights.1))
+                }));
+                for (number, &(start, cell)) in runs.iter().enumerate() {
+                    let end = runs.get(number + 1).map_or(samples.len(), |&(end, _)| end);
+                    let left = lines[cell - first as usize];
+                    let right = lines[cell - first as usize + 1];
+                    let right = (right.0, right.1 - right.0); // from its own lattice point
+                    let places = along[start..end].iter().zip(&eased[start..end]);
+                    for (sample, (&t, &eased)) in samples[start..end].iter_mut().zip(places) {
+                        *sample = blend(eased, left.0 * t + left.1, right.0 * t + right.1);
+                    }
+                }
+                if columns.samples == 1 {
+                    for (sum, &sample) in sum.iter_mut().zip(&*samples) {
+                        *sum += share * sample;
+                    }
+                } else {
+                    for (sum, samples) in sum.iter_mut().zip(samples.chunks_exact(columns.samples)) {
+                        *sum += share * samples.iter().fold(0.0, |a, b| a + b);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Returns x and y of the gradient on a plane of constant z, and what z contributes, from
+    /// the lattice points on both sides of the plane.
+    fn on_plane(&self, x: u32, y: u32, z: Place) -> [f32; 3] {
+        // The lattice repeats every 256 cells: the low eight bits.
+        let [near, far] = [0, 1].map(|side| self.gradient(x as u8, y as u8, (z.cell + side) as u8));
+        let depth = blend(z.eased, near[2] * z.along, far[2] * (z.along - 1.0));
+        [blend(z.eased, near[0], far[0]), blend(z.eased, near[1], far[1]), depth]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Simd;
+
+    /// The permutation of Perlin's own program.
+    const PERLIN: [u8; 256] = [
+        151, 160, 137, 91, 90, 15, 131, 13, 201, 95, 96, 53, 194, 233, 7, 225, 140, 36, 103, 30, 69, 142, 8,
+        99, 37, 240, 21, 10, 23, 190, 6, 148, 247, 120, 234, 75, 0, 26, 197, 62, 94, 252, 219, 203, 117, 35,
+        11, 32, 57, 177, 33, 88, 237, 149, 56, 87, 174, 20, 125, 136, 171, 168, 68, 175, 74, 165, 71, 134,
+        139, 48, 27, 166, 77, 146, 158, 231, 83, 111, 229, 122, 60, 211, 133, 230, 220, 105, 92, 41, 55, 46,
+        245, 40, 244, 102, 143, 54, 65, 25, 63, 161, 1, 216, 80, 73, 209, 76, 132, 187, 208, 89, 18, 169,
+        200, 196, 135, 130, 116, 188, 159, 86, 164, 100, 109, 198, 173, 186, 3, 64, 52, 217, 226, 250, 124,
+        123, 5, 202, 38, 147, 118, 126, 255, 82, 85, 212, 207, 206, 59, 227, 47, 16, 58, 17, 182, 189, 28,
+        42, 223, 183, 170, 213, 119, 248, 152, 2, 44, 154, 163, 70, 221, 153, 101, 155, 167, 43, 172, 9, 129,
+        22, 39, 253, 19, 98, 108, 110, 79, 113, 224, 232, 178, 185, 112, 104, 218, 246, 97, 228, 251, 34,
+        242, 193, 238, 210, 144, 12, 191, 179, 162, 241, 81, 51, 145, 235, 249, 14, 239, 107, 49, 192, 214,
+        31, 181, 199, 106, 157, 184, 84, 204, 176, 115, 121, 50, 45, 127, 4, 150, 254, 138, 236, 205, 93,
+        222, 114, 67, 29, 24, 72, 243, 141, 128, 195, 78, 66, 215, 61, 156, 180,
+    ];
+
+    /// Noise in space, as Perlin wrote it down: eight corners, seven blends.
+    fn noise([x, y, z]: [f64; 3]) -> f64 {
+        let at = |i: i64| i64::from(PERLIN[(i & 255) as usize]);
+        let fade = |t: f64| t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
+        let lerp = |t: f64, a: f64, b: f64| a + t * (b - a);
+        let grad = |hash: i64, x: f64, y: f64, z: f64| {
+            let h = hash & 15;
+            let u = if h < 8 { x } else { y };
+            let v = if h < 4 {
+                y
+            } else if h == 12 || h == 14 {
+                x
+            } else {
+                z
+            };
+            (if h & 1 == 0 { u } else { -u }) + (if h & 2 == 0 { v } else { -v })
+        };
+        let [cx, cy, cz] = [x, y, z].map(|v| v.floor() as i64);
+        let [x, y, z] = [x - x.floor(), y - y.floor(), z - z.floor()];
+        let corner = |i: i64, j: i64, k: i64| {
+            let hash = at(at(at(cx + i) + cy + j) + cz + k);
+            grad(hash, x - i as f64, y - j as f64, z - k as f64)
+        };
+        let edge = |j, k| lerp(fade(x), corner(0, j, k), corner(1, j, k));
+        let side = |k| lerp(fade(y), edge(0, k), edge(1, k));
+        lerp(fade(z), side(0), side(1))
+    }
+
+    #[test]
+    fn the_reference_is_perlins_noise() {
+        #[allow(clippy::approx_constant)] // where the value is known, and no π
+        let value = noise([3.14, 42.0, 7.0]);
+        assert!((value - 0.136_919_958_784_000_12).abs() < 1e-15);
+    }
+
+    /// Fine and coarse, one sample a pixel and several, cropped and mirrored.
+    #[test]
+    fn a_picture_is_a_plane_through_perlins_noise() {
+        for (frequency, size, samples) in [([2.0, 5.0], 64, 1), ([20.0, 3.5], 32, 3), ([64.0, 40.0], 16, 16)]
+        {
+            let rendering = Rendering { height: size, width: size, ..Default::default() };
+            let [left, top] = [3, 2];
+            let window =
+                Window { top, left, height: size - 6, width: size - 5, flip_rows: true, flip_columns: false };
+            let (phase, z) = ([250.3, 17.9], 255.4);
+            let axis =
+                |i: usize| Axis { phase: phase[i], step: frequency[i] / (size * samples) as f64, samples };
+            let mut buffers = Buffers { sum: vec![0.25; window.height * window.width], ..Default::default() };
+            let simd = *Simd::available().last().unwrap();
+            simd.run(Octave {
+                table: &Table(PERLIN),
+                columns: axis(0),
+                rows: axis(1),
+                z,
+                amplitude: 0.5,
+                window,
+                rendering: &rendering,
+                buffers: &mut buffers,
+            });
+            for (row, sums) in buffers.sum.chunks(window.width).enumerate() {
+                for (column, sum) in sums.iter().enumerate() {
+                    let (row, column) = (size - 1 - (row + top), column + left);
+                    let mut mean = 0.0;
+                    for (i, j) in (0..samples).flat_map(|i| (0..samples).map(move |j| (i, j))) {
+                        let place = |pixel: usize, sample: usize, axis: usize| {
+                            let along = (pixel as f64 + (sample as f64 + 0.5) / samples as f64) / size as f64;
+                            phase[axis] + along * frequency[axis]
+                        };
+                        mean +=
+                            noise([place(column, j, 0), place(row, i, 1), z]) / (samples * samples) as f64;
+                    }
+                    assert!((f64::from(*sum) - 0.25 - 0.5 * mean).abs() < 1e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lattice_that_is_finer_than_the_pixels_is_sampled_more_often() {
+        let axis = |frequency, size| Axis::new(frequency, size, &mut Rng::new(0)).map(|axis| axis.samples);
+        assert_eq!(axis(10.0, 256), Some(1));
+        assert_eq!(axis(36.0, 64), Some(3));
+        assert_eq!(axis(1024.0, 256), Some(16));
+        assert_eq!(axis(1025.0, 256), None);
+    }
+}

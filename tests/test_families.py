@@ -1,0 +1,374 @@
+"""What holds for every family of categories, and what only noise and curves promise."""
+
+import json
+import pickle
+import re
+
+import fdsl
+import numpy as np
+import pytest
+from fdsl import IFS, Bezier, Family, Perlin, Rendering, _core
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SMALL = Rendering(size=48, points=5000)
+
+
+def fractals() -> IFS:
+    return IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, points=3000)
+
+
+MAKE = {
+    "ifs": fractals,
+    "perlin": lambda: Perlin(9, octaves=2, persistence=0.7, contrast=1.5),
+    "bezier": lambda: Bezier(16),
+}
+
+
+@pytest.fixture(scope="module", params=MAKE)
+def family(request) -> Family:
+    return MAKE[request.param]()
+
+
+def draw(family, categories, indices, rendering=SMALL, seed=0, **more):
+    return fdsl.render(family, categories, indices, seed, rendering, **more)
+
+
+def lit(pictures):
+    return (pictures != 0).reshape(len(pictures), -1).mean(axis=1)
+
+
+# Every family
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("crop", [None, (20, 30)])
+def test_pictures_have_the_shape_of_their_rendering(family, color, crop):
+    rendering = Rendering(size=(40, 56), points=3000, crop=crop, color=color)
+    pictures = draw(family, [0, 1, 2], 5, rendering)
+    assert pictures.shape == (3, *(crop or (40, 56)), *([3] if color else []))
+    assert (lit(pictures) > 0).all()
+
+
+def test_seed_category_and_index_each_make_another_picture(family):
+    one, category, index = draw(family, [1, 2, 1], [7, 7, 503])
+    other = draw(family, [1], 7, seed=1)[0]
+    assert all((one != picture).any() for picture in (category, index, other))
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_indices_0_to_3_are_mirror_images(family, color):
+    rendering = Rendering(size=48, points=5000, color=color)
+    a, b, c, d = draw(family, 2, [8, 9, 10, 11], rendering)
+    assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == a[::-1, ::-1]).all()
+    unmirrored = Rendering(size=48, points=5000, color=color, flips=False)
+    e, f = draw(family, 2, [8, 9], unmirrored)
+    assert (e != f).any()
+
+
+def test_a_crop_is_a_window_of_the_whole_picture(family):
+    whole = draw(family, 3, [0, 1, 2, 3])
+    centred = draw(
+        family, 3, [0, 1, 2, 3], Rendering(size=48, points=5000, crop=24, crop_position="center")
+    )
+    assert (centred == whole[:, 12:36, 12:36]).all()
+    windows = [{whole[0][y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(9)}]
+    random = draw(family, 3, 0, Rendering(size=48, points=5000, crop=40))[0]
+    assert random.tobytes() in windows[0]
+
+
+def test_threads_and_company_leave_no_trace(family):
+    categories, indices = np.arange(60) % len(family), np.arange(60) * 37
+    together = draw(family, categories, indices, threads=1)
+    for threads in (2, 5):
+        assert (draw(family, categories, indices, threads=threads) == together).all()
+    for at in (0, 31, 59):
+        assert (draw(family, categories[at], indices[at])[0] == together[at]).all()
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_every_path_of_the_processor_draws_the_same(family, color):
+    rendering = Rendering(size=(33, 61), points=3000, color=color, crop=(30, 41))
+    categories = np.arange(12, dtype=np.uint64) % len(family)
+    indices = np.arange(12, dtype=np.uint64) * 91
+    found = []
+    for simd in _core.simd_paths():
+        pixels = np.empty(12 * 30 * 41 * rendering.channels, np.uint8)
+        redraws = np.empty(12, np.uint8)
+        family._renderer().render(rendering._core, categories, indices, 0, 1, pixels, redraws, simd)
+        found.append(pixels.tobytes())
+    assert len(set(found)) == 1
+
+
+def test_a_family_comes_back_from_file_and_pickle(family, tmp_path):
+    family.save(tmp_path / "family.npz")
+    for back in (
+        type(family).load(tmp_path / "family.npz"),
+        Family.load(tmp_path / "family.npz"),
+        pickle.loads(pickle.dumps(family)),
+    ):
+        assert type(back) is type(family)
+        assert back == family and hash(back) == hash(family)
+        assert back.digest() == family.digest()
+        assert (draw(back, 1, 5) == draw(family, 1, 5)).all()
+
+
+def test_a_file_of_another_family_is_refused(family, tmp_path):
+    family.save(tmp_path / "family.npz")
+    for kind in (IFS, Perlin, Bezier):
+        if not isinstance(family, kind):
+            with pytest.raises(ValueError, match=f"holds categories of {type(family).__name__}"):
+                kind.load(tmp_path / "family.npz")
+
+
+def test_a_part_of_a_family_is_a_family(family):
+    part = family[2:5]
+    assert type(part) is type(family) and len(part) == 3
+    assert list(map(repr, part)) == [repr(family[number]) for number in (2, 3, 4)]
+    assert part != family and part.digest() != family.digest()
+    assert repr(family[-1]) == repr(family[len(family) - 1])
+    for beyond in (len(family), -len(family) - 1):
+        with pytest.raises(IndexError, match=f"category {beyond} is out of range"):
+            family[beyond]
+        with pytest.raises(IndexError, match="out of range"):
+            family.parameters(beyond)
+
+
+def test_parameters_are_what_json_can_hold(family):
+    everything = [family.parameters(category) for category in range(len(family))]
+    assert json.loads(json.dumps(everything)) == everything
+    assert len({json.dumps(parameters) for parameters in everything}) == len(family)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_family_streams(family, workers):
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Instances, Stream
+
+    stream = Stream(family, rendering=SMALL, batch_size=7, seed=3, steps_per_epoch=3)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
+    images, labels = zip(*loader, strict=True)
+    numbers = np.arange(21, dtype=np.uint64)
+    categories, indices = _core.stream_order(numbers, len(family), None, 3)
+    assert (torch.cat(images)[:, 0].numpy() == draw(family, categories, indices, seed=3)).all()
+    assert torch.cat(labels).tolist() == categories.tolist()
+    image, label = Instances(family, 10, rendering=SMALL)[13]
+    assert label == 1 and (image[0].numpy() == draw(family, 1, 3)[0]).all()
+
+
+@pytest.mark.parametrize("family, share", [(Perlin(16), 0.7), (Bezier(16), 0.2)], ids=repr)
+def test_a_small_classifier_tells_categories_apart(family, share):
+    """Chance is 1 in 16; seconds of a tiny network on 32×32 pixels are enough for far more."""
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Normalize, Stream
+    from torch import nn
+
+    torch.manual_seed(0)
+    rendering = Rendering(size=32, pad=2)
+    layers = []
+    for before, after in ((3, 16), (16, 32), (32, 64)):
+        convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
+        layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 16)]
+    net = nn.Sequential(Normalize(), *layers, *head)
+    optimizer = torch.optim.AdamW(net.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=250)
+    stream = Stream(family, rendering=rendering, batch_size=64, seed=0, steps_per_epoch=250)
+    for images, labels in stream:
+        loss = nn.functional.cross_entropy(net(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    net.eval()
+    images, labels = next(iter(Stream(family, rendering=rendering, batch_size=800, seed=1)))
+    with torch.no_grad():
+        accuracy = (net(images).argmax(1) == labels).double().mean().item()
+    assert accuracy > share
+
+
+# Noise and curves
+
+
+def test_the_papers_data_sets_are_grids():
+    assert [tuple(Perlin(100)[i]) for i in (0, 1, 10, 99)] == [(1, 1), (1, 2), (2, 1), (10, 10)]
+    assert len(Perlin(1296)) == 1296 and tuple(Perlin(1296)[-1]) == (36, 36)
+    assert [tuple(Bezier(144)[i]) for i in (0, 1, 12, 143)] == [(2, 1), (2, 2), (3, 1), (13, 12)]
+    assert len(Bezier(1024)) == 1024 and tuple(Bezier(1024)[-1]) == (33, 32)
+    assert Perlin() == Perlin(100) and Bezier() == Bezier(144)
+
+
+def test_parameters_of_ones_own_are_taken_as_they_are():
+    assert tuple(Perlin([(2.5, 3), (1, 40)])[0]) == (2.5, 3.0)
+    assert tuple(Bezier(np.array([[4, 7], [64, 256]]))[1]) == (64, 256)
+
+
+def crossings(pictures, axis):
+    """How often neighbours lie on both sides of the middle gray."""
+    bright = pictures > 127
+    return np.diff(bright, axis=axis).mean()
+
+
+def test_frequencies_are_those_of_the_noise():
+    grid = Perlin([(2, 2), (8, 2), (2, 8), (8, 8)])
+    few, across, down, many = (
+        draw(grid, number, np.arange(40) * 4, Rendering(size=96)) for number in range(4)
+    )
+    for axis, fast, slow in ((2, across, down), (1, down, across)):
+        assert crossings(fast, axis) > 2.5 * crossings(slow, axis)
+        assert crossings(many, axis) > 2.5 * crossings(few, axis)
+
+
+def test_noise_is_gray_in_the_middle_and_reaches_both_ways():
+    pictures = draw(Perlin(36), np.arange(36), np.arange(36) * 4, Rendering(size=64))
+    assert abs(pictures.mean() - 127.5) < 4
+    assert pictures.min() < 40 and pictures.max() > 215
+    harsh = draw(Perlin(36, contrast=4), np.arange(36), np.arange(36) * 4, Rendering(size=64))
+    assert harsh.std() > 2 * pictures.std()
+
+
+def test_octaves_add_detail():
+    pictures = [draw(Perlin([(3, 3)], octaves=n), 0, np.arange(20) * 4) for n in (1, 3)]
+    few, more = (np.abs(np.diff(p.astype(int))).mean() / p.std() for p in pictures)
+    assert more > 1.2 * few
+
+
+def test_noise_that_is_finer_than_the_pixels_fades_instead_of_aliasing():
+    sizes = [
+        draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Rendering(size=s)) for s in (16, 32, 256)
+    ]
+    spread = [pictures.std() for pictures in sizes]
+    assert spread[0] < spread[1] < spread[2]
+    assert draw(Perlin([(4096, 4096)]), 0, 0, Rendering(size=16)).std() == 0
+
+
+def test_a_larger_picture_of_noise_shows_the_same_noise():
+    small, large = (draw(Perlin(16), 9, 4, Rendering(size=s))[0] for s in (32, 128))
+    shrunk = large.reshape(32, 4, 32, 4).mean(axis=(1, 3))
+    assert np.abs(shrunk - small).max() < 3
+
+
+def test_the_channels_of_coloured_noise_differ_and_the_first_is_the_gray_one():
+    color = draw(Perlin(16), 9, 4, Rendering(size=48, color=True))[0]
+    assert (color[..., 0] == draw(Perlin(16), 9, 4, Rendering(size=48))[0]).all()
+    assert (color[..., 0] != color[..., 1]).mean() > 0.9
+
+
+def parts(picture):
+    """Counts the groups of lit pixels that touch, corners included."""
+    todo = set(zip(*map(np.ndarray.tolist, np.nonzero(picture)), strict=True))
+    count = 0
+    while todo:
+        count += 1
+        stack = [todo.pop()]
+        while stack:
+            y, x = stack.pop()
+            for near in [(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+                if near in todo:
+                    todo.remove(near)
+                    stack.append(near)
+    return count
+
+
+@pytest.mark.parametrize("size", [48, 700])
+def test_there_is_no_gap_along_a_curve(size):
+    one_curve = Bezier([(points, 1) for points in (2, 3, 4, 9, 33, 64)])
+    line = Rendering(size=size, draw="point")
+    for category in range(len(one_curve)):
+        for picture in draw(one_curve, category, [0, 4, 8], line):
+            assert parts(picture) == 1
+
+
+def test_a_brush_is_the_line_widened_by_a_pixel():
+    line, brush = (
+        draw(Bezier(16), 9, 4, Rendering(size=48, draw=draw_as))[0] != 0
+        for draw_as in ("point", "patch")
+    )
+    wide = np.zeros_like(line)
+    for y, x in zip(*np.nonzero(line), strict=True):
+        wide[y - 1 : y + 2, x - 1 : x + 2] = True
+    assert (brush == wide).all()
+
+
+def test_more_curves_fill_more_and_stay_inside_the_padding():
+    curves = Bezier([(4, 1), (4, 4), (4, 16)])
+    rates = [lit(draw(curves, number, np.arange(20) * 4)).mean() for number in range(3)]
+    assert rates[0] < rates[1] < rates[2]
+    pictures = draw(curves, 2, np.arange(40), Rendering(size=48, pad=10, draw="point"))
+    rows, columns = np.nonzero(pictures.max(axis=0))
+    assert min(rows.min(), columns.min()) >= 9 and max(rows.max(), columns.max()) <= 38
+
+
+def test_curves_pass_through_their_ends_and_bend():
+    """Of a Bézier curve the ends are control points; a line of two is straight."""
+    straight = draw(Bezier([(2, 1)]), 0, np.arange(0, 200, 4), Rendering(size=64, draw="point"))
+    for picture in straight:
+        rows, columns = np.nonzero(picture)
+        spread = np.cov(np.stack([rows, columns])) if len(rows) > 2 else np.zeros((2, 2))
+        assert np.linalg.eigvalsh(spread)[0] < 0.2
+    bent = draw(Bezier([(5, 1)]), 0, np.arange(0, 200, 4), Rendering(size=64, draw="point"))
+    widths = [np.linalg.eigvalsh(np.cov(np.stack(np.nonzero(picture))))[0] for picture in bent]
+    assert np.median(widths) > 1
+
+
+def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
+    line = Bezier([(2, 1)])
+    tiny = {"size": 128, "crop": 8}
+    pictures, redraws = draw(line, 0, np.arange(200), Rendering(**tiny), return_redraws=True)
+    assert (lit(pictures) > 0).all() and redraws.max() > 2
+    assert (lit(draw(line, 0, np.arange(200), Rendering(**tiny, redraw=False))) == 0).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 4096), st.floats(0.01, 4096)), min_size=1, max_size=3),
+    st.integers(1, 16),
+    st.floats(0.01, 1),
+    st.floats(0.01, 100),
+    st.integers(0, 2**64 - 1),
+)
+def test_any_noise_is_the_same_alone_and_in_company(pairs, octaves, persistence, contrast, seed):
+    noise = Perlin(pairs, octaves=octaves, persistence=persistence, contrast=contrast)
+    rendering = Rendering(size=(16, 23))
+    every = np.arange(len(pairs))
+    together = draw(noise, every, 5, rendering, seed, threads=2)
+    for number in every:
+        assert (draw(noise, number, 5, rendering, seed)[0] == together[number]).all()
+    # A picture belongs to its place: as category 0 of a part, one and the same again.
+    assert (draw(noise[:1], 0, 5, rendering, seed)[0] == together[0]).all()
+
+
+@pytest.mark.parametrize(
+    "make, kind, said",
+    [
+        (lambda: Perlin(10), ValueError, "square number, such as 100, got 10"),
+        (lambda: Perlin(0), ValueError, "got 0"),
+        (lambda: Perlin(-4), ValueError, "got -4"),
+        (lambda: Perlin("many"), TypeError, "got 'many'"),
+        (lambda: Perlin([1, 2, 3]), ValueError, "shape (C, 2), got (3,)"),
+        (lambda: Perlin(np.empty((0, 2))), ValueError, "shape (C, 2), got (0, 2)"),
+        (lambda: Perlin([(0, 1)]), ValueError, "frequency must lie above 0 and up to 4096, got 0"),
+        (lambda: Perlin([(1, 5000)]), ValueError, "got 5000"),
+        (lambda: Perlin([(1, float("nan"))]), ValueError, "got NaN"),
+        (lambda: Perlin(octaves=0), ValueError, "octaves must lie between 1 and 16, got 0"),
+        (lambda: Perlin(octaves=1.5), TypeError, "octaves must be an integer, got 1.5"),
+        (
+            lambda: Perlin(persistence=0),
+            ValueError,
+            "persistence must lie above 0 and up to 1, got 0",
+        ),
+        (
+            lambda: Perlin(contrast=-1),
+            ValueError,
+            "contrast must lie above 0 and up to 100, got -1",
+        ),
+        (lambda: Bezier(7), ValueError, "square number, such as 100, got 7"),
+        (lambda: Bezier([(1, 1)]), ValueError, "between 2 and 64 control points, got 1"),
+        (lambda: Bezier([(2, 0)]), ValueError, "between 1 and 256 curves, got 0"),
+        (lambda: Bezier([(2, -3)]), ValueError, "got -3"),
+        (lambda: Bezier([(2.5, 1)]), TypeError, "must be integers, got float64"),
+    ],
+)
+def test_a_family_that_cannot_be_is_refused(make, kind, said):
+    with pytest.raises(kind, match=re.escape(said)):
+        make()
