@@ -15,6 +15,7 @@
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
 //! | `mersenne` | the random numbers of NumPy and Python, for replaying the authors' program |
 //! | [`order`] | the order in which an endless stream visits addresses |
+//! | [`png`](mod@png) | pictures as files |
 //! | [`pool`] | this process's own threads, also after a fork |
 //! | [`simd`] | the processor's fast paths, equal to the bit |
 //! | [`error`] | each way a caller can be mistaken |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod formula;
 mod mersenne;
 pub mod order;
+pub mod png;
 pub mod pool;
 #[cfg(feature = "python")]
 mod python;

@@ -62,6 +62,13 @@ def checked_whole(name: str, value: SupportsIndex) -> int:
     return whole
 
 
+def checked_positive(name: str, value: SupportsIndex) -> int:
+    whole = checked_whole(name, value)
+    if whole == 0:
+        raise ValueError(f"{name} must be at least 1, got 0")
+    return whole
+
+
 def checked_number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number or None, got {value!r}")

@@ -11,6 +11,7 @@ __all__ = [
     "__version__",
     "cores",
     "draw_dots",
+    "encode_png",
     "search",
     "simd_paths",
     "stream_order",
@@ -96,6 +97,9 @@ def draw_dots(
     mask: int | None = None,
     simd: str | None = None,
 ) -> npt.NDArray[np.uint8]: ...
+def encode_png(
+    pixels: npt.NDArray[np.uint8], size: tuple[int, int], channels: int, threads: int | None
+) -> list[bytes]: ...
 def stream_order(
     numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, seed: int
 ) -> list[npt.NDArray[np.uint64]]: ...

@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PathLike = str | os.PathLike[str]
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file that appears under its name only when whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    """Writes a file, whole or not at all."""
+    with writing_whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that appears under its name when the block ends, or not at all.
+
+    Raises:
+        OSError: it cannot be written; the message names it.
+    """
+    part = part_of(path)
+    with saying_what(path):
+        try:
+            with part.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_what(path: Path) -> Iterator[None]:
+    """Turns an error of the operating system into a sentence that names the file."""
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        yield
     except OSError as error:
+        if error.errno is None:  # not the system's; it has words of its own
+            raise
         raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """What a file or folder is called while this thread writes it; hidden, and its own even
+    where machines share the disk."""
+    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    return path.with_name(f".{path.name}.{writer}{PART}")
+
+
+#: How the names of files end that are not whole yet, or were left by a process that was killed.
+PART = ".part"

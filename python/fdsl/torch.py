@@ -24,7 +24,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from fdsl import _core
-from fdsl._checks import checked_seed, checked_threads, checked_type, checked_whole
+from fdsl._checks import (
+    checked_positive,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    checked_whole,
+)
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
 
@@ -88,12 +94,14 @@ class Stream(IterableDataset[Sample]):
         self.rendering: Rendering = (
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
-        self.batch_size = None if batch_size is None else _positive("batch_size", batch_size)
+        self.batch_size = None if batch_size is None else checked_positive("batch_size", batch_size)
         self.seed = checked_seed(seed)
         self.steps_per_epoch = (
-            None if steps_per_epoch is None else _positive("steps_per_epoch", steps_per_epoch)
+            None
+            if steps_per_epoch is None
+            else checked_positive("steps_per_epoch", steps_per_epoch)
         )
-        self.instances = None if instances is None else _positive("instances", instances)
+        self.instances = None if instances is None else checked_positive("instances", instances)
         self.threads = checked_threads(threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
@@ -305,7 +313,7 @@ class Instances(Dataset[tuple[Any, Any]]):
         threads: int | None = None,
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
-        self.instances = _positive("instances", instances)
+        self.instances = checked_positive("instances", instances)
         self.rendering: Rendering = (
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
@@ -404,12 +412,6 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _positive(name: str, value: int) -> int:
-    if checked_whole(name, value) == 0:
-        raise ValueError(f"{name} must be at least 1, got 0")
-    return int(value)
-
-
 def _three(name: str, value: float | Sequence[float]) -> Tensor:
     numbers = torch.as_tensor(value, dtype=torch.float32)
     if numbers.shape not in ((), (3,)):
@@ -426,7 +428,7 @@ def _found_ranks() -> tuple[int, int]:
 
 
 def _checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
-    world = _positive("world_size", world_size if world_size is not None else 1)
+    world = checked_positive("world_size", world_size if world_size is not None else 1)
     if checked_whole("rank", rank) >= world:
         raise ValueError(f"rank must be below world_size, got {rank} of {world}")
     return rank, world

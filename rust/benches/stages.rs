@@ -61,6 +61,37 @@ fn patch_random_64_12500(bencher: Bencher, path: &str) {
     pictures(bencher, path, Rendering { height: 64, width: 64, points: 12_500, ..kernel() });
 }
 
+/// Ten pictures as PNG files: one bit a pixel, and eight.
+fn png(bencher: Bencher, rendering: Rendering) {
+    let categories = categories();
+    let machine = Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
+    let places: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
+    let (mut pixels, mut redraws) = (vec![0; 10 * rendering.bytes()], vec![0; 10]);
+    render(&categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
+    let (height, width) = rendering.output_size();
+    let encode = |pixels: &[u8]| fdsl::png::encode(pixels, height, width, rendering.channels()).len();
+    let bytes: usize = pixels.chunks(rendering.bytes()).map(encode).sum();
+    println!("{} bytes a file", bytes / 10);
+    bencher
+        .counter(ItemsCount::new(10usize))
+        .bench_local(|| pixels.chunks(rendering.bytes()).map(encode).sum::<usize>());
+}
+
+#[divan::bench]
+fn png_gray_256(bencher: Bencher) {
+    png(bencher, kernel());
+}
+
+#[divan::bench]
+fn png_gray_fixed_256(bencher: Bencher) {
+    png(bencher, Rendering { draw: Draw::Patch(Patch::Fixed), ..kernel() });
+}
+
+#[divan::bench]
+fn png_color_256(bencher: Bencher) {
+    png(bencher, Rendering { color: true, ..kernel() });
+}
+
 /// A thousand candidates of the paper's search.
 fn search(bencher: Bencher, path: &str, sampler: Sampler) {
     let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };

@@ -1,6 +1,7 @@
 //! The only folder that knows Python: borrows arrays, lets go of the interpreter, calls, returns.
 
 mod categories;
+mod png;
 mod rendering;
 mod search;
 mod testing;
@@ -66,6 +67,8 @@ fn simd_paths() -> Vec<&'static str> {
 mod core {
     #[pymodule_export]
     use super::categories::Categories;
+    #[pymodule_export]
+    use super::png::encode_png;
     #[pymodule_export]
     use super::rendering::PyRendering;
     #[pymodule_export]

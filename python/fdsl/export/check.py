@@ -1,0 +1,113 @@
+"""Checking what was written, and describing it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fdsl._files import PART, PathLike, write_whole
+from fdsl.export.plan import Plan
+from fdsl.export.write import draw_files
+
+#: What ``finalize`` writes: a description, and the same for timm's reader of webdatasets.
+METADATA, TIMM = "metadata.json", "_info.json"
+
+
+def finalize(
+    folder: PathLike, *, progress: Callable[[int, int], object] | None = None
+) -> dict[str, Any]:
+    """Checks every shard of a finished export and writes ``metadata.json``.
+
+    Every file is read: its name, label and address must be those that the plan gives it, and
+    the first and last picture of each shard are drawn again and compared byte by byte. What
+    processes that were killed left behind is removed.
+
+    Args:
+        folder: what ``shards`` or ``folders`` wrote to.
+        progress: called with (shards done, shards).
+
+    Returns:
+        What ``metadata.json`` holds: the settings, how many pictures and bytes there are, and the
+        SHA-256 of every shard (of a folder: of the names and contents of its files, in order).
+
+    Raises:
+        FileNotFoundError: there is no export in the folder, or shards are missing.
+        ValueError: a shard is not what it should be; the message says which, and how.
+    """
+    path = Path(folder)
+    plan = Plan.of(path)
+    layout = plan.files
+    names = [layout.name(unit) for unit in range(layout.units())]
+    missing = [name for name in names if not (path / name).exists()]
+    if missing:
+        few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(names)} are missing in {path}: {few}; write them first, with "
+            "the settings of the others"
+        )
+    for other in sorted({entry.name for entry in path.iterdir()} - set(names)):
+        file = path / other
+        if other.startswith(".") and other.endswith(PART):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        elif file.is_dir() or file.suffix == ".tar":  # readers would take it for a part
+            raise ValueError(f"{file} does not belong to the export: move it elsewhere")
+
+    shards = []
+    for unit, name in enumerate(names):
+        shards.append({"name": name, **_checked(plan, unit, path / name)})
+        if progress:
+            progress(unit + 1, len(names))
+    totals = {what: sum(shard[what] for shard in shards) for what in ("pictures", "bytes")}
+    metadata = {**plan.settings(), **totals, "shards": shards}
+    write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
+    if plan.layout == "webdataset":
+        counts = [shard["pictures"] for shard in shards]
+        train = {
+            "name": "train",
+            "num_samples": totals["pictures"],
+            "filenames": names,
+            "shard_lengths": counts,
+        }
+        write_whole(path / TIMM, json.dumps({"splits": {"train": train}}).encode())
+    return metadata
+
+
+def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
+    layout, samples = plan.files, plan.files.samples(unit)
+    ends = [samples[0], samples[-1]]
+    drawn = dict(zip([sample.key for sample in ends], draw_files(plan, ends, None), strict=True))
+    expected = (
+        (sample, ending, content)
+        for sample in samples
+        for ending, content in sorted({**layout.described(sample), "png": None}.items())
+    )
+    digest, pictures, size = hashlib.sha256(), 0, 0
+    try:
+        for name, content in layout.read(path):
+            sample, ending, wanted = next(expected, (None, "", None))
+            if sample is None or name != f"{sample.key}.{ending}":
+                what = "nothing" if sample is None else f"{sample.key}.{ending}"
+                raise ValueError(f"{path}: {name} stands where {what} should")
+            if ending == "png":
+                wanted = drawn.get(sample.key)
+                pictures += 1
+                if not content.endswith(b"IEND\xaeB`\x82"):
+                    raise ValueError(f"{path}: {name} is not a whole PNG file")
+            if wanted is not None and content != wanted:
+                raise ValueError(f"{path}: {name} is not what its address gives")
+            size += len(content)
+            digest.update(name.encode() + b"\0" + content)
+    except (tarfile.TarError, OSError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    sample, ending, _ = next(expected, (None, "", None))
+    if sample is not None:
+        raise ValueError(f"{path} ends before {sample.key}.{ending}")
+    if path.is_file():
+        size = path.stat().st_size
+        digest = hashlib.sha256(path.read_bytes())
+    return {"pictures": pictures, "bytes": size, "sha256": digest.hexdigest()}

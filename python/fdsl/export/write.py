@@ -1,0 +1,218 @@
+"""Writing shards and folders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from fdsl import png
+from fdsl._checks import (
+    checked_positive,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    checked_whole,
+)
+from fdsl._files import PathLike
+from fdsl.export.layout import Sample
+from fdsl.export.plan import Plan
+from fdsl.formulas import Family
+from fdsl.rendering import Rendering, render
+
+#: Bytes of pixels that are drawn ahead while those before are written.
+AHEAD = 1 << 24
+
+Progress = Callable[[int, int], object]
+
+
+class Written(NamedTuple):
+    """What one call wrote."""
+
+    #: Pictures written, and pictures that were there already.
+    pictures: int
+    skipped: int
+    #: Bytes of the PNG files.
+    bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        there = f", {self.skipped:,} were there" if self.skipped else ""
+        if not self.pictures:
+            return f"nothing to write{there}"
+        rate, size = self.pictures / max(self.seconds, 1e-9), self.bytes / self.pictures
+        return (
+            f"{self.pictures:,} pictures written in {self.seconds:,.1f} s "
+            f"({rate:,.0f}/s, {size:,.0f} bytes of PNG each){there}"
+        )
+
+
+def shards(
+    family: Family,
+    folder: PathLike,
+    *,
+    instances: int = 1000,
+    rendering: Rendering | None = None,
+    seed: int = 0,
+    shard_size: int = 10_000,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Writes webdataset shards ``000000.tar``, …; those that are there are left alone.
+
+    A sample has ``.png``, ``.cls`` (the label) and ``.json`` (its address and the parameters of
+    its category). Samples come in the order of ``fdsl.torch.Stream`` with the same seed: every
+    ``len(family)`` of them hold each category once, so shards need little more shuffling. A
+    shard's bytes depend on the arguments and its number alone.
+
+    Args:
+        family: the categories.
+        folder: where the shards go; made if it is not there.
+        instances: pictures of each category.
+        rendering: how they are drawn; ``Rendering()`` if not given.
+        seed: of every address.
+        shard_size: pictures a shard.
+        shard_index: of this process in a job array: it writes shards ``shard_index``,
+            ``shard_index + num_shards``, ….
+        num_shards: how many processes share the work.
+        threads: that draw; all the cores this process may use if not given.
+        progress: called with (pictures done, pictures of this process) as they are written.
+
+    Raises:
+        ValueError: an argument is out of range, or the folder holds another export.
+        OSError: a file cannot be written. What is whole by then stays.
+        ModuleNotFoundError: webdataset is not installed.
+    """
+    return _write(
+        _plan(family, rendering, seed, instances, "webdataset", shard_size),
+        folder, shard_index, num_shards, threads, progress,
+    )  # fmt: skip
+
+
+def folders(
+    family: Family,
+    folder: PathLike,
+    *,
+    instances: int = 1000,
+    names: Literal["plain", "released"] = "plain",
+    rendering: Rendering | None = None,
+    seed: int = 0,
+    shard_index: int = 0,
+    num_shards: int = 1,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Writes a folder of PNG files for each category; those that are there are left alone.
+
+    torchvision's ``ImageFolder`` reads them. A category's folder appears when it is whole.
+
+    Args:
+        family: the categories.
+        folder: where their folders go; made if it is not there.
+        instances: pictures of each category.
+        names: ``"plain"`` is ``00003/000077.png``, category and index; ``"released"`` is what the
+            authors call the same picture, ``00003/00003_01_count_9_flip1.png``.
+        rendering: how they are drawn; ``Rendering()`` if not given.
+        seed: of every address.
+        shard_index: of this process in a job array: it writes categories ``shard_index``,
+            ``shard_index + num_shards``, ….
+        num_shards: how many processes share the work.
+        threads: that draw; all the cores this process may use if not given.
+        progress: called with (pictures done, pictures of this process) as they are written.
+
+    Raises:
+        ValueError: an argument is out of range, or the folder holds another export.
+        OSError: a file cannot be written. What is whole by then stays.
+    """
+    if names not in ("plain", "released"):
+        raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
+    layout = "folders" if names == "plain" else "released"
+    return _write(
+        _plan(family, rendering, seed, instances, layout, instances),
+        folder, shard_index, num_shards, threads, progress,
+    )  # fmt: skip
+
+
+def _plan(
+    family: Family,
+    rendering: Rendering | None,
+    seed: int,
+    instances: int,
+    layout: str,
+    shard_size: int,
+) -> Plan:
+    return Plan(
+        family=checked_type("family", family, Family),
+        rendering=checked_type("rendering", rendering or Rendering(), Rendering),
+        seed=checked_seed(seed),
+        instances=checked_positive("instances", instances),
+        layout=layout,
+        shard_size=checked_positive("shard_size", shard_size),
+    )
+
+
+def _write(
+    plan: Plan,
+    folder: PathLike,
+    shard_index: int,
+    num_shards: int,
+    threads: int | None,
+    progress: Progress | None,
+) -> Written:
+    start, path = time.perf_counter(), Path(folder)
+    every = checked_positive("num_shards", num_shards)
+    first = checked_whole("shard_index", shard_index)
+    if first >= every:
+        raise ValueError(f"shard_index must be below num_shards, got {first} of {every}")
+    checked_threads(threads)
+    layout = plan.files
+    plan.claim(path)
+    mine = [(unit, layout.samples(unit)) for unit in range(first, layout.units(), every)]
+    total = sum(len(samples) for _, samples in mine)
+    written = skipped = size = 0
+
+    def counted(files: Iterator[tuple[Sample, bytes]]) -> Iterator[tuple[Sample, bytes]]:
+        nonlocal written, size
+        for sample, file in files:
+            yield sample, file
+            written, size = written + 1, size + len(file)
+            if progress and written % 100 == 0:
+                progress(written + skipped, total)
+
+    for unit, samples in mine:
+        if (path / layout.name(unit)).exists():
+            skipped += len(samples)
+        else:
+            layout.write(path / layout.name(unit), counted(_drawn(plan, samples, threads)))
+        if progress:
+            progress(written + skipped, total)
+    return Written(written, skipped, size, time.perf_counter() - start)
+
+
+def _drawn(
+    plan: Plan, samples: Sequence[Sample], threads: int | None
+) -> Iterator[tuple[Sample, bytes]]:
+    """Draws and encodes the pictures; the next while those before are written."""
+    height, width = plan.rendering.output_size
+    some = max(1, min(512, AHEAD // (height * width * plan.rendering.channels)))
+    parts = [samples[at : at + some] for at in range(0, len(samples), some)]
+    with ThreadPoolExecutor(1) as ahead:
+        drawn = ahead.submit(draw_files, plan, parts[0], threads) if parts else None
+        for number, part in enumerate(parts):
+            assert drawn is not None
+            files = drawn.result()
+            if number + 1 < len(parts):
+                drawn = ahead.submit(draw_files, plan, parts[number + 1], threads)
+            yield from zip(part, files, strict=True)
+
+
+def draw_files(plan: Plan, samples: Sequence[Sample], threads: int | None) -> list[bytes]:
+    """The PNG file of each sample."""
+    categories = [sample.category for sample in samples]
+    indices = [sample.index for sample in samples]
+    pictures = render(plan.family, categories, indices, plan.seed, plan.rendering, threads)
+    return png.encode(pictures, threads)

@@ -1,0 +1,33 @@
+//! Pictures as PNG files.
+
+use numpy::PyReadonlyArray1;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use rayon::prelude::*;
+
+use super::machine;
+use crate::error::Error;
+
+/// Encodes pictures that lie one after the other, `size` (height, width) and `channels` bytes
+/// a pixel, and returns a file for each.
+#[pyfunction]
+#[pyo3(signature = (pixels, size, channels, threads))]
+pub(super) fn encode_png<'py>(
+    py: Python<'py>,
+    pixels: PyReadonlyArray1<'py, u8>,
+    size: (usize, usize),
+    channels: usize,
+    threads: Option<usize>,
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let pixels = pixels.as_slice()?;
+    let (height, width) = size;
+    let bytes = height * width * channels;
+    if bytes == 0 || !matches!(channels, 1 | 3) || pixels.len() % bytes != 0 {
+        Err(Error::Buffer { expected: bytes, given: pixels.len() })?;
+    }
+    let machine = machine(threads, None)?;
+    let encode = |picture: &[u8]| crate::png::encode(picture, height, width, channels);
+    let files: Vec<Vec<u8>> =
+        py.detach(|| machine.install(|| pixels.par_chunks_exact(bytes).map(encode).collect()))?;
+    Ok(files.iter().map(|file| PyBytes::new(py, file)).collect())
+}
