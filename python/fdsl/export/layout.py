@@ -38,9 +38,13 @@ class Layout(ABC):
         self.family, self.seed, self.instances = family, seed, instances
         self.shard_size = shard_size
 
-    @abstractmethod
     def units(self) -> int:
         """How many there are."""
+        return -(-len(self.family) * self.instances // self.shard_size)
+
+    def pictures(self, unit: int) -> int:
+        """How many pictures a unit has: all of them ``shard_size``, but the last may have fewer."""
+        return min(self.shard_size, len(self.family) * self.instances - unit * self.shard_size)
 
     @abstractmethod
     def name(self, unit: int) -> str:
@@ -66,15 +70,12 @@ class Layout(ABC):
 class WebDataset(Layout):
     """``000000.tar``, …: shards in the order of a stream, so that each holds every category."""
 
-    def units(self) -> int:
-        return -(-len(self.family) * self.instances // self.shard_size)
-
     def name(self, unit: int) -> str:
         return f"{unit:06d}.tar"
 
     def samples(self, unit: int) -> list[Sample]:
-        first, total = unit * self.shard_size, len(self.family) * self.instances
-        numbers = np.arange(first, min(first + self.shard_size, total), dtype=np.uint64)
+        first = unit * self.shard_size
+        numbers = np.arange(first, first + self.pictures(unit), dtype=np.uint64)
         order = _core.stream_order(numbers, len(self.family), self.instances, self.seed)
         columns = (array.tolist() for array in (numbers, *order))
         return [Sample(f"{number:09d}", *place) for number, *place in zip(*columns, strict=True)]
@@ -104,9 +105,6 @@ class WebDataset(Layout):
 
 class ClassFolders(Layout):
     """``00003/000077.png``: a folder for each category, as torchvision's ``ImageFolder`` reads."""
-
-    def units(self) -> int:
-        return len(self.family)
 
     def name(self, unit: int) -> str:
         return f"{unit:05d}"

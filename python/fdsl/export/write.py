@@ -171,8 +171,8 @@ def _write(
     checked_threads(threads)
     layout = plan.files
     plan.claim(path)
-    mine = [(unit, layout.samples(unit)) for unit in range(first, layout.units(), every)]
-    total = sum(len(samples) for _, samples in mine)
+    mine = range(first, layout.units(), every)
+    total = sum(layout.pictures(unit) for unit in mine)
     written = skipped = size = 0
 
     def counted(files: Iterator[tuple[Sample, bytes]]) -> Iterator[tuple[Sample, bytes]]:
@@ -183,11 +183,12 @@ def _write(
             if progress and written % 100 == 0:
                 progress(written + skipped, total)
 
-    for unit, samples in mine:
+    for unit in mine:
         if (path / layout.name(unit)).exists():
-            skipped += len(samples)
+            skipped += layout.pictures(unit)
         else:
-            layout.write(path / layout.name(unit), counted(_drawn(plan, samples, threads)))
+            files = _drawn(plan, layout.samples(unit), threads)
+            layout.write(path / layout.name(unit), counted(files))
         if progress:
             progress(written + skipped, total)
     return Written(written, skipped, size, time.perf_counter() - start)

@@ -1,0 +1,465 @@
+"""Files: a shard is a pure function of its number, appears whole, and reads back to the pixel."""
+
+import hashlib
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import fdsl
+import fdsl.export
+import numpy as np
+import pytest
+from fdsl import png
+
+pytest.importorskip("webdataset")
+Image = pytest.importorskip("PIL.Image")
+
+SMALL = fdsl.Rendering(size=32, points=2000)
+#: What another process needs to write a part of the same export.
+SETTINGS = """
+import fdsl, fdsl.export, sys
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, points=3000)
+settings = dict(instances=20, rendering=fdsl.Rendering(size=32, points=2000), seed=3, shard_size=16)
+"""
+
+
+@pytest.fixture(scope="module")
+def ifs():
+    return fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, points=3000)
+
+
+FAMILIES = {
+    "ifs": lambda: fdsl.IFS.search(categories=3, fill_rate=0.1, seed=1, size=64, points=3000),
+    "perlin": lambda: fdsl.Perlin(4),
+    "bezier": lambda: fdsl.Bezier(4),
+}
+
+
+def write(ifs, folder, **changes):
+    settings = {"instances": 20, "rendering": SMALL, "seed": 3, "shard_size": 16, **changes}
+    return fdsl.export.shards(ifs, folder, **settings)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def samples(folder: Path):
+    for shard in sorted(folder.glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            files = [(member.name, tar.extractfile(member).read()) for member in tar]
+        for (cls, label), (about, address), (picture, pixels) in zip(
+            *[iter(files)] * 3, strict=True
+        ):
+            assert {cls[-3:], about[-4:], picture[-3:]} == {"cls", "json", "png"}
+            assert len({cls[:-4], about[:-5], picture[:-4]}) == 1
+            yield (
+                int(label),
+                json.loads(address),
+                np.array(Image.open(io.BytesIO(pixels)).convert("L")),
+            )
+
+
+# PNG
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_png_reads_back_to_the_pixel(family, color):
+    pictures = fdsl.render(
+        FAMILIES[family](), [0, 1, 2], 5, rendering=fdsl.Rendering(size=(33, 45), color=color)
+    )
+    for file, picture in zip(png.encode(pictures), pictures, strict=True):
+        image = Image.open(io.BytesIO(file)).convert("RGB" if color else "L")
+        np.testing.assert_array_equal(np.array(image), picture)
+
+
+def test_gray_fractals_take_one_bit_a_pixel(ifs):
+    (file,) = png.encode(fdsl.render(ifs, 0, 0, rendering=SMALL))
+    depth, kind = file[24], file[25]  # of the header
+    assert (depth, kind) == (1, 3)  # one bit, into a palette
+    (noise,) = png.encode(fdsl.render(fdsl.Perlin(4), 3, 0, rendering=SMALL))
+    assert (noise[24], noise[25]) == (8, 0)  # eight bits of gray
+
+
+def test_threads_do_not_change_a_png(ifs):
+    pictures = fdsl.render(ifs, np.arange(20) % 5, np.arange(20), rendering=SMALL)
+    assert png.encode(pictures, threads=1) == png.encode(pictures, threads=4)
+    assert png.encode(pictures[:0]) == []
+
+
+@pytest.mark.parametrize(
+    "pictures, kind, said",
+    [
+        (np.zeros((2, 4, 4)), TypeError, "must be uint8, got float64"),
+        (np.zeros((4, 4), np.uint8), ValueError, r"got \(4, 4\)"),
+        (np.zeros((2, 4, 4, 2), np.uint8), ValueError, r"got \(2, 4, 4, 2\)"),
+        (np.zeros((2, 0, 4), np.uint8), ValueError, r"got \(2, 0, 4\)"),
+    ],
+)
+def test_what_is_no_batch_of_pictures_is_refused(pictures, kind, said):
+    with pytest.raises(kind, match=said):
+        png.encode(pictures)
+
+
+# Shards
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_sample_is_what_render_draws_for_its_address(family, tmp_path):
+    family = FAMILIES[family]()
+    written = write(family, tmp_path, instances=12)
+    assert (written.pictures, written.skipped) == (12 * len(family), 0)
+    found = list(samples(tmp_path))
+    addresses = [(address["category"], address["index"]) for _, address, _ in found]
+    assert sorted(addresses) == [(c, i) for c in range(len(family)) for i in range(12)]
+    for label, address, pixels in found:
+        assert label == address["category"]
+        assert address["parameters"] == family.parameters(label)
+        assert (address["family"], address["seed"]) == (family.name, 3)
+        again = fdsl.render(family, label, address["index"], address["seed"], SMALL)[0]
+        np.testing.assert_array_equal(pixels, again)
+
+
+def test_shards_are_in_the_order_of_the_stream(ifs, tmp_path):
+    torch_part = pytest.importorskip("fdsl.torch")
+    write(ifs, tmp_path)
+    stream = torch_part.Stream(ifs, rendering=SMALL, batch_size=100, seed=3, instances=20)
+    images, labels = next(iter(stream))
+    found = list(samples(tmp_path))
+    assert [label for label, _, _ in found] == labels.tolist()
+    np.testing.assert_array_equal([pixels for _, _, pixels in found], images[:, 0].numpy())
+    for at in range(0, 100, 5):  # every block holds each category once
+        assert sorted(label for label, _, _ in found[at : at + 5]) == [0, 1, 2, 3, 4]
+
+
+def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    write(ifs, one)
+    code = SETTINGS + (
+        "i = int(sys.argv[2])\n"
+        "part = dict(shard_index=i, num_shards=2, threads=i + 1)\n"
+        "fdsl.export.shards(ifs, sys.argv[1], **part, **settings)"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(several), str(i)]) for i in range(2)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    assert contents(several) == contents(one)
+    assert len(contents(one)) == 7 + 2  # shards of 16, and what they are
+
+
+def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    write(ifs, whole, instances=2000, shard_size=1000)
+    code = SETTINGS + (
+        "settings |= dict(instances=2000, shard_size=1000)\n"
+        "fdsl.export.shards(ifs, sys.argv[1], **settings)"
+    )
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code, str(killed)])
+        before = len(list(killed.glob("*.tar")))
+        deadline = time.monotonic() + 60
+        # Two shards further, and in the middle of the next.
+        while len(list(killed.glob("*.tar"))) < before + 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        shards = sorted(killed.glob("*.tar"))
+        assert before < len(shards) < 10
+        for shard in shards:
+            assert shard.read_bytes() == (whole / shard.name).read_bytes()
+    written = write(ifs, killed, instances=2000, shard_size=1000)
+    assert written.skipped >= 4000
+    fdsl.export.finalize(killed)  # sweeps up what the killed left
+    fdsl.export.finalize(whole)
+    assert contents(killed) == contents(whole)
+
+
+def test_what_is_there_is_not_written_again(ifs, tmp_path):
+    write(ifs, tmp_path)
+    (tmp_path / "000002.tar").unlink()
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*.tar")}
+    written = write(ifs, tmp_path)
+    assert (written.pictures, written.skipped) == (16, 84)
+    after = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*.tar")}
+    assert {name: after[name] for name in before} == before and "000002.tar" in after
+
+
+def test_progress_counts_what_this_process_does(ifs, tmp_path):
+    calls = []
+    write(ifs, tmp_path, shard_index=1, num_shards=2, progress=lambda *at: calls.append(at))
+    assert calls == sorted(calls) and calls[-1] == (48, 48)
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"seed": 4}, "seed is 3 there and 4 here"),
+        ({"instances": 21}, "instances is 20 there and 21 here"),
+        ({"shard_size": 10}, "shard_size is 16 there and 10 here"),
+        ({"rendering": fdsl.Rendering(size=33)}, "rendering is"),
+    ],
+)
+def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
+    write(ifs, tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        write(ifs, tmp_path, **change)
+    with pytest.raises(ValueError, match="categories_sha256 is"):
+        write(ifs[::-1], tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "wrong, kind, said",
+    [
+        ({"instances": 0}, ValueError, "instances must be at least 1, got 0"),
+        ({"instances": 1.5}, TypeError, "instances must be an integer, got 1.5"),
+        ({"shard_size": 0}, ValueError, "shard_size must be at least 1, got 0"),
+        ({"num_shards": 0}, ValueError, "num_shards must be at least 1, got 0"),
+        ({"shard_index": 2, "num_shards": 2}, ValueError, "got 2 of 2"),
+        ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
+        ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
+        ({"threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
+    ],
+)
+def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
+    with pytest.raises(kind, match=said):
+        write(ifs, tmp_path / "new", **wrong)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(TypeError, match="family must be Family, got 'ifs'"):
+        write("ifs", tmp_path / "new")
+
+
+def test_a_disk_that_is_full_is_a_sentence_and_leaves_no_part(ifs, tmp_path):
+    """A limit on the size of files stands for a full disk: writing fails half-way."""
+    code = (
+        SETTINGS
+        + """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+try:
+    fdsl.export.shards(ifs, sys.argv[1], **settings | dict(shard_size=100))
+except OSError as error:
+    print(error)
+    sys.exit(7)
+"""
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=100
+    )
+    assert run.returncode == 7, run.stderr
+    assert "cannot write: File too large" in run.stdout and "000000.tar" in run.stdout
+    assert sorted(contents(tmp_path)) == ["categories.npz", "plan.json"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(ifs, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        write(ifs, tmp_path / "file" / "export")
+
+
+# Folders
+
+
+def test_class_folders_are_read_by_torchvision(ifs, tmp_path):
+    datasets = pytest.importorskip("torchvision.datasets")
+    written = fdsl.export.folders(ifs, tmp_path, instances=7, rendering=SMALL, seed=3)
+    assert written.pictures == 35
+    found = datasets.ImageFolder(str(tmp_path))
+    assert found.classes == ["00000", "00001", "00002", "00003", "00004"]
+    for (file, label), (image, _) in zip(found.samples, found, strict=True):
+        index = int(Path(file).stem)
+        expected = fdsl.render(ifs, label, index, 3, SMALL)[0]
+        np.testing.assert_array_equal(np.array(image)[..., 0], expected)
+
+
+def test_the_authors_file_names_are_theirs(ifs, tmp_path):
+    fdsl.export.folders(ifs[:2], tmp_path, instances=1000, names="released", rendering=SMALL)
+    files = sorted(file.name for file in (tmp_path / "00001").iterdir())
+    assert len(files) == 1000
+    assert files[0] == "00001_00_count_0_flip0.png" and files[-1] == "00001_24_count_9_flip3.png"
+    for weight, patch, flip in ((0, 0, 0), (2, 7, 3), (24, 9, 1)):
+        file = tmp_path / "00001" / f"00001_{weight:02d}_count_{patch}_flip{flip}.png"
+        expected = fdsl.render(ifs, 1, weight * 40 + patch * 4 + flip, rendering=SMALL)[0]
+        np.testing.assert_array_equal(np.array(Image.open(file).convert("L")), expected)
+    with pytest.raises(ValueError, match="end after 1000 instances, got instances=1001"):
+        fdsl.export.folders(ifs, tmp_path / "b", instances=1001, names="released")
+    with pytest.raises(ValueError, match="for IFS, not for <Bezier"):
+        fdsl.export.folders(fdsl.Bezier(4), tmp_path / "b", names="released")
+    with pytest.raises(ValueError, match="names must be 'plain' or 'released', got 'theirs'"):
+        fdsl.export.folders(ifs, tmp_path / "b", names="theirs")
+
+
+def test_folders_are_shared_skipped_and_finalized_like_shards(ifs, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    settings = {"instances": 6, "rendering": SMALL}
+    fdsl.export.folders(ifs, one, **settings)
+    for part in (1, 0, 2, 0):
+        written = fdsl.export.folders(ifs, several, shard_index=part, num_shards=3, **settings)
+    assert (written.pictures, written.skipped) == (0, 12)
+    assert contents(one) == contents(several)
+    metadata = fdsl.export.finalize(one)
+    assert metadata == fdsl.export.finalize(several)
+    assert (metadata["pictures"], len(metadata["shards"])) == (30, 5)
+
+
+# finalize
+
+
+def test_finalize_describes_the_export(ifs, tmp_path):
+    write(ifs, tmp_path)
+    calls = []
+    metadata = fdsl.export.finalize(tmp_path, progress=lambda *at: calls.append(at))
+    assert json.loads((tmp_path / "metadata.json").read_text()) == metadata
+    assert metadata["pictures"] == 100 and metadata["seed"] == 3
+    assert metadata["categories_sha256"] == ifs.digest()
+    assert fdsl.Rendering.from_dict(metadata["rendering"]) == SMALL
+    assert metadata["fdsl"] == fdsl.__version__
+    for shard in metadata["shards"]:
+        content = (tmp_path / shard["name"]).read_bytes()
+        assert shard["sha256"] == hashlib.sha256(content).hexdigest()
+        assert shard["bytes"] == len(content)
+    assert [shard["pictures"] for shard in metadata["shards"]] == [16] * 6 + [4]
+    assert calls == [(n, 7) for n in range(1, 8)]
+    assert fdsl.export.finalize(tmp_path) == metadata
+
+
+def test_finalize_refuses_what_is_not_whole(ifs, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
+        fdsl.export.finalize(tmp_path)
+    write(ifs, tmp_path, shard_index=0, num_shards=4)
+    with pytest.raises(FileNotFoundError, match=r"5 of 7 are missing .*000001\.tar, 000002\.tar"):
+        fdsl.export.finalize(tmp_path)
+    write(ifs, tmp_path)
+    (tmp_path / "000099.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"000099\.tar does not belong to the export"):
+        fdsl.export.finalize(tmp_path)
+    assert not (tmp_path / "metadata.json").exists()
+
+
+def rewrite(shard: Path, change):
+    """Writes a shard again with other files in it."""
+    with tarfile.open(shard) as tar:
+        files = [(member.name, tar.extractfile(member).read()) for member in tar]
+    with tarfile.open(shard, "w") as tar:
+        for name, content in change(files):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def other_label(files):
+    return [
+        (n, b"4" if n == "000000017.cls" and c != b"4" else b"0" if n == "000000017.cls" else c)
+        for n, c in files
+    ]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda files: files[:-1], r"ends before 000000031\.png"),
+        (lambda files: [*files, ("extra.txt", b"")], r"extra\.txt stands where nothing should"),
+        (lambda files: files[3:] + files[:3], r"000000017\.cls stands where 000000016\.cls should"),
+        (other_label, r"000000017\.cls is not what its address gives"),
+        (lambda files: [(n, files[5][1] if n == "000000016.png" else c) for n, c in files],
+         r"000000016\.png is not what its address gives"),
+        (lambda files: [(n, c[:-9] if n == "000000020.png" else c) for n, c in files],
+         r"000000020\.png is not a whole PNG"),
+    ],
+)  # fmt: skip
+def test_finalize_finds_what_is_wrong_with_a_shard(ifs, tmp_path, change, said):
+    write(ifs, tmp_path)
+    rewrite(tmp_path / "000001.tar", change)
+    with pytest.raises(ValueError, match=r"000001\.tar.*" + said):
+        fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
+    write(ifs, tmp_path)
+    shard = tmp_path / "000001.tar"
+    content = shard.read_bytes()
+    for damaged in (content[:5000], b"", b"no tar file at all" * 100):
+        shard.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"000001\.tar"):
+            fdsl.export.finalize(tmp_path)
+    shard.write_bytes(content)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_finds_a_damaged_folder(ifs, tmp_path):
+    fdsl.export.folders(ifs, tmp_path, instances=6, rendering=SMALL)
+    (tmp_path / "00002" / "000003.png").unlink()
+    with pytest.raises(ValueError, match=r"00002: 000004\.png stands where 000003\.png should"):
+        fdsl.export.finalize(tmp_path)
+
+
+# Others read it
+
+
+def test_webdataset_reads_every_sample(ifs, tmp_path):
+    wds = pytest.importorskip("webdataset")
+    write(ifs, tmp_path)
+    urls = str(tmp_path / "{000000..000006}.tar")
+    read = wds.WebDataset(urls, shardshuffle=False).decode("l8").to_tuple("png", "cls", "json")
+    found = 0
+    for pixels, label, address in read:
+        expected = fdsl.render(ifs, label, address["index"], address["seed"], SMALL)[0]
+        np.testing.assert_array_equal(np.asarray(pixels).squeeze(), expected)
+        found += 1
+    assert found == 100
+
+
+def test_timm_reads_it(ifs, tmp_path):
+    timm_data = pytest.importorskip("timm.data")
+    write(ifs, tmp_path)
+    fdsl.export.finalize(tmp_path)
+    dataset = timm_data.create_dataset(
+        "wds/fractals", root=str(tmp_path), split="train", is_training=False, batch_size=10
+    )
+    found = [(np.array(image), label) for image, label in dataset]
+    assert len(found) == len(dataset) == 100
+    expected = list(samples(tmp_path))
+    for (image, label), (wanted, _, pixels) in zip(found, expected, strict=True):
+        assert label == wanted
+        np.testing.assert_array_equal(image[..., 0], pixels)
+
+
+def test_a_shard_is_made_without_torch(ifs, tmp_path):
+    code = SETTINGS + (
+        "fdsl.export.folders(ifs, sys.argv[1], instances=2)\n"
+        "assert 'torch' not in sys.modules and 'PIL' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_ends_an_export_and_leaves_no_part(tmp_path):
+    code = SETTINGS + "fdsl.export.shards(ifs, sys.argv[1], **settings | dict(instances=10**6))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.tar"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
+    assert not list(tmp_path.glob(".*.part"))
