@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 
+import fdsl
 import numpy as np
 import pytest
 from fdsl import IFS, Category
@@ -632,3 +633,118 @@ def test_csv_files_of_two_data_sets_are_never_mixed(tmp_path):
     with pytest.raises(FileExistsError, match=r"00001\.csv"):
         three[:1].to_csv(tmp_path)
     assert IFS.from_csv(tmp_path) == three
+
+
+# Other people's categories
+
+
+def systems(*shapes):
+    rng = np.random.default_rng(0)
+    return {"params": [{"system": rng.uniform(-1, 1, (n, 2, 3)), "more": 1} for n in shapes]}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_systems_is_read(tmp_path, protocol):
+    content = systems(2, 5, 1)
+    (tmp_path / "ifs.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    found = IFS.from_pickle(tmp_path / "ifs.pkl")
+    assert [len(maps) for maps, _ in found] == [2, 5, 1]
+    for category, entry in zip(found, content["params"], strict=True):
+        for (a, b, c, d, e, f), p, system in zip(
+            category.maps, category.probabilities, entry["system"], strict=True
+        ):
+            np.testing.assert_array_equal([[a, b, e], [c, d, f]], system)
+            areas = np.abs(np.linalg.det(entry["system"][:, :, :2]))
+            assert p == pytest.approx(abs(a * d - b * c) / areas.sum())
+    assert fdsl.load(tmp_path / "ifs.pkl") == found
+
+
+def test_a_pickle_from_numpy_1_is_read(tmp_path):
+    """NumPy 2 moved the modules that old pickles name."""
+    content = pickle.dumps(systems(3), protocol=2)
+    old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    new = old.replace(b"numpy.core.multiarray", b"numpy._core.multiarray")
+    for name, variant in (("old.pkl", old), ("new.pkl", new)):
+        (tmp_path / name).write_bytes(variant)
+        assert len(IFS.from_pickle(tmp_path / name)) == 1
+
+
+class Malice:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+def test_a_pickle_with_anything_else_inside_is_refused(tmp_path):
+    marker = tmp_path / "was_run"
+    for malice in (
+        Malice(os.system, f"touch {marker}"),
+        Malice(eval, f"open({str(marker)!r}, 'w')"),
+        Malice(getattr, "text", "upper"),
+        Malice(np.fromfile, str(marker)),
+        np.float64(3).dtype.type,  # a class is a name to look up
+    ):
+        content = {**systems(2), "extra": malice}
+        (tmp_path / "bad.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(ValueError, match=r"bad\.pkl: it asks for .* and may hold nothing but"):
+            IFS.from_pickle(tmp_path / "bad.pkl")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (pickle.dumps([1, 2]), "expected a dictionary with a list of systems"),
+        (pickle.dumps({"params": []}), "expected a dictionary with a list of systems"),
+        (pickle.dumps({"params": [{"sys": 1}]}), "category 0: expected an array of numbers"),
+        (
+            pickle.dumps({"params": [*systems(2)["params"], {"system": np.zeros((2, 3, 3))}]}),
+            r"category 1: expected a system \(n, 2, 3\), got shape \(2, 3, 3\)",
+        ),
+        (
+            pickle.dumps({"params": [{"system": np.full((2, 2, 3), np.nan)}]}),
+            "category 0 .* are not finite",
+        ),
+        (
+            pickle.dumps({"params": [{"system": np.array([["a"]])}]}),
+            "category 0: expected an array of numbers",
+        ),
+        (pickle.dumps(systems(2))[:-20], "is not a whole pickle"),
+        (b"", "is not a whole pickle"),
+        (b"a,b,c\n1,2,3\n", r"odd\.pkl"),
+    ],
+)
+def test_a_pickle_of_something_else_is_refused_in_a_sentence(tmp_path, content, said):
+    (tmp_path / "odd.pkl").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        IFS.from_pickle(tmp_path / "odd.pkl")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        IFS.from_pickle(tmp_path / "none.pkl")
+
+
+def test_load_finds_categories_of_every_kind(ifs, tmp_path):
+    ifs.save(tmp_path / "saved.npz")
+    ifs.to_csv(tmp_path / "csv")
+    assert fdsl.load(tmp_path / "saved.npz") == fdsl.load(str(tmp_path / "csv")) == ifs
+    fdsl.Bezier(4).save(tmp_path / "curves.npz")
+    assert fdsl.load(tmp_path / "curves.npz") == fdsl.Bezier(4)
+    assert fdsl.load("perlin-100") == fdsl.Perlin(100)
+    assert fdsl.load("bezier-144") == fdsl.Bezier(144)
+    assert fdsl.load("fractaldb-10") == fdsl.fractaldb(10)
+    (tmp_path / "perlin-9").mkdir()
+    ifs.to_csv(tmp_path / "perlin-9")
+    assert fdsl.load(tmp_path / "perlin-9") == ifs  # what is there goes before a name
+
+
+def test_load_says_what_it_takes(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no categories at fractaldb: expected a name"):
+        fdsl.load("fractaldb")
+    with pytest.raises(FileNotFoundError, match="no CSV file in"):
+        fdsl.load(tmp_path)
+    with pytest.raises(ValueError, match="square number, such as 100, got 7"):
+        fdsl.load("perlin-7")
+    (tmp_path / "odd.txt").write_text("text")
+    with pytest.raises(ValueError, match=r"odd\.txt is not a file that Family\.save wrote"):
+        fdsl.load(tmp_path / "odd.txt")

@@ -10,7 +10,7 @@ index)``: not of threads, workers, ranks, processors or what was drawn before.
 """
 
 from fdsl._core import __version__, cores
-from fdsl.formulas import IFS, Bezier, Category, Family, Perlin, fractaldb
+from fdsl.formulas import IFS, Bezier, Category, Family, Perlin, fractaldb, load
 from fdsl.rendering import Rendering, render
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "__version__",
     "cores",
     "fractaldb",
+    "load",
     "render",
 ]

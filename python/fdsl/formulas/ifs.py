@@ -14,7 +14,7 @@ from fdsl import _core
 from fdsl._checks import checked_number, checked_seed, checked_threads, checked_type, checked_whole
 from fdsl._files import PathLike, write_whole
 from fdsl.formulas.family import Family
-from fdsl.formulas.readers import read_csv_folder
+from fdsl.formulas.readers import read_csv_folder, read_pickle
 
 Floats = npt.NDArray[np.float64]
 
@@ -181,6 +181,25 @@ class IFS(Family):
         """
         maps, probabilities = read_csv_folder(Path(folder))
         return cls(maps, probabilities)
+
+    @classmethod
+    def from_pickle(cls, file: PathLike) -> IFS:
+        """Reads the systems of "Improving Fractal Pre-training" (Anderson and Farrell, 2022).
+
+        Their pickle is ``{"params": [{"system": array (n, 2, 3)}, …]}``; each map has the rows
+        (a b e) and (c d f), and is chosen in proportion to |a·d − b·c|. The file is read by an
+        unpickler that can build arrays and nothing else.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file holds something else; the message says what, and where.
+        """
+        path = Path(file)
+        systems = read_pickle(path)
+        try:
+            return cls(systems)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def to_csv(self, folder: PathLike) -> None:
         """Writes one CSV a category into the folder, as the authors do: ``00000.csv`` …
