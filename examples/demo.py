@@ -55,7 +55,7 @@ def demo(s: Settings) -> int:
     # A large picture would only be shrunk: 4,000 dots fill 36 x 36 as 200,000 fill 256 x 256.
     code = pretrain.main([
         *common, "--out", str(s.out / "pretrain"), "--model", "resnet18",
-        "--ifs", str(ifs), "--size", "36", "--crop", "32", "--points", "4000",
+        "--source", str(ifs), "--size", "36", "--crop", "32", "--points", "4000",
         "--epochs", s.number(10, 1), "--steps-per-epoch", s.number(60, 2),
         "--batch-size", s.number(128, 8), "--lr", "0.05", "--schedule", "cosine",
         "--warmup-steps", s.number(20, 1), "--log-every", "20",

@@ -12,7 +12,6 @@ finish the step and save; --resume auto then ends with the weights of a run neve
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import checkpoint
@@ -42,7 +41,8 @@ class Settings(Training):
     categories: int = 1000  # how many to search; paper: 1000 or 10000
     fill_rate: float = 0.2  # least filling rate of a category; paper's best: 0.1, published: 0.2
     category_seed: int = 1  # of the search
-    ifs: Path | None = None  # use these categories: a file fdsl saved, or a folder of CSV files
+    source: str | None = None  # use these categories: fractaldb-1000, perlin-100, bezier-144, a
+    # file or folder; what fdsl.load takes
 
     recipe: Literal["paper", "released"] = "paper"  # what the options below are when not given
     size: int | None = None  # side of the picture before the crop; paper: 256
@@ -77,11 +77,11 @@ def pretrain(s: Settings) -> int:
     rendering = chosen_rendering(s)
     with joined_world(s.device) as world:
         share = world.share(s.batch_size)
-        ifs = chosen_categories(s, world)
-        steps_per_epoch = s.steps_per_epoch or max(1, len(ifs) * 1000 // s.batch_size)
+        family = chosen_categories(s, world)
+        steps_per_epoch = s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
         made = {
             "model": s.model,
-            "categories": ifs.digest(),
+            "categories": family.digest(),
             "batch size": s.batch_size,
             "steps per epoch": steps_per_epoch,
             "seed": s.seed,
@@ -92,7 +92,7 @@ def pretrain(s: Settings) -> int:
             checkpoint.refuse_another(saved, made)
 
         stream = Stream(
-            ifs,
+            family,
             rendering=rendering,
             batch_size=share,
             seed=s.seed,
@@ -111,7 +111,7 @@ def pretrain(s: Settings) -> int:
             generator=torch.Generator(),  # its own, so that it draws nothing from the model's
         )
         trainer = Trainer(
-            build_model(s.model, classes=len(ifs), seed=s.seed),
+            build_model(s.model, classes=len(family), seed=s.seed),
             s,
             world,
             normalize=Normalize(mean=MEAN, std=STD),
@@ -123,7 +123,7 @@ def pretrain(s: Settings) -> int:
 
         code = train(s, world, trainer, stream, loader, made)
         if world.rank == 0 and code == 0:
-            about = description(s, ifs, rendering, pictures=trainer.step * s.batch_size)
+            about = description(s, family, rendering, pictures=trainer.step * s.batch_size)
             checkpoint.save_weights(s.out, trainer.model.state_dict(), about)
     return code
 
@@ -177,27 +177,29 @@ def chosen_rendering(s: Settings) -> fdsl.Rendering:
     return fdsl.Rendering.released(**{"crop": 224, **given})
 
 
-def chosen_categories(s: Settings, world: World) -> fdsl.IFS:
+def chosen_categories(s: Settings, world: World) -> fdsl.Family:
     """Reads or searches the categories, and keeps them in OUT/categories.npz."""
-    if s.ifs is not None and not s.ifs.exists():
-        raise FileNotFoundError(f"no categories at {s.ifs}")
-    found: list[Any] = [None]
+    chosen: list[Any] = [None]
     if world.rank == 0:  # one searches, the others are told
-        if s.ifs is None:
-            with tqdm(total=s.categories, desc="categories", disable=None) as bar:
-                found[0] = fdsl.IFS.search(
+        with tqdm(desc="categories", disable=None, delay=1) as bar:
+
+            def progress(found: int, tried: int) -> None:
+                bar.update(found - bar.n)
+
+            if s.source is None:
+                chosen[0] = fdsl.IFS.search(
                     categories=s.categories,
                     fill_rate=s.fill_rate,
                     seed=s.category_seed,
-                    progress=lambda found, tried: bar.update(found - bar.n),
+                    progress=progress,
                 )
-        else:
-            found[0] = fdsl.IFS.from_csv(s.ifs) if s.ifs.is_dir() else fdsl.IFS.load(s.ifs)
-        found[0].save(s.out / "categories.npz")
+            else:
+                chosen[0] = fdsl.load(s.source, progress=progress)
+        chosen[0].save(s.out / "categories.npz")
     if world.size > 1:
-        dist.broadcast_object_list(found, device=torch.device("cpu"))
-    ifs: fdsl.IFS = found[0]
-    return ifs
+        dist.broadcast_object_list(chosen, device=torch.device("cpu"))
+    family: fdsl.Family = chosen[0]
+    return family
 
 
 def threads(world: World) -> int | None:
@@ -206,13 +208,13 @@ def threads(world: World) -> int | None:
 
 
 def description(
-    s: Settings, ifs: fdsl.IFS, rendering: fdsl.Rendering, *, pictures: int
+    s: Settings, family: fdsl.Family, rendering: fdsl.Rendering, *, pictures: int
 ) -> dict[str, Any]:
     """How the weights were made: enough to make them again."""
     return {
         "model": s.model,
-        "num_classes": len(ifs),
-        "categories": ifs.digest(),
+        "num_classes": len(family),
+        "categories": family.digest(),
         "rendering": rendering.to_dict(),
         "normalize": {"mean": MEAN, "std": STD},
         "seed": s.seed,

@@ -277,7 +277,7 @@ def test_fewer_labels_are_a_part_of_more() -> None:
         (["--out", str(EXAMPLES / "engine.py" / "out")], "cannot write to --out"),
         (["--out", "FINISHED"], "already holds a run"),
         (["--model", "resnet19"], "resnet19"),
-        (["--ifs", "nowhere.npz"], "no categories at nowhere.npz"),
+        (["--source", "nowhere.npz"], "no categories at nowhere.npz"),
         (["--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
         (["--fill-rate", "1.5"], "1.5"),
         (["--device", "toaster"], "toaster"),

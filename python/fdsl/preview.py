@@ -68,7 +68,12 @@ def _labelled(
     margins: tuple[int, int, int],
     size: tuple[int, int],
 ) -> Pictures:
-    from PIL import Image, ImageDraw, ImageFont
+    try:
+        from PIL import Image, ImageDraw, ImageFont
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "labels are written with Pillow: pip install 'fdsl[export]', or leave them out"
+        ) from None
 
     image = Image.fromarray(sheet)
     pen = ImageDraw.Draw(image)

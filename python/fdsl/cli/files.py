@@ -1,0 +1,98 @@
+"""Commands that write data sets: export, finalize."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fdsl import export
+from fdsl.cli.bar import bar
+from fdsl.cli.options import (
+    Commands,
+    add_rendering,
+    add_seed,
+    add_source,
+    add_threads,
+    command,
+    loaded,
+    rendering_of,
+)
+
+
+def add_export(commands: Commands) -> None:
+    """Adds ``fdsl export``."""
+    parser = command(
+        commands, "export", _export, "write pictures to webdataset shards or image folders",
+        "fdsl export fractaldb-1000 shards                  # a million pictures\n"
+        "fdsl export fractaldb-1000 shards --shard-index 3 --num-shards 8   # one job of eight\n"
+        "fdsl finalize shards                               # once all are there\n"
+        "fdsl export categories.npz folders --layout released --recipe released",
+    )  # fmt: skip
+    add_source(parser)
+    add = parser.add_argument
+    add("folder", metavar="FOLDER", help="where to; what is there already is left alone")
+    add(
+        "--layout",
+        choices=["webdataset", "folders", "released"],
+        default="webdataset",
+        help="shards, a folder of PNG files a category, or the authors' file names in those "
+        "(default: webdataset)",
+    )
+    add("--instances", type=int, default=1000, metavar="N", help="of each category (default: 1000)")
+    add(
+        "--shard-size",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="pictures a shard (default: 10000)",
+    )
+    add(
+        "--shard-index",
+        type=int,
+        default=0,
+        metavar="I",
+        help="which part of a job array this is (default: 0)",
+    )
+    add("--num-shards", type=int, default=1, metavar="N", help="how many parts there are "
+        "(default: 1)")  # fmt: skip
+    add_seed(parser)
+    add_threads(parser)
+    add_rendering(parser)
+
+
+def add_finalize(commands: Commands) -> None:
+    """Adds ``fdsl finalize``."""
+    parser = command(
+        commands, "finalize", _finalize,
+        "check every shard of an export and describe it in metadata.json",
+        "fdsl finalize shards",
+    )  # fmt: skip
+    parser.add_argument("folder", metavar="FOLDER", help="what fdsl export wrote to")
+
+
+def _export(a: argparse.Namespace) -> None:
+    family, rendering = loaded(a), rendering_of(a)
+    with bar("export", "pictures") as progress:
+        shared: dict[str, Any] = {
+            "instances": a.instances,
+            "rendering": rendering,
+            "seed": a.seed,
+            "shard_index": a.shard_index,
+            "num_shards": a.num_shards,
+            "threads": a.threads,
+            "progress": progress,
+        }
+        if a.layout == "webdataset":
+            written = export.shards(family, a.folder, shard_size=a.shard_size, **shared)
+        else:
+            shared["names"] = "released" if a.layout == "released" else "plain"
+            written = export.folders(family, a.folder, **shared)
+    print(written)
+
+
+def _finalize(a: argparse.Namespace) -> None:
+    with bar("check", "shards") as progress:
+        found = export.finalize(a.folder, progress=progress)
+    size = found["bytes"] / 1e6
+    amount = f"{size / 1000:,.2f} GB" if size >= 1000 else f"{size:,.2f} MB"
+    print(f"{found['pictures']:,} pictures in {len(found['shards']):,} shards, {amount}: whole")

@@ -1,0 +1,129 @@
+"""Options that several commands share, and reading them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from fdsl.cli.bar import bar
+from fdsl.formulas import Family, load
+from fdsl.formulas.load import SOURCES
+from fdsl.rendering import Rendering
+
+Commands = Any  # argparse keeps the type of its sub-parsers to itself
+
+RECIPES: dict[str, Callable[..., Rendering]] = {
+    "default": Rendering,
+    "paper": Rendering.paper,
+    "released": Rendering.released,
+}
+
+
+def command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    about: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """Adds a command with a sentence about it and an example."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog="example:\n  " + example.replace("\n", "\n  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Adds CATEGORIES."""
+    if default is None:
+        parser.add_argument("categories", metavar="CATEGORIES", help=SOURCES)
+    else:
+        about = f"{SOURCES} (default: {default})"
+        add = parser.add_argument
+        add("categories", metavar="CATEGORIES", nargs="?", default=default, help=about)
+
+
+def add_seed(parser: argparse.ArgumentParser, of: str = "every picture's address") -> None:
+    """Adds --seed."""
+    parser.add_argument("--seed", type=int, default=0, help=f"of {of} (default: 0)")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Adds --threads."""
+    parser.add_argument("--threads", type=int, help="how many work (default: all cores)")
+
+
+def loaded(arguments: argparse.Namespace) -> Family:
+    """Returns the categories that CATEGORIES names."""
+    with bar("categories", "categories") as progress:
+        return load(arguments.categories, progress=lambda found, tried: progress(found, None))
+
+
+def add_rendering(parser: argparse.ArgumentParser) -> None:
+    """Adds an option for each setting of a ``Rendering``; what is not given is the recipe's."""
+    add = parser.add_argument_group("how pictures are drawn").add_argument
+    switch = argparse.BooleanOptionalAction
+    recipes = "what the options below are if not given: the library's defaults, the paper's text, "
+    recipes += "or the authors' program to the byte"
+    add("--recipe", choices=RECIPES, default="default", help=recipes)
+    add("--size", type=size, metavar="N", help="height and width: 256, or 256x320")
+    add("--crop", type=size, metavar="N", help="keep a window of this size")
+    add("--crop-position", choices=["random", "center"], help="where the window stands")
+    add("--points", type=int, metavar="N", help="dots a picture (fractals)")
+    add("--draw", choices=["patch", "point"], help="3×3 patches or single pixels")
+    add("--patch", choices=["random", "fixed"], help="a mask for every dot, or for the picture")
+    add("--color", action=switch, help="three channels instead of one")
+    add("--weights", type=weights, metavar="W", help="interval of the variation, or none")
+    grid = "the authors' 25 weight rows, or a weight drawn for each picture"
+    add("--variation", choices=["grid", "continuous"], help=grid)
+    add("--pad", type=int, metavar="N", help="pixels left free around the dots")
+    add("--flips", action=switch, help="whether index %% 4 mirrors")
+    add("--redraw", action=switch, help="whether pictures that failed are drawn again")
+    add("--mask-seed", type=int, metavar="N", help="of the patches, for --recipe released")
+
+
+def rendering_of(arguments: argparse.Namespace) -> Rendering:
+    """Returns the rendering that the options describe."""
+    names = [field.name for field in dataclasses.fields(Rendering) if field.name != "sampler"]
+    given = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("weights") == "none":
+        given["weights"] = None
+    return RECIPES[arguments.recipe](**given)
+
+
+def size(text: str) -> int | tuple[int, int]:
+    """Reads ``256`` or ``256x320``."""
+    try:
+        numbers = [int(part) for part in text.split("x")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"must be 256 or, height first, 256x320; got {text!r}")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+def weights(text: str) -> float | str:
+    """Reads a number or ``none``."""
+    try:
+        return "none" if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number or none, got {text!r}") from None
+
+
+def numbers(text: str) -> list[int]:
+    """Reads ``3``, ``3,14`` or ``0-7,159``."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise argparse.ArgumentTypeError(f"must be numbers such as 3 or 0-7,159; got {text!r}")
+        found.extend(range(int(first), int(last or first) + 1))
+    return found

@@ -1,0 +1,124 @@
+"""Commands that draw: render, preview."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from fdsl import png
+from fdsl._files import write_whole
+from fdsl.cli.options import (
+    Commands,
+    add_rendering,
+    add_seed,
+    add_source,
+    command,
+    loaded,
+    numbers,
+    rendering_of,
+)
+from fdsl.preview import contact_sheet
+from fdsl.rendering import render
+
+
+def add_render(commands: Commands) -> None:
+    """Adds ``fdsl render``."""
+    parser = command(
+        commands, "render", _render, "draw pictures by their addresses",
+        "fdsl render categories.npz --category 3 --index 77 --out picture.png\n"
+        "fdsl render fractaldb-1000 --category 0-2 --index 80,84 --recipe released --out folder",
+    )  # fmt: skip
+    add_source(parser)
+    add = parser.add_argument
+    add(
+        "--category",
+        type=numbers,
+        default=[0],
+        metavar="N,…",
+        help="which: 3, or 0-7,159 (default: 0)",
+    )
+    add("--index", type=numbers, default=[0], metavar="N,…", help="of each (default: 0)")
+    add_seed(parser)
+    add("--out", required=True, metavar="OUT", help="a file (.png); a folder for several pictures")
+    add_rendering(parser)
+
+
+def add_preview(commands: Commands) -> None:
+    """Adds ``fdsl preview``."""
+    parser = command(
+        commands, "preview", _preview, "draw a labelled sheet: a row of instances a category",
+        "fdsl preview bezier-144 --categories 6 --instances 8 --size 128 --out sheet.png\n"
+        "fdsl preview fractaldb-1000 --category 3,14,159 --index 80-87 --out sheet.png",
+    )  # fmt: skip
+    add_source(parser)
+    add = parser.add_argument
+    add(
+        "--categories",
+        dest="rows",
+        type=int,
+        default=8,
+        metavar="N",
+        help="how many, spread over all of them (default: 8)",
+    )
+    add("--category", type=numbers, metavar="N,…", help="these instead, such as 3 or 0-7,159")
+    add(
+        "--instances",
+        dest="columns",
+        type=int,
+        default=8,
+        metavar="N",
+        help="how many of each, spread over the authors' grid of 1,000 (default: 8)",
+    )
+    add("--index", type=numbers, metavar="N,…", help="these instead, such as 3 or 0-7,159")
+    add_seed(parser)
+    add(
+        "--labels",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="categories and indices beside the pictures; needs Pillow",
+    )
+    add("--out", required=True, metavar="OUT", help="a file (.png)")  # fmt: skip
+    add_rendering(parser)
+
+
+def _render(a: argparse.Namespace) -> None:
+    out = Path(a.out)
+    places = [(category, index) for category in a.category for index in a.index]
+    one = out.suffix.lower() == ".png"
+    if one and len(places) > 1:
+        raise ValueError(f"{len(places)} pictures do not fit {out}: give a folder as OUT")
+    if not one and out.suffix:
+        raise ValueError(f"OUT must be a file .png or a folder, got {out}")
+    family, rendering = loaded(a), rendering_of(a)
+    categories, indices = np.array(places).T
+    files = png.encode(render(family, categories, indices, a.seed, rendering))
+    if one:
+        write_whole(out, files[0])
+        print(out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for (category, index), file in zip(places, files, strict=True):
+        path = out / f"{category:05d}_{index:06d}.png"
+        write_whole(path, file)
+        print(path)
+
+
+def _preview(a: argparse.Namespace) -> None:
+    out = Path(a.out)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"OUT must be a file .png, got {out}")
+    family = loaded(a)
+    # The first and the last are the most different ones of a grid of parameters.
+    spread = np.linspace(0, len(family) - 1, max(0, min(a.rows, len(family)))).round().astype(int)
+    sheet = contact_sheet(
+        family,
+        a.category or spread.tolist(),
+        a.index or a.columns,
+        rendering=rendering_of(a),
+        seed=a.seed,
+        label=a.labels,
+    )
+    write_whole(out, png.encode(sheet[None])[0])
+    print(out)
