@@ -1,51 +1,72 @@
-"""Every command and code block of the README runs."""
+"""Every command and code block of the README and the docs runs, and the gallery is what it says."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import fdsl.cli
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TINY = {
     "pretrain.py": "--model resnet18 --categories 2 --size 40 --crop 32 --points 500 "
     "--batch-size 4 --max-steps 2",
     "finetune.py": "--size 32 --batch-size 20 --per-class 2 --epochs 1",
 }
-
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
-
-
-def commands():
-    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-def test_the_python_blocks_run_one_after_the_other(tmp_path):
-    pytest.importorskip("torch")
-    # As a script and in an empty folder, as a stranger would: workers may be spawned.
-    code = "\n".join(blocks("python"))
-    checks = """
+#: What makes a command small, where an option given twice is the last one given.
+SMALLER = {
+    "export": "--instances 2 --size 32 --points 500",
+    "preview": "--size 32 --points 500",
+}
+CHECKS = {
+    "README.md": """
 assert tuple(inputs.shape) == (32, 3, 224, 224), inputs.shape
 assert images.shape == (3, 256, 256) and images.dtype == "uint8"
 assert state == {"samples": 8}, state
-"""
-    run = subprocess.run([sys.executable, "-c", code + checks], cwd=tmp_path)
-    assert run.returncode == 0
+""",
+    "files.md": """
+assert tuple(images.shape) == (32, 64, 64) and str(images.dtype) == "torch.uint8"
+assert tuple(labels.shape) == (32,) and set(images.unique().tolist()) == {0, 127}
+""",
+    "paper.md": "assert picture.shape == (362, 362)",
+}
 
 
-def test_every_kind_of_command_is_known():
-    known = ("pip install ", "make ", "python examples/")
-    assert commands()
-    assert [line for line in commands() if not line.startswith(known)] == []
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
 
 
-@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("make ")])
+def commands(page):
+    lines = [
+        line.split("#")[0].strip() for block in blocks(page, "bash") for line in block.splitlines()
+    ]
+    return [command for line in lines for command in line.split(" && ") if command]
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+)
+def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("webdataset")
+    # As a script and in an empty folder, as a stranger would: workers may be spawned.
+    code = "\n".join(blocks(page, "python")) + CHECKS[page.name]
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_kind_of_command_is_known(page):
+    known = ("pip install ", "make ", "python examples/", "fdsl ")
+    assert [line for line in commands(page) if not line.startswith(known)] == []
+
+
+@pytest.mark.parametrize("line", [line for line in commands(README) if line.startswith("make ")])
 def test_the_make_targets_exist(line):
     if shutil.which("make") is None:
         pytest.skip("no make here")
@@ -55,7 +76,7 @@ def test_the_make_targets_exist(line):
 def test_the_scripts_run_as_written_but_smaller(tmp_path):
     pytest.importorskip("torchvision")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for line in commands():
+    for line in commands(README):
         if line.startswith("python "):
             script = line.split()[1].split("/")[1]
             arguments = [sys.executable, *line.split()[1:], *TINY[script].split()]
@@ -64,6 +85,38 @@ def test_the_scripts_run_as_written_but_smaller(tmp_path):
     assert (tmp_path / "runs" / "digits" / "result.json").exists()
 
 
-def test_the_pictures_and_links_are_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem != "gallery"], ids=lambda page: page.name
+)
+def test_the_fdsl_commands_run_as_written_but_smaller(page, tmp_path, monkeypatch):
+    pytest.importorskip("webdataset")
+    monkeypatch.chdir(tmp_path)
+    fdsl.fractaldb(10).save("categories.npz")
+    for line in commands(page):
+        if line.startswith("fdsl "):
+            words = shlex.split(line.replace("fractaldb-1000", "fractaldb-10"))[1:]
+            if "--num-shards" in words:  # one job of an array; the others have other folders
+                words[2] = "part"
+            assert fdsl.cli.main([*words, *SMALLER.get(words[0], "").split()]) == 0, line
+
+
+def test_the_gallery_shows_what_its_commands_draw(tmp_path, monkeypatch):
+    Image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    Path("docs/gallery").mkdir(parents=True)
+    page = ROOT / "docs/gallery.md"
+    for line in commands(page):
+        assert fdsl.cli.main(shlex.split(line)[1:]) == 0
+    drawn = sorted(Path("docs/gallery").iterdir())
+    shown = set(re.findall(r"!\[.*?\]\((.*?)\)", page.read_text(encoding="utf-8")))
+    assert {f"gallery/{file.name}" for file in drawn} == shown
+    for file in drawn:
+        ours, theirs = (np.array(Image.open(at)) for at in (file, ROOT / file))
+        assert ours.shape == theirs.shape
+        assert (ours == theirs).mean() > 0.97, file  # Pillow's letters may change, not pictures
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pictures_and_links_are_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +78,7 @@ def add_preview(commands: Commands) -> None:
     add(
         "--labels",
         action=argparse.BooleanOptionalAction,
-        default=True,
-        help="categories and indices beside the pictures; needs Pillow",
+        help="categories and indices beside the pictures (default: if Pillow is installed)",
     )
     add("--out", required=True, metavar="OUT", help="a file (.png)")  # fmt: skip
     add_rendering(parser)
@@ -109,6 +110,11 @@ def _preview(a: argparse.Namespace) -> None:
     out = Path(a.out)
     if out.suffix.lower() != ".png":
         raise ValueError(f"OUT must be a file .png, got {out}")
+    labels = a.labels
+    if labels is None:
+        labels = importlib.util.find_spec("PIL") is not None
+        if not labels:
+            print("without labels: pip install 'fdsl[export]' brings them", file=sys.stderr)
     family = loaded(a)
     # The first and the last are the most different ones of a grid of parameters.
     spread = np.linspace(0, len(family) - 1, max(0, min(a.rows, len(family)))).round().astype(int)
@@ -118,7 +124,7 @@ def _preview(a: argparse.Namespace) -> None:
         a.index or a.columns,
         rendering=rendering_of(a),
         seed=a.seed,
-        label=a.labels,
+        label=labels,
     )
     write_whole(out, png.encode(sheet[None])[0])
     print(out)

@@ -1,0 +1,157 @@
+"""Every setting that the paper varies (section 3.3, Tables 1-5, Figure 4) can be said, and does
+what the paper says it does. docs/paper.md is the table of them."""
+
+import fdsl
+import numpy as np
+import pytest
+from fdsl import IFS, Rendering
+
+
+@pytest.fixture(scope="module")
+def ifs() -> IFS:
+    return fdsl.fractaldb(10)
+
+
+def lit(pictures):
+    return (pictures.reshape(len(pictures), -1) != 0).mean(axis=1)
+
+
+def unscaled(ifs, **settings):
+    """A picture of each category as it is, three of its random draws."""
+    categories, indices = np.repeat(np.arange(len(ifs)), 3), np.tile([80, 84, 88], len(ifs))
+    return fdsl.render(ifs, categories, indices, rendering=Rendering(weights=None, **settings))
+
+
+# Table 1
+
+
+def test_a_point_is_one_pixel_and_a_patch_up_to_nine(ifs):
+    few = {"size": 512, "points": 100, "weights": None}
+    point, random, fixed = (
+        fdsl.render(ifs, np.arange(10), 80, rendering=Rendering(**few, **how))
+        for how in ({"draw": "point"}, {"patch": "random"}, {"patch": "fixed"})
+    )
+    assert (point != 0).sum(axis=(1, 2)).max() <= 100
+    for patches in (random, fixed):
+        assert 100 < (patches != 0).sum(axis=(1, 2)).mean() < 900
+
+
+# Table 2
+
+#: What REFERENCE measured over many candidates of the authors' search: the share accepted.
+ACCEPTED = {0.05: 0.427, 0.10: 0.215, 0.15: 0.089, 0.20: 0.024}
+
+
+@pytest.mark.parametrize("fill_rate", [*ACCEPTED, 0.25])
+def test_categories_are_at_least_as_full_as_asked(fill_rate):
+    found = IFS.search(5, fill_rate, seed=1)
+    rates = found.fill_rates(seed=7)  # in another game a few may fill a little less
+    assert (rates > 0.9 * fill_rate).sum() >= 4
+
+
+@pytest.mark.parametrize("sampler", ["fdsl", "released"])
+@pytest.mark.parametrize("fill_rate", ACCEPTED)
+def test_as_many_candidates_are_accepted_as_by_the_authors_search(sampler, fill_rate):
+    share = ACCEPTED[fill_rate]
+    categories = max(10, round(1000 * share))
+    found = IFS.search(categories, fill_rate, seed=5, sampler=sampler, max_maps=7)
+    # Five standard deviations of what is left to chance.
+    spread = 5 * np.sqrt((1 - share) / categories)
+    assert found.candidates_tried * share / categories == pytest.approx(1, abs=spread)
+
+
+def test_over_thirty_percent_there_are_none_unless_there_are_more_dots():
+    with pytest.raises(ValueError, match="found 0 of 1"):
+        IFS.search(1, 0.3, seed=1, max_tries=1000)
+    found = IFS.search(3, 0.3, seed=1, points=1_000_000)
+    assert found.candidates_tried < 1000
+
+
+# Table 3
+
+
+@pytest.mark.parametrize(
+    "weights, factors",
+    [
+        (0.1, (0.8, 0.9, 1.1, 1.2)),
+        (0.2, (0.6, 0.8, 1.2, 1.4)),
+        (0.3, (0.4, 0.7, 1.3, 1.6)),
+        (0.4, (0.2, 0.6, 1.4, 1.8)),
+        (0.5, (0.01, 0.5, 1.5, 2.0)),
+    ],
+)
+@pytest.mark.parametrize("sampler", ["fdsl", "released"])
+def test_an_interval_scales_a_letter_by_the_papers_factors(ifs, weights, factors, sampler):
+    """Weight rows 0, 1, 3 and 4 are those of a: what is drawn is the category with a scaled."""
+    settings = {"size": 64, "points": 3000, "redraw": False, "sampler": sampler, "draw": "point"}
+    if sampler == "released":
+        settings["mask_seed"] = 0
+    for row, factor in zip((0, 1, 3, 4), factors, strict=True):
+        by_row = fdsl.render(ifs, 3, row * 40, rendering=Rendering(weights=weights, **settings))
+        maps, chances = ifs[3]
+        scaled = IFS([maps * [factor, 1, 1, 1, 1, 1]] * 4, [chances] * 4)
+        by_hand = fdsl.render(scaled, 3, row * 40, rendering=Rendering(weights=None, **settings))
+        # Alike to the byte, but for a factor that is not what it is written as: 1 - 2 · 0.4.
+        assert (by_row == by_hand).mean() > (0.999 if sampler == "fdsl" else 1 - 1e-9)
+
+
+def test_wider_intervals_vary_more(ifs):
+    rows = np.arange(0, 1000, 40)
+    spread = []
+    for weights in (0.1, 0.4):
+        rendering = Rendering(size=64, points=12_500, weights=weights)
+        spread.append(
+            np.mean([lit(fdsl.render(ifs, c, rows, rendering=rendering)).std() for c in range(10)])
+        )
+    assert spread[1] > 2 * spread[0]
+
+
+# Tables 4 and 5
+
+
+def test_more_dots_fill_more():
+    ifs = fdsl.fractaldb(10)
+    rates = [lit(unscaled(ifs, points=points, draw="point")).mean()
+             for points in (100_000, 200_000, 400_000, 800_000)]  # fmt: skip
+    assert rates == sorted(rates) and rates[-1] > 1.1 * rates[0]
+
+
+def test_a_larger_picture_is_sparser():
+    """The paper: 1,024 × 1,024 "is sparse in the image plane"."""
+    ifs = fdsl.fractaldb(10)
+    rates = []
+    for size in (256, 362, 512, 724, 764, 1024):
+        pictures = unscaled(ifs[:2], size=size, draw="point")
+        assert pictures.shape == (6, size, size)
+        rates.append(lit(pictures).mean())
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_gray_is_127_and_colour_is_three_channels(ifs, color):
+    pictures = unscaled(ifs, size=64, color=color)
+    assert pictures.shape == (30, 64, 64, *([3] if color else []))
+    assert (set(np.unique(pictures)) == {0, 127}) != color
+
+
+# Figure 4
+
+
+@pytest.mark.parametrize("number", [16, 32, 64, 128, 256, 512, 1000])
+def test_any_number_of_categories_and_instances_can_be_had(number):
+    pytest.importorskip("torch")
+    from fdsl.torch import Instances, Stream
+
+    assert len(fdsl.Bezier(1024)[:number]) == number
+    few = fdsl.Bezier(4)
+    small = Rendering(size=16, pad=2)
+    stream = Stream(few, rendering=small, batch_size=4 * number, seed=0, instances=number)
+    images, labels = next(iter(stream))
+    assert labels.bincount().tolist() == [number] * 4  # each category as often
+    again = iter(stream)
+    next(again)
+    second = next(again)[0]
+    # The same instances come round again, in another order.
+    assert sorted(map(bytes, images.numpy())) == sorted(map(bytes, second.numpy()))
+    assert len(Instances(few, number)) == 4 * number
+    assert len(IFS.search(number, 0.02, seed=1, size=64, points=2000)) == number
