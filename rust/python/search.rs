@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use super::machine;
 use super::rendering::choice;
-use crate::formula::ifs::search::{Measure, Search, Stopped};
+use crate::formula::ifs::measure::Measure;
+use crate::formula::ifs::search::{Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
 use crate::rendering::Sampler;
 

@@ -25,10 +25,10 @@ class Bezier(Family):
     """Bézier curves; immutable, a sequence of ``Counts``.
 
     The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9) and
-    says only that they are made "just as FractalDB". This definition is ours: a category is how
-    many control points a curve has and how many curves there are, since they decide how curves
-    bend and how full the picture is; an instance is where the control points lie. ``Bezier(144)``
-    has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
+    says of them in its text that they are made "just as FractalDB". This definition is ours: a
+    category is how many control points a curve has and how many curves there are, since they
+    decide how curves bend and how full the picture is; an instance is where the control points
+    lie. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
 
     Of a ``Rendering`` it uses ``size``, ``crop``, ``pad``, ``flips``, ``color`` (the authors'
     cycle of 128 colours along each curve), ``draw`` (``"patch"`` is a brush of 3×3 pixels,

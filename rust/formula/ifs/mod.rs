@@ -2,10 +2,11 @@
 //! (paper, equations 1 and 2).
 //!
 //! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of
-//! a category, [`draw`] puts the two on a canvas, [`search`] finds categories. `released` does all
-//! of it as the authors' program did.
+//! a category, [`draw`] puts the two on a canvas, [`search`] finds categories that [`measure`] finds
+//! full enough. `released` does all of it as the authors' program did.
 
 pub mod draw;
+pub mod measure;
 pub mod orbit;
 pub(crate) mod released;
 pub mod search;

@@ -7,13 +7,11 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use crate::address::{Address, Purpose, Rng};
+use crate::address::{Address, Purpose};
 use crate::error::Error;
-use crate::formula::Scratch;
 use crate::formula::ifs::Ifs;
-use crate::formula::ifs::orbit;
-use crate::formula::ifs::released::search::{Candidate, Candidates};
-use crate::formula::ifs::table::Table;
+use crate::formula::ifs::measure::Measure;
+use crate::formula::ifs::released::search::Candidates;
 use crate::render::{Machine, with_scratch};
 use crate::rendering::Sampler;
 use crate::simd::Simd;
@@ -50,51 +48,6 @@ impl Default for Search {
             measure: Measure::default(),
             max_tries: 100_000,
             sampler: Sampler::Fdsl,
-        }
-    }
-}
-
-/// How a filling rate is measured: as points, on a square.
-#[derive(Clone, Copy, Debug)]
-pub struct Measure {
-    /// Pixels on each side.
-    pub size: usize,
-    /// Dots.
-    pub points: usize,
-    /// Pixels left free on each side of the dots.
-    pub pad: usize,
-}
-
-impl Default for Measure {
-    /// What the authors' search does.
-    fn default() -> Self {
-        Self { size: 512, points: 100_000, pad: 6 }
-    }
-}
-
-impl Measure {
-    /// Checks the settings against each other.
-    pub fn checked(self) -> Result<Self, Error> {
-        let rendering = crate::Rendering {
-            height: self.size,
-            width: self.size,
-            points: self.points,
-            pad: self.pad,
-            ..Default::default()
-        };
-        rendering.checked().map(|_| self)
-    }
-
-    /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
-    pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
-        let Scratch { simd, dots, canvas, .. } = scratch;
-        let table = Table::new(ifs.maps(), ifs.probabilities());
-        match orbit::play(&table, rng, self.points, *simd, dots) {
-            Some(bounds) => {
-                canvas.plot(dots, bounds, self.size, self.size, self.pad, *simd);
-                canvas.fill_rate()
-            }
-            None => 0.0,
         }
     }
 }
@@ -138,10 +91,10 @@ impl Search {
         let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
         let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
         let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
-        let mut released = Replay::of(self, block as usize);
+        let mut released = self.released(block as usize);
         loop {
             let candidates: Vec<Option<(Ifs, f64)>> = machine.install(|| match &mut released {
-                Some(replay) => replay.measured(machine.simd),
+                Some(candidates) => candidates.measured(machine.simd),
                 None => {
                     (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
                 }
@@ -183,6 +136,13 @@ impl Search {
         }
     }
 
+    /// The authors' candidates, if they are asked for, `block` at a time.
+    fn released(&self, block: usize) -> Option<Candidates> {
+        let maps = self.min_maps as u32..=self.max_maps as u32; // at most 256
+        let seed = self.seed as u32; // checked
+        (self.sampler == Sampler::Released).then(|| Candidates::new(seed, maps, self.measure, block))
+    }
+
     fn check(&self) -> Result<(), Error> {
         if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
             return Err(Error::FillRate(self.fill_rate));
@@ -211,42 +171,5 @@ impl Search {
         let ifs = Ifs::by_determinant(maps)?;
         let rate = with_scratch(simd, |scratch| self.measure.fill_rate(&ifs, &mut rng, scratch));
         Some((ifs, rate))
-    }
-}
-
-/// The authors' candidates, drawn in order while those before are measured.
-struct Replay<'a> {
-    search: &'a Search,
-    stream: Candidates,
-    block: usize,
-    drawn: Vec<Candidate>,
-}
-
-impl<'a> Replay<'a> {
-    fn of(search: &'a Search, block: usize) -> Option<Self> {
-        if search.sampler == Sampler::Fdsl {
-            return None;
-        }
-        let (min, max) = (search.min_maps as u32, search.max_maps as u32); // at most 256
-        let seed = search.seed as u32; // checked
-        let mut stream = Candidates::new(seed, min, max, search.measure.points);
-        let drawn = stream.by_ref().take(block).collect();
-        Some(Self { search, stream, block, drawn })
-    }
-
-    /// Measures the candidates that are drawn, and draws the next.
-    fn measured(&mut self, simd: Simd) -> Vec<Option<(Ifs, f64)>> {
-        let Self { search, stream, block, drawn } = self;
-        let now = std::mem::take(drawn);
-        let rate = |mut candidate: Candidate| {
-            let rate = with_scratch(simd, |scratch| {
-                candidate.fill_rate(&search.measure, simd, &mut scratch.replay.orbit)
-            });
-            Some((candidate.ifs?, rate))
-        };
-        let (measured, next) =
-            rayon::join(|| now.into_par_iter().map(rate).collect(), || stream.take(*block).collect());
-        *drawn = next;
-        measured
     }
 }

@@ -1,0 +1,53 @@
+//! The filling rate of a category (paper, section 3.2).
+
+use crate::address::Rng;
+use crate::error::Error;
+use crate::formula::Scratch;
+use crate::formula::ifs::Ifs;
+use crate::formula::ifs::orbit;
+use crate::formula::ifs::table::Table;
+
+/// How a filling rate is measured: as points, on a square.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// Pixels on each side.
+    pub size: usize,
+    /// Dots.
+    pub points: usize,
+    /// Pixels left free on each side of the dots.
+    pub pad: usize,
+}
+
+impl Default for Measure {
+    /// What the authors' search does.
+    fn default() -> Self {
+        Self { size: 512, points: 100_000, pad: 6 }
+    }
+}
+
+impl Measure {
+    /// Checks the settings against each other.
+    pub fn checked(self) -> Result<Self, Error> {
+        let rendering = crate::Rendering {
+            height: self.size,
+            width: self.size,
+            points: self.points,
+            pad: self.pad,
+            ..Default::default()
+        };
+        rendering.checked().map(|_| self)
+    }
+
+    /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
+    pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
+        let Scratch { simd, dots, canvas, .. } = scratch;
+        let table = Table::new(ifs.maps(), ifs.probabilities());
+        match orbit::play(&table, rng, self.points, *simd, dots) {
+            Some(bounds) => {
+                canvas.plot(dots, bounds, self.size, self.size, self.pad, *simd);
+                canvas.fill_rate()
+            }
+            None => 0.0,
+        }
+    }
+}
