@@ -8,8 +8,9 @@ import fdsl
 import numpy as np
 import pytest
 from fdsl import IFS, Bezier, Family, Perlin, Rendering, _core
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from strategies import families, renderings
 
 SMALL = Rendering(size=48, points=5000)
 
@@ -187,6 +188,38 @@ def test_a_small_classifier_tells_categories_apart(family, share):
     assert accuracy > share
 
 
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(families(), renderings(), st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
+def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(
+    family, rendering, seed, start
+):
+    categories = np.arange(8, dtype=np.uint64) % len(family)
+    indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
+    together = draw(family, categories, indices, rendering, seed, threads=1)
+    assert (lit(together) > 0).all()
+    if not rendering.color and not isinstance(family, Perlin):
+        assert set(np.unique(together)) <= {0, 127}
+    assert (together == draw(family, categories, indices, rendering, seed, threads=8)).all()
+    for at in (0, 7):
+        alone = draw(family, categories[at], indices[at], rendering, seed)
+        assert (alone[0] == together[at]).all()
+    for simd in _core.simd_paths():
+        pixels, redraws = np.empty(together.size, np.uint8), np.empty(8, np.uint8)
+        family._renderer().render(
+            rendering._core, categories, indices, seed, 1, pixels, redraws, simd
+        )
+        assert (pixels == together.reshape(-1)).all()
+    if len(family) == 1 and rendering.flips and rendering.crop is None:
+        a, b, c, d = together[:4]
+        assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == c[::-1]).all()
+
+
 # Noise and curves
 
 
@@ -317,25 +350,6 @@ def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
     pictures, redraws = draw(line, 0, np.arange(200), Rendering(**tiny), return_redraws=True)
     assert (lit(pictures) > 0).all() and redraws.max() > 2
     assert (lit(draw(line, 0, np.arange(200), Rendering(**tiny, redraw=False))) == 0).any()
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0.01, 4096), st.floats(0.01, 4096)), min_size=1, max_size=3),
-    st.integers(1, 16),
-    st.floats(0.01, 1),
-    st.floats(0.01, 100),
-    st.integers(0, 2**64 - 1),
-)
-def test_any_noise_is_the_same_alone_and_in_company(pairs, octaves, persistence, contrast, seed):
-    noise = Perlin(pairs, octaves=octaves, persistence=persistence, contrast=contrast)
-    rendering = Rendering(size=(16, 23))
-    every = np.arange(len(pairs))
-    together = draw(noise, every, 5, rendering, seed, threads=2)
-    for number in every:
-        assert (draw(noise, number, 5, rendering, seed)[0] == together[number]).all()
-    # A picture belongs to its place: as category 0 of a part, one and the same again.
-    assert (draw(noise[:1], 0, 5, rendering, seed)[0] == together[0]).all()
 
 
 @pytest.mark.parametrize(

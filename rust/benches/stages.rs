@@ -3,7 +3,7 @@
 use divan::{Bencher, counter::ItemsCount};
 use fdsl::formula::ifs::search::Search;
 use fdsl::rendering::{Draw, Patch, Sampler};
-use fdsl::{Ifs, Machine, Rendering, Simd, render};
+use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
 use std::ops::ControlFlow;
 
 /// The published program's first ten categories are not at hand here: ours, found alike.
@@ -23,12 +23,16 @@ fn paths() -> Vec<&'static str> {
 
 /// Ten pictures, one a category, unscaled and never redrawn: the kernel alone.
 fn pictures(bencher: Bencher, path: &str, rendering: Rendering) {
-    let categories = categories();
+    draw(bencher, path, rendering, &categories());
+}
+
+/// Ten pictures of the categories, in turn.
+fn draw<F: Formula>(bencher: Bencher, path: &str, rendering: Rendering, categories: &[F]) {
     let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
-    let places: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
+    let places: Vec<(u64, u64)> = (0..10).map(|i| (i % categories.len() as u64, 80)).collect();
     let (mut pixels, mut redraws) = (vec![0; 10 * rendering.bytes()], vec![0; 10]);
     bencher.counter(ItemsCount::new(10usize)).bench_local(|| {
-        render(&categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
+        render(categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
     });
 }
 
@@ -59,6 +63,21 @@ fn point_256_100k(bencher: Bencher, path: &str) {
 #[divan::bench(args = paths())]
 fn patch_random_64_12500(bencher: Bencher, path: &str) {
     pictures(bencher, path, Rendering { height: 64, width: 64, points: 12_500, ..kernel() });
+}
+
+/// Ten of the hundred categories of Perlin-100, coarse and fine.
+#[divan::bench(args = paths())]
+fn perlin_100_256(bencher: Bencher, path: &str) {
+    let pair = |i: u32| [f64::from(i), f64::from(1 + i * 7 % 10)];
+    let noise: Vec<Perlin> = (1..=10).map(|i| Perlin::new(pair(i), 1, 0.5, 1.0).unwrap()).collect();
+    draw(bencher, path, kernel(), &noise);
+}
+
+/// Ten of the categories of Bezier-1024, few curves and many.
+#[divan::bench(args = paths())]
+fn bezier_1024_256(bencher: Bencher, path: &str) {
+    let pairs: Vec<[u64; 2]> = (0..10).map(|i| [2 + 3 * i, 1 + i * 17 % 32]).collect();
+    draw(bencher, path, kernel(), &Bezier::family(&pairs).unwrap());
 }
 
 /// Ten pictures as PNG files: one bit a pixel, and eight.

@@ -27,8 +27,8 @@ class Perlin(Family):
     The paper compares FractalDB with Perlin-100 and Perlin-1296 (section 4.3 (iv), Table 9) and
     says of them in its text that they are made "just as FractalDB". This definition is ours: a
     category is a pair of lattice frequencies, since they alone decide what the eye takes for the
-    texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies 1…10 each way,
-    ``Perlin(1296)`` 1…36.
+    texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies
+    1…10 each way, ``Perlin(1296)`` 1…36.
 
     Of a ``Rendering`` it uses ``size``, ``crop``, ``flips`` and ``color`` (a noise of its own for
     each channel). Where pixels are large against the lattice a pixel is the mean of several
