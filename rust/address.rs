@@ -35,7 +35,8 @@ pub enum Purpose {
     Blocks = 6,
     /// The order of a stream: instances of one category.
     Instances = 7,
-    /// The gradient table and phase of a noise; `attempt` counts colour channels.
+    /// The gradient table and phase of a noise; `attempt` counts colour channels, and from one
+    /// redraw to the next four.
     Noise = 8,
     /// The control points of curves.
     Curves = 9,

@@ -67,7 +67,7 @@ fn rendering() -> impl Strategy<Value = Rendering> {
 
 fn noise() -> impl Strategy<Value = Perlin> {
     let frequency = prop_oneof![1.0..40.0f64, 1e-3..4096.0f64];
-    ([frequency.clone(), frequency], 1..6usize, 0.01..1.0f64, 0.1..5.0f64).prop_map(
+    ([frequency.clone(), frequency], 1..6usize, 0.01..1.0f64, 0.1..100.0f64).prop_map(
         |(frequency, octaves, persistence, contrast)| {
             Perlin::new(frequency, octaves, persistence, contrast).unwrap()
         },

@@ -56,6 +56,11 @@ def test_every_command_explains_itself_with_an_example(capsys):
         assert f"example:\n  fdsl {command}" in said(capsys)
 
 
+def test_no_command_is_a_question_for_help(capsys):
+    assert run() == 0
+    assert said(capsys).startswith("usage: fdsl")
+
+
 def test_the_examples_of_the_help_are_understood(capsys, monkeypatch):
     """Every one but for the work itself."""
     done = []
@@ -95,6 +100,22 @@ def test_render_draws_what_the_library_draws(capsys, ifs):
     files = sorted(file.name for file in Path("f").iterdir())
     assert files == [f"{c:05d}_{i:06d}.png" for c in (0, 1, 2, 5) for i in (1, 9)]
     np.testing.assert_array_equal(read("f/00005_000009.png"), fdsl.render(ifs, 5, 9, 0, small)[0])
+
+
+def test_the_largest_index_can_be_drawn(ifs):
+    last = 2**64 - 1
+    assert run("render", "c.npz", "--index", f"0,{last}", *SMALL, "--out", "f") == 0
+    expected = fdsl.render(ifs, 0, [0, last], 0, fdsl.Rendering(size=32, points=2000))
+    np.testing.assert_array_equal(read(f"f/00000_{last}.png"), expected[1])
+    assert run("preview", "c.npz", "--index", str(last), *SMALL, "--out", "s.png") == 0
+
+
+def test_noise_has_options_of_its_own():
+    noise = ["--octaves", "3", "--persistence", "0.7", "--contrast", "2"]
+    assert run("render", "perlin-9", *noise, "--category", "5", *SMALL, "--out", "n.png") == 0
+    family = fdsl.Perlin(9, octaves=3, persistence=0.7, contrast=2)
+    expected = fdsl.render(family, 5, 0, 0, fdsl.Rendering(size=32, points=2000))[0]
+    np.testing.assert_array_equal(read("n.png"), expected)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +167,7 @@ def test_export_writes_and_finalize_checks(capsys, ifs):
     assert run("export", *options, "--shard-index", "1", "--num-shards", "2") == 0
     assert "28 pictures written" in said(capsys)
     assert run("finalize", "shards") == fdsl.cli.MISTAKE
-    assert "2 of 4 are missing in shards: 000000.tar, 000002.tar" in capsys.readouterr().err
+    assert "2 of 4 shards are missing in shards: 000000.tar, 000002.tar" in capsys.readouterr().err
     assert run("export", *options) == 0
     assert "32 pictures written" in (text := said(capsys)) and "28 were there" in text
     assert run("export", *options) == 0
@@ -184,11 +205,12 @@ def test_info_says_what_is_known(capsys, ifs):
     assert lines["candidates"] == f"{ifs.candidates_tried} tried"
     rates = ifs.fill_rates()
     assert lines["filling rate"].startswith(f"{rates.min():.3f} to {rates.max():.3f}")
-    number = np.arange(300)
+    number = np.arange(300, dtype=np.uint64)
+    categories, indices = fdsl._core.stream_order(number, 6, None, 0)
     _, redraws = fdsl.render(
-        ifs, number % 6, number // 6 * 40 % 1000, 0, fdsl.Rendering(size=64, points=5000),
-        return_redraws=True,
-    )  # fmt: skip
+        ifs, categories, indices, 0, fdsl.Rendering(size=64, points=5000), return_redraws=True
+    )
+    assert len(set((indices // 40).tolist())) == 25  # every weight row
     assert (redraws > 0).any()
     assert lines["drawn again"] == f"{(redraws > 0).mean():.2%} of them"
     assert run("info", "perlin-16", "--pictures", "20", "--no-redraw", "--size", "32") == 0
@@ -213,6 +235,18 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("render c.npz --index 0,1 --out x.png", "2 pictures do not fit x.png"),
         ("render c.npz --out x.jpg", "OUT must be a file .png or a folder, got x.jpg"),
         ("render c.npz --out no/x.png", "cannot write: No such file or directory: no/x.png"),
+        ("render c.npz --index 0-7 --category 0-6 --out d", "category 6 is out of range"),
+        ("render c.npz --octaves 2 --out x.png", "--octaves is for Perlin noise, got <IFS"),
+        ("render perlin-9 --octaves 99 --out x.png", "octaves must lie between 1 and 16, got 99"),
+        ("info perlin-1000000000000000000", "categories must be at most 4096² = 16,777,216"),
+        ("info bezier-4096", "categories must be at most 63² = 3,969, got 4,096"),
+        ("info c.npz --pictures 0", "pictures must be at least 1, got 0"),
+        ("preview c.npz --instances 100000000000 --out x.png", "instances must be at most 1000"),
+        ("preview c.npz --index 0-9999 --out x.png", "a sheet may have at most 268,435,456 pixels"),
+        ("search --out csvs", "csvs holds other categories"),
+        ("search --out text.npz/c.npz", "there is no folder text.npz to write c.npz to"),
+        ("convert c.npz empty.npz", "empty.npz is a folder: a file .npz cannot take its place"),
+        ("convert c.npz plain", "plain is a file: a folder for CSV files cannot take its place"),
         ("render c.npz --size 8 --out x.png", "size must lie between 16 and 4096"),
         ("render c.npz --mask-seed 3 --out x.png", "mask_seed is for sampler='released' alone"),
         ("render c.npz --seed -1 --out x.png", "seed must be 0 or more, got -1"),
@@ -236,6 +270,8 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
 )
 def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentence):
     Path("empty").mkdir()
+    Path("empty.npz").mkdir()
+    Path("plain").write_text("text")
     Path("csvs").mkdir()
     Path("csvs/other.csv").write_text("0.5,0,0,0.5,0,0,1\n")
     Path("text.npz").write_text("text")
@@ -249,7 +285,6 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ("", "required: COMMAND"),
         ("draw", "invalid choice: 'draw'"),
         ("info", "required: CATEGORIES"),
         ("search", "required: --out"),
@@ -257,6 +292,9 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
         ("render c.npz --size 2x3x4 --out x", "must be 256 or, height first, 256x320; got '2x3x4'"),
         ("render c.npz --weights much --out x", "must be a number or none, got 'much'"),
         ("render c.npz --category one --out x", "must be numbers such as 3 or 0-7,159; got 'one'"),
+        ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159; got '5-3'"),
+        ("render c.npz --index 3- --out x", "must be numbers such as 3 or 0-7,159; got '3-'"),
+        ("render c.npz --index 0-9999999999999 --out x", "must be at most 1,000,000"),
         ("render c.npz --recipe mine --out x", "invalid choice: 'mine'"),
     ],
 )
@@ -307,8 +345,9 @@ def test_a_full_disk_is_a_sentence(ifs):
 
     done = command("export", "c.npz", "s", "--instances", "200", *SMALL, preexec_fn=limit)
     assert done.returncode == 2 and done.stdout == ""
+    categories = f"categories-{ifs.digest()[:16]}.npz"
     assert re.fullmatch(r"fdsl export: error: cannot write: .*: s/000000\.tar\n", done.stderr)
-    assert sorted(file.name for file in Path("s").iterdir()) == ["categories.npz", "plan.json"]
+    assert sorted(file.name for file in Path("s").iterdir()) == [categories, "plan.json"]
 
 
 def test_the_command_is_installed_and_is_a_module():
@@ -328,8 +367,20 @@ def test_a_reader_that_has_seen_enough_is_no_error(ifs):
         [sys.executable, "-c", code, "info", "c.npz", "--pictures", "5"],
         stdout=write_end, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    os.close(write_end)
     assert (quiet.returncode, quiet.stderr) == (0, "")
+    # ... and no reason to leave work half done.
+    subprocess.run(
+        [sys.executable, "-c", code, "render", "c.npz", "--index", "0-599", *SMALL, "--out", "f"],
+        stdout=write_end, check=True,
+    )  # fmt: skip
+    os.close(write_end)
+    assert len(list(Path("f").iterdir())) == 600
+
+
+def test_a_terminal_that_knows_few_letters_shows_others_instead():
+    for arguments in (("render", "--help"), ("info", "perlin-9", "--pictures", "9")):
+        done = command(*arguments, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        assert done.returncode == 0, done.stderr
 
 
 class Terminal(io.StringIO):

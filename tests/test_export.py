@@ -3,12 +3,11 @@
 import hashlib
 import io
 import json
-import os
-import resource
 import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from fdsl import png
 
 pytest.importorskip("webdataset")
+resource = pytest.importorskip("resource")  # also: the signals that are sent here
 Image = pytest.importorskip("PIL.Image")
 
 SMALL = fdsl.Rendering(size=32, points=2000)
@@ -243,6 +243,68 @@ def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, w
         write("ifs", tmp_path / "new")
 
 
+def test_of_exports_that_start_together_one_wins(ifs, tmp_path):
+    """... and the others are told, whatever the moment."""
+    for number in range(20):
+        folder, found = tmp_path / str(number), {}
+        start = threading.Barrier(2)
+
+        def export(seed, folder=folder, found=found, start=start):
+            start.wait()
+            try:
+                found[seed] = write(ifs, folder, seed=seed, instances=2).pictures
+            except ValueError as error:
+                found[seed] = str(error)
+
+        threads = [threading.Thread(target=export, args=[seed]) for seed in (1, 2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(map(type, found.values()), key=str) == [int, str], found
+        winner = min(found, key=lambda seed: isinstance(found[seed], str))
+        assert fdsl.export.finalize(folder)["seed"] == winner
+
+
+def test_what_others_keep_in_the_folder_is_left_alone(ifs, tmp_path):
+    (tmp_path / "categories.npz").write_text("mine")
+    (tmp_path / ".download.part").write_text("mine")
+    write(ifs, tmp_path)
+    fdsl.export.finalize(tmp_path)
+    for name in ("categories.npz", ".download.part"):
+        assert (tmp_path / name).read_text() == "mine"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "000003.tar").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 000003\.tar of something else, and no plan\.json"):
+        write(ifs, other)
+    assert contents(other) == {"000003.tar": b"mine"}
+
+
+def test_a_folder_that_another_process_was_quicker_to_write_is_no_error(ifs, tmp_path):
+    plan = fdsl.export.write.Plan(
+        family=ifs, rendering=SMALL, seed=0, instances=3, layout="folders", shard_size=3
+    )
+    samples = plan.files.samples(1)
+
+    def files():
+        for sample in samples:
+            yield sample, b"png"
+        (tmp_path / "00001").mkdir()
+        (tmp_path / "00001" / "theirs.png").write_bytes(b"png")
+
+    plan.files.write(tmp_path / "00001", files())
+    assert contents(tmp_path) == {"00001/theirs.png": b"png"}
+
+
+def test_names_sort_as_they_count_however_many_there_are():
+    layout = fdsl.export.plan.LAYOUTS["webdataset"](fdsl.Bezier(3969), 0, 2**50, 10_000)
+    assert layout.name(0) == "0" * 15 + ".tar" and len(layout.name(layout.units() - 1)) == 19
+    assert [len(sample.key) for sample in layout.samples(7)[:2]] == [19, 19]
+    folders = fdsl.export.plan.LAYOUTS["folders"](fdsl.Bezier(4), 0, 2_000_000, 2_000_000)
+    assert (folders.key(0, 3), folders.key(0, 1_999_999)) == ("0000003", "1999999")
+
+
 def test_a_disk_that_is_full_is_a_sentence_and_leaves_no_part(ifs, tmp_path):
     """A limit on the size of files stands for a full disk: writing fails half-way."""
     code = (
@@ -263,7 +325,7 @@ except OSError as error:
     )
     assert run.returncode == 7, run.stderr
     assert "cannot write: File too large" in run.stdout and "000000.tar" in run.stdout
-    assert sorted(contents(tmp_path)) == ["categories.npz", "plan.json"]
+    assert sorted(contents(tmp_path)) == [f"categories-{ifs.digest()[:16]}.npz", "plan.json"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
 
 
@@ -343,7 +405,9 @@ def test_finalize_refuses_what_is_not_whole(ifs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path, shard_index=0, num_shards=4)
-    with pytest.raises(FileNotFoundError, match=r"5 of 7 are missing .*000001\.tar, 000002\.tar"):
+    with pytest.raises(
+        FileNotFoundError, match=r"5 of 7 shards are missing .*000001\.tar, 000002\.tar"
+    ):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path)
     (tmp_path / "000099.tar").write_bytes(b"")
@@ -361,6 +425,15 @@ def rewrite(shard: Path, change):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
+
+
+def flipped(content):
+    """One bit in the middle is another."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+LARGER = png.encode(np.zeros((1, 40, 40), np.uint8))[0]
 
 
 def other_label(files):
@@ -381,12 +454,16 @@ def other_label(files):
          r"000000016\.png is not what its address gives"),
         (lambda files: [(n, c[:-9] if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not a whole PNG"),
+        (lambda files: [(n, flipped(c) if n == "000000020.png" else c) for n, c in files],
+         r"000000020\.png is not a whole PNG"),
+        (lambda files: [(n, LARGER if n == "000000020.png" else c) for n, c in files],
+         r"000000020\.png is not a whole PNG file of its size"),
     ],
 )  # fmt: skip
 def test_finalize_finds_what_is_wrong_with_a_shard(ifs, tmp_path, change, said):
     write(ifs, tmp_path)
     rewrite(tmp_path / "000001.tar", change)
-    with pytest.raises(ValueError, match=r"000001\.tar.*" + said):
+    with pytest.raises(ValueError, match=rf"000001\.tar.*{said}.*Remove it, and export again"):
         fdsl.export.finalize(tmp_path)
 
 
@@ -399,13 +476,46 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
         with pytest.raises(ValueError, match=r"000001\.tar"):
             fdsl.export.finalize(tmp_path)
     shard.write_bytes(content)
-    (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    for wrong, said in (
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("3", "is not a plan"),
+        ("{}", "lacks 'categories_sha256'"),
+        (json.dumps(plan | {"layout": "heap"}), "layout must be one of webdataset, folders"),
+        (json.dumps(plan | {"shard_size": 0}), "shard_size must be at least 1, got 0"),
+        (json.dumps(plan | {"seed": "a"}), "seed must be an integer, got 'a'"),
+        (json.dumps(plan | {"rendering": 3}), "is not a plan of an export"),
+        (json.dumps(plan | {"fdsl": "0.0.1"}), "fdsl is '0.0.1' there"),
+    ):
+        (tmp_path / "plan.json").write_text(wrong)
+        with pytest.raises(ValueError, match=said):
+            fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_compares_with_what_it_found_before(ifs, tmp_path):
+    """A picture that is whole and in its place, but another, is found by the shard's digest."""
+    write(ifs, tmp_path)
+    fdsl.export.finalize(tmp_path)
+    other = png.encode(fdsl.render(ifs, 0, 999, rendering=SMALL))[0]
+
+    def change(files):
+        return [(n, other if n == "000000020.png" else c) for n, c in files]
+
+    shard, content = tmp_path / "000001.tar", (tmp_path / "000001.tar").read_bytes()
+    rewrite(shard, change)
+    with pytest.raises(ValueError, match=r"000001\.tar is not what metadata\.json says it was"):
         fdsl.export.finalize(tmp_path)
+    shard.unlink()  # as the message says
+    write(ifs, tmp_path)
+    assert shard.read_bytes() == content
+    fdsl.export.finalize(tmp_path)
 
 
 def test_finalize_finds_a_damaged_folder(ifs, tmp_path):
     fdsl.export.folders(ifs, tmp_path, instances=6, rendering=SMALL)
+    (tmp_path / "00002" / ".DS_Store").write_bytes(b"left by a file browser")
+    fdsl.export.finalize(tmp_path)
     (tmp_path / "00002" / "000003.png").unlink()
     with pytest.raises(ValueError, match=r"00002: 000004\.png stands where 000003\.png should"):
         fdsl.export.finalize(tmp_path)
@@ -450,7 +560,6 @@ def test_a_shard_is_made_without_torch(ifs, tmp_path):
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_ends_an_export_and_leaves_no_part(tmp_path):
     code = SETTINGS + "fdsl.export.shards(ifs, sys.argv[1], **settings | dict(instances=10**6))"
     process = subprocess.Popen(

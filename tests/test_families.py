@@ -236,6 +236,14 @@ def test_parameters_of_ones_own_are_taken_as_they_are():
     assert tuple(Bezier(np.array([[4, 7], [64, 256]]))[1]) == (64, 256)
 
 
+def test_a_family_cannot_be_changed():
+    noise = Perlin(4, octaves=2)
+    for name in ("octaves", "persistence", "contrast"):
+        with pytest.raises(AttributeError):
+            setattr(noise, name, 1)
+    assert (noise.octaves, noise.persistence, noise.contrast) == (2, 0.5, 1.0)
+
+
 def crossings(pictures, axis):
     """How often neighbours lie on both sides of the middle gray."""
     bright = pictures > 127
@@ -358,6 +366,9 @@ def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
         (lambda: Perlin(10), ValueError, "square number, such as 100, got 10"),
         (lambda: Perlin(0), ValueError, "got 0"),
         (lambda: Perlin(-4), ValueError, "got -4"),
+        (lambda: Perlin(4097**2), ValueError, "at most 4096² = 16,777,216, got 16,785,409"),
+        (lambda: Bezier(64**2), ValueError, "at most 63² = 3,969, got 4,096"),
+        (lambda: Perlin(contrast=10**400), ValueError, "contrast is larger than any float"),
         (lambda: Perlin("many"), TypeError, "got 'many'"),
         (lambda: Perlin([1, 2, 3]), ValueError, "shape (C, 2), got (3,)"),
         (lambda: Perlin(np.empty((0, 2))), ValueError, "shape (C, 2), got (0, 2)"),

@@ -677,6 +677,21 @@ class Malice:
         return self.call, self.arguments
 
 
+def test_a_pickle_cannot_change_numpy(tmp_path):
+    """Even of what it may name it gets no more than a call."""
+    import numpy._core.numeric as numeric
+
+    before = numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))
+    attack = b"cnumpy._core.numeric\n_frombuffer\n(dS'__defaults__'\n(I1\ntss}S'evil'\nI1\nsb."
+    state = b"cnumpy._core.numeric\n_frombuffer\n(N(dS'evil'\nI1\ns(dS'__name__'\nS'evil'\nstb."
+    for content in (attack, state):
+        (tmp_path / "bad.pkl").write_bytes(content)
+        with pytest.raises(ValueError, match=r"bad\.pkl"):
+            IFS.from_pickle(tmp_path / "bad.pkl")
+    assert (numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))) == before
+    assert numeric._frombuffer.__name__ == "_frombuffer"
+
+
 def test_a_pickle_with_anything_else_inside_is_refused(tmp_path):
     marker = tmp_path / "was_run"
     for malice in (
@@ -724,6 +739,14 @@ def test_a_pickle_of_something_else_is_refused_in_a_sentence(tmp_path, content, 
         IFS.from_pickle(tmp_path / "none.pkl")
 
 
+def test_a_csv_file_of_a_spreadsheet_is_read(ifs, tmp_path):
+    """Some begin with a mark that says they are UTF-8."""
+    ifs.to_csv(tmp_path)
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert IFS.from_csv(tmp_path) == ifs
+
+
 def test_load_finds_categories_of_every_kind(ifs, tmp_path):
     ifs.save(tmp_path / "saved.npz")
     ifs.to_csv(tmp_path / "csv")
@@ -745,6 +768,9 @@ def test_load_says_what_it_takes(tmp_path):
         fdsl.load(tmp_path)
     with pytest.raises(ValueError, match="square number, such as 100, got 7"):
         fdsl.load("perlin-7")
+    np.savez(tmp_path / "future.npz", family="dragons")
+    with pytest.raises(ValueError, match="it holds 'dragons'; known are bezier, ifs, perlin"):
+        fdsl.load(tmp_path / "future.npz")
     (tmp_path / "odd.txt").write_text("text")
     with pytest.raises(ValueError, match=r"odd\.txt is not a file that Family\.save wrote"):
         fdsl.load(tmp_path / "odd.txt")

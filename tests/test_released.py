@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import reference
 from fdsl import IFS, Rendering, _core
-from fdsl.formulas.fractaldb import PUBLISHED, cache_folder
+from fdsl.formulas.fractaldb import DIGESTS, cache_folder
 
+PUBLISHED = {number: digest for number, digest in DIGESTS.items() if number <= 1000}
 PICTURES = json.loads((Path(__file__).parent / "released_renders.json").read_text())
 
 
@@ -103,6 +104,26 @@ def test_fractaldb_keeps_what_it_found(first, monkeypatch):
     assert (cache_folder() / "fractaldb-10.npz").exists()
     monkeypatch.setattr(IFS, "search", None)  # no search a second time
     assert fdsl.fractaldb(10) == first
+
+
+def test_fewer_than_can_be_told_from_others_are_the_first_of_more(first):
+    cached = cache_folder() / "fractaldb-3.npz"
+    first[5:8].save(cached)
+    assert fdsl.fractaldb(3) == first[:3]
+    cached.unlink()
+    with pytest.raises(ValueError, match="categories must be at least 1, got 0"):
+        fdsl.fractaldb(0)
+
+
+def test_who_has_no_home_has_no_cache(first, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("FDSL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.warns(UserWarning, match="could not be kept"):
+        assert fdsl.fractaldb(10) == first
 
 
 def test_a_damaged_cache_is_made_again(first, monkeypatch, tmp_path):

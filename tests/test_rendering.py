@@ -293,6 +293,16 @@ def test_seed_category_and_index_each_make_another_picture(ifs, rendering):
     assert len(pictures) == len(addresses)
 
 
+@pytest.mark.parametrize("values", [[0, 2**64 - 1], [2**64 - 1, 2**64 - 1], 2**64 - 1])
+def test_very_large_integers_stay_what_they_are_in_lists(ifs, values):
+    together = render(ifs, 0, values, rendering=SMALL)
+    for index, picture in zip(np.atleast_1d(np.array(values, object)), together, strict=True):
+        np.testing.assert_array_equal(render(ifs, 0, int(index), rendering=SMALL)[0], picture)
+    for beyond in (2**64, [0, 2**64], [-1, 2**63]):
+        with pytest.raises(IndexError, match=r"less than 2\*\*64|0 or more"):
+            render(ifs, 0, beyond, rendering=SMALL)
+
+
 def test_the_largest_address_can_be_drawn(ifs):
     last = np.array([2**64 - 1], np.uint64)
     picture = render(ifs, 4, last, 2**64 - 1, SMALL)
@@ -710,7 +720,7 @@ def test_a_setting_that_cannot_be_is_named_and_repeated(wrong, kind, said):
         ("a", 0, TypeError, "categories must be integers"),
         (None, 0, TypeError, "categories must be integers"),
         ([True], 0, TypeError, "categories must be integers, got bool"),
-        (0, 2**64, TypeError, "indices must be integers"),
+        (0, 2**64, IndexError, "indices must be less than 2\*\*64"),
         ([[0, 1]], 0, ValueError, "categories must be one integer or an array"),
         (0, np.zeros((1, 1), int), ValueError, "shape (1, 1)"),
         ([0, 1], [0, 1, 2], ValueError, "must match in length, got 2 and 3"),

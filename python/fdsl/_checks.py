@@ -34,12 +34,21 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
     array = np.asarray(values)
     if array.size == 0 and array.dtype == np.float64:  # an empty list
         array = array.astype(np.uint64)
-    if array.dtype.kind not in "iu":
+    if not isinstance(values, np.ndarray) and array.dtype.kind in "fO":
+        # NumPy makes floats of lists that hold both small and very large integers.
+        exact = np.asarray(values, dtype=object)
+        if all(isinstance(value, int | np.integer) for value in exact.flat):
+            array = exact
+    if array.dtype.kind not in "iuO":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.ndim > 1:
         raise ValueError(f"{name} must be one integer or an array (B,), got shape {array.shape}")
+    if array.dtype.kind == "O" and not all(isinstance(v, int | np.integer) for v in array.flat):
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.size and array.min() < 0:
         raise IndexError(f"{name} must be 0 or more, got {array.min()}")
+    if array.size and array.max() >= 2**64:
+        raise IndexError(f"{name} must be less than 2**64, got {array.max()}")
     return np.atleast_1d(array).astype(np.uint64)
 
 
@@ -72,7 +81,10 @@ def checked_positive(name: str, value: SupportsIndex) -> int:
 def checked_number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number or None, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is larger than any float can be") from None
 
 
 def side_or_pair(pair: tuple[int, int]) -> Size:

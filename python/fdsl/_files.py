@@ -19,6 +19,23 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def write_once(path: Path, content: bytes) -> None:
+    """Writes a file, whole or not at all, unless there is one; of several writers one wins."""
+    part = part_of(path)
+    with saying_what(path):
+        try:
+            part.write_bytes(content)
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            if not part.exists():  # not even the part could be written
+                raise
+            part.replace(path)  # a file system without links
+        finally:
+            part.unlink(missing_ok=True)
+
+
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that appears under its name when the block ends, or not at all.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fdsl._checks import checked_whole
 from fdsl.formulas import Family
 from fdsl.rendering import Pictures, Rendering, render
+
+#: Of a sheet: what a viewer can still show.
+MOST_PIXELS = 1 << 28
 
 
 def contact_sheet(
@@ -19,6 +22,7 @@ def contact_sheet(
     rendering: Rendering | None = None,
     seed: int = 0,
     label: bool = True,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Pictures:
     """Draws a row of instances for each category, under their numbers.
 
@@ -29,6 +33,7 @@ def contact_sheet(
         rendering: how they are drawn; ``Rendering()`` if not given.
         seed: of every address.
         label: write category and index beside the pictures; needs Pillow.
+        progress: called with (pictures drawn, pictures of the sheet).
 
     Returns:
         uint8 (H, W), or (H, W, 3) in colour.
@@ -37,18 +42,28 @@ def contact_sheet(
     rows = _chosen("categories", categories, spread=1, most=len(family))
     count = len(instances) if isinstance(instances, Sequence | np.ndarray) else instances
     columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
-    at = np.array([(row, column) for row in rows for column in columns])
-    pictures = render(family, at[:, 0], at[:, 1], seed, rendering)
-
     height, width = rendering.output_size
-    top, left, gap = (16, 48, 2) if label else (0, 0, 2)
+    if (pixels := len(rows) * len(columns) * height * width) > MOST_PIXELS:
+        raise ValueError(
+            f"a sheet may have at most {MOST_PIXELS:,} pixels, got {len(rows)} × {len(columns)} "
+            f"pictures of {height} × {width}: {pixels:,}"
+        )
+    letters = max(11, height // 12)  # large enough to be read when the sheet is shrunk
+    top, left, gap = (letters + 5, letters * 48 // 11, 2) if label else (0, 0, 2)
     shape = (top + len(rows) * (height + gap), left + len(columns) * (width + gap))
     sheet = np.zeros((*shape, 3) if rendering.color else shape, np.uint8)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, len(columns))
-        y, x = top + row * (height + gap), left + column * (width + gap)
-        sheet[y : y + height, x : x + width] = picture
-    return _labelled(sheet, rows, columns, (top, left, gap), (height, width)) if label else sheet
+    for number, row in enumerate(rows):
+        y = top + number * (height + gap)
+        for place, picture in enumerate(render(family, row, columns, seed, rendering)):
+            x = left + place * (width + gap)
+            sheet[y : y + height, x : x + width] = picture
+        if progress:
+            progress((number + 1) * len(columns), len(rows) * len(columns))
+    return (
+        _labelled(sheet, rows, columns, (top, left, gap), (height, width), letters)
+        if label
+        else sheet
+    )
 
 
 def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | None) -> list[int]:
@@ -58,6 +73,8 @@ def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | 
         return [checked_whole(name, number) for number in wanted]
     if wanted < 1:
         raise ValueError(f"{name} must be at least 1, got {wanted}")
+    if most is None and wanted > 1000:
+        raise ValueError(f"{name} must be at most 1000, or a list of them, got {wanted}")
     return [number * spread for number in range(wanted if most is None else min(wanted, most))]
 
 
@@ -67,6 +84,7 @@ def _labelled(
     columns: list[int],
     margins: tuple[int, int, int],
     size: tuple[int, int],
+    letters: int,
 ) -> Pictures:
     try:
         from PIL import Image, ImageDraw, ImageFont
@@ -77,11 +95,11 @@ def _labelled(
 
     image = Image.fromarray(sheet)
     pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(11)
+    font = ImageFont.load_default(letters)
     top, left, gap = margins
     white = (255, 255, 255) if sheet.ndim == 3 else 255
     for number, row in enumerate(rows):
-        y = top + number * (size[0] + gap) + size[0] // 2 - 6
+        y = top + number * (size[0] + gap) + size[0] // 2 - letters // 2 - 1
         pen.text((4, y), f"{row:05d}", fill=white, font=font)
     for number, column in enumerate(columns):
         pen.text((left + number * (size[1] + gap) + 2, 1), str(column), fill=white, font=font)

@@ -144,6 +144,12 @@ class Rendering:
         return 3 if self.color else 1
 
     @property
+    def _at_once(self) -> int:
+        """How many pictures to draw at once where more than those would only cost memory."""
+        height, width = self.output_size
+        return max(1, min(512, (1 << 24) // (height * width * self.channels)))
+
+    @property
     def output_size(self) -> tuple[int, int]:
         """Height and width of what is kept."""
         return checked_pair("size", self.size if self.crop is None else self.crop)

@@ -19,7 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
+
+try:
+    import torch
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 

@@ -23,6 +23,8 @@ const SAMPLES_A_CELL: f64 = 4.0;
 /// Samples along a pixel, at most: an octave that asked for more would be gray and is left out.
 /// Part of the format.
 const SAMPLES_A_PIXEL: f64 = 16.0;
+/// Redraws of a picture that is all black. Part of the format.
+const REDRAWS: u64 = 8;
 /// Noise repeats after so many lattice cells.
 const PERIOD: f64 = 256.0;
 
@@ -57,14 +59,37 @@ impl Perlin {
 }
 
 impl Formula for Perlin {
-    /// Draws the noise; in colour, another one for each channel. It never fails.
+    /// Draws the noise. A picture that is all black (a small part of coarse, harsh noise) is drawn
+    /// again, and after eight times its negative, which is white.
     fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+        for attempt in 0..=REDRAWS {
+            self.draw_noise(address, attempt, 1.0, rendering, scratch, pixels);
+            if !rendering.redraw || pixels.iter().any(|&pixel| pixel != 0) {
+                return attempt as u8; // at most REDRAWS
+            }
+        }
+        self.draw_noise(address, REDRAWS, -1.0, rendering, scratch, pixels);
+        REDRAWS as u8 + 1
+    }
+}
+
+impl Perlin {
+    /// Draws one noise, in colour one for each channel, times `sign`.
+    fn draw_noise(
+        &self,
+        address: Address,
+        attempt: u64,
+        sign: f64,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) {
         let shared = unmirrored(address, rendering);
-        let window = Window::of(address, 0, rendering);
+        let window = Window::of(address, attempt, rendering);
         let Scratch { simd, noise: buffers, .. } = scratch;
         let channels = rendering.channels();
         for channel in 0..channels {
-            let mut rng = shared.rng(Purpose::Noise, channel as u64);
+            let mut rng = shared.rng(Purpose::Noise, 4 * attempt + channel as u64);
             let table = Table::new(&mut rng);
             buffers.sum.clear();
             buffers.sum.resize(window.height * window.width, 0.0);
@@ -82,12 +107,11 @@ impl Formula for Perlin {
                 total += amplitude;
                 amplitude *= self.persistence;
             }
-            let factor = (127.5 * self.contrast / total) as f32;
+            let factor = (sign * 127.5 * self.contrast / total) as f32;
             for (pixel, &sum) in pixels[channel..].iter_mut().step_by(channels).zip(&buffers.sum) {
                 *pixel = (sum * factor + 128.0) as u8; // cut, and held between 0 and 255
             }
         }
-        0
     }
 }
 

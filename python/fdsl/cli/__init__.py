@@ -9,14 +9,20 @@ Needs NumPy alone; labels on sheets need Pillow, shards webdataset (``pip instal
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from fdsl import _core
 from fdsl.cli import bench, categories, files, pictures
 
 __all__ = ["main"]
+
+#: What a caller can cause; anything else is a mistake of ours and shows its traceback.
+MISTAKES = (ValueError, TypeError, IndexError, OSError, ModuleNotFoundError, MemoryError)
 
 #: Exit codes, beside 0: a mistake of the caller's (as argparse has it), and Ctrl-C.
 MISTAKE, INTERRUPTED = 2, 130
@@ -33,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "them, and write them to files.",
     )
     parser.add_argument("--version", action="version", version=f"fdsl {_core.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.set_defaults(run=lambda _: parser.print_help(), parser=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (
         categories.add_search,
         pictures.add_render,
@@ -45,25 +52,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         bench.add_bench,
     ):
         add(commands)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ² shows a ?
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line
+            arguments.run(arguments)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # `fdsl info … | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        print(f"\n{getattr(arguments, 'interrupted', 'interrupted')}", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, TypeError, IndexError, OSError, ModuleNotFoundError) as mistake:
+    except MISTAKES as mistake:
         if sys.flags.dev_mode:
             raise
         print(f"{arguments.parser.prog}: error: {_sentence(mistake)}", file=sys.stderr)
         return MISTAKE
 
 
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def _sentence(mistake: Exception) -> str:
+    if isinstance(mistake, MemoryError):
+        return str(mistake) or "there is not enough memory for that"
     if isinstance(mistake, OSError) and mistake.strerror:
         return f"{mistake.strerror}: {mistake.filename}" if mistake.filename else mistake.strerror
     return str(mistake)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fdsl import _core
+from fdsl._checks import checked_positive
 from fdsl.cli.bar import bar
 from fdsl.cli.options import (
     Commands,
@@ -20,6 +22,7 @@ from fdsl.cli.options import (
     rendering_of,
 )
 from fdsl.formulas import IFS, Family
+from fdsl.formulas.readers import refuse_other_csv
 from fdsl.rendering import render
 
 
@@ -37,7 +40,7 @@ def add_search(commands: Commands) -> None:
         type=float,
         default=0.2,
         metavar="R",
-        help="least filling rate: the "
+        help="least filling rate, as the search measures it: the "
         "paper's best is 0.1, the published categories have 0.2 (default: 0.2)",
     )
     add_seed(parser, "the search")
@@ -58,6 +61,7 @@ def add_search(commands: Commands) -> None:
         help="of the picture that the filling rate is measured on (default: 512)",
     )
     add("--points", type=int, default=100_000, metavar="N", help="dots on it (default: 100000)")
+    add("--pad", type=int, default=6, metavar="N", help="pixels left free around them (default: 6)")
     add("--max-tries", type=int, default=100_000, metavar="N", help="give up after so many "
         "candidates in a row (default: 100000)")  # fmt: skip
     add_threads(parser)
@@ -92,10 +96,12 @@ def add_info(commands: Commands) -> None:
 
 def _search(a: argparse.Namespace) -> None:
     out = _checked_out(a.out)
+    if not out.suffix:
+        refuse_other_csv(out, a.categories)
     with bar("search", "categories", a.categories) as progress:
         found = IFS.search(
             a.categories, a.fill_rate, a.seed, sampler=a.sampler, min_maps=a.min_maps,
-            max_maps=a.max_maps, size=a.size, points=a.points, max_tries=a.max_tries,
+            max_maps=a.max_maps, size=a.size, points=a.points, pad=a.pad, max_tries=a.max_tries,
             threads=a.threads, progress=lambda found, tried: progress(found, None),
         )  # fmt: skip
     _save(found, out)
@@ -124,21 +130,22 @@ def _info(a: argparse.Namespace) -> None:
         rows.append(("maps", of_each))
         if family.candidates_tried is not None:
             rows.append(("candidates", f"{family.candidates_tried:,} tried"))
-        rows.append(("filling rate", f"{least:.3f} to {most:.3f}, median {middle:.3f} "
-                     "(512 × 512, 100,000 points)"))  # fmt: skip
+        rows.append(("filling rate", f"{least:.3f} to {most:.3f}, median {middle:.3f}"))
+        # A category that just passed the search may fall under its threshold in another game.
+        rows.append(("", "(measured anew, with other dots than the search's: 512 × 512, 100,000)"))
     else:
         rows.append(("first, last", f"{family[0]}, {family[-1]}"))
 
-    number = np.arange(max(1, a.pictures))
-    # Weight rows in turn, so that few pictures see all of them.
-    indices = number // len(family) * 40 % 1000
     drawn = lit = redrawn = 0
-    with bar("pictures", "pictures", len(number)) as progress:
-        for part in np.array_split(number, -(-len(number) // 200)):
+    wanted, some = checked_positive("pictures", a.pictures), rendering._at_once
+    with bar("pictures", "pictures", wanted) as progress:
+        for first in range(0, wanted, some):
+            part = np.arange(first, min(first + some, wanted), dtype=np.uint64)
+            # As a stream goes: all weight rows alike, however few pictures there are.
+            categories, indices = _core.stream_order(part, len(family), None, a.seed)
             pictures, redraws = render(
-                family, part % len(family), indices[part], a.seed, rendering, a.threads,
-                return_redraws=True,
-            )  # fmt: skip
+                family, categories, indices, a.seed, rendering, a.threads, return_redraws=True
+            )
             drawn, redrawn = drawn + len(part), redrawn + int((redraws > 0).sum())
             lit += int(np.count_nonzero(pictures.reshape(len(part), -1, rendering.channels).any(2)))
             progress(drawn, None)
@@ -157,6 +164,10 @@ def _checked_out(name: str) -> Path:
         raise ValueError(f"OUT must be a file .npz or a folder for CSV files, got {name}")
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} to write {out.name} to")
+    if out.suffix == ".npz" and out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder: a file .npz cannot take its place")
+    if not out.suffix and out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file: a folder for CSV files cannot take its place")
     return out
 
 

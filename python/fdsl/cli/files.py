@@ -17,6 +17,7 @@ from fdsl.cli.options import (
     loaded,
     rendering_of,
 )
+from fdsl.export.layout import LAYOUTS
 
 
 def add_export(commands: Commands) -> None:
@@ -51,10 +52,10 @@ def add_export(commands: Commands) -> None:
         type=int,
         default=0,
         metavar="I",
-        help="which part of a job array this is (default: 0)",
+        help="this is part I of the work (default: 0)",
     )
-    add("--num-shards", type=int, default=1, metavar="N", help="how many parts there are "
-        "(default: 1)")  # fmt: skip
+    cut = "into how many parts the work is cut, for job arrays (default: 1)"
+    add("--num-shards", type=int, default=1, metavar="N", help=cut)
     add_seed(parser)
     add_threads(parser)
     add_rendering(parser)
@@ -72,6 +73,7 @@ def add_finalize(commands: Commands) -> None:
 
 def _export(a: argparse.Namespace) -> None:
     family, rendering = loaded(a), rendering_of(a)
+    a.interrupted = "run the same command again to go on: what is whole stays"
     with bar("export", "pictures") as progress:
         shared: dict[str, Any] = {
             "instances": a.instances,
@@ -95,4 +97,5 @@ def _finalize(a: argparse.Namespace) -> None:
         found = export.finalize(a.folder, progress=progress)
     size = found["bytes"] / 1e6
     amount = f"{size / 1000:,.2f} GB" if size >= 1000 else f"{size:,.2f} MB"
-    print(f"{found['pictures']:,} pictures in {len(found['shards']):,} shards, {amount}: whole")
+    units = LAYOUTS[found["layout"]].units_are
+    print(f"{found['pictures']:,} pictures in {len(found['shards']):,} {units}, {amount}: whole")

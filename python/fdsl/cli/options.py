@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from fdsl.cli.bar import bar
-from fdsl.formulas import Family, load
+from fdsl.formulas import Family, Perlin, load
 from fdsl.formulas.load import SOURCES
 from fdsl.rendering import Rendering
+
+#: How the names of the published categories begin.
+FRACTALDB = "fractaldb-"
+#: That one option may list.
+MOST_NUMBERS = 1_000_000
 
 Commands = Any  # argparse keeps the type of its sub-parsers to itself
 
@@ -48,6 +55,10 @@ def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> N
         about = f"{SOURCES} (default: {default})"
         add = parser.add_argument
         add("categories", metavar="CATEGORIES", nargs="?", default=default, help=about)
+    noise = parser.add_argument_group("of perlin-N").add_argument
+    noise("--octaves", type=int, metavar="N", help="each of twice the frequency (default: 1)")
+    noise("--persistence", type=float, metavar="P", help="amplitude of each against the one before")
+    noise("--contrast", type=float, metavar="C", help="at 1, black at -1 and white at 1")
 
 
 def add_seed(parser: argparse.ArgumentParser, of: str = "every picture's address") -> None:
@@ -62,8 +73,31 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def loaded(arguments: argparse.Namespace) -> Family:
     """Returns the categories that CATEGORIES names."""
-    with bar("categories", "categories") as progress:
-        return load(arguments.categories, progress=lambda found, tried: progress(found, None))
+    name = arguments.categories
+    number = int(name[len(FRACTALDB) :]) if re.fullmatch(FRACTALDB + r"\d+", name) else None
+    told = False
+    with bar("categories", "categories", number) as progress:
+
+        def tell(found: int, tried: int) -> None:
+            nonlocal told
+            if number is not None and number > 100 and not told:
+                told = True
+                print(
+                    f"searching the {number:,} published categories, this once: half a minute a "
+                    "thousand on two cores",
+                    file=sys.stderr,
+                )
+            progress(found, None)
+
+        found = load(name, progress=tell)
+    names = ("octaves", "persistence", "contrast")
+    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    if not given:
+        return found
+    if not isinstance(found, Perlin):
+        raise ValueError(f"--{next(iter(given))} is for Perlin noise, got {found!r}")
+    shared = {name: getattr(found, name) for name in names}
+    return Perlin([tuple(pair) for pair in found], **{**shared, **given})
 
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
@@ -122,8 +156,11 @@ def numbers(text: str) -> list[int]:
     """Reads ``3``, ``3,14`` or ``0-7,159``."""
     found: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
+        if not span:
             raise argparse.ArgumentTypeError(f"must be numbers such as 3 or 0-7,159; got {text!r}")
-        found.extend(range(int(first), int(last or first) + 1))
+        if span[-1] - span[0] + len(found) >= MOST_NUMBERS:
+            raise argparse.ArgumentTypeError(f"must be at most {MOST_NUMBERS:,}; got {text!r}")
+        found.extend(span)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import numpy as np
 
 from fdsl import png
 from fdsl._files import write_whole
+from fdsl.cli.bar import bar
 from fdsl.cli.options import (
     Commands,
     add_rendering,
     add_seed,
     add_source,
+    add_threads,
     command,
     loaded,
     numbers,
@@ -43,6 +46,7 @@ def add_render(commands: Commands) -> None:
     )
     add("--index", type=numbers, default=[0], metavar="N,…", help="of each (default: 0)")
     add_seed(parser)
+    add_threads(parser)
     add("--out", required=True, metavar="OUT", help="a file (.png); a folder for several pictures")
     add_rendering(parser)
 
@@ -52,7 +56,7 @@ def add_preview(commands: Commands) -> None:
     parser = command(
         commands, "preview", _preview, "draw a labelled sheet: a row of instances a category",
         "fdsl preview bezier-144 --categories 6 --instances 8 --size 128 --out sheet.png\n"
-        "fdsl preview fractaldb-1000 --category 3,14,159 --index 80-87 --out sheet.png",
+        "fdsl preview fractaldb-1000 --category 3,14,159 --index 80,240,400,560 --out sheet.png",
     )  # fmt: skip
     add_source(parser)
     add = parser.add_argument
@@ -85,46 +89,49 @@ def add_preview(commands: Commands) -> None:
 
 
 def _render(a: argparse.Namespace) -> None:
-    out = Path(a.out)
-    places = [(category, index) for category in a.category for index in a.index]
+    out, total = Path(a.out), len(a.category) * len(a.index)
     one = out.suffix.lower() == ".png"
-    if one and len(places) > 1:
-        raise ValueError(f"{len(places)} pictures do not fit {out}: give a folder as OUT")
+    if one and total > 1:
+        raise ValueError(f"{total:,} pictures do not fit {out}: give a folder as OUT")
     if not one and out.suffix:
         raise ValueError(f"OUT must be a file .png or a folder, got {out}")
     family, rendering = loaded(a), rendering_of(a)
-    categories, indices = np.array(places).T
-    files = png.encode(render(family, categories, indices, a.seed, rendering))
-    if one:
-        write_whole(out, files[0])
-        print(out)
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    for (category, index), file in zip(places, files, strict=True):
-        path = out / f"{category:05d}_{index:06d}.png"
-        write_whole(path, file)
-        print(path)
+    for category in a.category:
+        _ = family[category]  # before any of them is written
+    if not one:
+        out.mkdir(parents=True, exist_ok=True)
+    places = itertools.product(a.category, a.index)
+    with bar("render", "pictures", total) as progress:
+        for first in range(0, total, rendering._at_once):
+            part = list(itertools.islice(places, rendering._at_once))
+            categories, indices = [c for c, _ in part], [i for _, i in part]
+            pictures = render(family, categories, indices, a.seed, rendering, a.threads)
+            files = png.encode(pictures, a.threads)
+            for (category, index), file in zip(part, files, strict=True):
+                write_whole(out if one else out / f"{category:05d}_{index:06d}.png", file)
+            progress(first + len(part), None)
+    print(out if one else f"{total:,} pictures: {out}")
 
 
 def _preview(a: argparse.Namespace) -> None:
     out = Path(a.out)
     if out.suffix.lower() != ".png":
         raise ValueError(f"OUT must be a file .png, got {out}")
-    labels = a.labels
-    if labels is None:
-        labels = importlib.util.find_spec("PIL") is not None
-        if not labels:
-            print("without labels: pip install 'fdsl[export]' brings them", file=sys.stderr)
     family = loaded(a)
+    labels = importlib.util.find_spec("PIL") is not None if a.labels is None else a.labels
     # The first and the last are the most different ones of a grid of parameters.
     spread = np.linspace(0, len(family) - 1, max(0, min(a.rows, len(family)))).round().astype(int)
-    sheet = contact_sheet(
-        family,
-        a.category or spread.tolist(),
-        a.index or a.columns,
-        rendering=rendering_of(a),
-        seed=a.seed,
-        label=labels,
-    )
+    with bar("preview", "pictures") as progress:
+        sheet = contact_sheet(
+            family,
+            spread.tolist() if a.category is None else a.category,
+            a.columns if a.index is None else a.index,
+            rendering=rendering_of(a),
+            seed=a.seed,
+            label=labels,
+            progress=progress,
+        )
     write_whole(out, png.encode(sheet[None])[0])
     print(out)
+    if not labels and a.labels is None:
+        print("without labels: pip install 'fdsl[export]' brings them", file=sys.stderr)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fdsl._files import PART, PathLike, write_whole
-from fdsl.export.plan import Plan
+from fdsl.export.plan import PLAN, Plan
 from fdsl.export.write import draw_files
 
 #: What ``finalize`` writes: a description, and the same for timm's reader of webdatasets.
@@ -23,9 +25,10 @@ def finalize(
 ) -> dict[str, Any]:
     """Checks every shard of a finished export and writes ``metadata.json``.
 
-    Every file is read: its name, label and address must be those that the plan gives it, and
-    the first and last picture of each shard are drawn again and compared byte by byte. What
-    processes that were killed left behind is removed.
+    Every file is read: its name, label and address must be those that the plan gives it, every
+    picture must be whole (by PNG's own checksums), and the first and last of each shard are drawn
+    again and compared byte by byte. What processes that were killed left behind is removed, so no
+    other may be writing.
 
     Args:
         folder: what ``shards`` or ``folders`` wrote to.
@@ -47,19 +50,24 @@ def finalize(
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(names)} are missing in {path}: {few}; write them first, with "
-            "the settings of the others"
+            f"{len(missing)} of {len(names)} {layout.units_are} are missing in {path}: {few}; "
+            "write them first, with the settings of the others"
         )
+    ours = (*names, PLAN, METADATA, TIMM, plan.categories_file)
+    parts = tuple(f".{name}." for name in ours)
     for other in sorted({entry.name for entry in path.iterdir()} - set(names)):
         file = path / other
-        if other.startswith(".") and other.endswith(PART):
+        if other.startswith(parts) and other.endswith(PART):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
         elif file.is_dir() or file.suffix == ".tar":  # readers would take it for a part
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")
 
+    known = _known(path / METADATA, plan)
     shards = []
     for unit, name in enumerate(names):
         shards.append({"name": name, **_checked(plan, unit, path / name)})
+        if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
+            raise _Wrong(f"{path / name} is not what {METADATA} says it was")
         if progress:
             progress(unit + 1, len(names))
     totals = {what: sum(shard[what] for shard in shards) for what in ("pictures", "bytes")}
@@ -77,6 +85,23 @@ def finalize(
     return metadata
 
 
+class _Wrong(ValueError):
+    """A shard is not what it should be."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}. Remove it, and export again: what is missing is written"
+
+
+def _known(file: Path, plan: Plan) -> dict[str, str]:
+    """The digests of an earlier check, if there was one of the same plan."""
+    try:
+        found = json.loads(file.read_bytes())
+        same = all(found[name] == value for name, value in plan.settings().items())
+        return {shard["name"]: shard["sha256"] for shard in found["shards"]} if same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
     layout, samples = plan.files, plan.files.samples(unit)
     ends = [samples[0], samples[-1]]
@@ -92,22 +117,39 @@ def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
             sample, ending, wanted = next(expected, (None, "", None))
             if sample is None or name != f"{sample.key}.{ending}":
                 what = "nothing" if sample is None else f"{sample.key}.{ending}"
-                raise ValueError(f"{path}: {name} stands where {what} should")
+                raise _Wrong(f"{path}: {name} stands where {what} should")
             if ending == "png":
                 wanted = drawn.get(sample.key)
                 pictures += 1
-                if not content.endswith(b"IEND\xaeB`\x82"):
-                    raise ValueError(f"{path}: {name} is not a whole PNG file")
+                if not _is_whole_png(content, plan.rendering.output_size):
+                    raise _Wrong(f"{path}: {name} is not a whole PNG file of its size")
             if wanted is not None and content != wanted:
-                raise ValueError(f"{path}: {name} is not what its address gives")
+                raise _Wrong(f"{path}: {name} is not what its address gives")
             size += len(content)
             digest.update(name.encode() + b"\0" + content)
     except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise _Wrong(f"{path} cannot be read: {error}") from None
     sample, ending, _ = next(expected, (None, "", None))
     if sample is not None:
-        raise ValueError(f"{path} ends before {sample.key}.{ending}")
+        raise _Wrong(f"{path} ends before {sample.key}.{ending}")
     if path.is_file():
         size = path.stat().st_size
         digest = hashlib.sha256(path.read_bytes())
     return {"pictures": pictures, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _is_whole_png(content: bytes, size: tuple[int, int]) -> bool:
+    """Walks along the chunks and compares what they hold with their checksums."""
+    at, kind = 8, b""
+    while at + 12 <= len(content):
+        (length,), kind = struct.unpack_from(">I", content, at), content[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(content):
+            return False
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(content[at + 4 : end - 4]) != checksum:
+            return False
+        if kind == b"IHDR" and struct.unpack_from(">II", content, at + 8) != size[::-1]:
+            return False
+        at = end
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and kind == b"IEND" and at == len(content)

@@ -34,9 +34,16 @@ class Sample:
 class Layout(ABC):
     """Spreads ``instances`` pictures of each category over units that are written whole."""
 
+    #: What units are called in messages.
+    units_are = "shards"
+
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         self.family, self.seed, self.instances = family, seed, instances
         self.shard_size = shard_size
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Raises ModuleNotFoundError if a library is missing, before anything is written."""
 
     def units(self) -> int:
         """How many there are."""
@@ -70,15 +77,19 @@ class Layout(ABC):
 class WebDataset(Layout):
     """``000000.tar``, …: shards in the order of a stream, so that each holds every category."""
 
+    def prepare(self) -> None:
+        _tar_writer()
+
     def name(self, unit: int) -> str:
-        return f"{unit:06d}.tar"
+        return f"{unit:0{digits(6, self.units())}d}.tar"
 
     def samples(self, unit: int) -> list[Sample]:
         first = unit * self.shard_size
         numbers = np.arange(first, first + self.pictures(unit), dtype=np.uint64)
         order = _core.stream_order(numbers, len(self.family), self.instances, self.seed)
         columns = (array.tolist() for array in (numbers, *order))
-        return [Sample(f"{number:09d}", *place) for number, *place in zip(*columns, strict=True)]
+        wide = digits(9, len(self.family) * self.instances)
+        return [Sample(f"{n:0{wide}d}", *place) for n, *place in zip(*columns, strict=True)]
 
     def described(self, sample: Sample) -> dict[str, bytes]:
         address: dict[str, Any] = {
@@ -106,15 +117,20 @@ class WebDataset(Layout):
 class ClassFolders(Layout):
     """``00003/000077.png``: a folder for each category, as torchvision's ``ImageFolder`` reads."""
 
+    units_are = "folders"
+
     def name(self, unit: int) -> str:
-        return f"{unit:05d}"
+        return f"{unit:0{digits(5, self.units())}d}"
+
+    def prepare(self) -> None:
+        pass  # nothing is needed
 
     def samples(self, unit: int) -> list[Sample]:
         return [Sample(self.key(unit, index), unit, index) for index in range(self.instances)]
 
     def key(self, category: int, index: int) -> str:
         """What the file of an instance is called."""
-        return f"{index:06d}"
+        return f"{index:0{digits(6, self.instances)}d}"
 
     def described(self, sample: Sample) -> dict[str, bytes]:
         return {}
@@ -126,14 +142,18 @@ class ClassFolders(Layout):
                 part.mkdir()
                 for sample, png in files:
                     (part / f"{sample.key}.png").write_bytes(png)
-                if not path.exists():  # another process may have been as quick
+                try:
                     part.replace(path)
+                except OSError:
+                    if not path.is_dir():  # else another process was quicker
+                        raise
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(path.iterdir()):
-            yield file.name, file.read_bytes()
+            if not file.name.startswith("."):  # what file browsers leave
+                yield file.name, file.read_bytes()
 
 
 class ReleasedFolders(ClassFolders):
@@ -160,6 +180,11 @@ LAYOUTS: dict[str, type[Layout]] = {
     "folders": ClassFolders,
     "released": ReleasedFolders,
 }
+
+
+def digits(least: int, number: int) -> int:
+    """How wide names are that count to a number, so that they sort as they count."""
+    return max(least, len(str(number - 1)))
 
 
 def _tar_writer() -> Any:

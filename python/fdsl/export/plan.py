@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fdsl import _core
-from fdsl._files import write_whole
+from fdsl._checks import checked_positive, checked_seed, checked_type
+from fdsl._files import write_once
 from fdsl.export.layout import LAYOUTS, Layout
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering
 
-#: Names of the files beside the shards.
-PLAN, CATEGORIES = "plan.json", "categories.npz"
+#: The file beside the shards that says what they hold.
+PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,10 +33,25 @@ class Plan:
     #: Pictures a shard, or a folder.
     shard_size: int
 
+    def __post_init__(self) -> None:
+        checked_type("family", self.family, Family)
+        checked_type("rendering", self.rendering, Rendering)
+        checked_seed(self.seed)
+        checked_positive("instances", self.instances)
+        checked_positive("shard_size", self.shard_size)
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        _ = self.files  # checks the settings against each other
+
     @functools.cached_property
     def files(self) -> Layout:
         """How the pictures are spread over files."""
         return LAYOUTS[self.layout](self.family, self.seed, self.instances, self.shard_size)
+
+    @property
+    def categories_file(self) -> str:
+        """What the file of the categories is called: by their digest, so that no two are mixed."""
+        return f"categories-{self.family.digest()[:16]}.npz"
 
     def settings(self) -> dict[str, Any]:
         """Everything that the bytes depend on, as JSON can hold it."""
@@ -60,16 +76,21 @@ class Plan:
         """
         folder.mkdir(parents=True, exist_ok=True)
         settings, file = self.settings(), folder / PLAN
-        if file.exists():
-            found = _read(file)
-            for name in (name for name in settings if settings[name] != found.get(name)):
+        if not file.exists():
+            units = {self.files.name(unit) for unit in range(self.files.units())}
+            if there := sorted(units.intersection(entry.name for entry in folder.iterdir())):
                 raise ValueError(
-                    f"{folder} holds an export with other settings: {name} is {found.get(name)!r} "
-                    f"there and {settings[name]!r} here; choose another folder"
+                    f"{folder} holds {there[0]} of something else, and no {PLAN}: choose another "
+                    "folder"
                 )
-        else:
-            self.family.save(folder / CATEGORIES)
-            write_whole(file, (json.dumps(settings, indent=1) + "\n").encode())
+            self.family.save(folder / self.categories_file)
+            write_once(file, (json.dumps(settings, indent=1) + "\n").encode())
+        found = _read(file)  # of several processes one was first
+        for name in (name for name in settings if settings[name] != found.get(name)):
+            raise ValueError(
+                f"{folder} holds an export with other settings: {name} is {found.get(name)!r} "
+                f"there and {settings[name]!r} here; choose another folder"
+            )
 
     @classmethod
     def of(cls, folder: Path) -> Plan:
@@ -84,13 +105,15 @@ class Plan:
         found = _read(folder / PLAN)
         try:
             plan = cls(
-                family=Family.load(folder / CATEGORIES),
+                family=Family.load(folder / f"categories-{found['categories_sha256'][:16]}.npz"),
                 rendering=Rendering.from_dict(found["rendering"]),
                 **{name: found[name] for name in ("seed", "instances", "layout", "shard_size")},
             )
-            settings = plan.settings()
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
+            raise ValueError(f"{folder / PLAN} lacks {error}") from None
+        except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder / PLAN} is not a plan of an export: {error}") from None
+        settings = plan.settings()
         for name in (name for name in settings if settings[name] != found.get(name)):
             raise ValueError(
                 f"{folder / PLAN} does not fit what is here: {name} is {found.get(name)!r} there "
@@ -102,7 +125,7 @@ class Plan:
 def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{file} is not a plan of an export")

@@ -11,9 +11,7 @@ from typing import Literal, NamedTuple
 from fdsl import png
 from fdsl._checks import (
     checked_positive,
-    checked_seed,
     checked_threads,
-    checked_type,
     checked_whole,
 )
 from fdsl._files import PathLike
@@ -21,9 +19,6 @@ from fdsl.export.layout import Sample
 from fdsl.export.plan import Plan
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
-
-#: Bytes of pixels that are drawn ahead while those before are written.
-AHEAD = 1 << 24
 
 Progress = Callable[[int, int], object]
 
@@ -80,17 +75,22 @@ def shards(
             ``shard_index + num_shards``, ….
         num_shards: how many processes share the work.
         threads: that draw; all the cores this process may use if not given.
-        progress: called with (pictures done, pictures of this process) as they are written.
+        progress: called with (written, to be written) as this process writes.
 
     Raises:
         ValueError: an argument is out of range, or the folder holds another export.
         OSError: a file cannot be written. What is whole by then stays.
         ModuleNotFoundError: webdataset is not installed.
     """
-    return _write(
-        _plan(family, rendering, seed, instances, "webdataset", shard_size),
-        folder, shard_index, num_shards, threads, progress,
-    )  # fmt: skip
+    plan = Plan(
+        family=family,
+        rendering=Rendering() if rendering is None else rendering,
+        seed=seed,
+        instances=instances,
+        layout="webdataset",
+        shard_size=shard_size,
+    )
+    return _write(plan, folder, shard_index, num_shards, threads, progress)
 
 
 def folders(
@@ -108,7 +108,9 @@ def folders(
 ) -> Written:
     """Writes a folder of PNG files for each category; those that are there are left alone.
 
-    torchvision's ``ImageFolder`` reads them. A category's folder appears when it is whole.
+    torchvision's ``ImageFolder`` reads them. A category's folder appears under its name when it is
+    whole; until then, and after a process was killed, there is a hidden one beside it, which
+    ``ImageFolder`` would take for a class: ``finalize`` removes it.
 
     Args:
         family: the categories.
@@ -122,7 +124,7 @@ def folders(
             ``shard_index + num_shards``, ….
         num_shards: how many processes share the work.
         threads: that draw; all the cores this process may use if not given.
-        progress: called with (pictures done, pictures of this process) as they are written.
+        progress: called with (written, to be written) as this process writes.
 
     Raises:
         ValueError: an argument is out of range, or the folder holds another export.
@@ -130,29 +132,15 @@ def folders(
     """
     if names not in ("plain", "released"):
         raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
-    layout = "folders" if names == "plain" else "released"
-    return _write(
-        _plan(family, rendering, seed, instances, layout, instances),
-        folder, shard_index, num_shards, threads, progress,
-    )  # fmt: skip
-
-
-def _plan(
-    family: Family,
-    rendering: Rendering | None,
-    seed: int,
-    instances: int,
-    layout: str,
-    shard_size: int,
-) -> Plan:
-    return Plan(
-        family=checked_type("family", family, Family),
-        rendering=checked_type("rendering", rendering or Rendering(), Rendering),
-        seed=checked_seed(seed),
-        instances=checked_positive("instances", instances),
-        layout=layout,
-        shard_size=checked_positive("shard_size", shard_size),
+    plan = Plan(
+        family=family,
+        rendering=Rendering() if rendering is None else rendering,
+        seed=seed,
+        instances=instances,
+        layout="folders" if names == "plain" else "released",
+        shard_size=instances,
     )
+    return _write(plan, folder, shard_index, num_shards, threads, progress)
 
 
 def _write(
@@ -170,27 +158,26 @@ def _write(
         raise ValueError(f"shard_index must be below num_shards, got {first} of {every}")
     checked_threads(threads)
     layout = plan.files
+    layout.prepare()
     plan.claim(path)
     mine = range(first, layout.units(), every)
-    total = sum(layout.pictures(unit) for unit in mine)
-    written = skipped = size = 0
+    there = {entry.name for entry in path.iterdir()}
+    missing = [unit for unit in mine if layout.name(unit) not in there]
+    total = sum(map(layout.pictures, missing))
+    written = size = 0
 
     def counted(files: Iterator[tuple[Sample, bytes]]) -> Iterator[tuple[Sample, bytes]]:
         nonlocal written, size
         for sample, file in files:
             yield sample, file
             written, size = written + 1, size + len(file)
-            if progress and written % 100 == 0:
-                progress(written + skipped, total)
+            if progress and (written % 100 == 0 or written == total):
+                progress(written, total)
 
-    for unit in mine:
-        if (path / layout.name(unit)).exists():
-            skipped += layout.pictures(unit)
-        else:
-            files = _drawn(plan, layout.samples(unit), threads)
-            layout.write(path / layout.name(unit), counted(files))
-        if progress:
-            progress(written + skipped, total)
+    for unit in missing:
+        files = _drawn(plan, layout.samples(unit), threads)
+        layout.write(path / layout.name(unit), counted(files))
+    skipped = sum(map(layout.pictures, mine)) - total
     return Written(written, skipped, size, time.perf_counter() - start)
 
 
@@ -198,8 +185,7 @@ def _drawn(
     plan: Plan, samples: Sequence[Sample], threads: int | None
 ) -> Iterator[tuple[Sample, bytes]]:
     """Draws and encodes the pictures; the next while those before are written."""
-    height, width = plan.rendering.output_size
-    some = max(1, min(512, AHEAD // (height * width * plan.rendering.channels)))
+    some = plan.rendering._at_once
     parts = [samples[at : at + some] for at in range(0, len(samples), some)]
     with ThreadPoolExecutor(1) as ahead:
         drawn = ahead.submit(draw_files, plan, parts[0], threads) if parts else None

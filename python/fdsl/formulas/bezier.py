@@ -50,7 +50,7 @@ class Bezier(Family):
     name = "bezier"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 144) -> None:
-        counts = square_grid(categories, first=(2, 1))
+        counts = square_grid(categories, first=(2, 1), most=63)
         if counts.dtype.kind not in "iu":
             raise TypeError(f"control points and curves must be integers, got {counts.dtype}")
         if counts.min() < 0:

@@ -91,10 +91,15 @@ class Family(ABC):
         except FileNotFoundError:
             raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
         try:
+            if not content.startswith(b"PK"):
+                raise ValueError("it is no .npz file at all")
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             name = str(arrays.pop("family", "ifs"))  # the first files did not say
-            kind = next(kind for kind in Family.__subclasses__() if kind.name == name)
+            kinds = {kind.name: kind for kind in Family.__subclasses__()}
+            if name not in kinds:
+                raise ValueError(f"it holds {name!r}; known are {', '.join(sorted(kinds))}")
+            kind = kinds[name]
             if not issubclass(kind, cls):
                 raise ValueError(f"it holds categories of {kind.__name__}")
             return kind._from_arrays(arrays)
@@ -136,9 +141,11 @@ class Family(ABC):
 
 
 def square_grid(
-    categories: SupportsIndex | npt.ArrayLike, first: tuple[int, int]
+    categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
 ) -> npt.NDArray[Any]:
-    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``."""
+    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``;
+    n is at most ``most``.
+    """
     try:
         number = operator.index(categories)  # type: ignore[arg-type]  # that is the question
     except TypeError:
@@ -153,6 +160,8 @@ def square_grid(
     side = math.isqrt(max(number, 0))
     if number < 1 or side**2 != number:
         raise ValueError(f"categories must be a square number, such as 100, got {number}")
+    if side > most:
+        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {number:,}")
     rows, columns = np.divmod(np.arange(number), side)
     return np.stack([rows + first[0], columns + first[1]], axis=1)
 

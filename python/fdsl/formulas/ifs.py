@@ -14,7 +14,7 @@ from fdsl import _core
 from fdsl._checks import checked_number, checked_seed, checked_threads, checked_type, checked_whole
 from fdsl._files import PathLike, write_whole
 from fdsl.formulas.family import Family
-from fdsl.formulas.readers import read_csv_folder, read_pickle
+from fdsl.formulas.readers import read_csv_folder, read_pickle, refuse_other_csv
 
 Floats = npt.NDArray[np.float64]
 
@@ -211,11 +211,8 @@ class IFS(Family):
                 reading it would mix two data sets.
         """
         path = Path(folder)
+        refuse_other_csv(path, len(self))
         path.mkdir(parents=True, exist_ok=True)
-        ours = {path / f"{number:05d}.csv" for number in range(len(self))}
-        others = sorted(set(path.rglob("*.csv")) - ours)
-        if others:
-            raise FileExistsError(f"{path} holds other categories, {others[0]} among them")
         for number, (maps, probabilities) in enumerate(self._categories):
             rows = np.column_stack([maps, probabilities])
             text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
@@ -302,8 +299,9 @@ def _floats(what: str, given: npt.ArrayLike) -> Floats:
 
 
 def _by_determinant(maps: Floats, category: int) -> Floats:
-    weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
-    total = weights.sum()
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+        total = weights.sum()
     if not (np.isfinite(total) and total > 0):
         raise ValueError(
             f"the maps of category {category} have no area (every a·d − b·c is 0) or are not "

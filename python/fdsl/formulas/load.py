@@ -46,8 +46,8 @@ def load(source: PathLike, *, progress: Callable[[int, int], object] | None = No
     if not path.exists():
         raise FileNotFoundError(f"no categories at {path}: expected {SOURCES}")
     if path.is_dir():
-        exported = path / "categories.npz"
-        return Family.load(exported) if exported.exists() else IFS.from_csv(path)
+        exported = sorted(path.glob("categories-*.npz"))
+        return Family.load(exported[0]) if exported else IFS.from_csv(path)
     if path.suffix in (".pkl", ".pickle"):
         return IFS.from_pickle(path)
     return Family.load(path)

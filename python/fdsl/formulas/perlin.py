@@ -30,9 +30,10 @@ class Perlin(Family):
     texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies
     1…10 each way, ``Perlin(1296)`` 1…36.
 
-    Of a ``Rendering`` it uses ``size``, ``crop``, ``flips`` and ``color`` (a noise of its own for
-    each channel). Where pixels are large against the lattice a pixel is the mean of several
-    samples, and octaves too fine to be seen are left out, so that nothing aliases.
+    Of a ``Rendering`` it uses ``size``, ``crop``, ``flips``, ``color`` (a noise of its own for each
+    channel) and ``redraw`` (of a part that is all black). Where pixels are large against the
+    lattice a pixel is the mean of several samples, and octaves too fine to be seen are left out,
+    so that nothing aliases.
 
     Args:
         categories: how many, a square number n², for the frequencies 1…n each way (category
@@ -59,11 +60,26 @@ class Perlin(Family):
         persistence: float = 0.5,
         contrast: float = 1.0,
     ) -> None:
-        self._frequencies = square_grid(categories, first=(1, 1)).astype(np.float64)
-        self.octaves = checked_whole("octaves", octaves)
-        self.persistence = checked_number("persistence", persistence)
-        self.contrast = checked_number("contrast", contrast)
+        self._frequencies = square_grid(categories, first=(1, 1), most=4096).astype(np.float64)
+        self._octaves = checked_whole("octaves", octaves)
+        self._persistence = checked_number("persistence", persistence)
+        self._contrast = checked_number("contrast", contrast)
         self._renderer()  # checks the numbers
+
+    @property
+    def octaves(self) -> int:
+        """How many; each has twice the frequency of the one before."""
+        return self._octaves
+
+    @property
+    def persistence(self) -> float:
+        """Amplitude of an octave against the one before."""
+        return self._persistence
+
+    @property
+    def contrast(self) -> float:
+        """At 1 the noise goes from black at −1 to white at 1."""
+        return self._contrast
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the frequencies of a category, and what all of them share."""
@@ -94,7 +110,7 @@ class Perlin(Family):
     def _arrays(self) -> Arrays:
         return {
             "frequencies": self._frequencies,
-            "octaves": np.array(self.octaves),
+            "octaves": np.array(self.octaves, np.int64),
             "persistence": np.array(self.persistence),
             "contrast": np.array(self.contrast),
         }

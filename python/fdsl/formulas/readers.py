@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import pickle
 from pathlib import Path
@@ -39,7 +40,7 @@ def _category_order(file: Path) -> tuple[int, str, str]:
 def _read_csv(file: Path) -> tuple[Rows, list[float]]:
     maps, probabilities = [], []
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text("utf-8"), newline="")))
+        rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file} is not a CSV file: {error}") from None
     for line, row in enumerate(rows, start=1):
@@ -68,6 +69,14 @@ def _read_csv(file: Path) -> tuple[Rows, list[float]]:
     if abs(sum(probabilities) - 1) > 1e-6:
         raise ValueError(f"{file}: the probabilities must sum to 1, got {sum(probabilities)}")
     return maps, probabilities
+
+
+def refuse_other_csv(folder: Path, categories: int) -> None:
+    """Raises FileExistsError if a folder holds CSV files that so many categories leave there."""
+    ours = {folder / f"{number:05d}.csv" for number in range(categories)}
+    others = sorted(set(folder.rglob("*.csv")) - ours)
+    if others:
+        raise FileExistsError(f"{folder} holds other categories, {others[0]} among them")
 
 
 def read_pickle(file: Path) -> list[npt.NDArray[np.float64]]:
@@ -129,7 +138,9 @@ class _Arrays(pickle.Unpickler):
         for place in (module, module.replace("numpy.core", "numpy._core"),
                       module.replace("numpy._core", "numpy.core")):  # fmt: skip
             try:
-                return super().find_class(place, name)
+                found = super().find_class(place, name)
+                # A pickle can set attributes of what it is given: of a function it gets a wrapper.
+                return found if isinstance(found, type) else functools.partial(found)
             except (ImportError, AttributeError):
                 continue
         raise _Refused(f"this NumPy has no {module}.{name}")
