@@ -720,7 +720,7 @@ def test_a_setting_that_cannot_be_is_named_and_repeated(wrong, kind, said):
         ("a", 0, TypeError, "categories must be integers"),
         (None, 0, TypeError, "categories must be integers"),
         ([True], 0, TypeError, "categories must be integers, got bool"),
-        (0, 2**64, IndexError, "indices must be less than 2\*\*64"),
+        (0, 2**64, IndexError, "indices must be less than 2**64"),
         ([[0, 1]], 0, ValueError, "categories must be one integer or an array"),
         (0, np.zeros((1, 1), int), ValueError, "shape (1, 1)"),
         ([0, 1], [0, 1, 2], ValueError, "must match in length, got 2 and 3"),
