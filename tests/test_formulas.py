@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import importlib
 import os
 import pickle
 import re
@@ -363,7 +364,7 @@ def test_the_digest_is_the_sha256_of_the_rows(ifs):
 
 def test_the_digest_changes_with_one_bit(ifs):
     maps = [c.maps.copy() for c in ifs]
-    maps[0].view(np.uint64)[0, 0] ^= 1
+    maps[0].view(np.uint64)[0, 0] ^= np.uint64(1)
     changed = IFS(maps, [c.probabilities for c in ifs])
     assert changed.digest() == by_hand(changed) != ifs.digest()
 
@@ -679,13 +680,13 @@ class Malice:
 
 def test_a_pickle_cannot_change_numpy(tmp_path):
     """Even of what it may name it gets no more than a call."""
-    import numpy._core.numeric as numeric
-
+    place = "numpy._core.numeric" if np.__version__ >= "2" else "numpy.core.numeric"
+    numeric = importlib.import_module(place)
     before = numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))
-    attack = b"cnumpy._core.numeric\n_frombuffer\n(dS'__defaults__'\n(I1\ntss}S'evil'\nI1\nsb."
-    state = b"cnumpy._core.numeric\n_frombuffer\n(N(dS'evil'\nI1\ns(dS'__name__'\nS'evil'\nstb."
+    attack = b"c%s\n_frombuffer\n(dS'__defaults__'\n(I1\ntss}S'evil'\nI1\nsb."
+    state = b"c%s\n_frombuffer\n(N(dS'evil'\nI1\ns(dS'__name__'\nS'evil'\nstb."
     for content in (attack, state):
-        (tmp_path / "bad.pkl").write_bytes(content)
+        (tmp_path / "bad.pkl").write_bytes(content % place.encode())
         with pytest.raises(ValueError, match=r"bad\.pkl"):
             IFS.from_pickle(tmp_path / "bad.pkl")
     assert (numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))) == before
