@@ -1,6 +1,6 @@
 """Writes a data set as webdataset shards on all machines of a Ray cluster.
 
-    pip install 'fdsl[export]' ray
+    pip install 'fdsl[export,ray]'
     python examples/export_ray.py fractaldb-1000 /shared/fractaldb
 
 FOLDER is one that all machines see. Without a cluster Ray starts on this machine. Which task

@@ -26,12 +26,16 @@ from fdsl.rendering import Rendering
 def add_bench(commands: Commands) -> None:
     """Adds ``fdsl bench``."""
     parser = command(
-        commands, "bench", _bench, "say how many pictures a second this machine draws",
+        commands,
+        "bench",
+        _bench,
+        "say how many pictures a second this machine draws",
         "fdsl bench\nfdsl bench perlin-100 --size 64",
-    )  # fmt: skip
+    )
     add_source(parser, default="fractaldb-10")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S",
-                        help="for each line (default: 1)")  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, metavar="S", help="for each line (default: 1)"
+    )
     add_seed(parser)
     add_rendering(parser)
 
@@ -71,9 +75,15 @@ def _rates(
         numbers = np.arange(first, first + some, dtype=np.uint64)
         start = time.perf_counter()
         family._renderer().render(
-            rendering._core, numbers % np.uint64(len(family)), numbers * np.uint64(4), seed,
-            threads, pixels, redraws, path,
-        )  # fmt: skip
+            rendering._core,
+            numbers % np.uint64(len(family)),
+            numbers * np.uint64(4),
+            seed,
+            threads,
+            pixels,
+            redraws,
+            path,
+        )
         rates.append(some / (time.perf_counter() - start))
         first += some
     return rates[1:]

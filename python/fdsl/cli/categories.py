@@ -29,10 +29,13 @@ from fdsl.rendering import render
 def add_search(commands: Commands) -> None:
     """Adds ``fdsl search``."""
     parser = command(
-        commands, "search", _search, "search for categories of fractals (paper, section 3.2)",
+        commands,
+        "search",
+        _search,
+        "search for categories of fractals (paper, section 3.2)",
         "fdsl search --categories 1000 --fill-rate 0.2 --seed 1 --out categories.npz\n"
         "fdsl search --sampler released --seed 1 --out published   # the authors' CSV files",
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--categories", type=int, default=1000, metavar="N", help="how many (default: 1000)")
     add(
@@ -62,8 +65,13 @@ def add_search(commands: Commands) -> None:
     )
     add("--points", type=int, default=100_000, metavar="N", help="dots on it (default: 100000)")
     add("--pad", type=int, default=6, metavar="N", help="pixels left free around them (default: 6)")
-    add("--max-tries", type=int, default=100_000, metavar="N", help="give up after so many "
-        "candidates in a row (default: 100000)")  # fmt: skip
+    add(
+        "--max-tries",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="give up after so many candidates in a row (default: 100000)",
+    )
     add_threads(parser)
     add("--out", required=True, metavar="OUT", help="a file (.npz), or a folder of CSV files")
 
@@ -71,10 +79,13 @@ def add_search(commands: Commands) -> None:
 def add_convert(commands: Commands) -> None:
     """Adds ``fdsl convert``."""
     parser = command(
-        commands, "convert", _convert, "write categories in another form",
+        commands,
+        "convert",
+        _convert,
+        "write categories in another form",
         "fdsl convert fractaldb-1000 published              # the authors' CSV files\n"
         "fdsl convert ifs-100k.pkl categories.npz",
-    )  # fmt: skip
+    )
     add_source(parser)
     parser.add_argument("out", metavar="OUT", help="a file (.npz), or a folder of CSV files")
 
@@ -82,14 +93,21 @@ def add_convert(commands: Commands) -> None:
 def add_info(commands: Commands) -> None:
     """Adds ``fdsl info``."""
     parser = command(
-        commands, "info", _info,
+        commands,
+        "info",
+        _info,
         "say what categories are, how full they are and how many pictures have to be drawn again",
         "fdsl info categories.npz\nfdsl info fractaldb-1000 --weights 0.1",
-    )  # fmt: skip
+    )
     add_source(parser)
     add_seed(parser)
-    parser.add_argument("--pictures", type=int, default=2000, metavar="N",
-                        help="drawn to see how many fail (default: 2000)")  # fmt: skip
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="drawn to see how many fail (default: 2000)",
+    )
     add_threads(parser)
     add_rendering(parser)
 
@@ -100,10 +118,19 @@ def _search(a: argparse.Namespace) -> None:
         refuse_other_csv(out, a.categories)
     with bar("search", "categories", a.categories) as progress:
         found = IFS.search(
-            a.categories, a.fill_rate, a.seed, sampler=a.sampler, min_maps=a.min_maps,
-            max_maps=a.max_maps, size=a.size, points=a.points, pad=a.pad, max_tries=a.max_tries,
-            threads=a.threads, progress=lambda found, tried: progress(found, None),
-        )  # fmt: skip
+            a.categories,
+            a.fill_rate,
+            a.seed,
+            sampler=a.sampler,
+            min_maps=a.min_maps,
+            max_maps=a.max_maps,
+            size=a.size,
+            points=a.points,
+            pad=a.pad,
+            max_tries=a.max_tries,
+            threads=a.threads,
+            progress=lambda found, tried: progress(found, None),
+        )
     _save(found, out)
     print(f"{len(found):,} categories of {found.candidates_tried:,} candidates: {out}")
     print(f"SHA-256 {found.digest()}")

@@ -23,12 +23,15 @@ from fdsl.export.layout import LAYOUTS
 def add_export(commands: Commands) -> None:
     """Adds ``fdsl export``."""
     parser = command(
-        commands, "export", _export, "write pictures to webdataset shards or image folders",
+        commands,
+        "export",
+        _export,
+        "write pictures to webdataset shards or image folders",
         "fdsl export fractaldb-1000 shards                  # a million pictures\n"
         "fdsl export fractaldb-1000 shards --shard-index 3 --num-shards 8   # one job of eight\n"
         "fdsl finalize shards                               # once all are there\n"
         "fdsl export categories.npz folders --layout released --recipe released",
-    )  # fmt: skip
+    )
     add_source(parser)
     add = parser.add_argument
     add("folder", metavar="FOLDER", help="where to; what is there already is left alone")
@@ -64,10 +67,12 @@ def add_export(commands: Commands) -> None:
 def add_finalize(commands: Commands) -> None:
     """Adds ``fdsl finalize``."""
     parser = command(
-        commands, "finalize", _finalize,
+        commands,
+        "finalize",
+        _finalize,
         "check every shard of an export and describe it in metadata.json",
         "fdsl finalize shards",
-    )  # fmt: skip
+    )
     parser.add_argument("folder", metavar="FOLDER", help="what fdsl export wrote to")
 
 

@@ -31,10 +31,13 @@ from fdsl.rendering import render
 def add_render(commands: Commands) -> None:
     """Adds ``fdsl render``."""
     parser = command(
-        commands, "render", _render, "draw pictures by their addresses",
+        commands,
+        "render",
+        _render,
+        "draw pictures by their addresses",
         "fdsl render categories.npz --category 3 --index 77 --out picture.png\n"
         "fdsl render fractaldb-1000 --category 0-2 --index 80,84 --recipe released --out folder",
-    )  # fmt: skip
+    )
     add_source(parser)
     add = parser.add_argument
     add(
@@ -54,10 +57,13 @@ def add_render(commands: Commands) -> None:
 def add_preview(commands: Commands) -> None:
     """Adds ``fdsl preview``."""
     parser = command(
-        commands, "preview", _preview, "draw a labelled sheet: a row of instances a category",
+        commands,
+        "preview",
+        _preview,
+        "draw a labelled sheet: a row of instances a category",
         "fdsl preview bezier-144 --categories 6 --instances 8 --size 128 --out sheet.png\n"
         "fdsl preview fractaldb-1000 --category 3,14,159 --index 80,240,400,560 --out sheet.png",
-    )  # fmt: skip
+    )
     add_source(parser)
     add = parser.add_argument
     add(
@@ -84,7 +90,7 @@ def add_preview(commands: Commands) -> None:
         action=argparse.BooleanOptionalAction,
         help="categories and indices beside the pictures (default: if Pillow is installed)",
     )
-    add("--out", required=True, metavar="OUT", help="a file (.png)")  # fmt: skip
+    add("--out", required=True, metavar="OUT", help="a file (.png)")
     add_rendering(parser)
 
 

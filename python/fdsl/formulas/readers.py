@@ -135,8 +135,11 @@ class _Arrays(pickle.Unpickler):
                 f"it asks for {module}.{name}, and may hold nothing but arrays; it is not loaded"
             )
         # The old name of a module that NumPy 2 moved, and the new one for NumPy 1.
-        for place in (module, module.replace("numpy.core", "numpy._core"),
-                      module.replace("numpy._core", "numpy.core")):  # fmt: skip
+        for place in (
+            module,
+            module.replace("numpy.core", "numpy._core"),
+            module.replace("numpy._core", "numpy.core"),
+        ):
             try:
                 found = super().find_class(place, name)
                 # A pickle can set attributes of what it is given: of a function it gets a wrapper.
