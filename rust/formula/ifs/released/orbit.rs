@@ -82,7 +82,7 @@ impl Orbit {
                 self.y.truncate(kept);
             }
         }
-        // Without the origin, which is dropped like any other, 0 need not be between them.
+        // What is dropped does not count.
         let none = (f64::INFINITY, f64::NEG_INFINITY);
         self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| wider(e, v)));
     }
