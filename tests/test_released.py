@@ -241,6 +241,33 @@ def test_failures_are_kept_or_drawn_again_as_asked(first):
     assert ((redrawn != 0).mean(axis=(1, 2)) >= 0.01 * 4000 / 64**2).all()
 
 
+def test_what_was_drawn_before_leaves_no_trace(first):
+    """Dots and masks are kept from picture to picture where they are the same."""
+    small = Rendering.released(size=48, points=900)
+    others = [
+        small,
+        Rendering.released(size=48, points=900, mask_seed=3),
+        Rendering.released(size=48, points=700, mask_seed=3),
+        Rendering.released(size=(48, 64), points=900, pad=4),
+        Rendering.released(size=48, points=900, patch="fixed"),
+        Rendering.released(size=48, points=900, draw="point"),
+        Rendering.released(size=48, points=900, weights=None),
+    ]
+    addresses = [(c, i) for c in (0, 1) for i in (0, 1, 4, 40, 41, 80, 200)]
+    asked = [(rendering, *address) for rendering in others for address in addresses]
+    expected = []
+    for rendering, category, index in asked:  # each after another size
+        fdsl.render(first, 2, 0, rendering=Rendering.released(size=16, points=50), threads=1)
+        expected.append(fdsl.render(first, category, index, 0, rendering, 1)[0])
+    order = np.random.default_rng(0).permutation(4 * len(asked)) % len(asked)
+    for number in [*range(len(asked)), *order]:
+        rendering, category, index = asked[number]
+        found = fdsl.render(first, category, index, 0, rendering, 1)[0]
+        np.testing.assert_array_equal(found, expected[number])
+        if number % 7 == 0:
+            IFS.search(1, 0.01, 1, sampler="released", size=32, points=900, threads=1)
+
+
 def test_a_mask_seed_is_for_the_released_sampler_alone():
     with pytest.raises(ValueError, match="mask_seed is for sampler='released' alone, got 3"):
         Rendering(mask_seed=3)

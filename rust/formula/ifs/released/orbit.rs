@@ -105,6 +105,11 @@ impl Orbit {
         });
     }
 
+    /// Returns how many dots there are.
+    pub(super) fn dots(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Returns the (row, column) of each dot; some may lie outside the picture.
     pub(super) fn cells(&self) -> impl Iterator<Item = (usize, usize)> {
         self.rows.iter().zip(&self.columns).map(|(&row, &column)| (row.into(), column.into()))

@@ -42,7 +42,7 @@ impl Candidates {
         let rated = |mut candidate: Candidate| {
             let ifs = candidate.ifs.take()?;
             let rate = with_scratch(simd, |scratch| {
-                fill_rate(&ifs, candidate.numbers, measure, simd, &mut scratch.replay.orbit)
+                fill_rate(&ifs, candidate.numbers, measure, simd, scratch.replay.free_orbit())
             });
             Some((ifs, rate))
         };
