@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def export(a: argparse.Namespace) -> int:
     """Shares the work, waits for it, and checks it."""
+    command_line.at_least(1, a, "parts", "instances", "shard_size")
     recipes: dict[str, Callable[..., fdsl.Rendering]] = {
         "default": fdsl.Rendering,
         "paper": fdsl.Rendering.paper,

@@ -265,6 +265,9 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("export c.npz f --shard-index 2 --num-shards 2", "shard_index must be below num_shards"),
         ("finalize empty", "no export in empty: it has no plan.json"),
         ("finalize nowhere", "no export in nowhere"),
+        ("bench c.npz --seed -1", "seed must be 0 or more, got -1"),
+        ("info perlin-9 --seed 18446744073709551616", "got 18446744073709551616"),
+        ("export c.npz f --layout folders --shard-size 3", "--shard-size is for webdataset shards"),
         ("bench c.npz --seconds 0", "seconds must be above 0, got 0"),
     ],
 )

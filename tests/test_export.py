@@ -1,5 +1,6 @@
 """Files: a shard is a pure function of its number, appears whole, and reads back to the pixel."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -9,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import fdsl
@@ -266,6 +268,38 @@ def test_of_exports_that_start_together_one_wins(ifs, tmp_path):
         assert fdsl.export.finalize(folder)["seed"] == winner
 
 
+def test_a_plan_is_written_whole_or_not_at_all(tmp_path):
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from fdsl._files import write_once
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    write_once(Path(sys.argv[1]) / "plan.json", b"x" * 5000)
+except OSError as error:
+    print(error)
+    sys.exit(7)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=100
+    )
+    assert run.returncode == 7 and "cannot write: File too large" in run.stdout
+    assert contents(tmp_path) == {}
+
+
+def test_a_lost_file_of_categories_is_written_again(ifs, tmp_path):
+    write(ifs, tmp_path)
+    (kept,) = tmp_path.glob("categories-*.npz")
+    kept.unlink()
+    write(ifs, tmp_path)
+    assert fdsl.load(tmp_path) == ifs
+    fdsl.export.finalize(tmp_path)
+    ifs[:2].save(tmp_path / "categories-0000000000000000.npz")
+    with pytest.raises(ValueError, match="holds 2 files of categories: name one"):
+        fdsl.load(tmp_path)
+
+
 def test_what_others_keep_in_the_folder_is_left_alone(ifs, tmp_path):
     (tmp_path / "categories.npz").write_text("mine")
     (tmp_path / ".download.part").write_text("mine")
@@ -433,6 +467,8 @@ def flipped(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+#: A chunk that is called a header and holds nothing.
+NO_HEADER = b"\0\0\0\0IHDR" + zlib.crc32(b"IHDR").to_bytes(4, "big")
 LARGER = png.encode(np.zeros((1, 40, 40), np.uint8))[0]
 
 
@@ -454,6 +490,8 @@ def other_label(files):
          r"000000016\.png is not what its address gives"),
         (lambda files: [(n, c[:-9] if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not a whole PNG"),
+        (lambda files: [(n, c[:8] + NO_HEADER if n == "000000020.png" else c) for n, c in files],
+         r"000000020\.png is not a whole PNG"),
         (lambda files: [(n, flipped(c) if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not a whole PNG"),
         (lambda files: [(n, LARGER if n == "000000020.png" else c) for n, c in files],
@@ -471,10 +509,12 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
     write(ifs, tmp_path)
     shard = tmp_path / "000001.tar"
     content = shard.read_bytes()
-    for damaged in (content[:5000], b"", b"no tar file at all" * 100):
+    compressed = gzip.compress(content)
+    for damaged in (content[:5000], b"", b"no tar file" * 100, compressed, compressed[:900]):
         shard.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"000001\.tar"):
+        with pytest.raises(ValueError, match=r"000001\.tar") as error:
             fdsl.export.finalize(tmp_path)
+        assert "\n" not in str(error.value)
     shard.write_bytes(content)
     plan = json.loads((tmp_path / "plan.json").read_text())
     for wrong, said in (

@@ -77,6 +77,9 @@ def test_what_was_found_fills_roughly_as_asked_when_measured_again(many, fill_ra
 
 
 def test_measuring_depends_on_seed_and_settings_alone(ifs, many):
+    for threads in (1, 5):
+        rates = ifs.fill_rates(**MEASURE, seed=4, threads=threads)
+        np.testing.assert_array_equal(rates, ifs.fill_rates(**MEASURE, seed=4))
     first = ifs.fill_rates(**MEASURE, seed=4)
     np.testing.assert_array_equal(first, ifs.fill_rates(**MEASURE, seed=4))
     assert (first != ifs.fill_rates(**MEASURE, seed=5)).any()

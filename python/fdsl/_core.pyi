@@ -50,7 +50,7 @@ class Categories:
         self, category: int, points: int, seed: int, simd: str | None = None
     ) -> npt.NDArray[np.float32] | None: ...
     def fill_rates(
-        self, size: int, points: int, pad: int, seed: int
+        self, size: int, points: int, pad: int, seed: int, threads: int | None = None
     ) -> npt.NDArray[np.float64]: ...
 
 @final

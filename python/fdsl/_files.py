@@ -25,13 +25,12 @@ def write_once(path: Path, content: bytes) -> None:
     with saying_what(path):
         try:
             part.write_bytes(content)
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        except OSError:
-            if not part.exists():  # not even the part could be written
-                raise
-            part.replace(path)  # a file system without links
+            try:
+                os.link(part, path)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 

@@ -174,6 +174,7 @@ impl Categories {
     }
 
     /// Returns the filling rate of each category, unscaled.
+    #[pyo3(signature = (size, points, pad, seed, threads=None))]
     fn fill_rates<'py>(
         &self,
         py: Python<'py>,
@@ -181,10 +182,11 @@ impl Categories {
         points: usize,
         pad: usize,
         seed: u64,
+        threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let measure = Measure { size, points, pad }.checked()?;
         let categories = self.0.ifs()?;
-        let machine = machine(None, None)?;
+        let machine = machine(threads, None)?;
         let rate = |(category, ifs): (usize, &Ifs)| {
             let address = Address { seed, category: category as u64, index: 0 };
             let mut rng = address.rng(Purpose::Orbit, 0);

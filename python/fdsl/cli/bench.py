@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from fdsl import _core
+from fdsl._checks import checked_seed
 from fdsl.cli.options import (
     Commands,
     add_rendering,
@@ -43,6 +44,7 @@ def add_bench(commands: Commands) -> None:
 def _bench(a: argparse.Namespace) -> None:
     if not a.seconds > 0:
         raise ValueError(f"seconds must be above 0, got {a.seconds}")
+    checked_seed(a.seed)
     family, rendering = loaded(a), rendering_of(a)
     cores = _core.cores()
     print(f"{platform.processor() or platform.machine()}, {cores} cores; {family!r}")

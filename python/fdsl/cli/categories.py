@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fdsl import _core
-from fdsl._checks import checked_positive
+from fdsl._checks import checked_positive, checked_seed
 from fdsl.cli.bar import bar
 from fdsl.cli.options import (
     Commands,
@@ -144,6 +144,7 @@ def _convert(a: argparse.Namespace) -> None:
 
 
 def _info(a: argparse.Namespace) -> None:
+    checked_seed(a.seed)
     family, rendering = loaded(a), rendering_of(a)
     rows = [
         ("categories", f"{len(family):,} of {type(family).__name__}"),
@@ -152,7 +153,7 @@ def _info(a: argparse.Namespace) -> None:
     if isinstance(family, IFS):
         sizes = Counter(len(maps) for maps, _ in family)
         of_each = ", ".join(f"{count:,} of {maps}" for maps, count in sorted(sizes.items()))
-        rates = family.fill_rates(seed=a.seed)
+        rates = family.fill_rates(seed=a.seed, threads=a.threads)
         least, middle, most = np.quantile(rates, [0, 0.5, 1])
         rows.append(("maps", of_each))
         if family.candidates_tried is not None:

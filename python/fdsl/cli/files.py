@@ -43,13 +43,8 @@ def add_export(commands: Commands) -> None:
         "(default: webdataset)",
     )
     add("--instances", type=int, default=1000, metavar="N", help="of each category (default: 1000)")
-    add(
-        "--shard-size",
-        type=int,
-        default=10_000,
-        metavar="N",
-        help="pictures a shard (default: 10000)",
-    )
+    of_shards = "pictures a shard, of webdataset (default: 10000)"
+    add("--shard-size", type=int, metavar="N", help=of_shards)
     add(
         "--shard-index",
         type=int,
@@ -90,7 +85,11 @@ def _export(a: argparse.Namespace) -> None:
             "progress": progress,
         }
         if a.layout == "webdataset":
-            written = export.shards(family, a.folder, shard_size=a.shard_size, **shared)
+            if a.shard_size is not None:
+                shared["shard_size"] = a.shard_size
+            written = export.shards(family, a.folder, **shared)
+        elif a.shard_size is not None:
+            raise ValueError(f"--shard-size is for webdataset shards, not for {a.layout}")
         else:
             shared["names"] = "released" if a.layout == "released" else "plain"
             written = export.folders(family, a.folder, **shared)

@@ -108,7 +108,7 @@ class WebDataset(Layout):
                 tar.write({"__key__": sample.key, "png": png, **self.described(sample)})
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        with tarfile.open(path) as tar:
+        with tarfile.open(path, "r:") as tar:  # as it is: a compressed one is another file
             for member in tar:
                 content = tar.extractfile(member)
                 yield member.name, content.read() if content else b""

@@ -50,7 +50,8 @@ class Plan:
 
     @property
     def categories_file(self) -> str:
-        """What the file of the categories is called: by their digest, so that no two are mixed."""
+        """What the file of the categories is called: by their digest, so that none is taken for
+        another."""
         return f"categories-{self.family.digest()[:16]}.npz"
 
     def settings(self) -> dict[str, Any]:
@@ -77,19 +78,25 @@ class Plan:
         folder.mkdir(parents=True, exist_ok=True)
         settings, file = self.settings(), folder / PLAN
         if not file.exists():
-            units = {self.files.name(unit) for unit in range(self.files.units())}
-            if there := sorted(units.intersection(entry.name for entry in folder.iterdir())):
-                raise ValueError(
-                    f"{folder} holds {there[0]} of something else, and no {PLAN}: choose another "
-                    "folder"
-                )
-            self.family.save(folder / self.categories_file)
+            self._refuse_others(folder)
             write_once(file, (json.dumps(settings, indent=1) + "\n").encode())
         found = _read(file)  # of several processes one was first
         for name in (name for name in settings if settings[name] != found.get(name)):
             raise ValueError(
                 f"{folder} holds an export with other settings: {name} is {found.get(name)!r} "
                 f"there and {settings[name]!r} here; choose another folder"
+            )
+
+        if not (folder / self.categories_file).exists():
+            self.family.save(folder / self.categories_file)
+
+    def _refuse_others(self, folder: Path) -> None:
+        """Raises ValueError if a folder without a plan has files of the names of this one."""
+        there = {entry.name for entry in folder.iterdir()}
+        names = map(self.files.name, range(self.files.units() if there else 0))
+        if mixed := next((name for name in names if name in there), None):
+            raise ValueError(
+                f"{folder} holds {mixed} of something else, and no {PLAN}: choose another folder"
             )
 
     @classmethod

@@ -188,9 +188,8 @@ def _drawn(
     some = plan.rendering._at_once
     parts = [samples[at : at + some] for at in range(0, len(samples), some)]
     with ThreadPoolExecutor(1) as ahead:
-        drawn = ahead.submit(draw_files, plan, parts[0], threads) if parts else None
+        drawn = ahead.submit(draw_files, plan, parts[0], threads)
         for number, part in enumerate(parts):
-            assert drawn is not None
             files = drawn.result()
             if number + 1 < len(parts):
                 drawn = ahead.submit(draw_files, plan, parts[number + 1], threads)

@@ -113,7 +113,7 @@ class Family(ABC):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        # By bits, as the digest and so the hash are: 0.0 is not -0.0.
+        # By bits, as the digest and so the hash: 0.0 is not -0.0.
         assert isinstance(other, Family)
         pairs = zip(self._arrays().values(), other._arrays().values(), strict=True)
         return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)

@@ -224,7 +224,13 @@ class IFS(Family):
         return self._candidates_tried
 
     def fill_rates(
-        self, *, size: int = 512, points: int = 100_000, pad: int = 6, seed: int = 0
+        self,
+        *,
+        size: int = 512,
+        points: int = 100_000,
+        pad: int = 6,
+        seed: int = 0,
+        threads: int | None = None,
     ) -> Floats:
         """Measures the filling rate of each category anew, as the search does.
 
@@ -236,10 +242,14 @@ class IFS(Family):
             checked_whole("points", points),
             checked_whole("pad", pad),
         )
-        return self._renderer().fill_rates(*numbers, checked_seed(seed))
+        return self._renderer().fill_rates(*numbers, checked_seed(seed), checked_threads(threads))
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order."""
+        """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order.
+
+        Of the rows alone, not of where a category ends: it is the authors' files that are
+        compared so.
+        """
         arrays = self._arrays()
         rows = np.column_stack([arrays["maps"], arrays["probabilities"]])
         return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()

@@ -47,6 +47,10 @@ def load(source: PathLike, *, progress: Callable[[int, int], object] | None = No
         raise FileNotFoundError(f"no categories at {path}: expected {SOURCES}")
     if path.is_dir():
         exported = sorted(path.glob("categories-*.npz"))
+        if len(exported) > 1:
+            raise ValueError(
+                f"{path} holds {len(exported)} files of categories: name one, such as {exported[0]}"
+            )
         return Family.load(exported[0]) if exported else IFS.from_csv(path)
     if path.suffix in (".pkl", ".pickle"):
         return IFS.from_pickle(path)
