@@ -86,13 +86,14 @@ class Plan:
                 f"{folder} holds an export with other settings: {name} is {found.get(name)!r} "
                 f"there and {settings[name]!r} here; choose another folder"
             )
-
         if not (folder / self.categories_file).exists():
             self.family.save(folder / self.categories_file)
 
     def _refuse_others(self, folder: Path) -> None:
         """Raises ValueError if a folder without a plan has files of the names of this one."""
         there = {entry.name for entry in folder.iterdir()}
+        if PLAN in there:  # another process was quicker, and its shards are ours
+            return
         names = map(self.files.name, range(self.files.units() if there else 0))
         if mixed := next((name for name in names if name in there), None):
             raise ValueError(
