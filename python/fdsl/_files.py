@@ -21,18 +21,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_once(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, unless there is one; of several writers one wins."""
-    part = part_of(path)
-    with saying_what(path):
+    with _part(path) as part:
+        with part.open("wb") as file:
+            file.write(content)
+            _to_disk(file)
         try:
-            part.write_bytes(content)
-            try:
-                os.link(part, path)
-            except FileExistsError:
-                pass
-            except OSError:  # a file system without links
-                part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            part.replace(path)
 
 
 @contextmanager
@@ -42,16 +40,27 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; the message names it.
     """
+    with _part(path) as part:
+        with part.open("wb") as file:
+            yield file
+            _to_disk(file)
+        part.replace(path)
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """Names a file to write to until it is whole, and removes it if it is still there after."""
     part = part_of(path)
     with saying_what(path):
         try:
-            with part.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            yield part
         finally:
             part.unlink(missing_ok=True)
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextmanager

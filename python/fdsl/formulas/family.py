@@ -147,7 +147,7 @@ def square_grid(
     n is at most ``most``.
     """
     try:
-        number = operator.index(categories)  # type: ignore[arg-type]  # that is the question
+        number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
     except TypeError:
         pairs = np.array(categories)
         if pairs.dtype.kind not in "fiu":
