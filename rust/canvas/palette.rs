@@ -1,0 +1,48 @@
+//! The colours of the dots.
+
+/// Colours in the authors' cycle.
+pub(super) const COLORS: usize = 128;
+
+/// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to
+/// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
+/// so no cosine is needed. Entry 0 is black; the rest up to a power of two is never shown.
+pub(super) static PALETTE: [[u8; 3]; 2 * COLORS] = palette();
+
+const fn palette() -> [[u8; 3]; 2 * COLORS] {
+    const HIGH: f64 = 0.75;
+    const LOW: f64 = HIGH * (1.0 - 0.75);
+    let mut palette = [[0; 3]; 2 * COLORS];
+    let mut i = 0;
+    while i < COLORS {
+        let hue = i as f64 * 6.0 / COLORS as f64;
+        let sextant = hue as u8;
+        let along = hue - sextant as f64;
+        let up = LOW + (HIGH - LOW) * along;
+        let down = HIGH - (HIGH - LOW) * along;
+        let [r, g, b] = match sextant {
+            0 => [HIGH, up, LOW],
+            1 => [down, HIGH, LOW],
+            2 => [LOW, HIGH, up],
+            3 => [LOW, down, HIGH],
+            4 => [up, LOW, HIGH],
+            _ => [HIGH, LOW, down],
+        };
+        palette[i + 1] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // cut, not rounded
+        i += 1;
+    }
+    palette
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_colours_are_the_authors_colours() {
+        // Read off a picture that the authors' program drew.
+        assert_eq!(PALETTE[1], [47, 47, 191]);
+        assert_eq!(PALETTE[2], [47, 54, 191]);
+        assert_eq!(PALETTE[22], [47, 189, 191]);
+        assert_eq!(PALETTE.iter().flatten().max(), Some(&191));
+    }
+}
