@@ -161,11 +161,47 @@ pub(crate) trait Lanes: Copy {
     fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U;
     /// Takes entry `index % N` of `table`, lane by lane.
     fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F;
+    /// Takes entry `index % 4` of `table`, lane by lane; a table that repeats every four.
+    fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F;
     /// Takes entry `index % N` of `table`, lane by lane.
     fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U;
+}
 
-    /// Fetches the cache line of `cells[index]` for writing; changes nothing, whatever the index.
-    fn prefetch(self, cells: &[u32], index: u32);
+/// Writes `value(i)` to cell `cells[i]` of `to`, in order: cells are checked all at once, which
+/// vectors do, and not one by one.
+#[inline(always)]
+pub(crate) fn scatter<T>(cells: &[u32], to: &mut [T], value: impl Fn(usize) -> T) {
+    check(cells, to.len());
+    let (eights, rest) = cells.as_chunks::<8>();
+    for (i, cells) in eights.iter().enumerate() {
+        for (j, &cell) in cells.iter().enumerate() {
+            // SAFETY: no cell lies beyond `to`, as was checked.
+            unsafe { *to.get_unchecked_mut(cell as usize) = value(8 * i + j) };
+        }
+    }
+    for (j, &cell) in rest.iter().enumerate() {
+        to[cell as usize] = value(8 * eights.len() + j);
+    }
+}
+
+/// Sets the cells `cells` of `to` to 1 and returns how many were 0; all are 0 or 1.
+#[inline(always)]
+pub(crate) fn mark(cells: &[u32], to: &mut [u8]) -> usize {
+    check(cells, to.len());
+    let mut marked = 0;
+    for &cell in cells {
+        // SAFETY: no cell lies beyond `to`, as was checked.
+        let cell = unsafe { to.get_unchecked_mut(cell as usize) };
+        marked += usize::from(*cell);
+        *cell = 1;
+    }
+    cells.len() - marked
+}
+
+#[inline(always)]
+fn check(cells: &[u32], len: usize) {
+    let most = cells.iter().fold(0, |most, &cell| if cell > most { cell } else { most });
+    assert!((most as usize) < len, "cell {most} of {len}");
 }
 
 /// Eight lanes that any compiler can make something of.
@@ -206,8 +242,8 @@ impl Lanes for Plain {
         std::array::from_fn(|lane| if a[lane] < b[lane] { yes[lane] } else { no[lane] })
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { index.map(|i| table[i as usize % 8]) }
+    #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F { index.map(|i| table[i as usize % 4]) }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { index.map(|i| table[i as usize % 8]) }
-    #[inline(always)] fn prefetch(self, _: &[u32], _: u32) {}
 }
 
 /// Eight lanes in AVX2.
@@ -250,8 +286,8 @@ impl Lanes for Avx2 {
         unsafe { _mm256_blendv_epi8(no, yes, _mm256_cmpgt_epi32(b, a)) }
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm256_permutevar8x32_ps(table, index) } }
+    #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm256_permutevar_ps(table, index) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm256_permutevar8x32_epi32(table, index) } }
-    #[inline(always)] fn prefetch(self, cells: &[u32], index: u32) { unsafe { _mm_prefetch::<_MM_HINT_ET0>(cells.as_ptr().wrapping_add(index as usize).cast()) } }
 }
 
 /// Sixteen lanes in AVX-512.
@@ -292,6 +328,6 @@ impl Lanes for Avx512 {
         unsafe { _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), no, yes) }
     }
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutexvar_ps(index, table) } }
+    #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutevar_ps(table, index) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm512_permutexvar_epi32(index, table) } }
-    #[inline(always)] fn prefetch(self, cells: &[u32], index: u32) { unsafe { _mm_prefetch::<_MM_HINT_ET0>(cells.as_ptr().wrapping_add(index as usize).cast()) } }
 }

@@ -55,6 +55,11 @@ impl Window {
         if self.flip_rows { rendering.height - 1 - row } else { row }
     }
 
+    /// Returns the first column of the canvas that is kept.
+    pub(crate) fn first_column(&self, rendering: &Rendering) -> usize {
+        if self.flip_columns { rendering.width - self.left - self.width } else { self.left }
+    }
+
     /// Returns the column of the canvas that column `column` of the window shows.
     pub(crate) fn canvas_column(&self, column: usize, rendering: &Rendering) -> usize {
         let column = self.left + column;

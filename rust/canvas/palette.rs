@@ -5,13 +5,13 @@ pub(super) const COLORS: usize = 128;
 
 /// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to
 /// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
-/// so no cosine is needed. Entry 0 is black; the rest up to a power of two is never shown.
-pub(super) static PALETTE: [[u8; 3]; 2 * COLORS] = palette();
+/// so no cosine is needed. Entry 0 is black; those after the colours are never shown.
+pub(super) static PALETTE: [[u8; 3]; 256] = palette();
 
-const fn palette() -> [[u8; 3]; 2 * COLORS] {
+const fn palette() -> [[u8; 3]; 256] {
     const HIGH: f64 = 0.75;
     const LOW: f64 = HIGH * (1.0 - 0.75);
-    let mut palette = [[0; 3]; 2 * COLORS];
+    let mut palette = [[0; 3]; 256];
     let mut i = 0;
     while i < COLORS {
         let hue = i as f64 * 6.0 / COLORS as f64;

@@ -1,8 +1,11 @@
-//! From the last dots of the cells to pixels.
+//! From the last dots of the cells to pixels: 40 µs for 256² in gray, 100 in colour.
+//!
+//! Passing over 32 pixels at once where no dot is near gained 2 µs for random masks and lost 6 for
+//! a fixed one. Writing a colour as four bytes, of which the next overwrites the last, lost 10 µs.
 
 use crate::canvas::masks::Masks;
 use crate::canvas::palette::{COLORS, PALETTE};
-use crate::canvas::{Canvas, GRAY};
+use crate::canvas::{Canvas, EMPTY, GRAY};
 use crate::rendering::{Draw, Rendering};
 use crate::simd::{Kernel, Lanes};
 use crate::window::Window;
@@ -21,86 +24,103 @@ impl Kernel for Resolve<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { canvas: Canvas { last, height, width, newest, shown }, window, rendering, masks, pixels } =
-            self;
+        let Self { canvas, window, rendering, masks, pixels } = self;
+        let Canvas { last, width, newest, places, .. } = canvas;
         let stride = *width + 2;
         let columns = window.width;
-        // The first column kept, as it stands on the canvas.
-        let first = if window.flip_columns { *width - window.left - columns } else { window.left };
-        newest.resize(columns + 2, 0);
-        shown.resize(columns, 0);
+        let first = window.first_column(rendering);
+        newest.resize(columns + 2, EMPTY);
+        places.resize(columns, 0);
 
         for (i, pixels) in pixels.chunks_exact_mut(columns * rendering.channels()).enumerate() {
-            let row = window.top + i;
-            let row = if window.flip_rows { *height - 1 - row } else { row };
+            let row = window.canvas_row(i, rendering);
             // Cells from one left of the first pixel to one right of the last. With the
             // border, the row of cells above this row of pixels starts at `row · stride`.
             let cells = |below: usize| &last[(row + below) * stride + first..][..columns + 2];
+            let row = if rendering.color { &mut places[..] } else { &mut *pixels };
             if rendering.draw == Draw::Point {
-                // A dot's own pixel, always lit: a patch of one.
-                for (shown, &dot) in shown.iter_mut().zip(&cells(1)[1..]) {
-                    *shown = dot << 4;
-                }
+                own(&cells(1)[1..], rendering.color, row);
             } else {
                 newest_of_rows(cells(0), cells(1), cells(2), newest);
-                newest_of_columns(newest, shown);
+                // Apart, so that each is a loop without a choice in it.
+                match (masks, rendering.color) {
+                    (Masks::Random(key), false) => show(newest, row, |of| gray(of, Masks::Random(key))),
+                    (Masks::Random(key), true) => show(newest, row, |of| place(of, Masks::Random(key))),
+                    (Masks::Fixed(mask), false) => show(newest, row, |of| gray(of, Masks::Fixed(mask))),
+                    (Masks::Fixed(mask), true) => show(newest, row, |of| place(of, Masks::Fixed(mask))),
+                    (Masks::Listed(list), false) => show(newest, row, |of| gray(of, Masks::Listed(list))),
+                    (Masks::Listed(list), true) => show(newest, row, |of| place(of, Masks::Listed(list))),
+                }
             }
-            // Apart, so that each is a loop without a choice in it.
-            match masks {
-                Masks::Random(key) => ask_the_dots(shown, Masks::Random(key)),
-                Masks::Fixed(mask) => ask_the_dots(shown, Masks::Fixed(mask)),
-                Masks::Listed(masks) => ask_the_dots(shown, Masks::Listed(masks)),
+            if window.flip_columns {
+                row.reverse();
             }
             if rendering.color {
-                for (pixel, &shown) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(&*shown) {
-                    *pixel = PALETTE[shown as usize % PALETTE.len()];
-                }
-            } else {
-                for (pixel, &shown) in pixels.iter_mut().zip(&*shown) {
-                    *pixel = if shown == 0 { 0 } else { GRAY };
-                }
-            }
-            if window.flip_columns && rendering.color {
-                pixels.as_chunks_mut::<3>().0.reverse();
-            } else if window.flip_columns {
-                pixels.reverse();
+                paint(places, pixels);
             }
         }
     }
 }
 
-/// For every column the newest of three rows of cells, as `number << 4 | row of the mask`:
-/// a pixel below its dot shows the bottom row of the patch, 2, one above it the top, 0.
+/// For every column the newest of three rows of cells, as `number << 4 | bit`, the bit of the
+/// mask that the pixel shows were it the patch's left column: a pixel above its dot shows the
+/// top row of the patch, bits 8 7 6 (as cells have it), one below it the bottom, bits 2 1 0.
 #[inline(always)]
 fn newest_of_rows(above: &[u32], here: &[u32], below: &[u32], newest: &mut [u32]) {
     let n = newest.len();
     let (above, here, below) = (&above[..n], &here[..n], &below[..n]);
     for i in 0..n {
-        newest[i] = (above[i] << 4 | 2).max(here[i] << 4 | 1).max(below[i] << 4);
+        newest[i] = (above[i] - 6).max(here[i] - 3).max(below[i]);
     }
 }
 
-/// For every pixel what it shows: `number << 4 | column of the mask << 2 | row`. `newest`
-/// starts one column left of the first pixel. Numbers differ from cell to cell, so the
+/// For every pixel what it shows of the dot it shows, given as `number << 4 | bit of the mask`.
+/// `newest` starts one column left of the first pixel. Numbers differ from cell to cell, so the
 /// low bits never decide between two dots.
 #[inline(always)]
-fn newest_of_columns(newest: &[u32], shown: &mut [u32]) {
-    let n = shown.len();
+fn show(newest: &[u32], row: &mut [u8], what: impl Fn(u32) -> u8) {
+    let n = row.len();
     let (left, here, right) = (&newest[..n], &newest[1..n + 1], &newest[2..n + 2]);
     for i in 0..n {
-        shown[i] = (left[i] | 2 << 2).max(here[i] | 1 << 2).max(right[i]);
+        row[i] = what((left[i] - 2).max(here[i] - 1).max(right[i]));
     }
 }
 
-/// Turns what each pixel shows into its place in the palette: 0 where there is no dot or its
-/// mask is black, else one more than the dot's number modulo 128.
+/// For every pixel what its own dot shows of itself, always lit.
 #[inline(always)]
-fn ask_the_dots(shown: &mut [u32], masks: Masks<'_>) {
-    for shown in shown {
-        let (number, row, column) = (*shown >> 4, *shown & 3, (*shown >> 2) & 3);
-        let dot = number.wrapping_sub(1);
-        let bit = (masks.of(dot) >> (8 - 3 * row - column)) & 1;
-        let lit = (bit != 0) & (number != 0);
-        *shown = if lit { 1 + dot % COLORS as u32 } else { 0 };
+fn own(cells: &[u32], color: bool, row: &mut [u8]) {
+    for (pixel, &dot) in row.iter_mut().zip(cells) {
+        *pixel = if color { place(dot, Masks::SOLID) } else { gray(dot, Masks::SOLID) };
+    }
+}
+
+/// Says whether the dot that a pixel shows lights it.
+#[inline(always)]
+fn lights(shown: u32, masks: Masks<'_>) -> bool {
+    (masks.of(dot_of(shown)) >> (shown & 15) & 1 != 0) & (shown > EMPTY)
+}
+
+/// Counts dots from 0. (An empty cell has none: what it gives is not used.)
+#[inline(always)]
+fn dot_of(shown: u32) -> u32 {
+    (shown >> 4).wrapping_sub(1)
+}
+
+#[inline(always)]
+fn gray(shown: u32, masks: Masks<'_>) -> u8 {
+    if lights(shown, masks) { GRAY } else { 0 }
+}
+
+/// A place in the palette; 0 is black.
+#[inline(always)]
+fn place(shown: u32, masks: Masks<'_>) -> u8 {
+    if lights(shown, masks) { 1 + (dot_of(shown) % COLORS as u32) as u8 } else { 0 } // at most 128
+}
+
+/// Looks up the colours of a row.
+#[inline(always)]
+pub(super) fn paint(places: &[u8], pixels: &mut [u8]) {
+    for (pixel, &place) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(places) {
+        *pixel = PALETTE[usize::from(place)];
     }
 }

@@ -86,7 +86,7 @@ impl Formula for Bezier {
             }
             let simd = scratch.simd;
             scratch.canvas.resolve(window, rendering, Masks::SOLID, simd, pixels);
-            if !rendering.redraw || lit(pixels, rendering) > 0 {
+            if !rendering.redraw || lit(pixels, rendering, simd) > 0 {
                 return attempt as u8; // at most one more than REDRAWS
             }
             attempt += 1;

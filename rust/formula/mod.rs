@@ -9,7 +9,7 @@ pub mod ifs;
 pub mod perlin;
 
 use crate::address::Address;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, Points};
 use crate::dots::Dots;
 use crate::formula::ifs::released::Replay;
 use crate::rendering::Rendering;
@@ -30,6 +30,7 @@ pub struct Scratch {
     pub(crate) simd: Simd,
     pub(crate) dots: Dots,
     pub(crate) canvas: Canvas,
+    pub(crate) single: Points,
     pub(crate) replay: Replay,
     pub(crate) noise: perlin::Buffers,
     pub(crate) path: bezier::Path,
@@ -42,6 +43,7 @@ impl Scratch {
             simd,
             dots: Dots::default(),
             canvas: Canvas::default(),
+            single: Points::default(),
             replay: Replay::default(),
             noise: Default::default(),
             path: Default::default(),

@@ -64,15 +64,20 @@ struct Picture<'a> {
 impl Picture<'_> {
     /// Draws `maps` and returns how many pixels are lit, or `None` if an orbit escaped.
     fn draw(&mut self, maps: &[Map], attempt: u64) -> Option<usize> {
-        let Scratch { simd, dots, canvas, replay, .. } = &mut *self.scratch;
+        let Scratch { simd, dots, canvas, single, replay, .. } = &mut *self.scratch;
         let Rendering { height, width, points, pad, sampler, .. } = *self.rendering;
         let probabilities = &self.ifs.probabilities;
+        let window = Window::of(self.address, attempt, self.rendering);
         let mut patches = self.shared.rng(Purpose::Patch, attempt);
         let masks = match sampler {
             Sampler::Fdsl => {
                 let table = Table::new(maps, probabilities);
                 let mut rng = self.shared.rng(Purpose::Orbit, attempt);
                 let bounds = orbit::play(&table, &mut rng, points, *simd, dots)?;
+                if self.rendering.draw == Draw::Point {
+                    single.draw(dots, bounds, window, self.rendering, *simd, self.pixels);
+                    return Some(lit(self.pixels, self.rendering, *simd));
+                }
                 canvas.plot(dots, bounds, height, width, pad, *simd);
                 masks(self.rendering, &mut patches)
             }
@@ -80,9 +85,8 @@ impl Picture<'_> {
                 replay.plot(maps, probabilities, self.rendering, &mut patches, *simd, canvas)
             }
         };
-        let window = Window::of(self.address, attempt, self.rendering);
         canvas.resolve(window, self.rendering, masks, *simd, self.pixels);
-        Some(lit(self.pixels, self.rendering))
+        Some(lit(self.pixels, self.rendering, *simd))
     }
 
     /// Draws anything finite of `maps`, in solid patches, with a dot in the middle.

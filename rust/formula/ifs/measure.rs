@@ -40,12 +40,12 @@ impl Measure {
 
     /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
     pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
-        let Scratch { simd, dots, canvas, .. } = scratch;
+        let Scratch { simd, dots, single, .. } = scratch;
         let table = Table::new(ifs.maps(), ifs.probabilities());
         match orbit::play(&table, rng, self.points, *simd, dots) {
             Some(bounds) => {
-                canvas.plot(dots, bounds, self.size, self.size, self.pad, *simd);
-                canvas.fill_rate()
+                let lit = single.count(dots, bounds, self.size, self.pad, 0, *simd).unwrap_or(0);
+                lit as f64 / (self.size * self.size) as f64
             }
             None => 0.0,
         }

@@ -42,8 +42,11 @@ pub(crate) fn play(
     let mut steps = |from: usize, to: usize, bounds: &mut Bounds| {
         let range = from * ORBITS..to * ORBITS;
         let (x, y) = (&mut dots.x[range.clone()], &mut dots.y[range]);
-        if table.slots() == 8 {
-            simd.run(Steps { table, orbits: &mut orbits, bounds, x, y });
+        let steps = Steps { table, orbits: &mut orbits, bounds, x, y };
+        if table.few() {
+            simd.run(Few(steps));
+        } else if table.slots() == 8 {
+            simd.run(steps);
         } else {
             orbits.steps_of_many_maps(table, bounds, x, y);
         }
@@ -149,6 +152,27 @@ impl Kernel for Steps<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
+        self.play::<L, false>(l);
+    }
+}
+
+/// The same for systems of up to four maps, three quarters of the published ones.
+struct Few<'a>(Steps<'a>);
+
+impl Kernel for Few<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        self.0.play::<L, true>(l);
+    }
+}
+
+impl Steps<'_> {
+    /// A letter of `FEW` maps is looked up among four numbers: half the work of eight in AVX2, and
+    /// there are six letters. The choice costs a look-up more.
+    #[inline(always)]
+    fn play<L: Lanes, const FEW: bool>(self, l: L) {
         let Self { table, orbits, bounds, x: dots_x, y: dots_y } = self;
         /// Groups of lanes in flight: enough to hide how long a step takes.
         const GROUPS: usize = 4;
@@ -156,9 +180,12 @@ impl Kernel for Steps<'_> {
         // Sixteen lanes look up modulo sixteen: they get the eight slots twice.
         let twice_u: [u32; 16] = std::array::from_fn(|i| table.share[i % 8]);
         let share = l.load_u(&twice_u);
+        let twice_u: [u32; 16] = std::array::from_fn(|i| table.map_of_slot[i % 8]);
+        let map_of_slot = l.load_u(&twice_u);
         let mut letters = [l.splat_f(0.0); 6];
         for (letter, column) in letters.iter_mut().zip(&table.letters) {
-            let twice: [f32; 16] = std::array::from_fn(|i| column[i % 8]);
+            let slots = if FEW { 4 } else { 8 };
+            let twice: [f32; 16] = std::array::from_fn(|i| column[i % slots]);
             *letter = l.load_f(&twice);
         }
         let [a, b, c, d, e, f] = letters;
@@ -187,11 +214,12 @@ impl Kernel for Steps<'_> {
 
                     let slot = l.shr::<29>(word);
                     let own = l.lookup_u(share, slot);
-                    let map = l.if_less(l.and(word, within_mask), own, slot, own);
+                    let whole = if FEW { l.lookup_u(map_of_slot, slot) } else { slot };
+                    let map = l.if_less(l.and(word, within_mask), own, whole, own);
 
                     let row = [x[g], y[g]];
-                    x[g] = affine(l, row, [a, b, e], map);
-                    y[g] = affine(l, row, [c, d, f], map);
+                    x[g] = affine::<L, FEW>(l, row, [a, b, e], map);
+                    y[g] = affine::<L, FEW>(l, row, [c, d, f], map);
                     l.store_f(&mut dots_x[block + g * L::N..], x[g]);
                     l.store_f(&mut dots_y[block + g * L::N..], y[g]);
                     x_min = l.min_f(x[g], x_min);
@@ -222,9 +250,10 @@ impl Kernel for Steps<'_> {
 /// `x · p + y · q + r` with the letters of each lane's map. A function, not a closure: a
 /// closure would be compiled without the path's instructions (six times slower).
 #[inline(always)]
-fn affine<L: Lanes>(l: L, [x, y]: [L::F; 2], [p, q, r]: [L::F; 3], map: L::U) -> L::F {
-    let products = l.add_f(l.mul_f(x, l.lookup_f(p, map)), l.mul_f(y, l.lookup_f(q, map)));
-    l.add_f(products, l.lookup_f(r, map))
+fn affine<L: Lanes, const FEW: bool>(l: L, [x, y]: [L::F; 2], letters: [L::F; 3], map: L::U) -> L::F {
+    let [p, q, r] =
+        letters.map(|letter| if FEW { l.lookup_of_4(letter, map) } else { l.lookup_f(letter, map) });
+    l.add_f(l.add_f(l.mul_f(x, p), l.mul_f(y, q)), r)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ pub(crate) struct Table {
     /// How much of the slot is its own map's, scaled to the bits below the slot number;
     /// in the lowest bits the number of the other map.
     pub(super) share: Vec<u32>,
+    /// The map that a slot is whole: its own, or the other one if its own is never chosen.
+    pub(super) map_of_slot: Vec<u32>,
     /// a…f, `slots` of each.
     pub(super) letters: [Vec<f32>; 6],
     slot_bits: u32,
@@ -44,7 +46,9 @@ impl Table {
         // The lowest bits of a share of 0 let a few words through to the slot's own map, which
         // is absent or never chosen: it stands for the other one, or a stray dot would stretch
         // the picture.
+        let mut map_of_slot: Vec<u32> = (0..slots as u32).collect();
         for slot in never {
+            map_of_slot[slot] = alias[slot];
             for column in &mut letters {
                 column[slot] = column[alias[slot] as usize];
             }
@@ -58,11 +62,18 @@ impl Table {
                 share & !other | alias
             })
             .collect();
-        Self { share, letters, slot_bits }
+        Self { share, map_of_slot, letters, slot_bits }
     }
 
     pub(super) fn slots(&self) -> usize {
         self.share.len()
+    }
+
+    /// Says whether no map but the first four is ever played.
+    pub(super) fn few(&self) -> bool {
+        let other = |share: u32| share % self.slots() as u32;
+        let played = self.share.iter().map(|&share| other(share)).chain(self.map_of_slot.iter().copied());
+        self.slots() == 8 && played.max().is_some_and(|map| map < 4)
     }
 
     /// Picks a map with one random word: the high bits choose a slot, the low ones a half.
