@@ -11,7 +11,9 @@ pub mod perlin;
 use crate::address::Address;
 use crate::canvas::{Canvas, Points};
 use crate::dots::Dots;
+use crate::formula::ifs::Map;
 use crate::formula::ifs::released::Replay;
+use crate::formula::ifs::table::Table;
 use crate::rendering::Rendering;
 use crate::simd::Simd;
 
@@ -28,6 +30,8 @@ pub trait Formula: Sync {
 /// What drawing needs beside the picture; one a thread, kept from picture to picture.
 pub struct Scratch {
     pub(crate) simd: Simd,
+    pub(crate) maps: Vec<Map>,
+    pub(crate) table: Table,
     pub(crate) dots: Dots,
     pub(crate) canvas: Canvas,
     pub(crate) single: Points,
@@ -41,6 +45,8 @@ impl Scratch {
     pub fn new(simd: Simd) -> Self {
         Self {
             simd,
+            maps: vec![],
+            table: Table::default(),
             dots: Dots::default(),
             canvas: Canvas::default(),
             single: Points::default(),

@@ -165,7 +165,8 @@ impl Categories {
         let ifs = categories.get(category).ok_or(out_of_range)?;
         let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
         let mut dots = Dots::default();
-        let table = Table::new(ifs.maps(), ifs.probabilities());
+        let mut table = Table::default();
+        table.lay(ifs.maps(), ifs.probabilities());
         if orbit::play(&table, &mut rng, points, simd, &mut dots).is_none() {
             return Ok(None);
         }

@@ -8,7 +8,6 @@
 use crate::address::{Address, Purpose, Rng};
 use crate::canvas::{Masks, lit};
 use crate::formula::ifs::orbit;
-use crate::formula::ifs::table::Table;
 use crate::formula::ifs::vary::vary;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::{Formula, Scratch};
@@ -24,29 +23,12 @@ impl Formula for Ifs {
     /// Draws the instance; if it failed, up to eight others; if they failed, the category
     /// unscaled; and if that is black too, whatever keeps it from being so.
     fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+        let mut maps = std::mem::take(&mut scratch.maps);
         let shared = unmirrored(address, rendering);
-        let mut picture = Picture { ifs: self, address, shared, rendering, scratch, pixels };
-        let scaled = |attempt| vary(&self.maps, rendering, shared, attempt);
-        if !rendering.redraw {
-            if picture.draw(&scaled(0), 0).is_none() {
-                picture.draw_at_any_rate(&scaled(0), 0);
-            }
-            return 0;
-        }
-        let (height, width) = rendering.output_size();
-        let enough = ENOUGH * rendering.points.min(height * width) as f64;
-        // Without weights every redraw would try the same maps again.
-        let varied = if rendering.weights == Weights::Identity { 0 } else { REDRAWS + 1 };
-        for attempt in 0..varied {
-            if picture.draw(&scaled(attempt), attempt).is_some_and(|lit| lit as f64 >= enough) {
-                return attempt as u8; // at most REDRAWS
-            }
-        }
-        if picture.draw(&self.maps, varied).is_some_and(|lit| lit > 0) {
-            return varied as u8;
-        }
-        picture.draw_at_any_rate(&self.maps, varied + 1);
-        varied as u8 + 1
+        let redraws =
+            Picture { ifs: self, address, shared, rendering, scratch, pixels }.draw_until_it_shows(&mut maps);
+        scratch.maps = maps;
+        redraws
     }
 }
 
@@ -62,18 +44,45 @@ struct Picture<'a> {
 }
 
 impl Picture<'_> {
+    /// Returns how often it was drawn again.
+    fn draw_until_it_shows(&mut self, maps: &mut Vec<Map>) -> u8 {
+        let Self { ifs, shared, rendering, .. } = *self;
+        if !rendering.redraw {
+            vary(&ifs.maps, rendering, shared, 0, maps);
+            if self.draw(maps, 0).is_none() {
+                self.draw_at_any_rate(maps, 0);
+            }
+            return 0;
+        }
+        let (height, width) = rendering.output_size();
+        let enough = ENOUGH * rendering.points.min(height * width) as f64;
+        // Without weights every redraw would try the same maps again.
+        let varied = if rendering.weights == Weights::Identity { 0 } else { REDRAWS + 1 };
+        for attempt in 0..varied {
+            vary(&ifs.maps, rendering, shared, attempt, maps);
+            if self.draw(maps, attempt).is_some_and(|lit| lit as f64 >= enough) {
+                return attempt as u8; // at most REDRAWS
+            }
+        }
+        if self.draw(&ifs.maps, varied).is_some_and(|lit| lit > 0) {
+            return varied as u8;
+        }
+        self.draw_at_any_rate(&ifs.maps, varied + 1);
+        varied as u8 + 1
+    }
+
     /// Draws `maps` and returns how many pixels are lit, or `None` if an orbit escaped.
     fn draw(&mut self, maps: &[Map], attempt: u64) -> Option<usize> {
-        let Scratch { simd, dots, canvas, single, replay, .. } = &mut *self.scratch;
+        let Scratch { simd, table, dots, canvas, single, replay, .. } = &mut *self.scratch;
         let Rendering { height, width, points, pad, sampler, .. } = *self.rendering;
         let probabilities = &self.ifs.probabilities;
         let window = Window::of(self.address, attempt, self.rendering);
         let mut patches = self.shared.rng(Purpose::Patch, attempt);
         let masks = match sampler {
             Sampler::Fdsl => {
-                let table = Table::new(maps, probabilities);
+                table.lay(maps, probabilities);
                 let mut rng = self.shared.rng(Purpose::Orbit, attempt);
-                let bounds = orbit::play(&table, &mut rng, points, *simd, dots)?;
+                let bounds = orbit::play(table, &mut rng, points, *simd, dots)?;
                 if self.rendering.draw == Draw::Point {
                     single.draw(dots, bounds, window, self.rendering, *simd, self.pixels);
                     return Some(lit(self.pixels, self.rendering, *simd));
@@ -91,10 +100,10 @@ impl Picture<'_> {
 
     /// Draws anything finite of `maps`, in solid patches, with a dot in the middle.
     fn draw_at_any_rate(&mut self, maps: &[Map], attempt: u64) {
-        let Scratch { simd, dots, canvas, .. } = &mut *self.scratch;
-        let table = Table::new(maps, &self.ifs.probabilities);
+        let Scratch { simd, table, dots, canvas, .. } = &mut *self.scratch;
+        table.lay(maps, &self.ifs.probabilities);
         let mut rng = self.shared.rng(Purpose::Orbit, attempt);
-        let bounds = orbit::play_tamed(&table, &mut rng, self.rendering.points, dots);
+        let bounds = orbit::play_tamed(table, &mut rng, self.rendering.points, dots);
         let Rendering { height, width, pad, .. } = *self.rendering;
         canvas.plot(dots, bounds, height, width, pad, *simd);
 

@@ -5,7 +5,6 @@ use crate::error::Error;
 use crate::formula::Scratch;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::orbit;
-use crate::formula::ifs::table::Table;
 
 /// How a filling rate is measured: as points, on a square.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +39,9 @@ impl Measure {
 
     /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
     pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
-        let Scratch { simd, dots, single, .. } = scratch;
-        let table = Table::new(ifs.maps(), ifs.probabilities());
-        match orbit::play(&table, rng, self.points, *simd, dots) {
+        let Scratch { simd, table, dots, single, .. } = scratch;
+        table.lay(ifs.maps(), ifs.probabilities());
+        match orbit::play(table, rng, self.points, *simd, dots) {
             Some(bounds) => {
                 let lit = single.count(dots, bounds, self.size, self.pad, 0, *simd).unwrap_or(0);
                 lit as f64 / (self.size * self.size) as f64

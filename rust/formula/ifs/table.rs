@@ -5,6 +5,9 @@ use crate::formula::ifs::Map;
 /// The maps laid out for a choice without a branch: Walker's alias table, a power of two
 /// of slots, each half one map and half another. (0.08 ms a picture instead of 1.4 for
 /// the linear search of the authors' program.)
+///
+/// Laid out again for every picture, in the same memory.
+#[derive(Default)]
 pub(crate) struct Table {
     /// How much of the slot is its own map's, scaled to the bits below the slot number;
     /// in the lowest bits the number of the other map.
@@ -14,26 +17,37 @@ pub(crate) struct Table {
     /// a…f, `slots` of each.
     pub(super) letters: [Vec<f32>; 6],
     slot_bits: u32,
+    /// The probability of each map in slots, what of it is not laid out yet, and the slots that
+    /// it is too little and too much for (scratch of `lay`).
+    scaled: Vec<f64>,
+    small: Vec<usize>,
+    large: Vec<usize>,
 }
 
 impl Table {
     /// Lays out `maps`, chosen with `probabilities`.
-    pub(crate) fn new(maps: &[Map], probabilities: &[f64]) -> Self {
+    pub(crate) fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
+        let Self { share, map_of_slot, letters, slot_bits, scaled, small, large } = self;
         let slots = maps.len().next_power_of_two().max(8);
-        let slot_bits = slots.trailing_zeros();
-        let mut letters: [Vec<f32>; 6] = std::array::from_fn(|letter| {
-            let mut column: Vec<f32> = maps.iter().map(|map| map[letter] as f32).collect();
+        *slot_bits = slots.trailing_zeros();
+        for (letter, column) in letters.iter_mut().enumerate() {
+            column.clear();
+            column.extend(maps.iter().map(|map| map[letter] as f32));
             column.resize(slots, 0.0);
-            column
-        });
+        }
 
         // Vose's construction: a slot that is too small is filled up from one too large.
-        let mut scaled: Vec<f64> = probabilities.iter().map(|p| p * slots as f64).collect();
+        scaled.clear();
+        scaled.extend(probabilities.iter().map(|p| p * slots as f64));
         scaled.resize(slots, 0.0);
-        let never: Vec<usize> = (0..slots).filter(|&slot| scaled[slot] == 0.0).collect();
-        let mut alias: Vec<u32> = (0..slots as u32).collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..slots).partition(|&slot| scaled[slot] < 1.0);
+        let alias = share; // for now: the other map of each slot
+        alias.clear();
+        alias.extend(0..slots as u32);
+        small.clear();
+        large.clear();
+        for (slot, &scaled) in scaled.iter().enumerate() {
+            if scaled < 1.0 { small.push(slot) } else { large.push(slot) }
+        }
         while let (Some(low), Some(&high)) = (small.pop(), large.last()) {
             alias[low] = high as u32;
             scaled[high] -= 1.0 - scaled[low];
@@ -46,23 +60,29 @@ impl Table {
         // The lowest bits of a share of 0 let a few words through to the slot's own map, which
         // is absent or never chosen: it stands for the other one, or a stray dot would stretch
         // the picture.
-        let mut map_of_slot: Vec<u32> = (0..slots as u32).collect();
+        map_of_slot.clear();
+        map_of_slot.extend(0..slots as u32);
+        let never = (0..slots).filter(|&slot| probabilities.get(slot).is_none_or(|&p| p == 0.0));
         for slot in never {
             map_of_slot[slot] = alias[slot];
-            for column in &mut letters {
+            for column in letters.iter_mut() {
                 column[slot] = column[alias[slot] as usize];
             }
         }
 
-        let room = (1u64 << (32 - slot_bits)) as f64;
+        let room = (1u64 << (32 - *slot_bits)) as f64;
         let other = slots as u32 - 1;
-        let share = (scaled.iter().zip(&alias))
-            .map(|(&own, &alias)| {
-                let share = (own.clamp(0.0, 1.0) * room).min(room - 1.0) as u32;
-                share & !other | alias
-            })
-            .collect();
-        Self { share, map_of_slot, letters, slot_bits }
+        for (share, own) in alias.iter_mut().zip(scaled) {
+            let own = (own.clamp(0.0, 1.0) * room).min(room - 1.0) as u32;
+            *share |= own & !other;
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(maps: &[Map], probabilities: &[f64]) -> Self {
+        let mut table = Self::default();
+        table.lay(maps, probabilities);
+        table
     }
 
     pub(super) fn slots(&self) -> usize {

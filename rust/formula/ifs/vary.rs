@@ -40,15 +40,23 @@ impl Place {
 }
 
 /// Scales one letter of every map, as the weights and the address say; `attempt` counts
-/// redraws. The probabilities stay as they are.
-pub(crate) fn vary(maps: &[Map], rendering: &Rendering, address: Address, attempt: u64) -> Vec<Map> {
+/// redraws. The probabilities stay as they are. Fills `varied`.
+pub(crate) fn vary(
+    maps: &[Map],
+    rendering: &Rendering,
+    address: Address,
+    attempt: u64,
+    varied: &mut Vec<Map>,
+) {
+    varied.clear();
+    varied.extend_from_slice(maps);
     let mut rng = address.rng(Purpose::Weights, attempt);
     let (letter, factor) = match rendering.weights {
-        Weights::Identity => return maps.to_vec(),
+        Weights::Identity => return,
         Weights::Grid(w) => {
             let row = if attempt == 0 { Place::of(address.index).weight } else { rng.below(ROWS) };
             if row == UNSCALED {
-                return maps.to_vec();
+                return;
             }
             let (letter, factor) = row_of_the_grid(row, w);
             match rendering.sampler {
@@ -58,11 +66,9 @@ pub(crate) fn vary(maps: &[Map], rendering: &Rendering, address: Address, attemp
         }
         Weights::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
     };
-    let mut maps = maps.to_vec();
-    for map in &mut maps {
+    for map in varied {
         map[letter] *= factor;
     }
-    maps
 }
 
 /// Returns the letter (0 is a, 5 is f) and the factor of a weight row other than 2.
