@@ -39,14 +39,22 @@ impl Measure {
 
     /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
     pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch) -> f64 {
+        self.rate(self.lit(ifs, rng, scratch, 0))
+    }
+
+    /// Counts the pixels that the unscaled category lights; 0 if it escapes, or as soon as it
+    /// cannot light more than `hopeless`.
+    pub(super) fn lit(&self, ifs: &Ifs, rng: &mut Rng, scratch: &mut Scratch, hopeless: usize) -> usize {
+        let Self { size, points, pad } = *self;
         let Scratch { simd, table, dots, single, .. } = scratch;
         table.lay(ifs.maps(), ifs.probabilities());
-        match orbit::play(table, rng, self.points, *simd, dots) {
-            Some(bounds) => {
-                let lit = single.count(dots, bounds, self.size, self.pad, 0, *simd).unwrap_or(0);
-                lit as f64 / (self.size * self.size) as f64
-            }
-            None => 0.0,
-        }
+        orbit::play(table, rng, points, *simd, dots)
+            .and_then(|bounds| single.count(dots, bounds, size, pad, hopeless, *simd))
+            .unwrap_or(0)
+    }
+
+    /// Returns the share that so many lit pixels are.
+    pub(super) fn rate(&self, lit: usize) -> f64 {
+        lit as f64 / (self.size * self.size) as f64
     }
 }

@@ -1,5 +1,7 @@
 //! The program's orbit, and how it becomes pixels.
 
+use std::ops::ControlFlow;
+
 use crate::formula::ifs::Map;
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -87,27 +89,42 @@ impl Orbit {
         self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| wider(e, v)));
     }
 
-    /// Stretches x and y independently over `size − 2·pad` pixels.
+    /// Finds the pixel of every dot: x and y are stretched independently over `size − 2·pad`
+    /// pixels.
     pub(super) fn rescale(&mut self, height: usize, width: usize, pad: usize, simd: Simd) {
-        simd.run(Stretch {
-            values: &self.x,
-            extremes: self.extremes[0],
-            size: width,
-            pad,
-            pixels: &mut self.columns,
+        let (mut rows, mut columns) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.columns));
+        rows.clear();
+        columns.clear();
+        self.pixels([height, width], pad, simd, |some_rows, some_columns| {
+            rows.extend_from_slice(some_rows);
+            columns.extend_from_slice(some_columns);
+            ControlFlow::Continue(())
         });
-        simd.run(Stretch {
-            values: &self.y,
-            extremes: self.extremes[1],
-            size: height,
-            pad,
-            pixels: &mut self.rows,
-        });
+        (self.rows, self.columns) = (rows, columns);
+    }
+
+    /// Does so for a few dots after the other, and gives their rows and columns to `each`.
+    pub(super) fn pixels(
+        &self,
+        [height, width]: [usize; 2],
+        pad: usize,
+        simd: Simd,
+        mut each: impl FnMut(&[u16], &[u16]) -> ControlFlow<()>,
+    ) {
+        let (mut rows, mut columns) = ([0; CHUNK], [0; CHUNK]);
+        for (x, y) in self.x.chunks(CHUNK).zip(self.y.chunks(CHUNK)) {
+            let (rows, columns) = (&mut rows[..y.len()], &mut columns[..x.len()]);
+            simd.run(Stretch { values: y, extremes: self.extremes[1], size: height, pad, pixels: rows });
+            simd.run(Stretch { values: x, extremes: self.extremes[0], size: width, pad, pixels: columns });
+            if each(rows, columns).is_break() {
+                return;
+            }
+        }
     }
 
     /// Returns how many dots there are.
     pub(super) fn dots(&self) -> usize {
-        self.rows.len()
+        self.x.len()
     }
 
     /// Returns the (row, column) of each dot; some may lie outside the picture.
@@ -144,7 +161,7 @@ struct Stretch<'a> {
     extremes: (f64, f64),
     size: usize,
     pad: usize,
-    pixels: &'a mut Vec<u16>,
+    pixels: &'a mut [u16],
 }
 
 impl Kernel for Stretch<'_> {
@@ -158,7 +175,6 @@ impl Kernel for Stretch<'_> {
         let moved = if low < 0.0 { low } else { 0.0 };
         let range = (high - moved) - (low - moved);
         let (span, pad) = ((size - 2 * pad) as f64, pad as f64);
-        pixels.resize(values.len(), 0);
         for (pixel, v) in pixels.iter_mut().zip(values) {
             *pixel = uint16((v - moved) / range * span + pad);
         }

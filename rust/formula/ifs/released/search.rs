@@ -3,7 +3,7 @@
 //! Drawing alone is cheap (`mersenne.rs`), so one thread walks along the stream and notes where
 //! each candidate's orbit starts, while all play and measure the candidates before.
 
-use std::ops::RangeInclusive;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use rayon::prelude::*;
 
@@ -36,15 +36,19 @@ impl Candidates {
     }
 
     /// Measures a block and draws the next. `None` stands for a candidate without any area.
-    pub(in crate::formula::ifs) fn measured(&mut self, simd: Simd) -> Vec<Option<(Ifs, f64)>> {
+    pub(in crate::formula::ifs) fn measured(
+        &mut self,
+        simd: Simd,
+        hopeless: usize,
+    ) -> Vec<Option<(Ifs, usize)>> {
         let Self { stream, measure, block, drawn } = self;
         let now = std::mem::take(drawn);
         let rated = |mut candidate: Candidate| {
             let ifs = candidate.ifs.take()?;
-            let rate = with_scratch(simd, |scratch| {
-                fill_rate(&ifs, candidate.numbers, measure, simd, scratch.replay.free_orbit())
+            let lit = with_scratch(simd, |scratch| {
+                lit(&ifs, candidate.numbers, measure, hopeless, simd, scratch.replay.free_orbit())
             });
-            Some((ifs, rate))
+            Some((ifs, lit))
         };
         let (measured, next) =
             rayon::join(|| now.into_par_iter().map(rated).collect(), || stream.take(*block).collect());
@@ -81,19 +85,32 @@ impl Iterator for Stream {
     }
 }
 
-/// Returns the share of pixels that the candidate lights.
-fn fill_rate(ifs: &Ifs, mut numbers: Mersenne, measure: &Measure, simd: Simd, orbit: &mut Orbit) -> f64 {
+/// Counts the pixels that the candidate lights; 0 as soon as they cannot be more than `hopeless`.
+fn lit(
+    ifs: &Ifs,
+    mut numbers: Mersenne,
+    measure: &Measure,
+    hopeless: usize,
+    simd: Simd,
+    orbit: &mut Orbit,
+) -> usize {
     let Measure { size, points, pad } = *measure;
     orbit.play(&ifs.maps, &ifs.probabilities, points, simd, |_, units| numbers.units(units));
-    orbit.rescale(size, size, pad, simd);
     // A bit a pixel stays in the nearest cache.
     let mut lit = vec![0u64; (size * size).div_ceil(64)];
-    for (row, column) in orbit.cells() {
-        if row < size && column < size {
-            let pixel = row * size + column;
-            lit[pixel / 64] |= 1 << (pixel % 64);
+    let (mut count, mut left) = (0, orbit.dots());
+    orbit.pixels([size, size], pad, simd, |rows, columns| {
+        for (&row, &column) in rows.iter().zip(columns) {
+            let (row, column) = (usize::from(row), usize::from(column));
+            if row < size && column < size {
+                let pixel = row * size + column;
+                let bit = 1 << (pixel % 64);
+                count += usize::from(lit[pixel / 64] & bit == 0);
+                lit[pixel / 64] |= bit;
+            }
         }
-    }
-    let count: u32 = lit.iter().map(|word| word.count_ones()).sum();
-    f64::from(count) / (size * size) as f64
+        left -= rows.len();
+        if count + left > hopeless { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if count > hopeless { count } else { 0 }
 }
