@@ -1,33 +1,15 @@
-"""Pictures as torch data sets. The only file of the package that imports torch.
-
->>> import fdsl, torch
->>> from fdsl.torch import Stream
->>> ifs = fdsl.IFS.search(categories=10, fill_rate=0.2, seed=1)
->>> stream = Stream(ifs, rendering=fdsl.Rendering.paper(), batch_size=4, seed=0)
->>> loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=0)
->>> images, labels = next(iter(loader))
->>> tuple(images.shape), images.dtype, tuple(labels.shape), labels.dtype
-((4, 1, 224, 224), torch.uint8, (4,), torch.int64)
-"""
+"""Pictures without end, in an order that nothing but the seed decides."""
 
 from __future__ import annotations
 
-import operator
-import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
-try:
-    import torch
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
-from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
 
 from fdsl import _core
 from fdsl._checks import (
@@ -39,8 +21,7 @@ from fdsl._checks import (
 )
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
-
-__all__ = ["Instances", "Normalize", "Stream"]
+from fdsl.torch.ranks import checked_ranks, found_ranks
 
 Sample = tuple[Tensor, Tensor]
 
@@ -111,12 +92,12 @@ class Stream(IterableDataset[Sample]):
         self.threads = checked_threads(threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
-        self._ranks = None if rank is None else _checked_ranks(rank, world_size)
+        self._ranks = None if rank is None else checked_ranks(rank, world_size)
         # In shared memory, or persistent workers would never see a new epoch:
         # the epoch, the samples of it already seen, and how often workers iterated.
         self._shared = torch.zeros(3, dtype=torch.int64)
         self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
-        self._running: _StreamIterator | None = None
+        self._running: StreamIterator | None = None
 
     @property
     def epoch(self) -> int:
@@ -191,9 +172,9 @@ class Stream(IterableDataset[Sample]):
         if worker is not None:
             self._shared[2] += 1
             self._running = None  # a fork brings along what iterated in its parent
-            return _StreamIterator(self, worker.id, worker.num_workers)
+            return StreamIterator(self, worker.id, worker.num_workers)
         self._shared[2] = 0
-        self._running = _StreamIterator(self, 0, 1)
+        self._running = StreamIterator(self, 0, 1)
         return self._running
 
     def __len__(self) -> int:
@@ -217,7 +198,7 @@ class Stream(IterableDataset[Sample]):
         return f"<Stream: {len(self.family)} categories, batch_size={self.batch_size}, {length}>"
 
     def _resolved_ranks(self) -> tuple[int, int]:
-        return _found_ranks() if self._ranks is None else self._ranks
+        return found_ranks() if self._ranks is None else self._ranks
 
     def _global_batch(self) -> int:
         return (self.batch_size or 1) * self._resolved_ranks()[1]
@@ -232,7 +213,7 @@ class Stream(IterableDataset[Sample]):
         return 1 if self.threads is None and get_worker_info() is not None else self.threads
 
 
-class _StreamIterator(Iterator[Sample]):
+class StreamIterator(Iterator[Sample]):
     """Yields batches number w, w + W, … of an iteration that starts at one sample."""
 
     #: Single samples are rendered so many at a time, or one core would do all the work.
@@ -283,158 +264,10 @@ class _StreamIterator(Iterator[Sample]):
         images = render(
             stream.family, categories, indices, stream.seed, stream.rendering, stream._threads()
         )
-        return _channels_first(images), torch.from_numpy(categories.astype(np.int64))
+        return channels_first(images), torch.from_numpy(categories.astype(np.int64))
 
 
-class Instances(Dataset[tuple[Any, Any]]):
-    """The first instances of every category as a data set with a length, drawn when asked for.
-
-    Stands where torchvision's ``ImageFolder`` stood: item ``c · instances + i`` is instance
-    i of category c, and ``classes``, ``class_to_idx`` and ``targets`` are there. Pictures
-    come as tensors, not as PIL images.
-
-    Args:
-        family: the categories.
-        instances: of each; the authors' data base has 1,000.
-        rendering: how pictures are drawn; ``Rendering()`` if not given.
-        seed: of every address.
-        transform: takes the picture, uint8 (C, H, W), and returns what is wanted.
-        target_transform: takes the label, an int.
-        threads: that render a batch; one in a worker and all cores elsewhere if not given.
-
-    Raises:
-        IndexError: there is no such item.
-        TypeError, ValueError: an argument is of the wrong type or out of range.
-    """
-
-    def __init__(
-        self,
-        family: Family,
-        instances: int = 1000,
-        *,
-        rendering: Rendering | None = None,
-        seed: int = 0,
-        transform: Callable[[Any], Any] | None = None,
-        target_transform: Callable[[Any], Any] | None = None,
-        threads: int | None = None,
-    ) -> None:
-        self.family: Family = checked_type("family", family, Family)
-        self.instances = checked_positive("instances", instances)
-        self.rendering: Rendering = (
-            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
-        )
-        self.seed = checked_seed(seed)
-        self.transform = transform
-        self.target_transform = target_transform
-        self.threads = checked_threads(threads)
-        #: The authors' folder names: 00000, 00001, …
-        self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
-        self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
-
-    @property
-    def targets(self) -> list[int]:
-        """The label of every item."""
-        targets: list[int] = np.repeat(np.arange(len(self.family)), self.instances).tolist()
-        return targets
-
-    def __len__(self) -> int:
-        return len(self.family) * self.instances
-
-    def __getitem__(self, item: int) -> tuple[Any, Any]:
-        return self.__getitems__([item])[0]
-
-    def __getitems__(self, items: Sequence[int]) -> list[tuple[Any, Any]]:
-        """Draws many items at once; a DataLoader calls this for each batch."""
-        numbers = np.array([self._number(item) for item in items], np.int64)
-        categories, indices = numbers // self.instances, numbers % self.instances
-        in_worker = get_worker_info() is not None or len(items) == 1
-        threads = 1 if self.threads is None and in_worker else self.threads
-        images = render(self.family, categories, indices, self.seed, self.rendering, threads)
-        transform = self.transform or _as_it_is
-        target_transform = self.target_transform or _as_it_is
-        pairs = zip(_channels_first(images), categories.tolist(), strict=True)
-        return [(transform(image), target_transform(label)) for image, label in pairs]
-
-    def __repr__(self) -> str:
-        return f"<Instances: {len(self.family)} categories of {self.instances}>"
-
-    def _number(self, item: int) -> int:
-        number = operator.index(item)
-        number += len(self) if number < 0 else 0
-        if not 0 <= number < len(self):
-            raise IndexError(f"item {item} is out of range: there are {len(self)}")
-        return number
-
-
-class Normalize(nn.Module):
-    """uint8 pictures to normalised floats in three channels, on the device they are on.
-
-    A gray picture crosses to the device as one channel of bytes and is expanded there.
-
-    Args:
-        mean: of pixels scaled to 0…1, one number or three. 0.2 and 0.5 are those the
-            authors pre-train with.
-        std: likewise, above 0.
-        dtype: of the result.
-
-    >>> import torch
-    >>> Normalize()(torch.zeros(8, 1, 32, 32, dtype=torch.uint8)).shape
-    torch.Size([8, 3, 32, 32])
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        mean: float | Sequence[float] = 0.2,
-        std: float | Sequence[float] = 0.5,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__()
-        self.register_buffer("mean", _three("mean", mean), persistent=False)
-        self.register_buffer("std", _three("std", std), persistent=False)
-        if not bool((self.std > 0).all()):
-            raise ValueError(f"std must be above 0, got {std}")
-        self.dtype = dtype
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W)."""
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-            raise ValueError(
-                f"images must be uint8 (B, 1 or 3, H, W), got {images.dtype} {tuple(images.shape)}"
-            )
-        # One multiplication and one addition a pixel, and the channels by broadcasting.
-        scale = 1 / (255 * self.std)
-        return (images * scale - self.mean / self.std).to(self.dtype)
-
-
-def _channels_first(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+def channels_first(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """Returns (B, H, W) or (B, H, W, 3) as (B, C, H, W), in the same memory."""
     pictures = torch.from_numpy(images)
     return pictures.unsqueeze(1) if pictures.ndim == 3 else pictures.permute(0, 3, 1, 2)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _three(name: str, value: float | Sequence[float]) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float32)
-    if numbers.shape not in ((), (3,)):
-        raise ValueError(f"{name} must be one number or three, got {value!r}")
-    return numbers.expand(3).reshape(3, 1, 1).clone()
-
-
-def _found_ranks() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return _checked_ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    return 0, 1
-
-
-def _checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
-    world = checked_positive("world_size", world_size if world_size is not None else 1)
-    if checked_whole("rank", rank) >= world:
-        raise ValueError(f"rank must be below world_size, got {rank} of {world}")
-    return rank, world

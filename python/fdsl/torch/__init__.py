@@ -1,0 +1,24 @@
+"""Pictures as torch data sets. The only folder of the package that imports torch.
+
+>>> import fdsl, torch
+>>> from fdsl.torch import Stream
+>>> ifs = fdsl.IFS.search(categories=10, fill_rate=0.2, seed=1)
+>>> stream = Stream(ifs, rendering=fdsl.Rendering.paper(), batch_size=4, seed=0)
+>>> loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=0)
+>>> images, labels = next(iter(loader))
+>>> tuple(images.shape), images.dtype, tuple(labels.shape), labels.dtype
+((4, 1, 224, 224), torch.uint8, (4,), torch.int64)
+"""
+
+from __future__ import annotations
+
+try:
+    from fdsl.torch.instances import Instances
+    from fdsl.torch.normalize import Normalize
+    from fdsl.torch.stream import Stream
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
+
+__all__ = ["Instances", "Normalize", "Stream"]

@@ -1,0 +1,99 @@
+"""The first instances of every category, as a data set with a length."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset, get_worker_info
+
+from fdsl._checks import checked_positive, checked_seed, checked_threads, checked_type
+from fdsl.formulas import Family
+from fdsl.rendering import Rendering, render
+from fdsl.torch.stream import channels_first
+
+
+class Instances(Dataset[tuple[Any, Any]]):
+    """The first instances of every category as a data set with a length, drawn when asked for.
+
+    Stands where torchvision's ``ImageFolder`` stood: item ``c · instances + i`` is instance
+    i of category c, and ``classes``, ``class_to_idx`` and ``targets`` are there. Pictures
+    come as tensors, not as PIL images.
+
+    Args:
+        family: the categories.
+        instances: of each; the authors' data base has 1,000.
+        rendering: how pictures are drawn; ``Rendering()`` if not given.
+        seed: of every address.
+        transform: takes the picture, uint8 (C, H, W), and returns what is wanted.
+        target_transform: takes the label, an int.
+        threads: that render a batch; one in a worker and all cores elsewhere if not given.
+
+    Raises:
+        IndexError: there is no such item.
+        TypeError, ValueError: an argument is of the wrong type or out of range.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        instances: int = 1000,
+        *,
+        rendering: Rendering | None = None,
+        seed: int = 0,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.family: Family = checked_type("family", family, Family)
+        self.instances = checked_positive("instances", instances)
+        self.rendering: Rendering = (
+            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
+        )
+        self.seed = checked_seed(seed)
+        self.transform = transform
+        self.target_transform = target_transform
+        self.threads = checked_threads(threads)
+        #: The authors' folder names: 00000, 00001, …
+        self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
+        self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
+
+    @property
+    def targets(self) -> list[int]:
+        """The label of every item."""
+        targets: list[int] = np.repeat(np.arange(len(self.family)), self.instances).tolist()
+        return targets
+
+    def __len__(self) -> int:
+        return len(self.family) * self.instances
+
+    def __getitem__(self, item: int) -> tuple[Any, Any]:
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[int]) -> list[tuple[Any, Any]]:
+        """Draws many items at once; a DataLoader calls this for each batch."""
+        numbers = np.array([self._number(item) for item in items], np.int64)
+        categories, indices = numbers // self.instances, numbers % self.instances
+        in_worker = get_worker_info() is not None or len(items) == 1
+        threads = 1 if self.threads is None and in_worker else self.threads
+        images = render(self.family, categories, indices, self.seed, self.rendering, threads)
+        transform = self.transform or _as_it_is
+        target_transform = self.target_transform or _as_it_is
+        pairs = zip(channels_first(images), categories.tolist(), strict=True)
+        return [(transform(image), target_transform(label)) for image, label in pairs]
+
+    def __repr__(self) -> str:
+        return f"<Instances: {len(self.family)} categories of {self.instances}>"
+
+    def _number(self, item: int) -> int:
+        number = operator.index(item)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(f"item {item} is out of range: there are {len(self)}")
+        return number
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
