@@ -20,7 +20,7 @@ import settings as command_line
 import torch
 import torch.distributed as dist
 from engine import Trainer, Training, build_model
-from fdsl.torch import Normalize, Stream
+from fdsl.torch import Loader, Normalize, Stream
 from metrics import Metrics
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -54,8 +54,8 @@ class Settings(Training):
     weights: float | None = None  # interval of the variation within a category; paper: 0.4
 
     steps_per_epoch: int | None = None  # if not given, 1000 pictures a category; paper: 1000
-    workers: int = 0  # processes that render; 0: this one, on all cores, while a GPU does the step
-    # before. Try 4 if data_wait stays high on a GPU
+    workers: int = 0  # processes that render; 0: a thread of this one, on all cores, which costs
+    # least. The pictures are the same
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,15 +101,7 @@ def pretrain(s: Settings) -> int:
             world_size=world.size,
             threads=None if s.workers else threads(world),  # a worker has one of its own
         )
-        loader = DataLoader(
-            stream,
-            batch_size=None,
-            num_workers=s.workers,
-            pin_memory=world.device.type == "cuda",
-            persistent_workers=s.workers > 0,
-            worker_init_fn=ignore_signals,
-            generator=torch.Generator(),  # its own, so that it draws nothing from the model's
-        )
+        loader = loader_of(s, stream, world)
         trainer = Trainer(
             build_model(s.model, classes=len(family), seed=s.seed),
             s,
@@ -133,7 +125,7 @@ def train(
     world: World,
     trainer: Trainer,
     stream: Stream,
-    loader: "DataLoader[Any]",
+    loader: "DataLoader[Any] | Loader",
     made: dict[str, Any],
 ) -> int:
     """Runs the epochs that are left, saving as it goes."""
@@ -148,7 +140,7 @@ def train(
 
             def save(first: int = first) -> None:
                 state = {**trainer.state(), "made": made}
-                # Workers run ahead: only the loop knows which batches were used.
+                # What draws runs ahead: only the loop knows which batches were used.
                 state["stream"] = stream.state_dict(batches=trainer.step - first)
                 if world.rank == 0:
                     checkpoint.save(s.out / "last.pt", state)
@@ -165,6 +157,21 @@ def train(
     if metrics:
         metrics.close()
     return stop.code
+
+
+def loader_of(s: Settings, stream: Stream, world: World) -> "DataLoader[Any] | Loader":
+    """Who draws while the network learns; the batches are the same."""
+    if s.workers == 0:
+        return Loader(stream, device=world.device)
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=s.workers,
+        pin_memory=world.device.type == "cuda",
+        persistent_workers=True,
+        worker_init_fn=ignore_signals,
+        generator=torch.Generator(),  # its own, so that it draws nothing from the model's
+    )
 
 
 def chosen_rendering(s: Settings) -> fdsl.Rendering:

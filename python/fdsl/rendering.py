@@ -171,6 +171,7 @@ def render(
     rendering: Rendering | None = ...,
     threads: int | None = ...,
     *,
+    out: Pictures | None = ...,
     return_redraws: Literal[False] = ...,
 ) -> Pictures: ...
 @overload
@@ -182,6 +183,7 @@ def render(
     rendering: Rendering | None = ...,
     threads: int | None = ...,
     *,
+    out: Pictures | None = ...,
     return_redraws: Literal[True],
 ) -> tuple[Pictures, npt.NDArray[np.uint8]]: ...
 def render(
@@ -192,6 +194,7 @@ def render(
     rendering: Rendering | None = None,
     threads: int | None = None,
     *,
+    out: Pictures | None = None,
     return_redraws: bool = False,
 ) -> Pictures | tuple[Pictures, npt.NDArray[np.uint8]]:
     """Draws pictures, each a pure function of ``(seed, category, index)``.
@@ -205,6 +208,7 @@ def render(
         rendering: how they are drawn; ``Rendering()`` if not given.
         threads: how many draw; all the cores this process may use if not given. The pictures
             do not depend on it.
+        out: where to draw, of the shape that is returned, in one piece; new memory if not given.
         return_redraws: also return how often each picture was drawn again because it had
             failed, uint8 (B,).
 
@@ -213,8 +217,9 @@ def render(
 
     Raises:
         IndexError: a category or an index is out of range.
-        TypeError: categories or indices are not integers.
-        ValueError: they do not match in shape, or seed or threads are out of range.
+        TypeError: categories or indices are not integers, or ``out`` is no array of bytes.
+        ValueError: they do not match in shape, ``out`` has another shape or lies in pieces, or seed
+            or threads are out of range.
 
     >>> import fdsl
     >>> ifs = fdsl.IFS.search(categories=2, fill_rate=0.2, seed=1)
@@ -236,10 +241,24 @@ def render(
         ) from None
     flat = [np.ascontiguousarray(numbers) for numbers in both]
     channels = (3,) if rendering.color else ()
-    images = np.empty((len(flat[0]), *rendering.output_size, *channels), np.uint8)
+    shape = (len(flat[0]), *rendering.output_size, *channels)
+    images = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
     redraws = np.zeros(len(flat[0]), np.uint8)
     seed, threads = checked_seed(seed), checked_threads(threads)
     family._renderer().render(
         rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws
     )
     return (images, redraws) if return_redraws else images
+
+
+def _checked_out(out: Pictures, shape: tuple[int, ...]) -> Pictures:
+    checked_type("out", out, np.ndarray)
+    if out.dtype != np.uint8:
+        raise TypeError(f"out must be uint8, got {out.dtype}")
+    if out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError(
+            f"out must be a writeable array of shape {shape} in one piece, got shape {out.shape}"
+            f"{'' if out.flags.c_contiguous else ' in pieces'}"
+            f"{'' if out.flags.writeable else ' that cannot be written'}"
+        )
+    return out

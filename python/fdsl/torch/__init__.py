@@ -14,6 +14,7 @@ from __future__ import annotations
 
 try:
     from fdsl.torch.instances import Instances
+    from fdsl.torch.loader import Loader
     from fdsl.torch.normalize import Normalize
     from fdsl.torch.stream import Stream
 except ModuleNotFoundError as error:
@@ -21,4 +22,4 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
 
-__all__ = ["Instances", "Normalize", "Stream"]
+__all__ = ["Instances", "Loader", "Normalize", "Stream"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset, get_worker_info
 
 from fdsl._checks import checked_positive, checked_seed, checked_threads, checked_type
@@ -81,7 +82,7 @@ class Instances(Dataset[tuple[Any, Any]]):
         images = render(self.family, categories, indices, self.seed, self.rendering, threads)
         transform = self.transform or _as_it_is
         target_transform = self.target_transform or _as_it_is
-        pairs = zip(channels_first(images), categories.tolist(), strict=True)
+        pairs = zip(channels_first(torch.from_numpy(images)), categories.tolist(), strict=True)
         return [(transform(image), target_transform(label)) for image, label in pairs]
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,11 +125,11 @@ class Stream(IterableDataset[Sample]):
 
         Args:
             batches: how many batches of this iteration the training loop has taken. Needed
-                with DataLoader workers, which run ahead of the loop; without, what this
-                process's last iterator has yielded counts.
+                with DataLoader workers, which run ahead of the loop (a ``Loader`` counts for
+                itself); without, what this process's last iterator has yielded counts.
 
         Raises:
-            RuntimeError: workers iterate, and ``batches`` is not given.
+            RuntimeError: workers or a loader iterate, and ``batches`` is not given.
         """
         if batches is not None:
             return {
@@ -137,8 +137,8 @@ class Stream(IterableDataset[Sample]):
             }
         if get_worker_info() is None and self._shared[2] > 0:
             raise RuntimeError(
-                "DataLoader workers run ahead of the training loop: say how many batches of this "
-                "iteration it has taken, state_dict(batches=…)"
+                "workers and loaders run ahead of the training loop: say how many batches of this "
+                "iteration it has taken, state_dict(batches=…), or ask the Loader"
             )
         if self._running is not None:
             return self._running.state_dict()
@@ -170,12 +170,16 @@ class Stream(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
         if worker is not None:
-            self._shared[2] += 1
-            self._running = None  # a fork brings along what iterated in its parent
+            self._ahead()
             return StreamIterator(self, worker.id, worker.num_workers)
         self._shared[2] = 0
         self._running = StreamIterator(self, 0, 1)
         return self._running
+
+    def _ahead(self) -> None:
+        """Notes that somebody iterates who runs ahead of the training loop."""
+        self._shared[2] += 1
+        self._running = None  # a fork brings along what iterated in its parent
 
     def __len__(self) -> int:
         """Batches in the next iteration; fewer than ``steps_per_epoch`` after a resume."""
@@ -219,8 +223,16 @@ class StreamIterator(Iterator[Sample]):
     #: Single samples are rendered so many at a time, or one core would do all the work.
     AHEAD = 32
 
-    def __init__(self, stream: Stream, worker: int, workers: int) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        worker: int,
+        workers: int,
+        empty: Callable[[tuple[int, ...]], Tensor] | None = None,
+    ) -> None:
+        """``empty`` makes the memory to draw into, uint8 of a shape and in one piece."""
         self._stream, self._workers = stream, workers
+        self._empty = empty or _empty
         self._rank = stream._resolved_ranks()[0]
         self._start, self._global_batch = stream._start(), stream._global_batch()
         self._batches = len(stream) if stream.steps_per_epoch is not None else None
@@ -261,13 +273,25 @@ class StreamIterator(Iterator[Sample]):
         categories, indices = _core.stream_order(
             numbers, len(stream.family), stream.instances, stream.seed
         )
-        images = render(
-            stream.family, categories, indices, stream.seed, stream.rendering, stream._threads()
+        rendering = stream.rendering
+        channels = (3,) if rendering.color else ()
+        images = self._empty((len(numbers), *rendering.output_size, *channels))
+        render(
+            stream.family,
+            categories,
+            indices,
+            stream.seed,
+            rendering,
+            stream._threads(),
+            out=images.numpy(),
         )
         return channels_first(images), torch.from_numpy(categories.astype(np.int64))
 
 
-def channels_first(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+def channels_first(pictures: Tensor) -> Tensor:
     """Returns (B, H, W) or (B, H, W, 3) as (B, C, H, W), in the same memory."""
-    pictures = torch.from_numpy(images)
     return pictures.unsqueeze(1) if pictures.ndim == 3 else pictures.permute(0, 3, 1, 2)
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, dtype=torch.uint8)

@@ -1,0 +1,401 @@
+"""The loader: a stream's batches, drawn ahead by a thread that ends when nobody wants it."""
+
+import copy
+import gc
+import itertools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import fdsl
+from fdsl.torch import Loader, Normalize, Stream
+from torch.utils.data import DataLoader
+
+TINY = fdsl.Rendering(size=32, points=500)
+
+
+@pytest.fixture(scope="module")
+def ifs() -> fdsl.IFS:
+    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    gc.collect()
+    assert not threads()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fdsl-loader"]
+
+
+def stream_of(ifs: fdsl.IFS, **changes: Any) -> Stream:
+    return Stream(ifs, **{"rendering": TINY, "batch_size": 4, "seed": 3, **changes})
+
+
+def equal(one: Any, other: Any) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, b)
+        for pair in zip(one, other, strict=True)
+        for a, b in zip(*pair, strict=True)
+    )
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_the_batches_are_those_of_a_data_loader(ifs, prefetch, color) -> None:
+    rendering = fdsl.Rendering(size=32, points=500, crop=24, color=color)
+    stream = stream_of(ifs, steps_per_epoch=7, rendering=rendering)
+    expected = list(DataLoader(stream, batch_size=None, num_workers=2))
+    with Loader(
+        stream_of(ifs, steps_per_epoch=7, rendering=rendering), prefetch=prefetch
+    ) as loader:
+        assert len(loader) == 7
+        got = list(loader)
+        assert equal(got, expected)
+        assert [image.stride() for image, _ in got] == [image.stride() for image, _ in expected]
+        loader.set_epoch(1)
+        stream.set_epoch(1)
+        assert equal(list(loader), list(stream))
+
+
+def test_an_endless_stream_does_not_end(ifs) -> None:
+    stream = stream_of(ifs)
+    expected = list(itertools.islice(iter(stream_of(ifs)), 20))
+    with Loader(stream) as loader:
+        assert equal(list(itertools.islice(loader, 20)), expected)
+        with pytest.raises(TypeError, match="endless"):
+            len(loader)
+
+
+def test_threads_do_not_change_batches(ifs) -> None:
+    one, five = (Loader(stream_of(ifs, threads=n, steps_per_epoch=3)) for n in (1, 5))
+    assert equal(list(one), list(five))
+
+
+def test_ranks_are_disjoint_and_complete(ifs) -> None:
+    halves = [
+        list(Loader(stream_of(ifs, rank=rank, world_size=2, steps_per_epoch=4))) for rank in (0, 1)
+    ]
+    whole = list(stream_of(ifs, batch_size=8, steps_per_epoch=4))
+    for (a, la), (b, lb), (images, labels) in zip(*halves, whole, strict=True):
+        assert torch.equal(torch.cat([a, b]), images)
+        assert torch.equal(torch.cat([la, lb]), labels)
+
+
+@pytest.mark.parametrize("steps", [None, 10])
+def test_resume_equals_never_having_stopped(ifs, steps) -> None:
+    whole = list(itertools.islice(stream_of(ifs, steps_per_epoch=steps), 10))
+    loader = Loader(stream_of(ifs, steps_per_epoch=steps))
+    first = list(itertools.islice(loader, 3))
+    assert loader.state_dict() == {"samples": 12}  # though more are drawn
+    for make in (Loader, lambda stream: stream):
+        again = make(stream_of(ifs, steps_per_epoch=steps))
+        again.load_state_dict(loader.state_dict())
+        if steps:
+            assert len(again) == 7
+        assert equal(first + list(itertools.islice(again, 7)), whole)
+
+
+def test_a_state_is_that_of_the_stream(ifs) -> None:
+    stream = stream_of(ifs, steps_per_epoch=5)
+    stream.load_state_dict({"samples": 32})  # in the second epoch
+    loader = Loader(stream)
+    assert loader.state_dict() == {"samples": 32}
+    batches = iter(loader)
+    next(batches)
+    assert loader.state_dict() == batches.state_dict() == {"samples": 36}
+    with pytest.raises(RuntimeError, match="ask the Loader"):
+        stream.state_dict()
+    assert stream.state_dict(batches=1) == {"samples": 36}
+    list(batches)
+    assert loader.state_dict() == {"samples": 40}
+    loader.set_epoch(0)
+    assert loader.state_dict() == {"samples": 0}
+    with pytest.raises(ValueError, match="state of a stream"):
+        loader.load_state_dict({"batches": 3})
+
+
+def test_two_iterators_do_not_disturb_each_other(ifs) -> None:
+    loader = Loader(stream_of(ifs, steps_per_epoch=6))
+    pairs = list(zip(loader, loader, strict=True))
+    assert equal([one for one, _ in pairs], [other for _, other in pairs])
+    loader.close()
+
+
+def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
+    with Loader(stream_of(ifs), prefetch=1) as loader:
+        held = []
+        for images, labels in itertools.islice(loader, 40):
+            held.append((images[1:2], images.clone(), labels))  # a view keeps it all
+            del images, labels
+        for view, kept, _ in held:
+            assert torch.equal(view, kept[1:2])
+
+
+def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "fdsl.torch.stream.render",
+        lambda *args, out, **more: (drawn.append(1), fdsl.render(*args, out=out, **more)),
+    )
+    with Loader(stream_of(ifs), prefetch=2) as loader:
+        batches = iter(loader)
+        next(batches)
+        time.sleep(0.3)
+        # One is the loop's, two are ready, and one more is drawn and waits for its place.
+        assert len(drawn) == 4
+
+
+def test_normalize_happens_on_the_way(ifs) -> None:
+    normalize = Normalize(mean=0.3, std=0.4, dtype=torch.bfloat16)
+    with Loader(stream_of(ifs, steps_per_epoch=3), device="cpu", normalize=normalize) as loader:
+        for (images, labels), (bytes_, expected) in zip(
+            loader, stream_of(ifs, steps_per_epoch=3), strict=True
+        ):
+            assert images.dtype == torch.bfloat16 and not images.requires_grad
+            assert torch.equal(images, normalize(bytes_))
+            assert torch.equal(labels, expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
+    normalize = Normalize()
+    expected = list(stream_of(ifs, steps_per_epoch=50))
+    busy = torch.zeros(2048, 2048, device="cuda")
+    with Loader(stream_of(ifs, steps_per_epoch=50), device="cuda", normalize=normalize) as loader:
+        for (images, labels), (bytes_, right) in zip(loader, expected, strict=True):
+            busy @= busy  # the computation that copies run beside
+            assert images.device.type == "cuda"
+            assert torch.equal(images, normalize(bytes_.cuda()))
+            assert torch.equal(labels.cpu(), right)
+
+
+# The thread ends.
+
+
+def leave(loader: Loader) -> None:
+    for _ in loader:
+        break
+
+
+def fail(loader: Loader) -> None:
+    with pytest.raises(ZeroDivisionError):
+        for _ in loader:
+            1 / 0  # noqa: B018
+
+
+def drop(loader: Loader) -> None:
+    next(iter(loader))
+
+
+def exit_context(loader: Loader) -> None:
+    with loader:
+        batches = iter(loader)
+        next(batches)
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def close_twice(loader: Loader) -> None:
+    batches = iter(loader)
+    loader.close()
+    batches.close()
+    assert list(batches) == []
+
+
+def forget_in_a_cycle(loader: Loader) -> None:
+    cycle: list[Any] = [iter(loader)]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+
+
+@pytest.mark.parametrize("way", [leave, fail, drop, exit_context, close_twice, forget_in_a_cycle])
+@pytest.mark.parametrize("prefetch", [1, 4])
+def test_the_thread_ends(ifs, way: Callable[[Loader], None], prefetch: int) -> None:
+    loader = Loader(stream_of(ifs), prefetch=prefetch)
+    way(loader)
+    assert not threads()
+    # And the loader can be iterated again.
+    assert equal(list(itertools.islice(loader, 2)), list(itertools.islice(stream_of(ifs), 2)))
+
+
+def test_the_thread_ends_with_the_epoch(ifs) -> None:
+    batches = iter(Loader(stream_of(ifs, steps_per_epoch=2)))
+    assert len(list(batches)) == 2
+    assert not threads()
+    with pytest.raises(StopIteration):
+        next(batches)
+
+
+def test_an_error_in_the_thread_is_raised_in_the_loop(ifs, monkeypatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("no room")
+
+    loader = Loader(stream_of(ifs))
+    monkeypatch.setattr("fdsl.torch.stream.render", broken)
+    with pytest.raises(OSError, match="no room"):
+        list(loader)
+    assert not threads()
+
+
+def test_nothing_holds_the_loader(ifs) -> None:
+    loader = Loader(stream_of(ifs), device="cpu", normalize=Normalize())
+    batches = iter(loader)
+    next(batches)
+    seen = weakref.ref(loader)
+    del loader
+    assert seen() is None
+    batches.close()
+
+
+def test_a_copy_starts_where_its_stream_does(ifs) -> None:
+    loader = Loader(stream_of(ifs, steps_per_epoch=4), prefetch=1)
+    next(iter(loader))
+    for twin in (pickle.loads(pickle.dumps(loader)), copy.deepcopy(loader)):
+        assert twin.prefetch == 1
+        assert equal(list(twin), list(stream_of(ifs, steps_per_epoch=4)))
+
+
+def _python(code: str) -> "subprocess.Popen[str]":
+    """Starts a script that has a loader in the middle of its stream."""
+    start = """
+import fdsl, os, signal, sys, threading, time, torch
+from fdsl.torch import Loader, Stream
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+stream = Stream(ifs, rendering=fdsl.Rendering(size=64, points=50_000), batch_size=16)
+batches = iter(Loader(stream))
+next(batches)
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        ("", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("raise OSError('mine')", 1, "OSError: mine"),
+        ("signal.raise_signal(signal.SIGINT)", -2, "KeyboardInterrupt"),
+    ],
+)
+def test_a_script_ends_at_once_whatever_ends_it(code: str, status: int, error: str) -> None:
+    process = _python(code)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (status, 128 - status), errors
+    assert error in errors
+    assert "Fatal" not in errors and "Aborted" not in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_ctrl_c_ends_a_loop() -> None:
+    process = _python("print('looping', flush=True)\nfor _ in batches: pass")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "looping\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_is_told_and_can_iterate_anew() -> None:
+    process = _python("""
+child = os.fork()
+if child == 0:
+    try:
+        next(batches)
+    except RuntimeError as error:
+        print(error, flush=True)
+    images, _ = next(iter(Loader(stream)))
+    print(tuple(images.shape), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+next(batches)
+""")
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "iterate its loader anew" in out
+    assert "(16, 1, 64, 64)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
+        ({"prefetch": 0}, ValueError, "prefetch must be at least 1, got 0"),
+        ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
+        ({"normalize": 0.5}, TypeError, "normalize must be Module, got 0.5"),
+        ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
+    ],
+)
+def test_bad_arguments_are_refused(ifs, arguments, error, message) -> None:
+    with pytest.raises(error, match=message.replace("(", r"\(")):
+        Loader(**{"stream": stream_of(ifs), **arguments})
+
+
+def test_single_samples_are_refused(ifs) -> None:
+    with pytest.raises(ValueError, match="give its stream a batch_size"):
+        Loader(stream_of(ifs, batch_size=None))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("arguments", [{"device": "cuda"}, {"pin_memory": True}])
+def test_what_needs_a_gpu_says_so(ifs, arguments) -> None:
+    with pytest.raises(ValueError, match="torch sees no"):
+        Loader(stream_of(ifs), **arguments)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_stays_flat(ifs) -> None:
+    def resident() -> int:
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    rendering = fdsl.Rendering(size=64, points=500, redraw=False)
+    stream = stream_of(ifs, rendering=rendering, batch_size=256)
+    with Loader(stream) as loader:
+        batches = iter(loader)
+        for _ in range(20):
+            next(batches)
+        before = resident()
+        for _ in range(200):
+            next(batches)
+        # 200 batches are 200 MB.
+        assert resident() - before < 20e6
+
+
+def test_render_draws_into_memory_that_is_given(ifs) -> None:
+    out = np.empty((3, 32, 32), np.uint8)
+    images = fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY, out=out)
+    assert images is out
+    assert np.array_equal(out, fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY))
+    for bad, error, message in [
+        (np.empty((3, 32, 32)), TypeError, "out must be uint8, got float64"),
+        (np.empty((2, 32, 32), np.uint8), ValueError, r"of shape \(3, 32, 32\).*\(2, 32, 32\)"),
+        (np.empty((3, 32, 64), np.uint8)[:, :, ::2], ValueError, "in pieces"),
+        ([0], TypeError, "out must be"),
+    ]:
+        with pytest.raises(error, match=message):
+            fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY, out=bad)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="cannot be written"):
+        fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY, out=out)
