@@ -1,7 +1,7 @@
 # make demo   the main job in a few minutes: find categories, pre-train, fine-tune, compare
 # make test   build, lint, type checks, Rust and Python tests
 # make wheel  a wheel for Python 3.10 and later, in dist/
-# make bench  times of the stages on one core, and beside plain NumPy
+# make bench  measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
 #
 # An environment that exists can be named instead of made anew (its torch is kept):
 #   make test VENV=path/to/venv
@@ -41,8 +41,8 @@ wheel: $(READY)
 	$(RUN) -m maturin build --release --out dist
 
 bench: $(READY)
-	cargo bench --quiet
-	$(RUN) rust/benches/compare.py
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(RUN) benches/run.py
 
 format: $(READY)
 	cargo fmt

@@ -1,0 +1,39 @@
+"""The memory of a process that takes so many pictures from a Loader; prints JSON.
+
+python benches/memory.py 100000
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import fdsl
+import stream
+from fdsl.torch import Loader, Stream
+
+
+def resident() -> float:
+    """MiB of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> None:
+    pictures, looks = int(sys.argv[1]), 10
+    ifs = fdsl.fractaldb(10)
+    interpreter, above, taken = resident(), [], 0
+    with Loader(Stream(ifs, rendering=stream.RENDERING, batch_size=256)) as loader:
+        for _, labels in loader:
+            taken += len(labels)
+            if taken >= pictures * (len(above) + 1) / looks:
+                above.append((taken, resident() - interpreter))
+            if taken >= pictures:
+                break
+    json.dump({"interpreter": interpreter, "above": above}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What ours is measured against: plain NumPy, a plain numba loop, datumaro's generator.
+
+All draw the same categories by the same rule, with random numbers of their own. Numba and datumaro
+stand in only where they are installed (`pip install '.[bench]'`; datumaro up to 1.10 has the
+generator).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import fdsl
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import reference
+
+PAD = 6
+
+try:
+    from numba import njit
+except ModuleNotFoundError:  # then nobody calls what it decorates
+    njit = None
+
+
+def have_numba() -> bool:
+    return njit is not None
+
+
+def numpy_picture(category: fdsl.Category, points: int, size: int, draw: str) -> Any:
+    """As anyone would write it first: the oracle of our tests."""
+    dots = reference.chaos_game(*category, points, np.random.default_rng(0))
+    rows, columns = reference.cells(dots, size, size, PAD)
+    if draw == "point":
+        return reference.points_picture(rows, columns, size, size, reference.gray)
+    masks = lambda dot: reference.mask(dot, 1)  # noqa: E731
+    return reference.picture(rows, columns, size, size, masks, reference.gray)
+
+
+def compiled(function: Any) -> Any:
+    return function if njit is None else njit(cache=False)(function)
+
+
+@compiled
+def play(maps, cumulative, points, seed):
+    """The chaos game; no dots if the orbit escapes."""
+    np.random.seed(seed)
+    xs, ys = np.empty(points), np.empty(points)
+    x = y = 0.0
+    last = len(cumulative) - 1
+    for i in range(points):
+        draw = np.random.random()
+        j = 0
+        while j < last and draw > cumulative[j]:
+            j += 1
+        x, y = (
+            x * maps[j, 0] + y * maps[j, 1] + maps[j, 4],
+            x * maps[j, 2] + y * maps[j, 3] + maps[j, 5],
+        )
+        if not (abs(x) < 1e6 and abs(y) < 1e6):
+            return xs[:0], ys[:0]
+        xs[i], ys[i] = x, y
+    return xs, ys
+
+
+@compiled
+def stretch(values, size):
+    low, high = values[0], values[0]
+    for v in values:
+        low, high = min(low, v), max(high, v)
+    scale = (size - 2 * PAD) / (high - low)
+    cells = np.empty(len(values), np.int32)
+    for i in range(len(values)):
+        cells[i] = int((values[i] - low) * scale + PAD)
+    return cells
+
+
+@compiled
+def numba_patches(maps, cumulative, points, size, seed):
+    """A new 3×3 mask for every dot, black cells included."""
+    xs, ys = play(maps, cumulative, points, seed)
+    rows, columns = stretch(ys, size), stretch(xs, size)
+    image = np.zeros((size, size), np.uint8)
+    for i in range(len(rows)):
+        mask = np.random.randint(1, 512)
+        row, column = size - 1 - rows[i], columns[i]
+        for bit in range(9):
+            y, x = row + bit // 3 - 1, column + bit % 3 - 1
+            if 0 <= y < size and 0 <= x < size:
+                image[y, x] = 127 if mask >> bit & 1 else 0
+    return image
+
+
+@compiled
+def numba_points(maps, cumulative, points, size, seed):
+    xs, ys = play(maps, cumulative, points, seed)
+    rows, columns = stretch(ys, size), stretch(xs, size)
+    image = np.zeros((size, size), np.uint8)
+    for i in range(len(rows)):
+        image[size - 1 - rows[i], columns[i]] = 127
+    return image
+
+
+@compiled
+def numba_fill_rate(maps, cumulative, points, size, seed):
+    """What a search asks of a candidate."""
+    xs, ys = play(maps, cumulative, points, seed)
+    if len(xs) == 0:
+        return 0.0
+    rows, columns = stretch(ys, size), stretch(xs, size)
+    lit = np.zeros(size * size, np.bool_)
+    for i in range(len(rows)):
+        lit[rows[i] * size + columns[i]] = True
+    return lit.sum() / (size * size)
+
+
+def arrays(category: fdsl.Category) -> tuple[Any, Any]:
+    """A category as the loops take it."""
+    return np.ascontiguousarray(category.maps), np.cumsum(category.probabilities)
+
+
+def candidates(count: int) -> list[tuple[Any, Any]]:
+    """Candidates drawn as a search draws them: 2 to 8 maps, six numbers from [−1, 1]."""
+    rng = np.random.default_rng(1)
+    drawn = []
+    for _ in range(count):
+        maps = rng.uniform(-1, 1, (rng.integers(2, 9), 6))
+        weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+        drawn.append((maps, np.cumsum(weights / weights.sum())))
+    return drawn
+
+
+def datumaro() -> tuple[Any, str] | None:
+    """Its class for an IFS and its version, if installed; loaded alone, without its framework."""
+    try:
+        files = importlib.metadata.files("datumaro") or []
+        version = importlib.metadata.version("datumaro")
+        place = next(f for f in files if str(f).endswith("plugins/synthetic_data/utils.py"))
+        spec = importlib.util.spec_from_file_location("datumaro_synthetic", place.locate())
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except (importlib.metadata.PackageNotFoundError, StopIteration, ImportError):
+        return None
+    return module.IFSFunction, version
+
+
+def datumaro_picture(ifs_function: Any, category: fdsl.Category, points: int, size: int) -> Any:
+    """Its picture in patches, before it is coloured and blurred."""
+    system = ifs_function(random.Random(1), 0.0, 0.0)
+    for parameters, probability in zip(*category, strict=True):
+        system.add_param(parameters, probability)
+    system.calculate(points - 1)
+    return system.draw(size, size, False)

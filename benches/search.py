@@ -1,0 +1,75 @@
+"""The search for categories: candidates a second of one core, and whole searches."""
+
+from __future__ import annotations
+
+import fdsl
+import peers
+from measure import Rates, number, rounds, seconds, table
+
+
+def ours(sampler: str, tries: int) -> int:
+    """Measures so many candidates, and finds none that is full."""
+    try:
+        fdsl.IFS.search(
+            categories=1, fill_rate=1.0, seed=1, max_tries=tries, sampler=sampler, threads=1
+        )
+    except ValueError:  # it gives up, as it should
+        return tries
+    raise AssertionError("a category that lights every pixel")
+
+
+def plain(count: int) -> int:
+    """The same by a plain loop."""
+    for maps, cumulative in peers.candidates(count):
+        peers.numba_fill_rate(maps, cumulative, 100_000, 512, 7)
+    return count
+
+
+def report(*, quick: bool) -> tuple[dict[str, str], dict[str, Rates]]:
+    count, tries = (1, 100) if quick else (7, 2000)
+    contenders = {
+        "ours": lambda: ours("fdsl", tries),
+        "released": lambda: ours("released", tries // 5),
+    }
+    if peers.have_numba():
+        contenders["numba"] = lambda: plain(tries // 20)
+    rates = rounds("search", contenders, count)
+    rows = []
+    for name, what in (
+        ("ours", "our sampler"),
+        ("released", '`sampler="released"`'),
+        ("numba", "plain numba loop, our candidates"),
+    ):
+        if name in rates:
+            each = number(1000 / rates[name].median)
+            ratio = wanted = ""
+            if name != "numba" and "numba" in rates:
+                times = rates[name].over(rates["numba"])
+                ratio = f"{number(times)} times the loop's"
+                if name == "ours":
+                    wanted = f"15 times: {'met' if times >= 15 else '**missed**'}"
+            rows.append([what, each, number(rates[name].median), ratio, wanted])
+    head = "a candidate: 512², 100,000 dots, one core | ms | a second | rate | wanted"
+    tables = {"candidates": table(head, rows)}
+
+    if quick:
+        return tables | {"searches": "(left out)"}, rates
+    rows = []
+    for categories, sampler, threads in (
+        (1000, "fdsl", 1),
+        (1000, "fdsl", None),
+        (10_000, "fdsl", None),
+        (1000, "released", None),
+    ):
+        found: list[fdsl.IFS] = []
+        cores = fdsl.cores() if threads is None else threads
+        passed = seconds(
+            f"{categories} categories, {sampler}, {cores} cores",
+            lambda c=categories, s=sampler, t=threads, found=found: found.append(
+                fdsl.IFS.search(categories=c, fill_rate=0.2, seed=1, sampler=s, threads=t)
+            ),
+        )
+        tried = f"{found[0].tried:,}"
+        rows.append([f"{categories:,}, {sampler}", str(cores), tried, f"{passed:.1f}"])
+    searches = table("whole searches, filling rate 0.2 | cores | candidates | seconds", rows)
+    return tables | {"searches": searches}, rates
