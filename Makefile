@@ -13,7 +13,7 @@ BIN = $(VENV)/bin
 RUN = $(BIN)/python
 READY = $(VENV)/.fdsl-ready
 
-.PHONY: demo test lint types rust-test python-test wheel bench format tools clean
+.PHONY: demo test lint types rust-test python-test wheel bench miri format tools clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -43,6 +43,10 @@ wheel: $(READY)
 bench: $(READY)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(RUN) benches/run.py
+
+# Every access to memory of what is unsafe, by Miri (rustup component add --toolchain nightly miri).
+miri:
+	RUSTFLAGS="-Ctarget-feature=+avx2" cargo +nightly miri test --lib -- simd canvas::tests small_picture
 
 format: $(READY)
 	cargo fmt

@@ -1,8 +1,14 @@
-//! Whole pictures and the search, one core, by SIMD path. `cargo bench`
+//! Stages of a picture, whole pictures, and the search; one core, by SIMD path. `cargo bench`
 
 use divan::{Bencher, counter::ItemsCount};
+use fdsl::address::{Address, Purpose, Rng};
+use fdsl::canvas::{Canvas, Masks};
+use fdsl::dots::{Bounds, Dots};
+use fdsl::formula::ifs::orbit;
 use fdsl::formula::ifs::search::Search;
+use fdsl::formula::ifs::table::Table;
 use fdsl::rendering::{Draw, Patch, Sampler};
+use fdsl::window::Window;
 use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
 use std::ops::ControlFlow;
 
@@ -109,6 +115,71 @@ fn png_gray_fixed_256(bencher: Bencher) {
 #[divan::bench]
 fn png_color_256(bencher: Bencher) {
     png(bencher, Rendering { color: true, ..kernel() });
+}
+
+/// The stages of ten pictures of 256² and 200,000 dots, each category's own.
+fn stage(bencher: Bencher, path: &str, run: impl Fn(&mut Stage, Simd)) {
+    let simd = Simd::named(path).unwrap();
+    let mut stages: Vec<Stage> = categories().iter().map(|category| Stage::new(category, simd)).collect();
+    bencher
+        .counter(ItemsCount::new(stages.len()))
+        .bench_local(|| stages.iter_mut().for_each(|stage| run(stage, simd)));
+}
+
+struct Stage {
+    table: Table,
+    dots: Dots,
+    bounds: Bounds,
+    canvas: Canvas,
+    pixels: Vec<u8>,
+}
+
+impl Stage {
+    fn new(category: &Ifs, simd: Simd) -> Self {
+        let (mut table, mut dots, mut canvas) = (Table::default(), Dots::default(), Canvas::default());
+        table.lay(category.maps(), category.probabilities());
+        let bounds = orbit::play(&table, &mut rng(), 200_000, simd, &mut dots).unwrap();
+        canvas.plot(&dots, bounds, 256, 256, 6, simd);
+        Self { table, dots, bounds, canvas, pixels: vec![0; 3 * 256 * 256] }
+    }
+
+    fn resolve(&mut self, masks: Masks, color: bool, simd: Simd) {
+        let rendering = Rendering { color, ..kernel() };
+        let window = Window { top: 0, left: 0, height: 256, width: 256, flip_rows: true, flip_columns: true };
+        self.canvas.resolve(window, &rendering, masks, simd, &mut self.pixels[..rendering.bytes()]);
+    }
+}
+
+fn rng() -> Rng {
+    Address { seed: 0, category: 0, index: 0 }.rng(Purpose::Orbit, 0)
+}
+
+#[divan::bench(args = paths())]
+fn stage_1_orbit(bencher: Bencher, path: &str) {
+    stage(bencher, path, |stage, simd| {
+        let Stage { table, dots, .. } = stage;
+        orbit::play(table, &mut rng(), 200_000, simd, dots).unwrap();
+    });
+}
+
+#[divan::bench(args = paths())]
+fn stage_2_plot(bencher: Bencher, path: &str) {
+    stage(bencher, path, |stage, simd| stage.canvas.plot(&stage.dots, stage.bounds, 256, 256, 6, simd));
+}
+
+#[divan::bench(args = paths())]
+fn stage_3_resolve_random(bencher: Bencher, path: &str) {
+    stage(bencher, path, |stage, simd| stage.resolve(Masks::Random(7), false, simd));
+}
+
+#[divan::bench(args = paths())]
+fn stage_3_resolve_fixed(bencher: Bencher, path: &str) {
+    stage(bencher, path, |stage, simd| stage.resolve(Masks::Fixed(7), false, simd));
+}
+
+#[divan::bench(args = paths())]
+fn stage_3_resolve_random_color(bencher: Bencher, path: &str) {
+    stage(bencher, path, |stage, simd| stage.resolve(Masks::Random(7), true, simd));
 }
 
 /// A thousand candidates of the paper's search.

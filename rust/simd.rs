@@ -331,3 +331,119 @@ impl Lanes for Avx512 {
     #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutevar_ps(table, index) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm512_permutexvar_epi32(index, table) } }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Rng;
+
+    const ALL: usize = 16; // as many as the widest path has lanes
+
+    /// Every operation on the same sixteen numbers, however many at a time.
+    struct Operations {
+        a: [f32; ALL],
+        b: [f32; ALL],
+        i: [u32; ALL],
+        j: [u32; ALL],
+    }
+
+    impl Kernel for Operations {
+        type Output = Vec<[u32; ALL]>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) -> Self::Output {
+            let Self { a, b, i, j } = self;
+            // Sixteen lanes look up modulo sixteen: the tables repeat.
+            let table_u: [u32; ALL] = std::array::from_fn(|slot| j[slot % 8]);
+            let table_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 8]);
+            let four_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 4]);
+            let (table_u, table_f, four_f) = (l.load_u(&table_u), l.load_f(&table_f), l.load_f(&four_f));
+            let mut results = vec![[0; ALL]; 17];
+            for at in (0..ALL).step_by(L::N) {
+                let (a, b) = (l.load_f(&a[at..]), l.load_f(&b[at..]));
+                let (i, j) = (l.load_u(&i[at..]), l.load_u(&j[at..]));
+                let low = |v| l.shr::<1>(v);
+                let positive = l.max_f(a, l.splat_f(0.0));
+                let floats = [
+                    l.add_f(a, b),
+                    l.sub_f(a, b),
+                    l.mul_f(a, b),
+                    l.min_f(a, b),
+                    l.max_f(a, b),
+                    l.lookup_f(table_f, i),
+                    l.lookup_of_4(four_f, i),
+                ];
+                let wholes = [
+                    l.truncate(positive),
+                    l.add_u(i, j),
+                    l.mul_u(i, j),
+                    l.xor(i, j),
+                    l.and(i, l.splat_u(0xFF0F_F0F0)),
+                    l.shl::<9>(i),
+                    l.shr::<29>(i),
+                    l.rotl::<26>(i),
+                    l.if_less(low(i), low(j), i, j),
+                    l.lookup_u(table_u, i),
+                ];
+                let (first, rest) = results.split_at_mut(floats.len());
+                for (result, value) in first.iter_mut().zip(floats) {
+                    let mut numbers = [0.0; ALL];
+                    l.store_f(&mut numbers, value);
+                    // One NaN is as good as another: Rust does not say which it is.
+                    let bits = numbers.map(|n| if n.is_nan() { f32::NAN.to_bits() } else { n.to_bits() });
+                    result[at..at + L::N].copy_from_slice(&bits[..L::N]);
+                }
+                for (result, value) in rest.iter_mut().zip(wholes) {
+                    l.store_u(&mut result[at..], value);
+                }
+            }
+            results
+        }
+    }
+
+    #[test]
+    fn every_operation_is_the_same_on_every_path() {
+        let mut rng = Rng::new(5);
+        for _ in 0..20 {
+            let mut floats = || std::array::from_fn(|_| rng.between(-1e4, 1e4) as f32);
+            let (mut a, b): ([f32; ALL], [f32; ALL]) = (floats(), floats());
+            a[3] = b[3]; // equal, and the second is taken
+            a[5] = f32::NAN; // neither less nor more
+            let mut words = || std::array::from_fn(|_| rng.next_u64() as u32);
+            let (i, j) = (words(), words());
+            let on = |simd: Simd| simd.run(Operations { a, b, i, j });
+            let plain = on(Simd::PLAIN);
+            for simd in Simd::available() {
+                for (operation, (result, expected)) in on(simd).iter().zip(&plain).enumerate() {
+                    assert_eq!(result, expected, "operation {operation} on {}", simd.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cells_are_written_in_order() {
+        for dots in [0, 1, 7, 8, 63, 64, 65] {
+            let cells: Vec<u32> = (0..dots).map(|dot| dot * 5 % 7).collect();
+            let (mut last, mut expected) = ([0; 7], [0; 7]);
+            scatter(&cells, &mut last, |dot| dot + 1);
+            cells.iter().enumerate().for_each(|(dot, &cell)| expected[cell as usize] = dot + 1);
+            assert_eq!(last, expected);
+            let mut marks = [0, 0, 1, 0, 0, 0, 0];
+            let new = mark(&cells, &mut marks);
+            assert_eq!(marks.iter().sum::<u8>() as usize, 1 + new);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cell 7 of 7")]
+    fn a_cell_outside_is_refused() {
+        scatter(&[0, 1, 2, 3, 4, 5, 6, 7], &mut [0; 7], |dot| dot);
+    }
+
+    #[test]
+    #[should_panic(expected = "cell 4294967295 of 7")]
+    fn a_mark_outside_is_refused() {
+        mark(&[u32::MAX], &mut [0; 7]);
+    }
+}

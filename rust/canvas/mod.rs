@@ -50,15 +50,7 @@ pub struct Canvas {
 
 impl Canvas {
     /// Clears the canvas and lets all dots fall, stretched over all of it but `pad` on each side.
-    pub(crate) fn plot(
-        &mut self,
-        dots: &Dots,
-        bounds: Bounds,
-        height: usize,
-        width: usize,
-        pad: usize,
-        simd: Simd,
-    ) {
+    pub fn plot(&mut self, dots: &Dots, bounds: Bounds, height: usize, width: usize, pad: usize, simd: Simd) {
         self.clear(height, width);
         let grid = Grid::new(bounds, [height, width], pad, 1);
         simd.run(Plot { dots, grid, plane: Last(&mut self.last) });
@@ -86,7 +78,7 @@ impl Canvas {
     }
 
     /// Writes the pixels of the window, row by row: one byte each, or three in colour.
-    pub(crate) fn resolve(
+    pub fn resolve(
         &mut self,
         window: Window,
         rendering: &Rendering,

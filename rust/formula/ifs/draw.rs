@@ -120,3 +120,32 @@ fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks<'static> {
         Draw::Patch(Patch::Fixed) => Masks::Fixed(1 + rng.below(511) as u32), // 1..=511
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Simd;
+
+    /// Small enough for Miri, which looks at every access to memory.
+    #[test]
+    fn a_small_picture_is_the_same_on_every_path() {
+        let map = |e| [0.5, 0.1, -0.2, 0.6, e, 0.3 - e];
+        let few = Ifs { maps: vec![map(0.0), map(0.5), map(-0.4)], probabilities: vec![0.5, 0.25, 0.25] };
+        let six = Ifs {
+            maps: (0..6).map(|i| map(f64::from(i) / 10.0)).collect(),
+            probabilities: vec![1.0 / 6.0; 6],
+        };
+        let small = Rendering { height: 16, width: 20, points: 150, pad: 1, ..Default::default() };
+        let point = Rendering { draw: Draw::Point, color: true, ..small.clone() };
+        for (ifs, rendering) in [(&few, &small), (&six, &point)] {
+            let address = Address { seed: 1, category: 0, index: 7 };
+            let draw = |simd| {
+                let mut pixels = vec![0; rendering.bytes()];
+                ifs.draw(address, rendering, &mut Scratch::new(simd), &mut pixels);
+                pixels
+            };
+            let plain = draw(Simd::PLAIN);
+            assert!(Simd::available().into_iter().all(|simd| draw(simd) == plain));
+        }
+    }
+}

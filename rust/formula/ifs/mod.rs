@@ -10,7 +10,7 @@ pub mod measure;
 pub mod orbit;
 pub(crate) mod released;
 pub mod search;
-pub(crate) mod table;
+pub mod table;
 pub mod vary;
 
 use crate::error::Error;

@@ -25,13 +25,7 @@ const STEPS_A_LOOK: usize = 256;
 /// Plays the chaos game (Barnsley, *Fractals Everywhere*): each dot is a randomly chosen
 /// map of the one before. Fills `dots` with `points` dots and returns the box around them,
 /// or `None` as soon as an orbit has escaped.
-pub(crate) fn play(
-    table: &Table,
-    rng: &mut Rng,
-    points: usize,
-    simd: Simd,
-    dots: &mut Dots,
-) -> Option<Bounds> {
+pub fn play(table: &Table, rng: &mut Rng, points: usize, simd: Simd, dots: &mut Dots) -> Option<Bounds> {
     let mut orbits = Orbits::start(rng);
     let whole_steps = points / ORBITS;
     let room = points.max(WARM_UP * ORBITS);

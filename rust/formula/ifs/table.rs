@@ -8,7 +8,7 @@ use crate::formula::ifs::Map;
 ///
 /// Laid out again for every picture, in the same memory.
 #[derive(Default)]
-pub(crate) struct Table {
+pub struct Table {
     /// How much of the slot is its own map's, scaled to the bits below the slot number;
     /// in the lowest bits the number of the other map.
     pub(super) share: Vec<u32>,
@@ -26,7 +26,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// Lays out `maps`, chosen with `probabilities`.
-    pub(crate) fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
+    pub fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
         let Self { share, map_of_slot, letters, slot_bits, scaled, small, large } = self;
         let slots = maps.len().next_power_of_two().max(8);
         *slot_bits = slots.trailing_zeros();
