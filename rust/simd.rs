@@ -1,11 +1,13 @@
 //! The processor's fast paths, chosen at run time and equal to the bit.
 //!
 //! A [`Kernel`] is written once, over [`Lanes`]: a handful of numbers that are added,
-//! multiplied and looked up together. The three paths differ in how many stand side by
-//! side, never in what is computed: no fused multiply-add, no reassociation.
+//! multiplied and looked up together. The paths differ in instructions and in how many stand
+//! side by side, never in what is computed: no fused multiply-add, no reassociation.
 //! This is the only file with `unsafe` in it.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
@@ -23,6 +25,8 @@ enum Path {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Simd {
@@ -47,6 +51,8 @@ impl Simd {
                 paths.push(Self(Path::Avx512));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        paths.push(Self(Path::Neon)); // part of every such processor
         paths
     }
 
@@ -61,7 +67,7 @@ impl Simd {
             .clone()
     }
 
-    /// Returns the path called `plain`, `avx2` or `avx512`.
+    /// Returns the path called `plain`, `avx2`, `avx512` or `neon`.
     pub fn named(name: &str) -> Result<Self, Error> {
         if let Some(&path) = Self::available().iter().find(|path| path.name() == name) {
             return Ok(path);
@@ -69,9 +75,10 @@ impl Simd {
         Err(match name {
             "avx2" => Error::Simd("AVX2"),
             "avx512" => Error::Simd("AVX-512 (F, BW, DQ and VL)"),
+            "neon" => Error::Simd("NEON"),
             _ => Error::Choice {
                 name: "FDSL_SIMD",
-                accepted: "'plain', 'avx2' or 'avx512'",
+                accepted: "'plain', 'avx2', 'avx512' or 'neon'",
                 given: name.to_owned(),
             },
         })
@@ -85,6 +92,8 @@ impl Simd {
             Path::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon => "neon",
         }
     }
 
@@ -99,6 +108,9 @@ impl Simd {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 => unsafe { run_avx512(kernel) },
+            // No function of its own: all code for these processors is compiled with NEON.
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon => kernel.run(Neon(())),
         }
     }
 }
@@ -209,11 +221,11 @@ fn check(cells: &[u32], len: usize) {
 pub(crate) struct Plain(());
 
 #[inline(always)]
-fn zip<A: Copy, B: Copy, R>(a: [A; 8], b: [B; 8], f: impl Fn(A, B) -> R) -> [R; 8] {
-    std::array::from_fn(|lane| f(a[lane], b[lane]))
+fn zip<A: Copy, B: Copy, R, const N: usize>(a: [A; N], b: [B; N], f: impl Fn(A, B) -> R) -> [R; N] {
+    std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-#[rustfmt::skip] // one line an operation, three times the same table
+#[rustfmt::skip] // one line an operation, four times the same table
 impl Lanes for Plain {
     const N: usize = 8;
     type F = [f32; 8];
@@ -330,6 +342,75 @@ impl Lanes for Avx512 {
     #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutexvar_ps(index, table) } }
     #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F { unsafe { _mm512_permutevar_ps(table, index) } }
     #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U { unsafe { _mm512_permutexvar_epi32(index, table) } }
+}
+
+/// Eight lanes in NEON: two registers of four, for tables have eight entries.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Neon(());
+
+/// Returns where the bytes of entry `index % LEN` of a table stand, lane by lane: NEON looks up bytes.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn bytes_of<const LEN: u32>(index: uint32x4_t) -> uint8x16_t {
+    // SAFETY: as for `Neon`, below.
+    unsafe {
+        let starts = vmulq_n_u32(vandq_u32(index, vdupq_n_u32(LEN - 1)), 0x0404_0404);
+        vreinterpretq_u8_u32(vaddq_u32(starts, vdupq_n_u32(u32::from_ne_bytes([0, 1, 2, 3]))))
+    }
+}
+
+// SAFETY, for every block below: every processor that runs code for aarch64 has NEON; the loads
+// and stores are unaligned, inside checked slices.
+#[cfg(target_arch = "aarch64")]
+#[rustfmt::skip]
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Lanes for Neon {
+    const N: usize = 8;
+    type F = [float32x4_t; 2];
+    type U = [uint32x4_t; 2];
+
+    #[inline(always)] fn splat_f(self, value: f32) -> Self::F { unsafe { [vdupq_n_f32(value); 2] } }
+    #[inline(always)] fn splat_u(self, value: u32) -> Self::U { unsafe { [vdupq_n_u32(value); 2] } }
+    #[inline(always)] fn load_f(self, from: &[f32]) -> Self::F { let (a, b) = from[..8].split_at(4); unsafe { [vld1q_f32(a.as_ptr()), vld1q_f32(b.as_ptr())] } }
+    #[inline(always)] fn load_u(self, from: &[u32]) -> Self::U { let (a, b) = from[..8].split_at(4); unsafe { [vld1q_u32(a.as_ptr()), vld1q_u32(b.as_ptr())] } }
+    #[inline(always)] fn store_f(self, to: &mut [f32], value: Self::F) {
+        let (a, b) = to[..8].split_at_mut(4);
+        unsafe { vst1q_f32(a.as_mut_ptr(), value[0]); vst1q_f32(b.as_mut_ptr(), value[1]) }
+    }
+    #[inline(always)] fn store_u(self, to: &mut [u32], value: Self::U) {
+        let (a, b) = to[..8].split_at_mut(4);
+        unsafe { vst1q_u32(a.as_mut_ptr(), value[0]); vst1q_u32(b.as_mut_ptr(), value[1]) }
+    }
+    #[inline(always)] fn add_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vaddq_f32(a, b) }) }
+    #[inline(always)] fn sub_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vsubq_f32(a, b) }) }
+    #[inline(always)] fn mul_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vmulq_f32(a, b) }) }
+    // Not `vminq_f32` and `vmaxq_f32`, which give NaN where one of the two is.
+    #[inline(always)] fn min_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }) }
+    #[inline(always)] fn max_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }) }
+    #[inline(always)] fn truncate(self, a: Self::F) -> Self::U { a.map(|a| unsafe { vcvtq_u32_f32(a) }) }
+    #[inline(always)] fn add_u(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| unsafe { vaddq_u32(a, b) }) }
+    #[inline(always)] fn mul_u(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| unsafe { vmulq_u32(a, b) }) }
+    #[inline(always)] fn xor(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| unsafe { veorq_u32(a, b) }) }
+    #[inline(always)] fn and(self, a: Self::U, b: Self::U) -> Self::U { zip(a, b, |a, b| unsafe { vandq_u32(a, b) }) }
+    #[inline(always)] fn shl<const K: u32>(self, a: Self::U) -> Self::U { a.map(|a| unsafe { vshlq_u32(a, vdupq_n_s32(K as i32)) }) }
+    #[inline(always)] fn shr<const K: u32>(self, a: Self::U) -> Self::U { a.map(|a| unsafe { vshlq_u32(a, vdupq_n_s32(-(K as i32))) }) }
+    #[inline(always)] fn rotl<const K: u32>(self, a: Self::U) -> Self::U {
+        a.map(|a| unsafe { vorrq_u32(vshlq_u32(a, vdupq_n_s32(K as i32)), vshlq_u32(a, vdupq_n_s32(K as i32 - 32))) })
+    }
+    #[inline(always)] fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U {
+        std::array::from_fn(|i| unsafe { vbslq_u32(vcltq_u32(a[i], b[i]), yes[i], no[i]) })
+    }
+    #[inline(always)] fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F {
+        self.lookup_u(table.map(|four| unsafe { vreinterpretq_u32_f32(four) }), index).map(|four| unsafe { vreinterpretq_f32_u32(four) })
+    }
+    #[inline(always)] fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F {
+        index.map(|i| unsafe { vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(table[0]), bytes_of::<4>(i))) })
+    }
+    #[inline(always)] fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U {
+        let table = unsafe { uint8x16x2_t(vreinterpretq_u8_u32(table[0]), vreinterpretq_u8_u32(table[1])) };
+        index.map(|i| unsafe { vreinterpretq_u32_u8(vqtbl2q_u8(table, bytes_of::<8>(i))) })
+    }
 }
 
 #[cfg(test)]
