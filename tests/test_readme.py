@@ -34,6 +34,10 @@ assert state == {"samples": 8}, state
 assert tuple(images.shape) == (32, 64, 64) and str(images.dtype) == "torch.uint8"
 assert tuple(labels.shape) == (32,) and set(images.unique().tolist()) == {0, 127}
 """,
+    "training.md": """
+assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
+assert state == {"samples": 16}, state
+""",
     "paper.md": "assert picture.shape == (362, 362)",
 }
 

@@ -1,0 +1,112 @@
+"""The benchmark: its peers do the same work, and every part of it runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fdsl
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benches"))
+measure = pytest.importorskip("measure", reason="needs tqdm")
+import peers
+
+
+@pytest.fixture
+def category():
+    return fdsl.IFS.search(categories=1, fill_rate=0.2, seed=1)[0]
+
+
+def fill_rate(image):
+    return (image > 0).mean()
+
+
+def close(one, other):
+    """Pictures of the same category by other random numbers."""
+    assert one.shape == other.shape
+    assert set(np.unique(one)) == set(np.unique(other)) == {0, 127}
+    assert fill_rate(one) == pytest.approx(fill_rate(other), rel=0.1)
+    agree = ((one > 0) == (other > 0)).mean()
+    # Two pictures of ours with other seeds agree as much.
+    assert agree > 0.9 * max(fill_rate(one), 1 - fill_rate(one))
+
+
+def ours(category, **rendering):
+    ifs = fdsl.IFS([category.maps], [category.probabilities])
+    rendering = fdsl.Rendering(size=64, weights=None, flips=False, **rendering)
+    return fdsl.render(ifs, 0, 0, rendering=rendering)[0]
+
+
+@pytest.mark.parametrize("draw", ["patch", "point"])
+def test_numpy_draws_the_same_picture(category, draw):
+    close(
+        peers.numpy_picture(category, 5000, 64, draw)[..., 0],
+        ours(category, points=5000, draw=draw),
+    )
+
+
+def test_numba_does_the_same_work(category):
+    # Without numba the loops are plain Python, and small ones run all the same.
+    maps, cumulative = peers.arrays(category)
+    for loop, draw in ((peers.numba_patches, "patch"), (peers.numba_points, "point")):
+        close(loop(maps, cumulative, 5000, 64, 7), ours(category, points=5000, draw=draw))
+    rate = peers.numba_fill_rate(maps, cumulative, 5000, 64, 7)
+    ifs = fdsl.IFS([category.maps], [category.probabilities])
+    expected = ifs.fill_rates(size=64, points=5000)[0]
+    assert rate == pytest.approx(expected, rel=0.1)
+    escaping = np.array([[1.5, 0, 0, 1.5, 1, 1.0]])
+    assert peers.numba_fill_rate(escaping, np.ones(1), 5000, 64, 7) == 0
+
+
+def test_candidates_are_drawn_as_a_search_draws_them():
+    drawn = peers.candidates(200)
+    assert {len(maps) for maps, _ in drawn} == set(range(2, 9))
+    assert all(cumulative[-1] == pytest.approx(1) for _, cumulative in drawn)
+
+
+def test_a_contender_that_times_itself_is_believed():
+    rates = measure.rounds("test", {"its own": lambda: (10, 0.5), "ours": lambda: 10}, 3)
+    assert rates["its own"].all == [20.0] * 3
+    assert len(rates["ours"].all) == 3
+    assert measure.Rates([4.0, 9.0]).over(measure.Rates([2.0, 3.0])) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234, "1,230"), (0.12345, "0.123"), (98765, "98,800"), (42, "42")]
+)
+def test_three_digits_count(value, text):
+    assert measure.number(value) == text
+
+
+def test_every_figure_of_the_pages_is_in_the_results():
+    results = (ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    mark = r"<!-- measured by make bench -->\n(.*?)\n<!-- end -->"
+    block = re.search(mark, page, re.DOTALL)[1]
+    figures = re.findall(r"([\d.,]*\d) (?:pictures/s|of 100,000|of 64|times \w|candidates)", block)
+    assert len(figures) >= 5
+    assert not [figure for figure in figures if figure not in results]
+
+
+@pytest.mark.timeout(600)
+def test_every_part_runs(tmp_path):
+    pytest.importorskip("torchvision")
+    pytest.importorskip("matplotlib")
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/training.md"):
+        shutil.copy(ROOT / page, tmp_path / page)
+    command = [sys.executable, ROOT / "benches" / "run.py", "--quick", "--out", tmp_path]
+    subprocess.run(command, check=True)
+    text = (tmp_path / "benches" / "RESULTS.md").read_text(encoding="utf-8")
+    assert not re.findall(r"\{\w+\}", text)
+    assert "not exact" not in text
+    assert "Loader, 1 thread" in text
+    assert (tmp_path / "docs" / "speed.png").stat().st_size > 5000
+    for page in ("README.md", "docs/training.md"):
+        assert (
+            "<!-- measured by make bench -->\n\n<!-- end -->" not in (tmp_path / page).read_text()
+        )
