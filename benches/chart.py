@@ -14,7 +14,7 @@ from measure import number
 NAMES = {
     "numpy": "plain NumPy",
     "datumaro": "datumaro",
-    "numba": "plain numba loop",
+    "numba": "a plain numba loop",
     "plain": "fdsl, no SIMD",
     "avx2": "fdsl, AVX2",
     "avx512": "fdsl, AVX-512",

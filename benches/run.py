@@ -82,24 +82,24 @@ def summary(
     number, cores = measure.number, fdsl.cores()
     best = kernels.rate(kernel.PATCHES)
     lines = [
-        f"On one core of an {measure.machine().split(',')[0]} ({kernels.best.upper()}):",
+        f"On one core ({measure.machine().split(',')[0]}, {kernels.best.upper()}):",
         "",
         f"- {number(best.median)} pictures/s of 256² and 200,000 dots in patches,",
         f"  {number(kernels.rate(kernel.POINTS).median)} of 100,000 single pixels,",
         f"  {number(kernels.rate(kernel.LINES[4].name).median)} of 64² and 12,500 dots;",
     ]
-    theirs = kernels.peers[kernel.PATCHES]
-    if theirs:
-        ratios = [f"{number(best.over(rate))} times {chart.NAMES[n]}" for n, rate in theirs.items()]
-        lines.append(f"- that is {', '.join(ratios)};")
-    lines.append(f"- {number(found['ours'].median)} candidates/s of a search;")
+    theirs = kernels.peers[kernel.PATCHES].items()
+    ratios = [f"{number(best.over(rate))} times {chart.NAMES[name]}" for name, rate in theirs]
+    lines.append(f"- as patches that is {', '.join(ratios)};")
+    lines.append(f"- {number(found['ours'].median)} candidates/s of a search.")
     arrived = streams[f"Loader, {cores} threads"]
     share = arrived.over(streams["kernel, 1 thread"]) / cores
-    lines.append(
-        f"- on {cores} cores {number(arrived.median)} pictures/s arrive in the training loop "
-        f"(224² of 256²), {share:.0%} of"
-    )
-    lines.append(f"  {cores} times the kernel alone.")
+    lines += [
+        "",
+        f"On {cores} cores {number(arrived.median)} pictures/s arrive in the training loop (224² of "
+        "256², batches of 256):",
+        f"{share:.0%} of what the kernel draws alone.",
+    ]
     return "\n".join(lines)
 
 
@@ -110,10 +110,10 @@ def node(streams: dict[str, measure.Rates]) -> str:
     name, number = measure.machine().split(",")[0], measure.number
     each, node = math.ceil(gpu / core), math.ceil(8 * gpu / core)
     lines = [
-        f"One core of an {name} delivers {number(core)} pictures/s of 224² (cropped from 256²,",
-        f"200,000 dots) through `Loader`. A ResNet-50 in bfloat16 eats some {number(gpu)} on one H100",
-        f"(others' figure: no GPU was at hand here): {gpu / core:.1f} cores, so {each} for each GPU and",
-        f"{node} for a node of eight, beside the one that each training process keeps busy itself.",
+        f"One core ({name}) delivers {number(core)} pictures/s of 224² (cropped from 256²,",
+        f"200,000 dots) through `Loader`. A ResNet-50 in bfloat16 eats some {number(gpu)} on one",
+        f"H100 (others' figure: no GPU was at hand here): {gpu / core:.1f} cores, so {each} for",
+        f"each GPU and {node} for a node of eight, beside the one that each process keeps busy.",
     ]
     return "\n".join(lines)
 

@@ -69,7 +69,7 @@ def report(*, quick: bool) -> tuple[dict[str, str], dict[str, Rates]]:
                 fdsl.IFS.search(categories=c, fill_rate=0.2, seed=1, sampler=s, threads=t)
             ),
         )
-        tried = f"{found[0].tried:,}"
+        tried = f"{found[0].candidates_tried:,}"
         rows.append([f"{categories:,}, {sampler}", str(cores), tried, f"{passed:.1f}"])
     searches = table("whole searches, filling rate 0.2 | cores | candidates | seconds", rows)
     return tables | {"searches": searches}, rates

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def measured(*, quick: bool) -> dict[str, Rates]:
         if threads <= cores:
             name = f"kernel, {threads} threads"
             contenders[name] = kernel(ifs, threads, batch, threads * batches)
+    # torch advises against more workers than cores; that is what we want to see.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     on_all, many = f"{cores} threads", cores * batches
     contenders |= {
         "Loader, 1 thread": taken(lambda: iter(Loader(stream(threads=1))), 4, batch, batches),

@@ -138,6 +138,8 @@ pub(crate) trait Kernel {
 /// on a processor that has the instructions.
 pub(crate) trait Lanes: Copy {
     const N: usize;
+    /// Whether six look-ups among four numbers and one among eight cost less than six among eight.
+    const FOUR_PAYS: bool;
     type F: Copy;
     type U: Copy;
 
@@ -228,6 +230,7 @@ fn zip<A: Copy, B: Copy, R, const N: usize>(a: [A; N], b: [B; N], f: impl Fn(A, 
 #[rustfmt::skip] // one line an operation, four times the same table
 impl Lanes for Plain {
     const N: usize = 8;
+    const FOUR_PAYS: bool = false;
     type F = [f32; 8];
     type U = [u32; 8];
 
@@ -270,6 +273,7 @@ pub(crate) struct Avx2(());
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Avx2 {
     const N: usize = 8;
+    const FOUR_PAYS: bool = true; // 100 µs instead of 118 for 200,000 dots
     type F = __m256;
     type U = __m256i;
 
@@ -314,6 +318,7 @@ pub(crate) struct Avx512(());
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Avx512 {
     const N: usize = 16;
+    const FOUR_PAYS: bool = false; // an instruction each
     type F = __m512;
     type U = __m512i;
 
@@ -367,6 +372,7 @@ fn bytes_of<const LEN: u32>(index: uint32x4_t) -> uint8x16_t {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Neon {
     const N: usize = 8;
+    const FOUR_PAYS: bool = true; // one register to look in instead of two
     type F = [float32x4_t; 2];
     type U = [uint32x4_t; 2];
 
