@@ -145,10 +145,15 @@ def cause(kernel: Kernel) -> str:
     if loop is None:
         return ""
     there, here = 6.4, 1000 / loop.median  # ms; the first was measured when the targets were set
+    slower, scaled = number(here / there), number(3000 * there / here)
     lines = [
-        f"The numba loop below took {there} ms on one core of the machine (Zen 5, 3.3 GHz) that the",
-        f"wanted rates were set with, and {number(here)} ms here, {number(here / there)} times as long: "
-        f"what is 3,000 there is {number(3000 * there / here)}",
-        "here. What is missed by less than that, this core misses; what by more, the code does.",
+        f"The numba loop below took {there} ms on one core of the machine (Zen 5, 3.3 GHz) that",
+        f"the wanted rates were set with, and {number(here)} ms here, {slower} times as long: what",
+        f"is 3,000 there is {scaled} here. What is missed by less than that, this core misses; what",
+        "by more, the code does.",
     ]
     return "\n".join(lines)
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**missed**"

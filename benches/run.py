@@ -96,8 +96,8 @@ def summary(
     share = arrived.over(streams["kernel, 1 thread"]) / cores
     lines += [
         "",
-        f"On {cores} cores {number(arrived.median)} pictures/s arrive in the training loop (batches",
-        f"of 256, 224² of 256²): {share:.0%} of what the kernel alone draws.",
+        f"On {cores} cores {number(arrived.median)} pictures/s arrive in the training loop",
+        f"(batches of 256, 224² of 256²): {share:.0%} of what the kernel alone draws.",
     ]
     return "\n".join(lines)
 
