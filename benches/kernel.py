@@ -149,8 +149,8 @@ def cause(kernel: Kernel) -> str:
     lines = [
         f"The numba loop below took {there} ms on one core of the machine (Zen 5, 3.3 GHz) that",
         f"the wanted rates were set with, and {number(here)} ms here, {slower} times as long: what",
-        f"is 3,000 there is {scaled} here. What is missed by less than that, this core misses; what",
-        "by more, the code does.",
+        f"is 3,000 there is {scaled} here. What is missed by less, this core misses; what by",
+        "more, the code does.",
     ]
     return "\n".join(lines)
 
