@@ -1,5 +1,6 @@
 """The loader: a stream's batches, drawn ahead by a thread that ends when nobody wants it."""
 
+import contextlib
 import copy
 import gc
 import itertools
@@ -35,11 +36,23 @@ def ifs() -> fdsl.IFS:
 def _no_thread_is_left() -> Iterator[None]:
     yield
     gc.collect()
-    assert not threads()
+    assert no_thread_is_left()
 
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "fdsl-loader"]
+
+
+def no_thread_is_left() -> bool:
+    """A thread that nobody wants any more draws its batch to the end."""
+    return soon(lambda: not threads())
+
+
+def soon(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
 
 
 def stream_of(ifs: fdsl.IFS, **changes: Any) -> Stream:
@@ -155,8 +168,9 @@ def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
     with Loader(stream_of(ifs), prefetch=2) as loader:
         batches = iter(loader)
         next(batches)
-        time.sleep(0.3)
         # One is the loop's, two are ready, and one more is drawn and waits for its place.
+        assert soon(lambda: len(drawn) == 4)
+        time.sleep(0.2)
         assert len(drawn) == 4
 
 
@@ -229,7 +243,7 @@ def forget_in_a_cycle(loader: Loader) -> None:
 def test_the_thread_ends(ifs, way: Callable[[Loader], None], prefetch: int) -> None:
     loader = Loader(stream_of(ifs), prefetch=prefetch)
     way(loader)
-    assert not threads()
+    assert no_thread_is_left()
     # And the loader can be iterated again.
     assert equal(list(itertools.islice(loader, 2)), list(itertools.islice(stream_of(ifs), 2)))
 
@@ -253,6 +267,66 @@ def test_an_error_in_the_thread_is_raised_in_the_loop(ifs, monkeypatch) -> None:
     assert not threads()
 
 
+def test_a_stop_iteration_of_normalize_does_not_end_the_epoch(ifs) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, images: Any) -> Any:
+            return images + next(self.parameters())  # it has none
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(Loader(stream_of(ifs, steps_per_epoch=5), normalize=Broken()))
+
+
+def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(*_: Any, **__: Any) -> None:
+        entered.set()
+        go.wait(20)
+
+    monkeypatch.setattr("fdsl.torch.stream.render", slow)
+    loader = Loader(stream_of(ifs))
+    batches = iter(loader)
+    assert entered.wait(20)
+    closer = threading.Thread(target=loader.close)
+    closer.start()
+    threading.Timer(0.2, go.set).start()
+    assert list(batches) == []  # it waited for the first batch
+    closer.join()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+def test_a_handler_may_close_the_loader(ifs) -> None:
+    loader = Loader(stream_of(ifs))
+    before = signal.signal(signal.SIGUSR1, lambda *_: loader.close())
+    try:
+        batches = iter(loader)
+        next(batches)
+        threading.Timer(0.3, signal.raise_signal, [signal.SIGUSR1]).start()
+        for _ in batches:
+            pass
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_garbage_may_be_collected_whatever_lock_is_held(ifs) -> None:
+    cycle: list[Any] = [iter(Loader(stream_of(ifs)))]
+    cycle.append(cycle)
+    with threading._active_limbo_lock:  # a thread that ends needs it
+        del cycle
+        gc.collect()
+
+
+def test_the_state_is_right_when_the_stream_is_told_itself(ifs) -> None:
+    stream = stream_of(ifs, steps_per_epoch=5)
+    loader = Loader(stream)
+    next(iter(loader))
+    stream.set_epoch(3)
+    assert loader.state_dict() == {"samples": 60}
+    next(iter(loader))
+    stream.load_state_dict({"samples": 32})
+    assert loader.state_dict() == {"samples": 32}
+
+
 def test_nothing_holds_the_loader(ifs) -> None:
     loader = Loader(stream_of(ifs), device="cpu", normalize=Normalize())
     batches = iter(loader)
@@ -271,8 +345,9 @@ def test_a_copy_starts_where_its_stream_does(ifs) -> None:
         assert equal(list(twin), list(stream_of(ifs, steps_per_epoch=4)))
 
 
-def _python(code: str) -> "subprocess.Popen[str]":
-    """Starts a script that has a loader in the middle of its stream."""
+@contextlib.contextmanager
+def script(code: str) -> "Iterator[subprocess.Popen[str]]":
+    """A script that has a loader in the middle of its stream."""
     start = """
 import fdsl, os, signal, sys, threading, time, torch
 from fdsl.torch import Loader, Stream
@@ -281,12 +356,17 @@ stream = Stream(ifs, rendering=fdsl.Rendering(size=64, points=50_000), batch_siz
 batches = iter(Loader(stream))
 next(batches)
 """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", start + code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
@@ -298,9 +378,9 @@ next(batches)
         ("signal.raise_signal(signal.SIGINT)", -2, "KeyboardInterrupt"),
     ],
 )
-def test_a_script_ends_at_once_whatever_ends_it(code: str, status: int, error: str) -> None:
-    process = _python(code)
-    _, errors = process.communicate(timeout=60)
+def test_a_script_ends_whatever_ends_it(code: str, status: int, error: str) -> None:
+    with script(code) as process:
+        _, errors = process.communicate(timeout=60)
     assert process.returncode in (status, 128 - status), errors
     assert error in errors
     assert "Fatal" not in errors and "Aborted" not in errors
@@ -308,17 +388,17 @@ def test_a_script_ends_at_once_whatever_ends_it(code: str, status: int, error: s
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_a_loop() -> None:
-    process = _python("print('looping', flush=True)\nfor _ in batches: pass")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "looping\n"
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    with script("print('looping', flush=True)\nfor _ in batches: pass") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "looping\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in errors
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_is_told_and_can_iterate_anew() -> None:
-    process = _python("""
+    code = """
 child = os.fork()
 if child == 0:
     try:
@@ -330,8 +410,9 @@ if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
 next(batches)
-""")
-    out, errors = process.communicate(timeout=60)
+"""
+    with script(code) as process:
+        out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "iterate its loader anew" in out
     assert "(16, 1, 64, 64)" in out
@@ -343,6 +424,8 @@ next(batches)
         ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
         ({"prefetch": 0}, ValueError, "prefetch must be at least 1, got 0"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
+        ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
+        ({"device": "meta"}, ValueError, "device is 'meta', which holds no pictures"),
         ({"normalize": 0.5}, TypeError, "normalize must be Module, got 0.5"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],

@@ -98,6 +98,7 @@ class Stream(IterableDataset[Sample]):
         self._shared = torch.zeros(3, dtype=torch.int64)
         self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
         self._running: StreamIterator | None = None
+        self._told = 0  # how often it was told where to start
 
     @property
     def epoch(self) -> int:
@@ -119,6 +120,7 @@ class Stream(IterableDataset[Sample]):
             self._shared[0], self._shared[1] = epoch, 0
         self._shared[2] = 0
         self._running = None
+        self._told += 1
 
     def state_dict(self, batches: int | None = None) -> dict[str, int]:
         """Returns {"samples": n}: how many samples all ranks together have seen.
@@ -166,6 +168,7 @@ class Stream(IterableDataset[Sample]):
         self._shared[1] = samples if epoch is None else samples % epoch
         self._shared[2] = 0
         self._running = None
+        self._told += 1
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
