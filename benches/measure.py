@@ -67,10 +67,8 @@ def seconds(about: str, work: Callable[[], object]) -> float:
 
 def number(value: float) -> str:
     """Three digits that count."""
-    if value >= 1000:
-        digits = 10 ** max(0, len(str(int(value))) - 3)
-        return f"{round(value / digits) * digits:,}"
-    return f"{value:.3g}"
+    value = float(f"{value:.3g}")
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(head: str, rows: list[list[str]]) -> str:

@@ -17,6 +17,8 @@ from fdsl.torch import Loader, Stream
 
 def resident() -> float:
     """MiB of this process that are in memory."""
+    if not Path("/proc/self/statm").exists():
+        raise SystemExit("memory is read from /proc, which this system has not")
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

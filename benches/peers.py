@@ -152,7 +152,7 @@ def datumaro() -> tuple[Any, str] | None:
     return module.IFSFunction, version
 
 
-def datumaro_picture(ifs_function: Any, category: fdsl.Category, points: int, size: int) -> Any:
+def datumaro_picture(category: fdsl.Category, ifs_function: Any, points: int, size: int) -> Any:
     """Its picture in patches, before it is coloured and blurred."""
     system = ifs_function(random.Random(1), 0.0, 0.0)
     for parameters, probability in zip(*category, strict=True):

@@ -46,14 +46,14 @@ def main() -> None:
     kernels = kernel.measured(quick=a.quick)
     candidates, found = search.report(quick=a.quick)
     streams = stream.measured(quick=a.quick)
+    whole = ["--compile"] if torch.cuda.is_available() else []
+    training, eaten = gpu.report(MOMENT if a.quick else whole)
     parts = {
         **kernel.report(kernels),
         **candidates,
         "stream": stream.report(streams),
         "memory": stream.memory(quick=a.quick),
-        "gpu": gpu.report(
-            ["--model", "resnet18", "--size", "32", "--batch-size", "2", "--steps", "1"] * a.quick
-        ),
+        "gpu": training,
         "ranks": ranks.report(),
         "stages": "(left out)" if a.quick else stages(),
         "machine": measure.machine(),
@@ -71,7 +71,7 @@ def main() -> None:
     (a.out / "docs").mkdir(exist_ok=True)
     chart.draw(kernels, a.out / "docs" / "speed.png")
     put(a.out / "README.md", summary(kernels, found, streams))
-    put(a.out / "docs" / "training.md", node(streams))
+    put(a.out / "docs" / "training.md", node(streams, eaten))
     print(text)
 
 
@@ -88,9 +88,11 @@ def summary(
         f"  {number(kernels.rate(kernel.POINTS).median)} of 100,000 single pixels,",
         f"  {number(kernels.rate(kernel.LINES[4].name).median)} of 64² and 12,500 dots;",
     ]
-    theirs = kernels.peers[kernel.PATCHES].items()
-    ratios = [f"{number(best.over(rate))} times {chart.NAMES[name]}" for name, rate in theirs]
-    lines.append(f"- as patches that is {', '.join(ratios)};")
+    lines += [
+        f"- that many patches are {number(kernels.ratio(kernel.PATCHES, peer))} times those of"
+        f" {chart.NAMES[peer]};"
+        for peer in kernels.peers[kernel.PATCHES]
+    ]
     lines.append(f"- {number(found['ours'].median)} candidates/s of a search.")
     arrived = streams[f"Loader, {cores} threads"]
     share = arrived.over(streams["kernel, 1 thread"]) / cores
@@ -102,17 +104,18 @@ def summary(
     return "\n".join(lines)
 
 
-def node(streams: dict[str, measure.Rates]) -> str:
-    """How many cores GPUs need, from what one core delivers."""
+def node(streams: dict[str, measure.Rates], eaten: float | None) -> str:
+    """How many cores GPUs need, from what one core delivers and, if there is one, a GPU takes."""
     core = streams["Loader, 1 thread"].median
-    gpu = 3000  # pictures/s, roughly: ResNet-50, 224², bf16, on one H100
+    gpu = eaten or 3000
+    source = "measured here" if eaten else "others' figure for one H100: no GPU was at hand here"
     name, number = measure.machine().split(",")[0], measure.number
-    each, node = math.ceil(gpu / core), math.ceil(8 * gpu / core)
     lines = [
         f"One core ({name}) delivers {number(core)} pictures/s of 224² (cropped from 256²,",
-        f"200,000 dots) through `Loader`. A ResNet-50 in bfloat16 eats some {number(gpu)} on one",
-        f"H100 (others' figure: no GPU was at hand here): {gpu / core:.1f} cores, so {each} for",
-        f"each GPU and {node} for a node of eight, beside the one that each process keeps busy.",
+        f"200,000 dots) through `Loader`. A ResNet-50 in bfloat16 eats some {number(gpu)}",
+        f"({source}): {gpu / core:.1f} cores, so",
+        f"{math.ceil(gpu / core)} for each GPU and {math.ceil(8 * gpu / core)} for a node of 8.",
+        "Each training process keeps a core busy beside them.",
     ]
     return "\n".join(lines)
 
@@ -154,8 +157,7 @@ def stages() -> str:
         stdout=subprocess.PIPE,
         text=True,
     )
-    start = done.stdout.find("stages ")
-    return done.stdout[start:].rstrip()
+    return done.stdout[done.stdout.index("stages ") :].rstrip()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ fn png(bencher: Bencher, rendering: Rendering) {
     let (height, width) = rendering.output_size();
     let encode = |pixels: &[u8]| fdsl::png::encode(pixels, height, width, rendering.channels()).len();
     let bytes: usize = pixels.chunks(rendering.bytes()).map(encode).sum();
-    println!("{} bytes a file", bytes / 10);
+    eprintln!("{} bytes a file", bytes / 10);
     bencher
         .counter(ItemsCount::new(10usize))
         .bench_local(|| pixels.chunks(rendering.bytes()).map(encode).sum::<usize>());

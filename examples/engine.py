@@ -1,7 +1,7 @@
 """The training loop that pretrain.py and finetune.py share.
 
 No step reads a number back from the device: losses add up there and are read every `log_every`
-steps, so that a GPU never waits for Python. The pictures of the next steps are drawn meanwhile.
+steps, so that Python runs ahead of a GPU. The pictures of the next steps are drawn meanwhile.
 """
 
 import math

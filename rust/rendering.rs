@@ -116,7 +116,7 @@ impl Rendering {
         {
             return Err(Error::Crop { height, width, crop_height, crop_width });
         }
-        // 24 bits of dot number leave room for a patch cell's place beside it (canvas.rs).
+        // 24 bits of dot number leave room for a patch cell's place beside it (canvas/mod.rs).
         if !(1..=1 << 24).contains(&self.points) {
             return Err(Error::Points(self.points));
         }

@@ -1,6 +1,6 @@
 //! From dots to the cells they fall on.
 //!
-//! Three fifths of a picture's time go here: some 200,000 stores to cells in random order, into
+//! Half of a picture's time goes here: some 200,000 stores to cells in random order, into
 //! more memory than the nearest cache has. Tried, on one core of an AMD EPYC (Zen 3), for 200,000
 //! dots of the published categories on 256² cells, where this takes 160 µs (with the bounds of
 //! each cell checked apart: 180 µs):

@@ -1,8 +1,8 @@
 //! Dots of a single pixel: what a cell shows is a byte, and no pixel asks its neighbours.
 //!
-//! A quarter of the memory of the last dots' numbers: 60 µs for 100,000 dots on 256² cells where
-//! those take 80 and their look at the neighbours 45. (One bit a cell would fit the nearest cache,
-//! but a bit is read, set and written: 80 µs.)
+//! A quarter of the memory of the last dots' numbers, and nothing to resolve: 0.14 ms a picture of
+//! 256² and 100,000 dots instead of 0.23. (One bit a cell would fit the nearest cache, but a bit is
+//! read, set and written: 160 µs for 200,000 dots, where a byte takes 127.)
 
 use crate::canvas::GRAY;
 use crate::canvas::palette::COLORS;

@@ -10,7 +10,7 @@
 //! | instead | µs |
 //! |---|---|
 //! | one, two or eight groups of lanes in flight, not four | 127, 121, 119 |
-//! | two maps told apart by a blend, not looked up | 119 |
+//! | two maps told apart by a blend, not looked up (for 100) | 119 |
 //! | always into the same 64 KiB: what 1.6 MB of memory cost | 114 |
 //! | no box around the dots: what it costs | 107 |
 //! | played twice, first for the box, then between the stores to cells: no memory | 107 + 190 |
