@@ -89,7 +89,7 @@ def summary(
         f"  {number(kernels.rate(kernel.LINES[4].name).median)} of 64² and 12,500 dots;",
     ]
     lines += [
-        f"- that many patches are {number(kernels.ratio(kernel.PATCHES, peer))} times those of"
+        f"- {number(kernels.ratio(kernel.PATCHES, peer))} times as many patches as"
         f" {chart.NAMES[peer]};"
         for peer in kernels.peers[kernel.PATCHES]
     ]
