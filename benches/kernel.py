@@ -93,7 +93,7 @@ def by_numba(category: fdsl.Category, loop: Callable[..., object], points: int) 
 
 
 def measured(*, quick: bool) -> Kernel:
-    count, pictures = (2, 10) if quick else (9, 200)
+    count, pictures = (2, 10) if quick else (7, 200)
     paths, ifs = _core.simd_paths(), fdsl.fractaldb(10)
     ours: dict[str, dict[str, Rates]] = {}
     theirs: dict[str, dict[str, tuple[Rates, Rates]]] = {PATCHES: {}, POINTS: {}}

@@ -151,7 +151,7 @@ def missing() -> str:
 def stages() -> str:
     """What divan prints."""
     done = subprocess.run(
-        ["cargo", "bench", "--quiet", "--bench", "stages"],
+        ["cargo", "bench", "--quiet", "--bench", "stages", "--", "--sample-count", "20"],
         cwd=HERE.parent,
         check=True,
         stdout=subprocess.PIPE,

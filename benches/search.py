@@ -26,7 +26,7 @@ def plain(count: int) -> int:
 
 
 def report(*, quick: bool) -> tuple[dict[str, str], dict[str, Rates]]:
-    count, tries = (1, 100) if quick else (7, 2000)
+    count, tries = (1, 100) if quick else (5, 2000)
     contenders = {
         "ours": lambda: ours("fdsl", tries),
         "released": lambda: ours("released", tries // 5),

@@ -51,7 +51,7 @@ def taken(start: Callable[[], Iterator[Any]], ahead: int, batch: int, batches: i
 
 def measured(*, quick: bool) -> dict[str, Rates]:
     ifs = fdsl.fractaldb(10)
-    count, batch, batches = (1, 16, 2) if quick else (7, 256, 16)
+    count, batch, batches = (1, 16, 2) if quick else (5, 256, 16)
     cores = fdsl.cores()
 
     def stream(**more: Any) -> Stream:
