@@ -7,6 +7,7 @@ generator).
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import random
@@ -39,7 +40,7 @@ def numpy_picture(category: fdsl.Category, points: int, size: int, draw: str) ->
     rows, columns = reference.cells(dots, size, size, PAD)
     if draw == "point":
         return reference.points_picture(rows, columns, size, size, reference.gray)
-    masks = lambda dot: reference.mask(dot, 1)  # noqa: E731
+    masks = functools.partial(reference.mask, key=1)
     return reference.picture(rows, columns, size, size, masks, reference.gray)
 
 
