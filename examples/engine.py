@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from settings import at_least
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -52,17 +51,6 @@ class Training:
         at_least(1, self, "epochs", "batch_size", "log_every", "checkpoint_every", "max_steps")
         at_least(0, self, "lr", "momentum", "weight_decay", "clip_grad", "warmup_steps", "seed")
         at_least(0, self, "max_minutes")
-
-
-def build_model(name: str, *, classes: int, seed: int) -> nn.Module:
-    """A torchvision model with random weights. Raises ValueError for a name it does not know."""
-    torch.manual_seed(seed)
-    # These two come with a second head, for training, that the paper's protocol has no use for.
-    extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-    model: nn.Module = torchvision.models.get_model(
-        name, weights=None, num_classes=classes, **extra
-    )
-    return model
 
 
 def learning_rate(settings: Training, step: int, steps_per_epoch: int) -> float:

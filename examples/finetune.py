@@ -24,9 +24,10 @@ import data
 import numpy as np
 import settings as command_line
 import torch
-from engine import Trainer, Training, build_model
+from engine import Trainer, Training
 from fdsl.torch import Normalize
 from metrics import COLUMNS, TIMINGS, Metrics
+from models import build_model
 from torch import Tensor, nn
 from world import Stop, World, joined_world
 

@@ -19,10 +19,13 @@ import fdsl
 import settings as command_line
 import torch
 import torch.distributed as dist
-from engine import Trainer, Training, build_model
+from engine import Trainer, Training
 from fdsl.torch import Loader, Normalize, Stream
 from metrics import Metrics
+from models import build_model
+from torch import nn
 from torch.utils.data import DataLoader
+from torchvision.transforms import Resize
 from tqdm import tqdm
 from world import Stop, World, ignore_signals, joined_world
 
@@ -41,6 +44,7 @@ class Settings(Training):
     categories: int = 1000  # how many to search; paper: 1000 or 10000
     fill_rate: float = 0.2  # least filling rate of a category; paper's best: 0.1, published: 0.2
     category_seed: int = 1  # of the search
+    instances: int | None = None  # a category has only so many, which come round again; paper: 1000
     source: str | None = None  # use these categories: fractaldb-1000, perlin-100, bezier-144, a
     # file or folder; what fdsl.load takes
 
@@ -52,6 +56,9 @@ class Settings(Training):
     patch: Literal["random", "fixed"] | None = None  # a mask for each dot or picture; paper: fixed
     color: bool | None = None  # paper: gray
     weights: float | None = None  # interval of the variation within a category; paper: 0.4
+    pad: int | None = None  # empty border of the picture; paper: 6
+    redraw: bool | None = None  # draw pictures that failed again; paper: not mentioned
+    shrink: int | None = None  # resize the crop to this side on the device; paper, Table 5: 224
 
     steps_per_epoch: int | None = None  # if not given, 1000 pictures a category; paper: 1000
     workers: int = 0  # processes that render; 0: a thread of this one, on all cores, which costs
@@ -59,7 +66,7 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        command_line.at_least(1, self, "categories", "steps_per_epoch")
+        command_line.at_least(1, self, "categories", "steps_per_epoch", "instances", "shrink")
         command_line.at_least(0, self, "workers")
 
 
@@ -86,6 +93,8 @@ def pretrain(s: Settings) -> int:
             "steps per epoch": steps_per_epoch,
             "seed": s.seed,
             "optimizer": s.optimizer,
+            "instances": s.instances,
+            "shrink": s.shrink,
             **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
         }
         if saved:
@@ -97,6 +106,7 @@ def pretrain(s: Settings) -> int:
             batch_size=share,
             seed=s.seed,
             steps_per_epoch=steps_per_epoch,
+            instances=s.instances,
             rank=world.rank,
             world_size=world.size,
             threads=None if s.workers else threads(world),  # a worker has one of its own
@@ -106,7 +116,7 @@ def pretrain(s: Settings) -> int:
             build_model(s.model, classes=len(family), seed=s.seed),
             s,
             world,
-            normalize=Normalize(mean=MEAN, std=STD),
+            normalize=preparation(s),
             steps_per_epoch=steps_per_epoch,
         )
         if saved:
@@ -174,9 +184,17 @@ def loader_of(s: Settings, stream: Stream, world: World) -> "DataLoader[Any] | L
     )
 
 
+def preparation(s: Settings) -> nn.Module:
+    """What happens to the bytes on the device."""
+    normalize = Normalize(mean=MEAN, std=STD)
+    if s.shrink is None:
+        return normalize
+    return nn.Sequential(Resize((s.shrink, s.shrink)), normalize)
+
+
 def chosen_rendering(s: Settings) -> fdsl.Rendering:
     """The recipe, with what the command line changes."""
-    options = ("size", "crop", "points", "draw", "patch", "color", "weights")
+    options = ("size", "crop", "points", "draw", "patch", "color", "weights", "pad", "redraw")
     given = {name: getattr(s, name) for name in options if getattr(s, name) is not None}
     if s.recipe == "paper":
         return fdsl.Rendering.paper(**given)
