@@ -40,6 +40,8 @@ pub enum Purpose {
     Noise = 8,
     /// The control points of curves.
     Curves = 9,
+    /// A label that is wrong on purpose.
+    Label = 10,
 }
 
 impl Address {

@@ -14,6 +14,7 @@
 //! | [`formula`] | the trait a family of categories implements, and the families |
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
 //! | `mersenne` | the random numbers of NumPy and Python, for replaying the authors' program |
+//! | [`label`](mod@label) | the label of a picture, which may be made wrong on purpose |
 //! | [`order`] | the order in which an endless stream visits addresses |
 //! | [`png`](mod@png) | pictures as files |
 //! | [`pool`] | this process's own threads, also after a fork |
@@ -26,6 +27,7 @@ pub mod canvas;
 pub mod dots;
 pub mod error;
 pub mod formula;
+pub mod label;
 mod mersenne;
 pub mod order;
 pub mod png;

@@ -166,6 +166,32 @@ def test_instances_come_round_again(ifs: fdsl.IFS) -> None:
     assert pictures(found) == [digest(picture) for picture in expected]
 
 
+def test_label_noise_changes_labels_alone(ifs: fdsl.IFS) -> None:
+    streams = [drawn(stream_of(ifs, label_noise=noise), 50) for noise in (0.0, 0.3, 1.0)]
+    assert pictures(streams[0]) == pictures(streams[1]) == pictures(streams[2])
+    plain, some, all_drawn = (
+        torch.tensor([label for *_, labels in stream for label in labels]) for stream in streams
+    )
+    # One in five of those drawn is right by chance.
+    assert (some != plain).float().mean().item() == pytest.approx(0.3 * 0.8, abs=0.1)
+    assert (all_drawn != plain).float().mean().item() == pytest.approx(0.8, abs=0.1)
+    changed = some != plain
+    assert torch.equal(some[changed], all_drawn[changed])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_noisy_label_belongs_to_its_address(ifs: fdsl.IFS, workers: int) -> None:
+    stream = stream_of(ifs, label_noise=0.5, steps_per_epoch=20, instances=4)
+    labels: dict[bytes, int] = {}
+    for images, names in loader_of(stream, workers):
+        for image, name in zip(images, names, strict=True):  # each picture comes several times
+            assert labels.setdefault(image.numpy().tobytes(), int(name)) == int(name)
+    items = Instances(ifs, 4, rendering=TINY, seed=3, label_noise=0.5)
+    assert items.targets == [label for _, label in items]
+    assert {image.numpy().tobytes(): label for image, label in items} == labels
+    assert items.targets != Instances(ifs, 4, rendering=TINY, seed=3).targets
+
+
 def test_seeds_differ(ifs: fdsl.IFS) -> None:
     assert drawn(stream_of(ifs, seed=0), 2) != drawn(stream_of(ifs, seed=2**64 - 1), 2)
 
@@ -581,6 +607,10 @@ class TestCopies:
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"seed": 2**64}, ValueError, f"seed .* {2**64}"),
         ({"seed": "a"}, TypeError, "seed .* 'a'"),
+        ({"label_noise": 1.5}, ValueError, "label_noise must lie between 0 and 1, got 1.5"),
+        ({"label_noise": float("nan")}, ValueError, "label_noise .* nan"),
+        ({"label_noise": True}, TypeError, "label_noise must be a number, got True"),
+        ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
         ({"threads": 0}, ValueError, "threads .* 0"),
         ({"threads": 1.5}, TypeError, "threads .* 1.5"),
     ],

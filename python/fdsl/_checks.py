@@ -87,6 +87,14 @@ def checked_number(name: str, value: float) -> float:
         raise ValueError(f"{name} is larger than any float can be") from None
 
 
+def checked_share(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1, got {value}")
+    return float(value)
+
+
 def side_or_pair(pair: tuple[int, int]) -> Size:
     return pair[0] if pair[0] == pair[1] else pair
 

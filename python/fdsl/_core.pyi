@@ -12,6 +12,7 @@ __all__ = [
     "cores",
     "draw_dots",
     "encode_png",
+    "noisy_labels",
     "search",
     "simd_paths",
     "stream_order",
@@ -103,5 +104,12 @@ def encode_png(
 def stream_order(
     numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, seed: int
 ) -> list[npt.NDArray[np.uint64]]: ...
+def noisy_labels(
+    categories: npt.NDArray[np.uint64],
+    indices: npt.NDArray[np.uint64],
+    seed: int,
+    count: int,
+    noise: float,
+) -> npt.NDArray[np.uint64]: ...
 def cores() -> int: ...
 def simd_paths() -> list[str]: ...

@@ -10,7 +10,9 @@ use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
 use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::address::Address;
 use crate::error::Error;
+use crate::label::label;
 use crate::render::Machine;
 use crate::simd::Simd;
 use crate::{order, pool};
@@ -50,6 +52,22 @@ fn stream_order<'py>(
     Ok([categories.to_pyarray(py), indices.to_pyarray(py)])
 }
 
+/// Returns the labels of addresses of which a share `noise` has one drawn by chance.
+#[pyfunction]
+fn noisy_labels<'py>(
+    py: Python<'py>,
+    categories: PyReadonlyArray1<'_, u64>,
+    indices: PyReadonlyArray1<'_, u64>,
+    seed: u64,
+    count: u64,
+    noise: f64,
+) -> Bound<'py, PyArray1<u64>> {
+    let (categories, indices) = (categories.as_array(), indices.as_array());
+    let addresses = categories.into_iter().zip(indices);
+    let labels = addresses.map(|(&category, &index)| label(Address { seed, category, index }, count, noise));
+    labels.collect::<Vec<u64>>().to_pyarray(py)
+}
+
 /// Returns the number of cores that this process may use.
 #[pyfunction]
 fn cores() -> usize {
@@ -76,7 +94,7 @@ mod core {
     #[pymodule_export]
     use super::testing::draw_dots;
     #[pymodule_export]
-    use super::{cores, simd_paths, stream_order};
+    use super::{cores, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -7,13 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from fdsl._checks import checked_positive, checked_seed, checked_threads, checked_type
+from fdsl._checks import (
+    checked_positive,
+    checked_seed,
+    checked_share,
+    checked_threads,
+    checked_type,
+)
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
-from fdsl.torch.stream import channels_first
+from fdsl.torch.stream import channels_first, noisy_labels
 
 
 class Instances(Dataset[tuple[Any, Any]]):
@@ -28,6 +35,8 @@ class Instances(Dataset[tuple[Any, Any]]):
         instances: of each; the authors' data base has 1,000.
         rendering: how pictures are drawn; ``Rendering()`` if not given.
         seed: of every address.
+        label_noise: share of the pictures, 0…1, with a label drawn from all categories alike, as
+            in ``Stream``.
         transform: takes the picture, uint8 (C, H, W), and returns what is wanted.
         target_transform: takes the label, an int.
         threads: that render a batch; one in a worker and all cores elsewhere if not given.
@@ -44,6 +53,7 @@ class Instances(Dataset[tuple[Any, Any]]):
         *,
         rendering: Rendering | None = None,
         seed: int = 0,
+        label_noise: float = 0.0,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
         threads: int | None = None,
@@ -54,6 +64,7 @@ class Instances(Dataset[tuple[Any, Any]]):
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )
         self.seed = checked_seed(seed)
+        self.label_noise = checked_share("label_noise", label_noise)
         self.transform = transform
         self.target_transform = target_transform
         self.threads = checked_threads(threads)
@@ -64,7 +75,8 @@ class Instances(Dataset[tuple[Any, Any]]):
     @property
     def targets(self) -> list[int]:
         """The label of every item."""
-        targets: list[int] = np.repeat(np.arange(len(self.family)), self.instances).tolist()
+        categories, indices = np.divmod(np.arange(len(self), dtype=np.uint64), self.instances)
+        targets: list[int] = self._labels(categories, indices).tolist()
         return targets
 
     def __len__(self) -> int:
@@ -82,11 +94,17 @@ class Instances(Dataset[tuple[Any, Any]]):
         images = render(self.family, categories, indices, self.seed, self.rendering, threads)
         transform = self.transform or _as_it_is
         target_transform = self.target_transform or _as_it_is
-        pairs = zip(channels_first(torch.from_numpy(images)), categories.tolist(), strict=True)
+        labels = self._labels(categories.astype(np.uint64), indices.astype(np.uint64)).tolist()
+        pairs = zip(channels_first(torch.from_numpy(images)), labels, strict=True)
         return [(transform(image), target_transform(label)) for image, label in pairs]
 
     def __repr__(self) -> str:
         return f"<Instances: {len(self.family)} categories of {self.instances}>"
+
+    def _labels(
+        self, categories: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.int64]:
+        return noisy_labels(self.family, categories, indices, self.seed, self.label_noise)
 
     def _number(self, item: int) -> int:
         number = operator.index(item)

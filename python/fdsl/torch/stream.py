@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -15,6 +16,7 @@ from fdsl import _core
 from fdsl._checks import (
     checked_positive,
     checked_seed,
+    checked_share,
     checked_threads,
     checked_type,
     checked_whole,
@@ -50,6 +52,9 @@ class Stream(IterableDataset[Sample]):
             gives the stream a length. ``None`` is endless.
         instances: a category has only this many instances, which come round again (paper,
             Figure 4); ``None`` never repeats one.
+        label_noise: share of the pictures, 0…1, whose label is drawn from all categories alike
+            (paper, Figure 5). The address decides: a picture keeps its label, and more noise
+            keeps the labels that less noise drew. The pictures and their order do not change.
         rank: of this process; if not given, that of ``torch.distributed``, else torchrun's
             ``RANK``, else 0. Read when the stream is first iterated or sent to a worker.
         world_size: how many ranks there are; found like ``rank``.
@@ -73,6 +78,7 @@ class Stream(IterableDataset[Sample]):
         seed: int = 0,
         steps_per_epoch: int | None = None,
         instances: int | None = None,
+        label_noise: float = 0.0,
         rank: int | None = None,
         world_size: int | None = None,
         threads: int | None = None,
@@ -89,6 +95,7 @@ class Stream(IterableDataset[Sample]):
             else checked_positive("steps_per_epoch", steps_per_epoch)
         )
         self.instances = None if instances is None else checked_positive("instances", instances)
+        self.label_noise = checked_share("label_noise", label_noise)
         self.threads = checked_threads(threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
@@ -288,7 +295,21 @@ class StreamIterator(Iterator[Sample]):
             stream._threads(),
             out=images.numpy(),
         )
-        return channels_first(images), torch.from_numpy(categories.astype(np.int64))
+        labels = noisy_labels(stream.family, categories, indices, stream.seed, stream.label_noise)
+        return channels_first(images), torch.from_numpy(labels)
+
+
+def noisy_labels(
+    family: Family,
+    categories: npt.NDArray[np.uint64],
+    indices: npt.NDArray[np.uint64],
+    seed: int,
+    noise: float,
+) -> npt.NDArray[np.int64]:
+    """Returns the labels of addresses: the categories, or what ``label_noise`` made of them."""
+    if noise > 0:
+        categories = _core.noisy_labels(categories, indices, seed, len(family), noise)
+    return categories.astype(np.int64)
 
 
 def channels_first(pictures: Tensor) -> Tensor:
