@@ -49,10 +49,17 @@ def load(path: Path) -> dict[str, Any]:
     """Loads a checkpoint of these examples. Raises FileNotFoundError or ValueError."""
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    return _ours(_read(path), path)
+
+
+def _read(path: Path) -> Any:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a file it cannot read
         raise ValueError(f"{path} is not a checkpoint torch can read") from error
+
+
+def _ours(state: Any, path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "made" not in state:
         raise ValueError(f"{path} is not a checkpoint of these examples")
     return state
@@ -87,12 +94,15 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor], about: Mapping[str
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """Reads .safetensors, or a checkpoint of these examples: the weights, and the name of their
-    model if the file says it."""
+    """Reads .safetensors, a checkpoint of these examples, or weights as torchvision and timm save
+    them: the weights, and the name of their model if the file says it."""
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix != ".safetensors":
-        state = load(path)
+        state = _read(path)
+        if isinstance(state, dict) and state and all(isinstance(v, Tensor) for v in state.values()):
+            return dict(state), None
+        state = _ours(state, path)
         return state["weights"], state["made"]["model"]
     try:
         with safetensors.safe_open(path, framework="pt") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
+from objective import Objective, OneLabel
 from settings import at_least
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -76,11 +76,13 @@ class Trainer:
         steps_per_epoch: int,
         scales: Mapping[str, float] | None = None,
         frozen: Sequence[nn.Module] = (),
+        objective: Objective | None = None,
     ) -> None:
         """`scales` multiplies the learning rate of the parameters whose name starts with its key;
         `frozen` parts do not learn, and their batch-norm statistics stay as they are."""
         self.settings, self.world, self.steps_per_epoch = settings, world, steps_per_epoch
         self.frozen, self.step = frozen, 0
+        self.objective = objective or OneLabel()
         for part in frozen:
             part.requires_grad_(False)
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -152,7 +154,7 @@ class Trainer:
         inputs = self.normalize(images.to(device, non_blocking=True))
         with torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
             logits = self.wrapped(inputs.contiguous(memory_format=self.layout))
-            loss = F.cross_entropy(logits, labels)
+            loss = self.objective.loss(logits, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
         if self.settings.clip_grad:
@@ -162,7 +164,8 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         self.optimizer.step()
         with torch.no_grad():
-            self.sums += torch.stack([loss * len(labels), (logits.argmax(1) == labels).sum()])
+            right = self.objective.right(logits, labels)
+            self.sums += torch.stack([loss * len(labels), right])
         self.seen += len(labels)
         self.step += 1
 

@@ -28,6 +28,7 @@ from engine import Trainer, Training
 from fdsl.torch import Normalize
 from metrics import COLUMNS, TIMINGS, Metrics
 from models import build_model
+from objective import ManyLabels, OneLabel
 from torch import Tensor, nn
 from world import Stop, World, joined_world
 
@@ -48,27 +49,34 @@ class Settings(Training):
     """What to fine-tune, and on which pictures. engine.Training has the rest."""
 
     from_: str  # weights.safetensors, last.pt, or "scratch" for random weights
-    data: str  # digits, fashion-mnist, cifar10, cifar100, or a folder with train/ and val/
-    data_root: Path = Path("data")  # the folder of the files of fashion-mnist and cifar
+    data: str  # digits, fashion-mnist, cifar10, cifar100, imagenet, places365, voc2012, omniglot,
+    # or a folder with train/ and val/
+    data_root: Path = Path("data")  # where the sets that have a name lie
     download: bool = False  # let torchvision fetch them into it
     model: str | None = None  # if not given, the one the weights belong to, else resnet50
     size: int = 224  # side of what the network sees, cut out of 8/7 of it; paper: 224 of 256
+    classes: Path | None = None  # a file that names the classes to use, one a line (ImageNet-100)
     flip: bool | None = None  # mirror half of the pictures; if not given, all data but digits
+    # and omniglot
     per_class: int | None = None  # use so many labels of each class, chosen by --seed
     label_fraction: float = 1.0  # or this share of them
     freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"  # do not train
     # a ResNet up to here, as the paper's Table 8
+    probe: bool = False  # train nothing but a logistic regression on the frozen features
     head_lr: float | None = None  # learning rate of the new last layer; if not given, --lr
+    validate_every: int = 1  # epochs from one validation to the next; the last is always validated
     workers: int = 2  # processes that decode a folder's pictures; other data are held in memory
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        command_line.at_least(1, self, "size", "per_class")
+        command_line.at_least(1, self, "size", "per_class", "validate_every")
         command_line.at_least(0, self, "workers", "head_lr")
         if self.head_lr is not None and self.lr == 0:
             raise ValueError(
                 "--head-lr needs an --lr above 0: to train the head alone, freeze conv5"
             )
+        if self.probe and self.freeze != "none":
+            raise ValueError("--probe freezes all of the network: give it or --freeze, not both")
         if not 0 < self.label_fraction <= 1:
             raise ValueError(f"--label-fraction must be over 0, up to 1, got {self.label_fraction}")
         if self.per_class is not None and self.label_fraction < 1:
@@ -98,6 +106,7 @@ def finetune(s: Settings) -> int:
             canvas=s.canvas,
             workers=s.workers,
             device=world.device,
+            classes=s.classes,
         )
         chosen = data.choose(
             train.labels, per_class=s.per_class, fraction=s.label_fraction, seed=s.seed
@@ -110,15 +119,18 @@ def finetune(s: Settings) -> int:
         made = {
             "model": name,
             "data": s.data,
+            "list of classes": None if s.classes is None else str(s.classes),
             "classes": len(train.classes),
             "training pictures": len(chosen),
             "batch size": s.batch_size,
             "size": s.size,
-            "frozen part": s.freeze,
+            "frozen part": "all: a linear probe" if s.probe else s.freeze,
             "optimizer": s.optimizer,
             "head's learning rate": s.head_lr,
             "seed": s.seed,
         }
+        if s.probe:
+            return judge_features(s, world, model, head, train, val, chosen, made)
         if saved:
             checkpoint.refuse_another(saved, made)
         trainer = Trainer(
@@ -129,12 +141,46 @@ def finetune(s: Settings) -> int:
             steps_per_epoch=steps_per_epoch,
             scales={head: 1.0 if s.head_lr is None else s.head_lr / s.lr},
             frozen=frozen_parts(model, s.freeze, name),
+            objective=ManyLabels() if train.labels.ndim == 2 else OneLabel(),
         )
         best: dict[str, Any] = {"accuracy": -1.0, "epoch": None}
         if saved:
             trainer.load(saved)
             best = saved["best"]
         return train_and_validate(s, world, trainer, train, val, chosen, best, made)
+
+
+def judge_features(
+    s: Settings,
+    world: World,
+    model: nn.Module,
+    head: str,
+    train: data.Pictures,
+    val: data.Pictures,
+    chosen: data.Positions,
+    made: dict[str, Any],
+) -> int:
+    """Fits a linear probe, and returns the exit code."""
+    from probe import probe  # needs scikit-learn, training does not
+
+    if world.size > 1 or train.labels.ndim == 2:
+        raise ValueError("--probe needs one process, and one label a picture")
+    *path, name = head.rstrip(".").split(".")
+    setattr(model.get_submodule(".".join(path)), name, nn.Identity())
+    score, each = probe(
+        model,
+        Normalize(mean=MEAN, std=STD).to(world.device),
+        train,
+        val,
+        chosen,
+        canvas=s.canvas,
+        size=s.size,
+        seed=s.seed,
+        device=world.device,
+    )
+    best = {"accuracy": score, "epoch": None}
+    write_result(s, "accuracy", {"val_accuracy": score}, each, best, made, val)
+    return 0
 
 
 def train_and_validate(
@@ -158,7 +204,9 @@ def train_and_validate(
             batches = training_batches(s, world, trainer, train, chosen)
             for row in trainer.train_epoch(batches, stop):
                 scores: dict[str, Any] = {"val_loss": "", "val_accuracy": ""}
-                if trainer.epoch_is_done:
+                if trainer.epoch_is_done and (
+                    (epoch + 1) % s.validate_every == 0 or epoch + 1 == s.epochs
+                ):
                     scores, _ = validate(s, world, trainer, val)
                     if scores["val_accuracy"] > best["accuracy"]:
                         improved, best = True, {"accuracy": scores["val_accuracy"], "epoch": epoch}
@@ -171,9 +219,9 @@ def train_and_validate(
             if stop.now:
                 break
     if trainer.step == s.epochs * trainer.steps_per_epoch:
-        scores, classes = validate(s, world, trainer, val)
+        scores, each = validate(s, world, trainer, val)
         if world.rank == 0:
-            write_result(s, scores, classes, best, made, val)
+            write_result(s, trainer.objective.measure, scores, each, best, made, val)
     if metrics:
         metrics.close()
     return stop.code
@@ -227,7 +275,7 @@ def training_batches(
     s: Settings, world: World, trainer: Trainer, pictures: data.Pictures, chosen: data.Positions
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """What is left of the epoch, cropped and flipped. Step and seed alone decide what comes."""
-    flip = s.data != "digits" if s.flip is None else s.flip
+    flip = s.data not in ("digits", "omniglot") if s.flip is None else s.flip
     epoch, done = divmod(trainer.step, trainer.steps_per_epoch)
     order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
     # Parts of almost equal size: each picture once an epoch, and no small batch at its end.
@@ -245,15 +293,16 @@ def training_batches(
 @torch.no_grad()
 def validate(
     s: Settings, world: World, trainer: Trainer, pictures: data.Pictures
-) -> tuple[dict[str, float], Tensor]:
-    """Loss and accuracy over all pictures, from their centres; and each class's (right, all)."""
+) -> tuple[dict[str, float], list[tuple[float, int]]]:
+    """Loss and accuracy (or mAP) over all pictures, from their centres; and for each class its
+    accuracy (or average precision) and how many pictures it has."""
     trainer.model.eval()
     # Each rank's batch statistics are its own until DDP's next step: judge the saved ones.
     for buffer in trainer.model.buffers():
         world.from_first(buffer)
     positions = np.arange(len(pictures.labels))[world.rank :: world.size]
     parts = np.array_split(positions, max(1, -(-len(positions) // s.batch_size)))
-    right_and_all = torch.zeros(2, len(pictures.classes), device=world.device)
+    tally = trainer.objective.tally(len(pictures.classes), world.device)
     loss = torch.zeros(1, device=world.device)
     edge = (s.canvas - s.size) // 2
     for images, labels in pictures.batches(parts):
@@ -262,13 +311,11 @@ def validate(
         centre = trainer.normalize(images[..., edge : edge + s.size, edge : edge + s.size])
         with torch.autocast(world.device.type, torch.bfloat16, enabled=trainer.amp):
             logits = trainer.model(centre.contiguous(memory_format=trainer.layout))
-            loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
-        right_and_all[0].index_add_(0, labels, (logits.argmax(1) == labels).float())
-        right_and_all[1].index_add_(0, labels, torch.ones_like(labels, dtype=torch.float32))
-    world.total(right_and_all)
+            loss += trainer.objective.loss(logits, labels) * len(labels)
+        tally.add(logits, labels)
+    score, each = tally.scores(world)
     world.total(loss)
-    right, count = right_and_all.sum(1).tolist()
-    return {"val_loss": loss.item() / count, "val_accuracy": right / count}, right_and_all.cpu()
+    return {"val_loss": loss.item() / len(pictures.labels), "val_accuracy": score}, each
 
 
 def save(
@@ -289,8 +336,9 @@ def save(
 
 def write_result(
     s: Settings,
+    measure: str,
     scores: dict[str, float],
-    classes: Tensor,
+    each: list[tuple[float, int]],
     best: dict[str, Any],
     made: dict[str, Any],
     val: data.Pictures,
@@ -299,6 +347,8 @@ def write_result(
     result = {
         **{name.replace(" ", "_"): value for name, value in made.items()},
         "from": s.from_,
+        "lr": s.lr,
+        "measure": measure,
         "accuracy": scores["val_accuracy"],
         "best_accuracy": best["accuracy"],
         "best_epoch": best["epoch"],
@@ -309,11 +359,11 @@ def write_result(
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("class", "accuracy", "pictures"))
-    for name, right, count in zip(val.classes, *classes.tolist(), strict=True):
-        writer.writerow((name, f"{right / count:.4f}" if count else "", int(count)))
+    for name, (score, count) in zip(val.classes, each, strict=True):
+        writer.writerow((name, f"{score:.4f}" if count else "", count))
     text = table.getvalue().encode()
     checkpoint.write_whole(s.out / "per_class.csv", lambda file: file.write(text))
-    print(f"accuracy {result['accuracy']:.4f} on {len(val.labels)} pictures; see {s.out}")
+    print(f"{measure} {result['accuracy']:.4f} on {len(val.labels)} pictures; see {s.out}")
 
 
 if __name__ == "__main__":

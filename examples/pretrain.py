@@ -60,6 +60,7 @@ class Settings(Training):
     redraw: bool | None = None  # draw pictures that failed again; paper: not mentioned
     shrink: int | None = None  # resize the crop to this side on the device; paper, Table 5: 224
 
+    label_noise: float = 0.0  # share of the pictures with a label drawn by chance; paper, Figure 5
     steps_per_epoch: int | None = None  # if not given, 1000 pictures a category; paper: 1000
     workers: int = 0  # processes that render; 0: a thread of this one, on all cores, which costs
     # least. The pictures are the same
@@ -95,6 +96,7 @@ def pretrain(s: Settings) -> int:
             "optimizer": s.optimizer,
             "instances": s.instances,
             "shrink": s.shrink,
+            "label noise": s.label_noise,
             **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
         }
         if saved:
@@ -107,6 +109,7 @@ def pretrain(s: Settings) -> int:
             seed=s.seed,
             steps_per_epoch=steps_per_epoch,
             instances=s.instances,
+            label_noise=s.label_noise,
             rank=world.rank,
             world_size=world.size,
             threads=None if s.workers else threads(world),  # a worker has one of its own
