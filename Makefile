@@ -67,7 +67,7 @@ $(RUN): | tools
 
 # Installed anew when the package changed; editable, so Python files need no new install.
 $(READY): pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs') | tools $(RUN)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[train,export,dev]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[study,export,dev]'
 	@touch $@
 
 clean:

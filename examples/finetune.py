@@ -348,6 +348,7 @@ def write_result(
         **{name.replace(" ", "_"): value for name, value in made.items()},
         "from": s.from_,
         "lr": s.lr,
+        "settings": command_line.recorded(s),
         "measure": measure,
         "accuracy": scores["val_accuracy"],
         "best_accuracy": best["accuracy"],

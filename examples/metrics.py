@@ -76,3 +76,12 @@ def draw_curve(table: Path, picture: Path) -> None:
                 axes.legend()
         axes.set(xlabel="step", ylabel=name)
     figure.savefig(picture, dpi=120)
+
+
+def minutes(table: Path, batch_size: int) -> float:
+    """How long the steps of a metrics.csv took, over all its resumes."""
+    total, before = 0.0, 0
+    for row in read(table):
+        total += (int(row["step"]) - before) * batch_size / float(row["pictures_per_second"])
+        before = int(row["step"])
+    return total / 60

@@ -247,7 +247,7 @@ def description(
         "normalize": {"mean": MEAN, "std": STD},
         "seed": s.seed,
         "samples_seen": pictures,
-        "settings": {k: str(v) for k, v in vars(s).items() if k not in ("out", "resume")},
+        "settings": command_line.recorded(s),
         "fdsl": fdsl.__version__,
         "torch": torch.__version__,
     }

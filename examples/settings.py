@@ -50,6 +50,12 @@ def run(script: str, work: Callable[[], int]) -> int:
         raise
 
 
+def recorded(settings: object) -> dict[str, str]:
+    """The settings as words to keep beside a result: all but where it lies and how far it got."""
+    passing = ("out", "resume", "max_steps", "max_minutes")
+    return {name: str(value) for name, value in vars(settings).items() if name not in passing}
+
+
 def at_least(least: float, settings: object, *names: str) -> None:
     """Raises ValueError for the first of the named fields that is below `least`."""
     for name in names:

@@ -53,31 +53,37 @@ class World:
         return batch_size // self.size
 
 
-@contextmanager
-def joined_world(device: str) -> Iterator[World]:
-    """Joins the processes that torchrun started; without torchrun, a world of one."""
+def place(device: str) -> torch.device:
+    """The device that --device names. Raises ValueError for one that is not here."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {device}: torch sees no GPU here")
-    rank = int(os.environ.get("RANK", 0))
-    size = int(os.environ.get("WORLD_SIZE", 1))
     try:
-        place = torch.device(device)
+        found = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"--device {device}: torch knows no such device") from error
-    if place.type != "cpu" and place.index is None:
-        place = torch.device(place.type, int(os.environ.get("LOCAL_RANK", 0)))
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
+    if found.type != "cpu" and found.index is None:
+        found = torch.device(found.type, int(os.environ.get("LOCAL_RANK", 0)))
+    return found
+
+
+@contextmanager
+def joined_world(device: str) -> Iterator[World]:
+    """Joins the processes that torchrun started; without torchrun, a world of one."""
+    rank = int(os.environ.get("RANK", 0))
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    here = place(device)
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
         torch.backends.cudnn.benchmark = True  # pictures never change their size
     if size > 1:
         # gloo as well, so that ranks agree on small things without waiting for their GPU.
-        theirs = dist.Backend.default_device_backend_map.get(place.type, "gloo")
-        own = "" if place.type == "cpu" else f",{place.type}:{theirs}"
+        theirs = dist.Backend.default_device_backend_map.get(here.type, "gloo")
+        own = "" if here.type == "cpu" else f",{here.type}:{theirs}"
         dist.init_process_group(f"cpu:gloo{own}")
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    yield World(rank=rank, size=size, local_size=local_size, device=place)
+    yield World(rank=rank, size=size, local_size=local_size, device=here)
     # Not in a `finally`: after an error the others may never arrive here, and torchrun ends them.
     if size > 1:
         dist.destroy_process_group()

@@ -1,0 +1,193 @@
+"""Pre-trains on the same fractals with labels from k-means instead of the formula (paper, Table 7).
+
+    python examples/cluster.py --clusters 10000 --out runs/deepcluster
+
+In the manner of DeepCluster (Caron et al., 2018): before each epoch the network's own features of
+all pictures are whitened by PCA, normalised and clustered; the network then learns the clusters for
+an epoch, with a new last layer, each cluster coming as often as the others. The pictures are the
+same in each epoch: the first instances of every category. OUT gets what pretrain.py gives it.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import checkpoint
+import numpy as np
+import numpy.typing as npt
+import pretrain
+import settings as command_line
+import torch
+from engine import Trainer
+from fdsl.torch import Instances
+from finetune import head_of
+from metrics import Metrics
+from models import build_model
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from world import Stop, World, joined_world
+
+#: Dimensions left by the PCA; DeepCluster's.
+DIMENSIONS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(pretrain.Settings):
+    """What to pre-train, on clusters of which fractals. pretrain.Settings has the rest."""
+
+    clusters: int = 10_000  # how many labels; paper: 10000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        command_line.at_least(2, self, "clusters")
+        if self.workers or self.label_noise or self.instances:
+            raise ValueError("clusters take no --workers, --label-noise or --instances")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    about = "Pre-train on clusters of fractals."
+    return command_line.run(
+        "cluster.py", lambda: train_on_clusters(command_line.parse(Settings, argv, about=about))
+    )
+
+
+def train_on_clusters(s: Settings) -> int:
+    """Trains, and returns the exit code."""
+    checkpoint.claim_folder(s.out, resume=s.resume)
+    saved = checkpoint.find(s.resume, s.out)
+    rendering = pretrain.chosen_rendering(s)
+    with joined_world(s.device) as world:
+        if world.size > 1:
+            raise ValueError("cluster.py runs in one process")
+        family = pretrain.chosen_categories(s, world)
+        steps = s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
+        pictures = Instances(
+            family, max(1, steps * s.batch_size // len(family)), rendering=rendering, seed=s.seed
+        )
+        if s.clusters > len(pictures):
+            raise ValueError(f"--clusters {s.clusters}: an epoch has {len(pictures)} pictures")
+        made = {
+            "model": s.model,
+            "categories": family.digest(),
+            "clusters": s.clusters,
+            "batch size": s.batch_size,
+            "steps per epoch": steps,
+            "seed": s.seed,
+            "rendering": str(rendering.to_dict()),
+        }
+        if saved:
+            checkpoint.refuse_another(saved, made)
+        trainer = Trainer(
+            build_model(s.model, classes=s.clusters, seed=s.seed),
+            s,
+            world,
+            normalize=pretrain.preparation(s),
+            steps_per_epoch=steps,
+        )
+        if saved:
+            trainer.load(saved)
+        code = train(s, world, trainer, pictures, saved, made)
+        if code == 0:
+            about = pretrain.description(s, family, rendering, pictures=trainer.step * s.batch_size)
+            about["num_classes"] = s.clusters
+            checkpoint.save_weights(s.out, trainer.model.state_dict(), about)
+    return code
+
+
+def train(
+    s: Settings,
+    world: World,
+    trainer: Trainer,
+    pictures: Instances,
+    saved: dict[str, Any] | None,
+    made: dict[str, Any],
+) -> int:
+    """Clusters and learns, epoch by epoch. A stop within an epoch keeps its clusters."""
+    metrics = Metrics(s.out, step=trainer.step, tensorboard=s.tensorboard)
+    with Stop(world, max_steps=s.max_steps, max_minutes=s.max_minutes) as stop:
+        for epoch in range(trainer.step // trainer.steps_per_epoch, s.epochs):
+            if saved and not trainer.epoch_is_done:
+                labels = saved["labels"].numpy()
+            else:
+                labels = clustered(features(trainer, pictures, s.batch_size), s.clusters, epoch)
+                new_head(trainer, seed=s.seed + epoch)
+            order = balanced(labels, trainer.steps_per_epoch * s.batch_size, (s.seed, epoch))
+            done = trainer.step % trainer.steps_per_epoch * s.batch_size
+            for row in trainer.train_epoch(batches(pictures, labels, order[done:], s), stop):
+                metrics.write(row)
+            state = {**trainer.state(), "made": made, "labels": torch.from_numpy(labels)}
+            checkpoint.save(s.out / "last.pt", state)
+            if stop.now:
+                break
+    metrics.close()
+    return stop.code
+
+
+@torch.no_grad()
+def features(trainer: Trainer, pictures: Instances, batch_size: int) -> npt.NDArray[np.float32]:
+    """What the network makes of each picture before its last layer."""
+    head = head_of(trainer.model).rstrip(".")
+    found: list[Tensor] = []
+    last = trainer.model.get_submodule(head)
+    hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
+    trainer.model.eval()
+    parts = [
+        [*range(i, min(i + batch_size, len(pictures)))] for i in range(0, len(pictures), batch_size)
+    ]
+    loader: DataLoader[Any] = DataLoader(pictures, batch_sampler=parts)
+    for images, _ in tqdm(loader, "features", disable=None, delay=1):
+        trainer.model(trainer.normalize(images.to(trainer.world.device)))
+    hook.remove()
+    return torch.cat(found).numpy()
+
+
+def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> npt.NDArray[np.int64]:
+    """The cluster of each picture, by k-means on whitened, normalised features."""
+    dimensions = min(DIMENSIONS, *features.shape)
+    small = PCA(dimensions, whiten=True, random_state=seed).fit_transform(features)
+    small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
+    size = min(len(small), max(1024, 4 * clusters))
+    found = MiniBatchKMeans(clusters, batch_size=size, n_init=1, random_state=seed).fit(small)
+    labels: npt.NDArray[np.int64] = found.labels_.astype(np.int64)
+    return labels
+
+
+def balanced(
+    labels: npt.NDArray[np.int64], count: int, seed: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    """Positions to learn from, each cluster as often as the others: k-means leaves a few huge."""
+    rng = np.random.default_rng(seed)
+    own = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    each = -(-count // len(own))
+    drawn = [rng.choice(part, each, replace=len(part) < each) for part in own]
+    return rng.permutation(np.concatenate(drawn))[:count]
+
+
+def batches(
+    pictures: Instances, labels: npt.NDArray[np.int64], order: npt.NDArray[np.int64], s: Settings
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The pictures in that order, with their clusters for labels."""
+    parts = [order[i : i + s.batch_size].tolist() for i in range(0, len(order), s.batch_size)]
+    loader: DataLoader[Any] = DataLoader(pictures, batch_sampler=parts)
+    for part, (images, _) in zip(parts, loader, strict=True):
+        yield images, torch.from_numpy(labels[part])
+
+
+def new_head(trainer: Trainer, *, seed: int) -> None:
+    """Random weights for the last layer: clusters have other numbers than an epoch before."""
+    head = trainer.model.get_submodule(head_of(trainer.model).rstrip("."))
+    assert isinstance(head, nn.Linear)
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    head.reset_parameters()
+    torch.set_rng_state(state)
+    for parameter in head.parameters():
+        trainer.optimizer.state.pop(parameter, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""The paper's experiments: what each one varies, how large it is run, what came out.
+
+| file | what is in it |
+|---|---|
+| `table.py` | the tables and figures, a few lines of settings each, beside the paper's numbers |
+| `scales.py` | smoke, small, full: what the settings become on your machine |
+| `lab.py` | the runs: done once, shared between studies, taken up where they stopped |
+| `report.py` | the rows of a study as CSV and as a table |
+| `charts.py` | the rows of a study as a picture |
+| `filters.py` | Figure 6: first filters and Grad-CAM |
+"""

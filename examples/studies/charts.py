@@ -1,0 +1,105 @@
+"""The rows of a study as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import metrics
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from studies.report import cells
+from studies.table import Study
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def draw(study: Study, rows: Rows, folders: Mapping[str, Path], path: Path) -> None:
+    """Draws one of the four kinds of pictures; `folders` are those of the runs, by line."""
+    if study.picture == "pretraining":
+        figure = _curves(study, folders, column="accuracy", label="accuracy of pre-training")
+    elif study.picture == "finetuning":
+        figure = _curves(study, folders, column="val_accuracy", label="accuracy in validation")
+    elif study.picture == "classes":
+        figure = _classes(study, folders)
+    else:
+        figure = _accuracies(study, rows)
+    figure.suptitle(study.title)
+    figure.savefig(path, dpi=110)
+
+
+def _accuracies(study: Study, rows: Rows) -> Figure:
+    """Accuracy of each line: bars, or a curve over what varies; a panel for each data set and view.
+
+    A seed is a dot, the mean a mark; a dashed line is the network from scratch.
+    """
+    found = cells(rows)
+    figure = Figure(figsize=(1 + 4 * max(1, len(found)), 3.8), layout="constrained")
+    panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
+    for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
+        axes.set_title(f"{data}, {view}", fontsize=10)
+        if study.picture == "curve":
+            _curve(axes, study, own)
+        else:
+            _bars(axes, study, own)
+    return figure
+
+
+def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
+    points = [(line.x, own[line.name]) for line in study.lines if line.name in own and line.x]
+    axes.plot([x for x, _ in points], [np.mean(values) for _, values in points], "o-")
+    for x, values in points:
+        axes.plot([x] * len(values), values, ".", color="gray", markersize=4)
+    for line in study.lines:
+        if line.x is None and line.name in own:
+            mean = float(np.mean(own[line.name]))
+            axes.axhline(mean, linestyle="--", color="gray", label=line.name)
+            axes.legend()
+    axes.set_xscale("log")
+    axes.set_xticks([x for x, _ in points], [f"{x:g}" for x, _ in points])
+    axes.minorticks_off()
+    axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
+
+
+def _bars(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
+    names = [line.name for line in study.lines if line.name in own][::-1]
+    axes.barh(names, [float(np.mean(own[name])) for name in names], color="#9ecae1")
+    every = [value for name in names for value in own[name]]
+    for name in names:
+        axes.plot(own[name], [name] * len(own[name]), ".", color="black", markersize=4)
+    # Differences are what is looked at, so the axis need not start at zero.
+    margin = max(1.0, max(every) - min(every))
+    axes.set_xlim(max(0.0, min(every) - margin), min(100.0, max(every) + margin / 2))
+    axes.set(xlabel="accuracy, %")
+
+
+def _curves(study: Study, folders: Mapping[str, Path], *, column: str, label: str) -> Figure:
+    """A column of each run's metrics.csv against its steps."""
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, folder in folders.items():
+        rows = metrics.read(folder / "metrics.csv")
+        points = [(int(row["step"]), 100 * float(row[column])) for row in rows if row[column]]
+        axes.plot(*zip(*points, strict=True), label=name)
+    axes.set(xlabel="step", ylabel=f"{label}, %")
+    axes.legend()
+    return figure
+
+
+def _classes(study: Study, folders: Mapping[str, Path]) -> Figure:
+    """For each class how much better the first line does than the second, best first."""
+    first, second = (_per_class(folder) for folder in list(folders.values())[:2])
+    names = sorted(first, key=lambda name: first[name] - second[name])[-40:]
+    figure = Figure(figsize=(6.5, 1.5 + 0.22 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    gains = [100 * (first[name] - second[name]) for name in names]
+    axes.barh(names, gains, color=["#2ca25f" if gain > 0 else "#de2d26" for gain in gains])
+    one, other = list(folders)[:2]
+    axes.set(xlabel=f"accuracy of {one} less that of {other}, percentage points")
+    return figure
+
+
+def _per_class(folder: Path) -> dict[str, float]:
+    rows = metrics.read(folder / "per_class.csv")
+    return {row["class"]: float(row["accuracy"]) for row in rows if row["accuracy"]}

@@ -1,0 +1,90 @@
+"""Figure 6: the filters of the first layer, and where networks look (Grad-CAM)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import checkpoint
+import data
+import numpy as np
+import numpy.typing as npt
+from fdsl.torch import Normalize
+from finetune import MEAN, STD
+from matplotlib.figure import Figure
+from models import build_model
+from torch import nn
+from torchvision.models import ResNet
+
+Picture = npt.NDArray[np.float32]
+
+
+def draw_filters(files: Mapping[str, Path], path: Path) -> None:
+    """The first convolution's filters of several networks, side by side, each stretched to its own
+    range."""
+    figure = Figure(figsize=(3.2 * len(files), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(files), squeeze=False)[0]
+    for axes, (name, file) in zip(panels, files.items(), strict=True):
+        weights, _ = checkpoint.load_weights(file)
+        first = next(value for value in weights.values() if value.ndim == 4)
+        axes.imshow(_grid(first.float().numpy()), interpolation="nearest")
+        axes.set_title(name, fontsize=10)
+        axes.axis("off")
+    figure.suptitle("Filters of the first layer")
+    figure.savefig(path, dpi=110)
+
+
+def _grid(filters: Picture) -> Picture:
+    """Filters (N, 3, H, W) as one picture, 0…1."""
+    low, high = filters.min((1, 2, 3), keepdims=True), filters.max((1, 2, 3), keepdims=True)
+    filters = ((filters - low) / np.maximum(high - low, 1e-12)).transpose(0, 2, 3, 1)
+    columns = int(np.ceil(np.sqrt(len(filters))))
+    framed = np.pad(filters, ((0, -len(filters) % columns), (1, 1), (1, 1), (0, 0)))
+    rows = framed.reshape(-1, columns, *framed.shape[1:])
+    return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
+
+
+def draw_heatmaps(
+    files: Mapping[str, Path], pictures: data.Pictures, *, size: int, path: Path, count: int = 6
+) -> None:
+    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the right class of a few
+    pictures, a row each."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.image import show_cam_on_image
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    labels = pictures.labels
+    chosen = np.array([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:count]])
+    images, _ = next(pictures.batches([chosen]))
+    images = data.fit(images.cpu(), size).expand(-1, 3, -1, -1)
+    shown = images.permute(0, 2, 3, 1).numpy().astype(np.float32) / 255
+    inputs = Normalize(mean=MEAN, std=STD)(images)
+    figure = Figure(figsize=(1.6 * (len(files) + 1), 1.6 * count), layout="constrained")
+    grid = figure.subplots(count, len(files) + 1, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for row, picture in zip(grid, shown, strict=True):
+        row[0].imshow(picture)
+    for column, (name, file) in enumerate(files.items(), start=1):
+        model = _finetuned(file, classes=len(pictures.classes))
+        targets = [ClassifierOutputTarget(int(label)) for label in labels[chosen]]
+        with GradCAM(model, [_last_block(model)]) as cam:
+            heat = cam(inputs, targets)
+        grid[0][column].set_title(name, fontsize=10)
+        for row, picture, warmth in zip(grid, shown, heat, strict=True):
+            row[column].imshow(show_cam_on_image(picture, warmth, use_rgb=True))
+    figure.suptitle("Where the fine-tuned networks look")
+    figure.savefig(path, dpi=110)
+
+
+def _finetuned(file: Path, *, classes: int) -> nn.Module:
+    weights, name = checkpoint.load_weights(file)
+    model = build_model(name or "resnet50", classes=classes, seed=0)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _last_block(model: nn.Module) -> nn.Module:
+    """What Grad-CAM looks at: the last stage of a ResNet, or the last part that has a picture."""
+    if isinstance(model, ResNet):
+        block: nn.Module = model.layer4[-1]
+        return block
+    return [part for part in model.modules() if isinstance(part, nn.Conv2d)][-1]

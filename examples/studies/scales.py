@@ -1,0 +1,170 @@
+"""What the paper's settings become on your machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Of the paper: a picture, the part the network sees, dots, empty border.
+SIZE, CROP, POINTS, PAD = 256, 224, 200_000, 6
+
+#: What a line means that says nothing of it.
+USUAL = {"categories": 1000, "fill_rate": 0.1, "weights": 0.4, "label_noise": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A way of judging a network: settings of finetune.py over the scale's."""
+
+    label: str
+    settings: Mapping[str, Any]
+    #: Learning rates. Of several, one more seed than is reported chooses, for each network anew.
+    lrs: tuple[float, ...] = (0.01,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large an experiment is."""
+
+    size: int  # side of the picture drawn
+    crop: int  # side of the part that is kept
+    sees: int  # side to which that is shrunk for the network
+    points: int
+    pad: int
+    most: int | None = None  # categories and instances are no more than this
+    clusters: int = 10_000  # and clusters than this
+    pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
+    steps: int | None  # an epoch of pre-training; 1,000 pictures a category if not given
+    long_steps: int | None
+    finetune: Mapping[str, Any]  # settings of finetune.py over the paper's
+    views: Mapping[str, View]
+    main: tuple[str, ...]  # the views that most tables look through
+    best: str  # the view with the most labels that is borne everywhere
+    seeds: int  # of fine-tuning
+    data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
+    note: str = field(default="")
+
+    def view(self, name: str) -> View:
+        """A view by its name, or by what it is for."""
+        return self.views[{"main": self.main[0], "best": self.best}.get(name, name)]
+
+    def pretraining(self, given: Mapping[str, Any], *, long: bool) -> dict[str, Any]:
+        """The settings of pretrain.py, from the paper's that a line gives."""
+        given = {**USUAL, **given}
+        drawing = {name: given.pop(name) for name in ("size", "points", "finer") if name in given}
+        settings = {**self.pretrain, **self.drawing(**drawing)}
+        steps = self.long_steps if long else self.steps
+        if (share := given.pop("share", None)) is not None:
+            steps = round(share * (steps or given["categories"] * 1000 // 256))
+        if steps is not None:
+            settings["steps_per_epoch"] = steps
+        if self.most is not None:
+            for name in ("categories", "instances"):
+                if name in given:
+                    given[name] = min(given[name], self.most)
+            if "source" in given:
+                given["source"] = given["source"].split("-")[0] + f"-{self.most}"
+        if "clusters" in given:
+            given["clusters"] = min(given["clusters"], self.clusters)
+        return {**settings, **given}
+
+    def drawing(
+        self, *, size: int = SIZE, points: int = POINTS, finer: float = 1.0
+    ) -> dict[str, Any]:
+        """How pictures are drawn, when the paper would draw them so."""
+        side = round(self.size * size / SIZE * finer)
+        crop = round(side * self.crop / self.size)
+        return {
+            "size": side,
+            "crop": crop,
+            "points": round(self.points * points / POINTS * finer**2),
+            "pad": max(1, round(self.pad * finer)),
+            "shrink": None if crop == self.sees else self.sees,
+        }
+
+
+_SMALL_NETWORK: dict[str, Any] = {
+    "model": "resnet10s",
+    "batch_size": 128,
+    "schedule": "cosine",
+}
+
+SMOKE = Scale(
+    note="a few steps of everything, to see that it runs; learns nothing",
+    size=36,
+    crop=32,
+    sees=32,
+    points=1000,
+    pad=1,
+    most=4,
+    clusters=4,
+    pretrain={**_SMALL_NETWORK, "batch_size": 8, "epochs": 1, "log_every": 1},
+    steps=2,
+    long_steps=3,
+    finetune={"size": 32, "batch_size": 8, "epochs": 1, "schedule": "cosine", "per_class": 2},
+    views={
+        "few labels": View(label="2 a class", settings={}, lrs=(0.01, 0.02)),
+        "some labels": View(label="2 a class", settings={}),
+        "all labels": View(label="3 a class", settings={"per_class": 3}),
+        "probe": View(label="probe, 5 a class", settings={"per_class": 5, "probe": True}),
+        "curve": View(label="2 a class", settings={"epochs": 2}),
+    },
+    main=("some labels",),
+    best="some labels",
+    seeds=1,
+    data=("digits",),
+)
+
+_FEW = {"label_fraction": 0.01, "batch_size": 50, "epochs": 40, "validate_every": 40}
+_SOME = {"label_fraction": 0.1, "epochs": 15, "validate_every": 15}
+_ALL = {"epochs": 5, "validate_every": 5}
+
+SMALL = Scale(
+    note="a ResNet-10 of 0.7 million parameters at 32 x 32, 256,000 pictures, the longer runs 3.2 "
+    "million; half an hour on a GPU, some hours on a processor",
+    size=72,
+    crop=64,
+    sees=32,
+    points=16_000,
+    pad=2,
+    clusters=1000,
+    pretrain={**_SMALL_NETWORK, "epochs": 10, "lr": 0.3, "warmup_steps": 100, "log_every": 100},
+    steps=200,
+    long_steps=2500,
+    finetune={"size": 32, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
+    views={
+        "few labels": View(label="1 %", settings=_FEW, lrs=(0.02, 0.1)),
+        "some labels": View(label="10 %", settings=_SOME, lrs=(0.02, 0.1)),
+        "all labels": View(label="all", settings=_ALL, lrs=(0.02, 0.1)),
+        "probe": View(label="10 %, probe", settings={"label_fraction": 0.1, "probe": True}),
+        "curve": View(label="10 %", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
+    },
+    main=("few labels", "probe"),
+    best="some labels",
+    seeds=3,
+    data=("cifar10",),
+)
+
+FULL = Scale(
+    note="the paper's: a ResNet-50 at 224 x 224, 90 epochs of a million pictures and more",
+    size=SIZE,
+    crop=CROP,
+    sees=CROP,
+    points=POINTS,
+    pad=PAD,
+    pretrain={},
+    steps=None,
+    long_steps=None,
+    finetune={},
+    views={
+        "few labels": View(label="1 %", settings={"label_fraction": 0.01}),
+        "some labels": View(label="10 %", settings={"label_fraction": 0.1}),
+        "all labels": View(label="all", settings={}),
+        "probe": View(label="all, probe", settings={"probe": True}),
+        "curve": View(label="all", settings={}),
+    },
+    main=("all labels",),
+    best="all labels",
+    seeds=1,
+)
+
+SCALES = {"smoke": SMOKE, "small": SMALL, "full": FULL}
