@@ -141,7 +141,7 @@ def judged(
         paper = line.paper[what.data.index(one)] if one in what.data and line.paper else None
         for view_name in s.views or what.views or lab.scale.main:
             view = lab.scale.view(view_name)
-            for result in lab.finetuned(weights, one, view, line.finetune):
+            for result in lab.finetuned(weights, one, view, line.finetune, tuned=what.tuned):
                 row = report.row(
                     name, line, weights, data=one, view=view, result=result, paper=paper
                 )

@@ -3,11 +3,13 @@
 import csv
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,6 +148,27 @@ def test_weights_load_in_torchvision_and_timm(resnet: Path) -> None:
     torchvision.models.resnet18(num_classes=4).load_state_dict(weights(resnet))
     timm = pytest.importorskip("timm")
     timm.create_model("resnet18", num_classes=4).load_state_dict(weights(resnet))
+
+
+def test_the_examples_page_loads_weights_in_torchvision_and_timm(
+    resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("timm")
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    first, second = page.split("```python\n")[1].split("```")[0].split("import timm\n")
+    (tmp_path / "runs/fractaldb1k").mkdir(parents=True)
+    shutil.copy(resnet, tmp_path / "runs/fractaldb1k/weights.safetensors")
+    monkeypatch.chdir(tmp_path)
+    images = torch.rand(2, 3, 64, 64)
+    seen = []
+    names: dict[str, Any] = {}
+    for code in (first, "import timm\n" + second):
+        exec(code.replace("resnet50", "resnet18"), names)
+        assert sorted(names["missing"]) == ["fc.bias", "fc.weight"]
+        model = names["model"].eval()
+        model.fc = torch.nn.Identity()
+        seen.append(model(images))
+    torch.testing.assert_close(*seen)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
@@ -305,7 +328,7 @@ def test_a_mistake_in_pretraining_is_one_sentence(
             ["--from", "RESNET", "--model", "resnet50"],
             "holds a resnet18, but --model asks for a resnet50",
         ),
-        (["--data", "nowhere"], "nowhere: no such data set"),
+        (["--data", "nowhere"], "no such data set: neither nowhere nor"),
         (["--data", "fashion-mnist", "--data-root", "nowhere"], "no Fashion-MNIST in nowhere"),
         (["--data", "cifar10", "--data-root", "nowhere"], "no whole cifar10 in nowhere"),
         (["--per-class", "5000"], "--per-class 5000"),

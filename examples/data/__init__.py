@@ -71,8 +71,8 @@ def _load(
     if name in READERS:
         found = READERS[name](root, download)
     else:
-        here = Path(name)
-        found = large.folder(here if here.is_dir() or not (root / name).is_dir() else root / name)
+        places = (Path(name), root / name)
+        found = large.folder(next((place for place in places if place.is_dir()), None), places)
     train, val = (OnDisk(*part, canvas=canvas, workers=workers) for part in found)
     return train, val
 

@@ -4,7 +4,7 @@ Each reader gives, to train and to validate, the files, their labels and the nam
 """
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,17 @@ VOC = [
 OMNIGLOT_TRAIN = 15
 
 
-def folder(path: Path) -> Parts:
+def folder(path: Path | None, looked: Sequence[Path] = ()) -> Parts:
     """PATH/train and PATH/val (or test), each with a folder of pictures for each class."""
+    if path is None:
+        raise FileNotFoundError(
+            f"no such data set: neither {' nor '.join(map(str, looked))} is a folder; it must hold "
+            "train/ and val/ (or test/), each with a folder of pictures for each class"
+        )
     held = next((path / n for n in ("val", "test") if (path / n).is_dir()), None)
     if held is None or not (path / "train").is_dir():
         raise FileNotFoundError(
-            f"--data {path}: no such data set; a folder must hold train/ and val/ (or test/), "
+            f"{path} is no data set: it must hold train/ and val/ (or test/), "
             "each with a folder of pictures for each class"
         )
     train, val = (_class_folders(part) for part in (path / "train", held))
@@ -143,21 +148,16 @@ def omniglot(root: Path, download: bool) -> Parts:
 
     The paper does not say how it divided them.
     """
-    needs = (
-        "put omniglot-py/ with images_background/ and images_evaluation/ there, or add --download"
-    )
-    sets = [
-        _found(
-            "omniglot",
-            root,
-            needs,
-            torchvision.datasets.Omniglot,
-            background=background,
-            download=download,
+    if download:
+        for background in (True, False):
+            torchvision.datasets.Omniglot(str(root), background=background, download=True)
+    folders = [root / "omniglot-py" / part for part in ("images_background", "images_evaluation")]
+    if not all(folder.is_dir() for folder in folders):
+        raise FileNotFoundError(
+            f"no whole omniglot in {root}: put omniglot-py/ with images_background/ and "
+            "images_evaluation/ there, or add --download"
         )
-        for background in (True, False)
-    ]
-    files = sorted(file for part in sets for file in Path(part.target_folder).glob("*/*/*.png"))
+    files = sorted(file for folder in folders for file in folder.glob("*/*/*.png"))
     names = [f"{file.parent.parent.name}/{file.parent.name}" for file in files]
     classes = sorted({*names})
     number = {name: i for i, name in enumerate(classes)}

@@ -17,16 +17,14 @@ import finetune
 import metrics
 import pretrain
 from filelock import FileLock
+from settings import recorded
 
 from studies.scales import Scale, View
 
 #: Of the seeds, the one that only chooses a learning rate.
 TUNING = 100
 #: Settings that change nothing about a result.
-ELSEWHERE = (
-    *("out", "resume", "max_steps", "max_minutes"),
-    *("device", "workers", "data_root", "download", "from_"),
-)
+ELSEWHERE = ("device", "workers", "data_root", "download", "from_")
 
 
 class Interrupted(Exception):
@@ -82,11 +80,17 @@ class Lab:
         )
 
     def finetuned(
-        self, weights: Weights, data: str, view: View, given: Mapping[str, Any]
+        self,
+        weights: Weights,
+        data: str,
+        view: View,
+        given: Mapping[str, Any],
+        *,
+        tuned: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        """A result for each seed, at the learning rate that one more seed chose."""
+        """A result for each seed; if `tuned`, at the learning rate that one more seed chose."""
         lr = view.lrs[0]
-        if len(view.lrs) > 1 and not given.get("probe") and not view.settings.get("probe"):
+        if tuned and len(view.lrs) > 1:
             trials = {
                 lr: self._finetuned(weights, data, view, {**given, "lr": lr, "seed": TUNING})
                 for lr in view.lrs
@@ -161,8 +165,8 @@ def _run(out: Path, work: Any) -> None:
 
 def _refuse_another(out: Path, found: Mapping[str, str], wanted: Any) -> None:
     """Raises ValueError if a folder holds a run of other settings, of an older table of studies."""
-    for name, value in vars(wanted).items():
-        if name not in ELSEWHERE and found.get(name) != str(value):
+    for name, value in recorded(wanted).items():
+        if name not in ELSEWHERE and found.get(name) != value:
             raise ValueError(
                 f"{out} holds a run with {name} = {found.get(name)}, but {value} is asked for: "
                 "remove the folder, or name another --out"

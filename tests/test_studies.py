@@ -1,0 +1,269 @@
+"""Every table and figure of the paper runs, and what a study reports is what its runs did."""
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+needs = ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm", "filelock")
+for needed in (*needs, "pytorch_grad_cam"):
+    try:
+        __import__(needed)
+    except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
+        pytest.skip(f"{needed}: {error}", allow_module_level=True)
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import cluster
+import fdsl
+import finetune
+import numpy as np
+import pretrain
+import study
+from studies import lab, report
+from studies.scales import FULL, SCALES, SMALL, View
+from studies.table import STUDIES
+
+# The first test runs all studies.
+pytestmark = pytest.mark.timeout(900)
+
+SMOKE = ["--scale", "smoke", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _two_threads():
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of all studies, run once."""
+    out = tmp_path_factory.mktemp("studies")
+    assert study.main(["all", *SMOKE, "--out", str(out)]) == 0
+    return out / "smoke"
+
+
+def rows(folder, name):
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_its_rows_and_its_picture(done, name):
+    lines = [line.name for line in STUDIES[name].lines if line.start != "against"]
+    found = rows(done, name)
+    assert list(dict.fromkeys(row["line"] for row in found)) == lines
+    for row in found:
+        assert 0 <= float(row["accuracy"] or row["pretraining_accuracy"]) <= 1
+        assert (row["pretraining"] == "scratch") == (row["line"] == "scratch")
+    assert (done / f"{name}.md").read_text().startswith(STUDIES[name].title)
+    if name != "table10":  # which compares with a checkpoint that was not given
+        assert (done / f"{name}.png").stat().st_size > 5000
+
+
+def test_what_is_done_is_not_done_again(done, capsys):
+    assert study.main(["all", *SMOKE, "--out", str(done.parent)]) == 0
+    assert "running" not in capsys.readouterr().out
+
+
+def test_studies_share_their_runs(done):
+    usual = [row for name in STUDIES for row in rows(done, name) if row["pretraining"] == "usual"]
+    assert len({row["study"] for row in usual}) > 5
+    folders = Counter((row["pretraining"], row["data"], row["settings"]) for row in usual)
+    assert max(folders.values()) > 5
+
+
+def test_another_checkpoint_is_a_line_of_its_own(done, tmp_path):
+    weights = done / "pretrain/usual/weights.safetensors"
+    run = ["table10", *SMOKE, "--out", str(tmp_path), "--against", str(weights)]
+    assert study.main(run) == 0
+    assert [row["line"] for row in rows(tmp_path / "smoke", "table10")] == [
+        "FractalDB-1k",
+        "another",
+    ]
+    assert (tmp_path / "smoke/table10.png").stat().st_size > 5000
+
+
+def test_a_study_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
+    whole, calls = finetune.finetune, []
+
+    def stopped(settings):
+        calls.append(settings)
+        return 143 if len(calls) == 2 else whole(settings)
+
+    run = ["table1", *SMOKE, "--out", str(tmp_path)]
+    monkeypatch.setattr(lab.finetune, "finetune", stopped)
+    assert study.main(run) == 143
+    assert [row["line"] for row in rows(tmp_path / "smoke", "table1")] == ["point"]
+    capsys.readouterr()
+    assert study.main(run) == 0
+    again = [line for line in capsys.readouterr().out.splitlines() if line.startswith("running")]
+    assert [line.split("smoke/")[1].split("/digits")[0] for line in again] == [
+        "finetune/patch=random",
+        "pretrain/usual",
+        "finetune/usual",
+    ]
+    assert len(rows(tmp_path / "smoke", "table1")) == 3
+
+
+def test_one_more_seed_chooses_the_learning_rate(tmp_path, monkeypatch):
+    rates = (0.01, 0.02, 0.03)
+    scale = SCALES["smoke"]
+    room = lab.Lab(out=tmp_path, scale=scale, device="cpu")
+    accuracies = {(0.01, 100): 0.2, (0.02, 100): 0.5, (0.03, 100): 0.4, (0.02, 0): 0.3}
+
+    def finetuned(self, weights, data, view, given):
+        return {"accuracy": accuracies[given["lr"], given["seed"]], **given}
+
+    monkeypatch.setattr(lab.Lab, "_finetuned", finetuned)
+    weights = lab.Weights(name="scratch", source="scratch")
+    found = list(
+        room.finetuned(weights, "digits", View(label="", settings={}, lrs=rates), {}, tuned=True)
+    )
+    assert [(one["lr"], one["seed"], one.get("tuning", False)) for one in found] == [
+        (0.01, 100, True),
+        (0.02, 100, True),
+        (0.03, 100, True),
+        (0.02, 0, False),
+    ]
+
+
+def test_a_table_has_means_spreads_and_the_papers_numbers():
+    what = STUDIES["table1"]
+    usual = {"data": "cifar10", "view": "1 %", "line": "point", "paper": 87.4}
+    text = report.table(
+        what,
+        [
+            {**usual, "accuracy": 0.90, "tuning": "yes"},
+            {**usual, "accuracy": 0.50, "tuning": ""},
+            {**usual, "accuracy": 0.52, "tuning": ""},
+        ],
+    )
+    assert text.splitlines() == ["| | cifar10, 1 % |", "|---|---|", "| point | 51.0 ± 1.4 (87.4) |"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_papers_numbers_stand_under_their_data(name):
+    for line in STUDIES[name].lines:
+        assert len(line.paper) in (0, len(STUDIES[name].data)), line.name
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
+    found = []
+    for line in STUDIES[name].lines:
+        settings = SCALES[scale].pretraining(line.pretrain, long=STUDIES[name].long)
+        kind = cluster.Settings if "clusters" in settings else pretrain.Settings
+        kind(out=tmp_path, **settings)
+        found.append((line.start, str(settings), str(dict(line.finetune))))
+    if scale != "smoke":  # which has no room for all of them
+        assert len({*found}) == len(found)
+
+
+def test_the_full_scale_is_the_papers():
+    settings = pretrain.Settings(**FULL.pretraining({}, long=True))
+    usual = pretrain.Settings(categories=1000, fill_rate=0.1)
+    assert pretrain.chosen_rendering(settings) == fdsl.Rendering.paper()
+    for name in ("model", "epochs", "batch_size", "lr", "categories", "fill_rate", "shrink"):
+        assert getattr(settings, name) == getattr(usual, name)
+    large = FULL.pretraining({"size": 1024}, long=False)
+    assert (large["size"], large["crop"], large["shrink"]) == (1024, 896, 224)
+    assert large["points"] == 200_000
+
+
+def test_the_small_scale_keeps_the_papers_proportions():
+    usual = SMALL.pretraining({}, long=False)
+    assert usual["points"] / usual["size"] ** 2 == pytest.approx(200_000 / 256**2, rel=0.02)
+    assert usual["crop"] / usual["size"] == pytest.approx(224 / 256, abs=0.02)
+    finer = SMALL.pretraining({"finer": 2}, long=False)
+    assert finer["points"] == 4 * usual["points"] and finer["crop"] == 2 * usual["crop"]
+    assert SMALL.pretraining({"points": 400_000}, long=False)["points"] == 2 * usual["points"]
+
+
+def test_settings_that_changed_since_a_run_are_noticed(done):
+    out = done / "pretrain/usual"
+    wanted = pretrain.Settings(
+        **{**SCALES["smoke"].pretraining({}, long=False), "lr": 0.5, "out": out}
+    )
+    with pytest.raises(ValueError, match=r"holds a run with lr = 0.01, but 0.5 is asked for"):
+        lab._refuse_another(out, {**lab.recorded(wanted), "lr": "0.01"}, wanted)
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["table11", *SMOKE], "no study 'table11'; there are all, figure1b"),
+        ([*SMOKE], "name a study"),
+        (["table1", *SMOKE, "--lines", "square"], "table1 has no line 'square'; it has point"),
+        (["table1", *SMOKE, "--views", "sideways"], "no view 'sideways'; there are few labels"),
+        (["table1", *SMOKE, "--against", "nowhere.pth"], "no weights at nowhere.pth"),
+        (
+            ["table1", "--scale", "small", "--data-root", "nowhere"],
+            "no whole cifar10 in nowhere: put cifar-10-batches-py/ there",
+        ),
+        (
+            ["table6", "--scale", "full", "--data", "voc2012", "--data-root", "nowhere"],
+            "no whole voc2012 in nowhere: put VOCdevkit/VOC2012/ there",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_anything_runs(tmp_path, capsys, words, sentence):
+    assert study.main([*words, "--out", str(tmp_path)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("study.py: error: ") and sentence in last
+    assert not list(tmp_path.iterdir())
+
+
+# Clusters instead of the formula's labels
+
+
+CLUSTERS = [
+    "--model", "resnet10s", "--categories", "4", "--fill-rate", "0.05", "--size", "36",
+    "--crop", "32", "--points", "1000", "--batch-size", "8", "--steps-per-epoch", "4",
+    "--epochs", "3", "--clusters", "5", "--device", "cpu", "--log-every", "2",
+]  # fmt: skip
+
+
+def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert cluster.main([*CLUSTERS, "--out", str(whole)]) == 0
+    for step in ("3", "4", "9", "12"):
+        run = [*CLUSTERS, "--out", str(parts), "--resume", "auto", "--max-steps", step]
+        assert cluster.main(run) == 0
+    first, second = ((at / "weights.safetensors").read_bytes() for at in (whole, parts))
+    tensors = [lab.finetune.checkpoint.load_weights(at / "weights.safetensors")[0]
+               for at in (whole, parts)]  # fmt: skip
+    assert len(first) > 0 and len(second) > 0
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_clusters_find_what_is_alike():
+    rng = np.random.default_rng(0)
+    centres = np.array([[20.0, 0], [-10, 17], [-10, -17]])
+    features = np.repeat(centres, 50, axis=0) + rng.normal(size=(150, 2))
+    labels = cluster.clustered(features.astype(np.float32), 3, seed=0)
+    assert [len({*labels[i : i + 50]}) for i in (0, 50, 100)] == [1, 1, 1]
+    assert len({*labels}) == 3
+
+
+def test_each_cluster_comes_as_often_as_the_others():
+    labels = np.repeat([0, 1, 2], [80, 15, 5])
+    order = cluster.balanced(labels, 60, (0, 0))
+    assert len(order) == 60
+    assert np.bincount(labels[order]).tolist() == [20, 20, 20]
+    assert len({*order[labels[order] == 0]}) == 20  # none twice while there are others
+
+
+def test_a_linear_probe_beats_chance_and_trains_nothing(tmp_path):
+    run = ["--from", "scratch", "--model", "resnet10s", "--data", "digits", "--size", "32"]
+    run += ["--per-class", "20", "--probe", "--device", "cpu", "--out", str(tmp_path)]
+    assert finetune.main(run) == 0
+    text = (tmp_path / "result.json").read_text()
+    assert '"frozen_part": "all: a linear probe"' in text
+    assert float(text.split('"accuracy": ')[1].split(",")[0]) > 0.3
+    assert not (tmp_path / "last.pt").exists()
