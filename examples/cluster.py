@@ -21,9 +21,8 @@ import settings as command_line
 import torch
 from engine import Trainer
 from fdsl.torch import Instances
-from finetune import head_of
 from metrics import Metrics
-from models import build_model
+from models import build_model, head_of
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
@@ -130,9 +129,8 @@ def train(
 @torch.no_grad()
 def features(trainer: Trainer, pictures: Instances, batch_size: int) -> npt.NDArray[np.float32]:
     """What the network makes of each picture before its last layer."""
-    head = head_of(trainer.model).rstrip(".")
     found: list[Tensor] = []
-    last = trainer.model.get_submodule(head)
+    last = trainer.model.get_submodule(head_of(trainer.model))
     hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
     trainer.model.eval()
     parts = [
@@ -179,7 +177,7 @@ def batches(
 
 def new_head(trainer: Trainer, *, seed: int) -> None:
     """Random weights for the last layer: clusters have other numbers than an epoch before."""
-    head = trainer.model.get_submodule(head_of(trainer.model).rstrip("."))
+    head = trainer.model.get_submodule(head_of(trainer.model))
     assert isinstance(head, nn.Linear)
     state = torch.get_rng_state()
     torch.manual_seed(seed)

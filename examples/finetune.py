@@ -10,9 +10,6 @@ OUT gets last.pt and best.pt, result.json, per_class.csv, metrics.csv and curve.
 SIGTERM finish the step and save; --resume auto goes on as if never stopped.
 """
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,22 +23,14 @@ import settings as command_line
 import torch
 from engine import Trainer, Training
 from fdsl.torch import Normalize
-from metrics import COLUMNS, TIMINGS, Metrics
-from models import build_model
+from metrics import COLUMNS, TIMINGS, Metrics, write_result
+from models import frozen_parts, head_of, start_model
 from objective import ManyLabels, OneLabel
 from torch import Tensor, nn
 from world import Stop, World, joined_world
 
 # ImageNet's, with which the authors' program fine-tunes, on any data.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# The paper's names (Table 8) for the parts of a ResNet.
-CONVS = {
-    "conv1": ("conv1", "bn1"),
-    "conv2": ("layer1",),
-    "conv3": ("layer2",),
-    "conv4": ("layer3",),
-    "conv5": ("layer4",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +103,7 @@ def finetune(s: Settings) -> int:
         steps_per_epoch = -(-len(chosen) // s.batch_size)
         if len(chosen) // steps_per_epoch < world.size:
             raise ValueError(f"a batch has fewer pictures than the {world.size} processes")
-        model, name = start_model(s, classes=len(train.classes))
+        model, name = start_model(s.from_, s.model, classes=len(train.classes), seed=s.seed)
         head = head_of(model)
         made = {
             "model": name,
@@ -139,7 +128,7 @@ def finetune(s: Settings) -> int:
             world,
             normalize=Normalize(mean=MEAN, std=STD),
             steps_per_epoch=steps_per_epoch,
-            scales={head: 1.0 if s.head_lr is None else s.head_lr / s.lr},
+            scales={f"{head}.": 1.0 if s.head_lr is None else s.head_lr / s.lr},
             frozen=frozen_parts(model, s.freeze, name),
             objective=ManyLabels() if train.labels.ndim == 2 else OneLabel(),
         )
@@ -165,7 +154,7 @@ def judge_features(
 
     if world.size > 1 or train.labels.ndim == 2:
         raise ValueError("--probe needs one process, and one label a picture")
-    *path, name = head.rstrip(".").split(".")
+    *path, name = head.split(".")
     setattr(model.get_submodule(".".join(path)), name, nn.Identity())
     score, each = probe(
         model,
@@ -178,8 +167,7 @@ def judge_features(
         seed=s.seed,
         device=world.device,
     )
-    best = {"accuracy": score, "epoch": None}
-    write_result(s, "accuracy", {"val_accuracy": score}, each, best, made, val)
+    report(s, "accuracy", score, each, {"accuracy": score, "epoch": None}, made, val)
     return 0
 
 
@@ -221,54 +209,10 @@ def train_and_validate(
     if trainer.step == s.epochs * trainer.steps_per_epoch:
         scores, each = validate(s, world, trainer, val)
         if world.rank == 0:
-            write_result(s, trainer.objective.measure, scores, each, best, made, val)
+            report(s, trainer.objective.measure, scores["val_accuracy"], each, best, made, val)
     if metrics:
         metrics.close()
     return stop.code
-
-
-def start_model(s: Settings, *, classes: int) -> tuple[nn.Module, str]:
-    """The model with a new last layer, and with all else as it was pre-trained; and its name.
-
-    Raises ValueError if the weights belong to another model.
-    """
-    if s.from_ == "scratch":
-        name = s.model or "resnet50"
-        return build_model(name, classes=classes, seed=s.seed), name
-    path = Path(s.from_)
-    weights, theirs = checkpoint.load_weights(path)
-    name = s.model or theirs or "resnet50"
-    if theirs not in (None, name):
-        raise ValueError(f"{path} holds a {theirs}, but --model asks for a {name}")
-    model = build_model(name, classes=classes, seed=s.seed)
-    head = head_of(model)
-    wanted = {key: value.shape for key, value in model.state_dict().items()}
-    body = {key: value for key, value in weights.items() if not key.startswith(head)}
-    for key, shape in wanted.items():
-        if not key.startswith(head) and (key not in body or body[key].shape != shape):
-            raise ValueError(f"{path} does not hold a {name}: {key} is missing or of another shape")
-    if extra := sorted({*body} - {*wanted}):
-        raise ValueError(f"{path} does not hold a {name}, which has no {extra[0]}")
-    model.load_state_dict(body, strict=False)
-    return model, name
-
-
-def head_of(model: nn.Module) -> str:
-    """How the names of the last linear layer's parameters start: "fc." in a ResNet."""
-    linear: list[str] = [n for n, part in model.named_modules() if isinstance(part, nn.Linear)]
-    if not linear:
-        raise ValueError(f"{type(model).__name__} has no linear layer to replace")
-    return linear[-1] + "."
-
-
-def frozen_parts(model: nn.Module, upto: str, name: str) -> list[nn.Module]:
-    """The parts of a ResNet from its first layer up to `upto`."""
-    if upto == "none":
-        return []
-    if not all(hasattr(model, part) for parts in CONVS.values() for part in parts):
-        raise ValueError(f"--freeze {upto} is for ResNets, not for a {name}")
-    names = list(CONVS)[: list(CONVS).index(upto) + 1]
-    return [getattr(model, part) for conv in names for part in CONVS[conv]]
 
 
 def training_batches(
@@ -334,37 +278,29 @@ def save(
             checkpoint.save(s.out / file, state)
 
 
-def write_result(
+def report(
     s: Settings,
     measure: str,
-    scores: dict[str, float],
+    score: float,
     each: list[tuple[float, int]],
     best: dict[str, Any],
     made: dict[str, Any],
     val: data.Pictures,
 ) -> None:
-    """Writes result.json and per_class.csv, the accuracy of the last epoch for each class."""
+    """Writes what the last epoch's network is worth, in all and for each class."""
     result = {
         **{name.replace(" ", "_"): value for name, value in made.items()},
         "from": s.from_,
         "lr": s.lr,
         "settings": command_line.recorded(s),
         "measure": measure,
-        "accuracy": scores["val_accuracy"],
+        "accuracy": score,
         "best_accuracy": best["accuracy"],
         "best_epoch": best["epoch"],
         "validation_pictures": len(val.labels),
     }
-    words = json.dumps(result, indent=2) + "\n"
-    checkpoint.write_whole(s.out / "result.json", lambda file: file.write(words.encode()))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("class", "accuracy", "pictures"))
-    for name, (score, count) in zip(val.classes, each, strict=True):
-        writer.writerow((name, f"{score:.4f}" if count else "", count))
-    text = table.getvalue().encode()
-    checkpoint.write_whole(s.out / "per_class.csv", lambda file: file.write(text))
-    print(f"{measure} {result['accuracy']:.4f} on {len(val.labels)} pictures; see {s.out}")
+    write_result(s.out, result, dict(zip(val.classes, each, strict=True)))
+    print(f"{measure} {score:.4f} on {len(val.labels)} pictures; see {s.out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What a run writes down: metrics.csv always, TensorBoard on request, a curve at the end."""
+"""What a run writes down: metrics.csv always, TensorBoard on request, a curve and the result at the
+end."""
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +64,21 @@ def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         lines = list(csv.reader(io.StringIO("".join(line for line in file if line.endswith("\n")))))
     return [dict(zip(lines[0], line, strict=True)) for line in lines[1:]] if lines else []
+
+
+def write_result(
+    out: Path, result: Mapping[str, Any], classes: Mapping[str, tuple[float, int]]
+) -> None:
+    """Writes OUT/result.json, and OUT/per_class.csv with each class's accuracy and pictures."""
+    words = json.dumps(result, indent=2) + "\n"
+    write_whole(out / "result.json", lambda file: file.write(words.encode()))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("class", "accuracy", "pictures"))
+    for name, (score, count) in classes.items():
+        writer.writerow((name, f"{score:.4f}" if count else "", count))
+    text = table.getvalue().encode()
+    write_whole(out / "per_class.csv", lambda file: file.write(text))
 
 
 def draw_curve(table: Path, picture: Path) -> None:

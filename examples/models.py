@@ -1,9 +1,22 @@
-"""The networks: torchvision's classifiers, and one that is small enough for a processor."""
+"""The networks: torchvision's classifiers, and one that is small enough for a processor; and how
+fine-tuning starts from one that was pre-trained."""
 
+from pathlib import Path
+
+import checkpoint
 import torch
 import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
+
+# The paper's names (Table 8) for the parts of a ResNet.
+CONVS = {
+    "conv1": ("conv1", "bn1"),
+    "conv2": ("layer1",),
+    "conv3": ("layer2",),
+    "conv4": ("layer3",),
+    "conv5": ("layer4",),
+}
 
 
 def build_model(name: str, *, classes: int, seed: int) -> nn.Module:
@@ -20,6 +33,56 @@ def build_model(name: str, *, classes: int, seed: int) -> nn.Module:
         name, weights=None, num_classes=classes, **extra
     )
     return model
+
+
+def start_model(source: str, name: str | None, *, classes: int, seed: int) -> tuple[nn.Module, str]:
+    """The model with a new last layer, and with all else as `source` (a file, or "scratch") was
+    pre-trained; and its name.
+
+    Raises ValueError if the weights belong to another model.
+    """
+    if source == "scratch":
+        name = name or "resnet50"
+        return build_model(name, classes=classes, seed=seed), name
+    path = Path(source)
+    weights, theirs = checkpoint.load_weights(path)
+    name = name or theirs or "resnet50"
+    if theirs not in (None, name):
+        raise ValueError(f"{path} holds a {theirs}, but --model asks for a {name}")
+    model = build_model(name, classes=classes, seed=seed)
+    head = head_of(model) + "."
+    # Of batch-norm layers torchvision's older files lack a count that only matters in training.
+    wanted = {
+        key: value.shape
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked") or key in weights
+    }
+    body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    for key, shape in wanted.items():
+        if not key.startswith(head) and (key not in body or body[key].shape != shape):
+            raise ValueError(f"{path} does not hold a {name}: {key} is missing or of another shape")
+    if extra := sorted({*body} - {*wanted}):
+        raise ValueError(f"{path} does not hold a {name}, which has no {extra[0]}")
+    model.load_state_dict(body, strict=False)
+    return model, name
+
+
+def head_of(model: nn.Module) -> str:
+    """The name of the last linear layer: "fc" in a ResNet."""
+    linear: list[str] = [n for n, part in model.named_modules() if isinstance(part, nn.Linear)]
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layer to replace")
+    return linear[-1]
+
+
+def frozen_parts(model: nn.Module, upto: str, name: str) -> list[nn.Module]:
+    """The parts of a ResNet from its first layer up to `upto`."""
+    if upto == "none":
+        return []
+    if not all(hasattr(model, part) for parts in CONVS.values() for part in parts):
+        raise ValueError(f"--freeze {upto} is for ResNets, not for a {name}")
+    names = list(CONVS)[: list(CONVS).index(upto) + 1]
+    return [getattr(model, part) for conv in names for part in CONVS[conv]]
 
 
 class ResNet10S(ResNet):  # type: ignore[misc]  # torchvision has no types
