@@ -4,8 +4,9 @@
 
 In the manner of DeepCluster (Caron et al., 2018): before each epoch the network's own features of
 all pictures are whitened by PCA, normalised and clustered; the network then learns the clusters for
-an epoch, with a new last layer, each cluster coming as often as the others. The pictures are the
-same in each epoch: the first instances of every category. OUT gets what pretrain.py gives it.
+an epoch, with a new last layer, each cluster coming as often as the others. The pictures are those
+of the categories' instances, so many an epoch as pretrain.py shows; where those are fewer
+than all, the next epoch has the next ones. OUT gets what pretrain.py gives it.
 """
 
 import sys
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import pretrain
 import settings as command_line
 import torch
+from data import Positions
 from engine import Trainer
 from fdsl.torch import Instances
 from metrics import Metrics
@@ -43,8 +45,8 @@ class Settings(pretrain.Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         command_line.at_least(2, self, "clusters")
-        if self.workers or self.label_noise or self.instances:
-            raise ValueError("clusters take no --workers, --label-noise or --instances")
+        if self.workers or self.label_noise:
+            raise ValueError("clusters take no --workers and no --label-noise")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,21 +65,12 @@ def train_on_clusters(s: Settings) -> int:
         if world.size > 1:
             raise ValueError("cluster.py runs in one process")
         family = pretrain.chosen_categories(s, world)
-        steps = s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
-        pictures = Instances(
-            family, max(1, steps * s.batch_size // len(family)), rendering=rendering, seed=s.seed
-        )
-        if s.clusters > len(pictures):
-            raise ValueError(f"--clusters {s.clusters}: an epoch has {len(pictures)} pictures")
-        made = {
-            "model": s.model,
-            "categories": family.digest(),
-            "clusters": s.clusters,
-            "batch size": s.batch_size,
-            "steps per epoch": steps,
-            "seed": s.seed,
-            "rendering": str(rendering.to_dict()),
-        }
+        steps = pretrain.length_of_epoch(s, family)
+        pictures = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
+        count = len(positions(pictures, steps * s.batch_size, seed=s.seed, epoch=0))
+        if s.clusters > count:
+            raise ValueError(f"--clusters {s.clusters}: an epoch has {count} pictures")
+        made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
         if saved:
             checkpoint.refuse_another(saved, made)
         trainer = Trainer(
@@ -109,54 +102,76 @@ def train(
     metrics = Metrics(s.out, step=trainer.step, tensorboard=s.tensorboard)
     with Stop(world, max_steps=s.max_steps, max_minutes=s.max_minutes) as stop:
         for epoch in range(trainer.step // trainer.steps_per_epoch, s.epochs):
+            count = trainer.steps_per_epoch * s.batch_size
+            chosen = positions(pictures, count, seed=s.seed, epoch=epoch)
             if saved and not trainer.epoch_is_done:
                 labels = saved["labels"].numpy()
             else:
-                labels = clustered(features(trainer, pictures, s.batch_size), s.clusters, epoch)
+                found = features(trainer, pictures, chosen, s.batch_size)
+                labels = clustered(found, s.clusters, epoch)
                 new_head(trainer, seed=s.seed + epoch)
-            order = balanced(labels, trainer.steps_per_epoch * s.batch_size, (s.seed, epoch))
-            done = trainer.step % trainer.steps_per_epoch * s.batch_size
-            for row in trainer.train_epoch(batches(pictures, labels, order[done:], s), stop):
+            order = balanced(labels, count, (s.seed, epoch))
+            order = order[trainer.step % trainer.steps_per_epoch * s.batch_size :]
+            feed = batches(pictures, chosen[order], labels[order], s.batch_size)
+            kept = trainer.step
+
+            def save(labels: Positions = labels) -> None:
+                state = {**trainer.state(), "made": made, "labels": torch.from_numpy(labels)}
+                checkpoint.save(s.out / "last.pt", state)
+
+            for row in trainer.train_epoch(feed, stop):
                 metrics.write(row)
-            state = {**trainer.state(), "made": made, "labels": torch.from_numpy(labels)}
-            checkpoint.save(s.out / "last.pt", state)
+                if trainer.step - kept >= s.checkpoint_every and not trainer.epoch_is_done:
+                    save()
+                    kept = trainer.step
+            save()
             if stop.now:
                 break
     metrics.close()
     return stop.code
 
 
+def positions(pictures: Instances, count: int, *, seed: int, epoch: int) -> Positions:
+    """An epoch's pictures: as many instances of every category as `count` has room for, in a random
+    order that goes on from epoch to epoch."""
+    categories, instances = len(pictures.family), pictures.instances
+    each = min(instances, max(1, count // categories))
+    order = np.tile(np.arange(instances), (categories, 1))
+    order = np.random.default_rng(seed).permuted(order, axis=1)
+    chosen = order[:, (epoch * each + np.arange(each)) % instances]
+    return (chosen + instances * np.arange(categories)[:, None]).ravel()
+
+
 @torch.no_grad()
-def features(trainer: Trainer, pictures: Instances, batch_size: int) -> npt.NDArray[np.float32]:
+def features(
+    trainer: Trainer, pictures: Instances, chosen: Positions, batch_size: int
+) -> npt.NDArray[np.float32]:
     """What the network makes of each picture before its last layer."""
     found: list[Tensor] = []
     last = trainer.model.get_submodule(head_of(trainer.model))
     hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
     trainer.model.eval()
-    parts = [
-        [*range(i, min(i + batch_size, len(pictures)))] for i in range(0, len(pictures), batch_size)
-    ]
-    loader: DataLoader[Any] = DataLoader(pictures, batch_sampler=parts)
-    for images, _ in tqdm(loader, "features", disable=None, delay=1):
+    labels = np.zeros(len(chosen), dtype=np.int64)  # not known yet
+    parts = batches(pictures, chosen, labels, batch_size)
+    total = -(-len(chosen) // batch_size)
+    for images, _ in tqdm(parts, "features", total, disable=None, delay=1):
         trainer.model(trainer.normalize(images.to(trainer.world.device)))
     hook.remove()
     return torch.cat(found).numpy()
 
 
-def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> npt.NDArray[np.int64]:
+def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> Positions:
     """The cluster of each picture, by k-means on whitened, normalised features."""
     dimensions = min(DIMENSIONS, *features.shape)
     small = PCA(dimensions, whiten=True, random_state=seed).fit_transform(features)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
     size = min(len(small), max(1024, 4 * clusters))
     found = MiniBatchKMeans(clusters, batch_size=size, n_init=1, random_state=seed).fit(small)
-    labels: npt.NDArray[np.int64] = found.labels_.astype(np.int64)
+    labels: Positions = found.labels_.astype(np.int64)
     return labels
 
 
-def balanced(
-    labels: npt.NDArray[np.int64], count: int, seed: tuple[int, int]
-) -> npt.NDArray[np.int64]:
+def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
     """Positions to learn from, each cluster as often as the others: k-means leaves a few huge."""
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(labels == label) for label in np.unique(labels)]
@@ -166,13 +181,18 @@ def balanced(
 
 
 def batches(
-    pictures: Instances, labels: npt.NDArray[np.int64], order: npt.NDArray[np.int64], s: Settings
+    pictures: Instances, chosen: Positions, labels: Positions, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The pictures in that order, with their clusters for labels."""
-    parts = [order[i : i + s.batch_size].tolist() for i in range(0, len(order), s.batch_size)]
-    loader: DataLoader[Any] = DataLoader(pictures, batch_sampler=parts)
-    for part, (images, _) in zip(parts, loader, strict=True):
-        yield images, torch.from_numpy(labels[part])
+    """The chosen pictures in that order, with other labels than their own."""
+    parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
+    loader: DataLoader[Any] = DataLoader(
+        pictures,
+        batch_sampler=[part.tolist() for part in parts],
+        generator=torch.Generator(),  # its own, so that it draws nothing from the model's
+    )
+    own = np.split(labels, range(batch_size, len(labels), batch_size))
+    for names, (images, _) in zip(own, loader, strict=True):
+        yield images, torch.from_numpy(names)
 
 
 def new_head(trainer: Trainer, *, seed: int) -> None:

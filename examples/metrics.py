@@ -70,8 +70,6 @@ def write_result(
     out: Path, result: Mapping[str, Any], classes: Mapping[str, tuple[float, int]]
 ) -> None:
     """Writes OUT/result.json, and OUT/per_class.csv with each class's accuracy and pictures."""
-    words = json.dumps(result, indent=2) + "\n"
-    write_whole(out / "result.json", lambda file: file.write(words.encode()))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("class", "accuracy", "pictures"))
@@ -79,6 +77,9 @@ def write_result(
         writer.writerow((name, f"{score:.4f}" if count else "", count))
     text = table.getvalue().encode()
     write_whole(out / "per_class.csv", lambda file: file.write(text))
+    # Last, as who finds it takes the run for done.
+    words = json.dumps(result, indent=2) + "\n"
+    write_whole(out / "result.json", lambda file: file.write(words.encode()))
 
 
 def draw_curve(table: Path, picture: Path) -> None:

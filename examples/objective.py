@@ -54,8 +54,9 @@ class OneLabel:
 
 
 class ManyLabels:
-    """Binary cross-entropy of each class and the mean of their average precisions (mAP), as Pascal
-    VOC is judged. A label of -1 does not count."""
+    """Binary cross-entropy of each class, and the mean of their average precisions (mAP) as
+    scikit-learn has them; Pascal VOC's own smooths them first, which gives a little more. A label
+    of -1 does not count."""
 
     measure = "mAP"
 
@@ -68,7 +69,9 @@ class ManyLabels:
         ) / len(labels)
 
     def right(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return ((logits > 0) == (labels > 0)).float().mean(1).sum()
+        counted = labels >= 0
+        right = ((logits > 0) == (labels > 0)) & counted
+        return (right.sum(1) / counted.sum(1).clamp(min=1)).sum()
 
     def tally(self, classes: int, device: torch.device) -> "Tally":
         return _Answers()

@@ -61,7 +61,8 @@ class Settings(Training):
     shrink: int | None = None  # resize the crop to this side on the device; paper, Table 5: 224
 
     label_noise: float = 0.0  # share of the pictures with a label drawn by chance; paper, Figure 5
-    steps_per_epoch: int | None = None  # if not given, 1000 pictures a category; paper: 1000
+    steps_per_epoch: int | None = None  # if not given, each instance of each category once, of
+    # endless ones 1000; paper: 1000
     workers: int = 0  # processes that render; 0: a thread of this one, on all cores, which costs
     # least. The pictures are the same
 
@@ -86,19 +87,8 @@ def pretrain(s: Settings) -> int:
     with joined_world(s.device) as world:
         share = world.share(s.batch_size)
         family = chosen_categories(s, world)
-        steps_per_epoch = s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
-        made = {
-            "model": s.model,
-            "categories": family.digest(),
-            "batch size": s.batch_size,
-            "steps per epoch": steps_per_epoch,
-            "seed": s.seed,
-            "optimizer": s.optimizer,
-            "instances": s.instances,
-            "shrink": s.shrink,
-            "label noise": s.label_noise,
-            **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
-        }
+        steps_per_epoch = length_of_epoch(s, family)
+        made = made_of(s, family, rendering)
         if saved:
             checkpoint.refuse_another(saved, made)
 
@@ -185,6 +175,27 @@ def loader_of(s: Settings, stream: Stream, world: World) -> "DataLoader[Any] | L
         worker_init_fn=ignore_signals,
         generator=torch.Generator(),  # its own, so that it draws nothing from the model's
     )
+
+
+def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
+    """Steps: if not given, as many as show each instance of each category once."""
+    return s.steps_per_epoch or max(1, len(family) * (s.instances or 1000) // s.batch_size)
+
+
+def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Rendering) -> dict[str, Any]:
+    """What a checkpoint must have been made with for this run to go on from it."""
+    return {
+        "model": s.model,
+        "categories": family.digest(),
+        "batch size": s.batch_size,
+        "steps per epoch": length_of_epoch(s, family),
+        "seed": s.seed,
+        "optimizer": s.optimizer,
+        "instances": s.instances,
+        "shrink": s.shrink,
+        "label noise": s.label_noise or None,  # as checkpoints have it that are older
+        **{f"rendering's {name}": value for name, value in rendering.to_dict().items()},
+    }
 
 
 def preparation(s: Settings) -> nn.Module:

@@ -49,7 +49,9 @@ def probe(
     with torch.no_grad():
         _forget_statistics(model)
         model.train()
-        features(train, chosen)
+        # In random order: a folder's are sorted by class, and a batch of one class has the
+        # statistics of that class alone.
+        features(train, np.random.default_rng(seed).permutation(chosen))
         model.eval()
         mine, theirs = features(train, chosen), features(val, np.arange(len(val.labels)))
     labels = train.labels[chosen]

@@ -1,14 +1,16 @@
-"""Runs a table or figure of the paper, at a size that your machine can bear.
+"""Runs tables and figures of the paper, at a size that your machine can bear.
 
     python examples/study.py table1 --scale small --data-root data
-    python examples/study.py table6 --scale full --data cifar10 cifar100 --data-root data
+    python examples/study.py table6 --scale full --data cifar10 imagenet:imagenet100.txt
     python examples/study.py all --scale smoke
 
 OUT/SCALE gets NAME.csv (a row a run), NAME.png, NAME.md (means beside the paper's numbers), and the
-runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by side.
-`studies/table.py` lists the studies, `studies/scales.py` what a scale does to their settings.
+runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by side,
+each on a GPU of its own; a part that is asked for with --lines, --data or --views joins what is
+there. `studies/table.py` lists the studies, `studies/scales.py` says what a scale makes of them.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +19,7 @@ from typing import Any, Literal
 
 import checkpoint
 import data
+import models
 import settings as command_line
 from studies import charts, filters, report
 from studies.lab import Interrupted, Lab, Weights
@@ -29,11 +32,12 @@ from world import place
 class Settings:
     """Which study, and how large."""
 
-    scale: Literal["smoke", "small", "full"]  # seconds, half an hour on a GPU, or the paper's size
-    data: tuple[str, ...] = ()  # to fine-tune on, instead of the scale's or the paper's
-    data_root: Path = Path("data")  # where those that have a name lie
-    classes: Path | None = None  # use these classes alone, a name a line
-    against: Path | None = None  # weights of the same network to compare with, such as ImageNet's
+    scale: Literal["smoke", "small", "full"]  # a few steps, a small network, or the paper's size
+    data: tuple[str, ...] = ()  # to fine-tune on, instead of the scale's or the paper's; NAME:FILE
+    # uses the classes that a file names, one a line
+    data_root: Path = Path("data")  # where the sets that have a name lie
+    against: tuple[Path, ...] = ()  # weights of the same network to compare with, as ImageNet's
+    images: tuple[Path, ...] = ()  # pictures for Figure 6's heat maps; if not given, of the data
     lines: tuple[str, ...] = ()  # of the table, if not all
     views: tuple[str, ...] = ()  # ways of judging, if not the study's: see scales.py
     out: Path = Path("runs/studies")  # folder of results and runs
@@ -56,30 +60,38 @@ def study(names: Sequence[str], words: Sequence[str]) -> int:
     if unknown := [name for name in names if name not in (*STUDIES, "all")]:
         raise ValueError(f"no study {unknown[0]!r}; there are all, {', '.join(STUDIES)}")
     if not names:
-        raise ValueError(f"name a study: all, {', '.join(STUDIES)}")
+        raise ValueError(f"name a study first: all, {', '.join(STUDIES)}")
     chosen = list(STUDIES) if "all" in names else list(names)
     check(s, chosen)
-    for name in chosen:
-        try:
+    try:
+        for name in chosen:
             conduct(name, s)
-        except Interrupted as stopped:
-            return stopped.code
+    except Interrupted as stopped:
+        return stopped.code
     return 0
 
 
 def check(s: Settings, names: Sequence[str]) -> None:
     """Fails now, rather than after hours of pre-training."""
-    if s.against is not None:
-        checkpoint.load_weights(s.against)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(
+            "a study runs in one process: start several side by side instead, each with its "
+            "CUDA_VISIBLE_DEVICES; they share their runs"
+        )
+    scale = SCALES[s.scale]
+    for file in s.against:
+        models.start_model(str(file), scale.pretrain.get("model"), classes=2, seed=0)
+    for file in s.images:
+        if not file.is_file():
+            raise FileNotFoundError(f"no picture at {file}")
+    if odd := [view for view in s.views if view not in scale.views]:
+        raise ValueError(f"no view {odd[0]!r}; there are {', '.join(scale.views)}")
     for name in names:
-        for one in data_of(s, STUDIES[name]):
-            load(s, one)
         known = [line.name for line in STUDIES[name].lines]
         if odd := [line for line in s.lines if line not in known]:
             raise ValueError(f"{name} has no line {odd[0]!r}; it has {', '.join(known)}")
-    scale = SCALES[s.scale]
-    if odd := [view for view in s.views if view not in scale.views]:
-        raise ValueError(f"no view {odd[0]!r}; there are {', '.join(scale.views)}")
+        for one in data_of(s, STUDIES[name]):
+            load(s, one)
 
 
 def conduct(name: str, s: Settings) -> None:
@@ -93,51 +105,44 @@ def conduct(name: str, s: Settings) -> None:
         device=s.device,
         data_root=s.data_root,
         workers=s.workers,
-        classes=s.classes,
     )
     print(f"{what.title}, {s.scale}: {scale.note}", flush=True)
-    rows: list[dict[str, Any]] = []
-    first: dict[str, Path] = {}  # of each line, the folder of its first run to be reported
-    starts: dict[str, Path] = {}  # and the weights it started from
+    rows = report.read(lab.out / f"{name}.csv")
     for line in what.lines:
         if s.lines and line.name not in s.lines:
             continue
-        weights = weights_of(lab, line, s, long=what.long)
-        if weights is None:
-            continue
-        if not what.data:
-            rows.append(report.row(name, line, weights))
-            first[line.name] = Path(weights.source).parent
-        for row, folder in judged(name, what, lab, line, weights, s):
-            rows.append(row)
-            if not row["tuning"]:
-                first.setdefault(line.name, folder)
-        starts[line.name] = Path(weights.source)
-        report.write(lab.out / f"{name}.csv", rows)
+        for weights in weights_of(lab, line, s, long=what.long):
+            found = [] if what.data else [report.row(name, line, weights)]
+            found += judged(name, what, lab, line, weights, s)
+            rows = report.merged(rows, found, order=[line.name for line in what.lines])
+            report.write(lab.out / f"{name}.csv", rows)
     words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
+    if what.picture == "classes":
+        words += f"\n{report.better_classes(lab.folders(rows))}\n"
     checkpoint.write_whole(lab.out / f"{name}.md", lambda file: file.write(words.encode()))
     print(f"\n{words}\nsee {lab.out / name}.csv", flush=True)
     if what.picture == "filters":
-        look_inside(name, what, lab, first, starts, s)
-    elif first and (what.picture != "classes" or len(first) > 1):
-        charts.draw(what, rows, first, lab.out / f"{name}.png")
+        look_inside(name, what, lab, rows, s)
+    else:
+        charts.draw(what, rows, lab.folders(rows), lab.out / f"{name}.png")
 
 
-def weights_of(lab: Lab, line: Line, s: Settings, *, long: bool) -> Weights | None:
-    """The weights of a line, pre-trained now if need be; none where --against is not given."""
+def weights_of(lab: Lab, line: Line, s: Settings, *, long: bool) -> Iterator[Weights]:
+    """The weights of a line, pre-trained now if need be; of "another" all that are given."""
     if line.start == "scratch":
-        return Weights(name="scratch", source="scratch")
-    if line.start == "against":
-        return None if s.against is None else Weights(name=s.against.stem, source=str(s.against))
-    return lab.pretrained(line.pretrain, long=long)
+        yield Weights(name="scratch", source="scratch")
+    elif line.start == "against":
+        yield from map(lab.given, s.against)
+    else:
+        yield lab.pretrained(line.pretrain, long=long)
 
 
 def judged(
     name: str, what: Study, lab: Lab, line: Line, weights: Weights, s: Settings
-) -> Iterator[tuple[dict[str, Any], Path]]:
-    """A row for each run of fine-tuning of a line, and its folder."""
-    sets = data_of(s, what)
-    for one in sets:
+) -> list[dict[str, Any]]:
+    """A row for each run of fine-tuning of a line."""
+    rows = []
+    for one in data_of(s, what):
         paper = line.paper[what.data.index(one)] if one in what.data and line.paper else None
         for view_name in s.views or what.views or lab.scale.main:
             view = lab.scale.view(view_name)
@@ -145,7 +150,8 @@ def judged(
                 row = report.row(
                     name, line, weights, data=one, view=view, result=result, paper=paper
                 )
-                yield row, result["out"]
+                rows.append(row)
+    return rows
 
 
 def data_of(s: Settings, what: Study) -> tuple[str, ...]:
@@ -156,7 +162,9 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
 
 
 def load(s: Settings, name: str) -> tuple[data.Pictures, data.Pictures]:
+    """The pictures of a set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
+    name, _, classes = name.partition(":")
     return data.load(
         name,
         root=s.data_root,
@@ -164,21 +172,37 @@ def load(s: Settings, name: str) -> tuple[data.Pictures, data.Pictures]:
         canvas=round(size * 8 / 7),
         workers=s.workers,
         device=place(s.device),
-        classes=s.classes,
+        classes=Path(classes) if classes else None,
     )
 
 
 def look_inside(
-    name: str, what: Study, lab: Lab, first: dict[str, Path], starts: dict[str, Path], s: Settings
+    name: str, what: Study, lab: Lab, rows: Sequence[dict[str, Any]], s: Settings
 ) -> None:
-    """Draws Figure 6."""
-    tuned = {line: folder / "last.pt" for line, folder in first.items()}
-    # Random filters show nothing: from scratch, those that fine-tuning made.
-    files = {line: file if file.is_file() else tuned[line] for line, file in starts.items()}
+    """Draws Figure 6, of the first data set."""
+    chosen = data_of(s, what)[0]
+    tuned = {line: folder / "last.pt" for line, folder in lab.folders(rows)[chosen].items()}
+    tuned = {line: file for line, file in tuned.items() if file.is_file()}  # a probe leaves none
+    if not tuned:
+        return
+    files = {**tuned}  # random filters show nothing: from scratch, those that fine-tuning made
+    given = {lab.given(file).name: file for file in s.against}
+    for row in rows:
+        start = row["pretraining"]
+        file = given.get(start, lab.out / "pretrain" / start / "weights.safetensors")
+        if file.is_file():
+            files[row["line"]] = file
     filters.draw_filters(files, lab.out / f"{name}.png")
     size = int(lab.scale.finetune.get("size", 224))
-    _, pictures = load(s, data_of(s, what)[0])
-    filters.draw_heatmaps(tuned, pictures, size=size, path=lab.out / f"{name}-heatmaps.png")
+    _, pictures = load(s, chosen)
+    images, labels = filters.chosen_pictures(s.images, pictures, size)
+    filters.draw_heatmaps(
+        tuned,
+        images,
+        labels,
+        classes=len(pictures.classes),
+        path=lab.out / f"{name}-heatmaps.png",
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ sys.path.insert(0, str(EXAMPLES))
 
 import data
 import finetune
+import torchvision
 from objective import ManyLabels
 from PIL import Image
 from world import World
@@ -120,6 +121,20 @@ def test_a_missing_set_says_where_it_was_looked_for_and_what_belongs_there(tmp_p
     assert str(tmp_path) in str(error.value)
 
 
+def test_places365_are_read_from_its_lists(tmp_path, monkeypatch):
+    (tmp_path / "categories_places365.txt").write_text("/a/airfield 0\n/a/attic 1\n")
+    lists = {"train_standard": "/a/airfield/1.jpg 0\n/a/attic/2.jpg 1\n", "val": "3.jpg 1\n"}
+    for part, words in lists.items():
+        (tmp_path / f"places365_{part}.txt").write_text(words)
+    for name in ("data_256_standard/a/airfield/1", "data_256_standard/a/attic/2", "val_256/3"):
+        picture(tmp_path / f"{name}.jpg")
+    # torchvision knows the real lists by their digests.
+    monkeypatch.setattr(torchvision.datasets.places365, "check_integrity", lambda *_, **__: True)
+    train, val = load("places365", tmp_path)
+    assert train.classes == ["/a/airfield", "/a/attic"]
+    assert train.labels.tolist() == [0, 1] and val.labels.tolist() == [1]
+
+
 @pytest.fixture
 def voc(tmp_path):
     """Pascal VOC 2012 with three pictures to train on and two to validate on."""
@@ -179,7 +194,7 @@ def test_the_loss_of_many_labels_leaves_out_what_does_not_count():
     assert ManyLabels().loss(logits, labels).item() == pytest.approx(np.log(2))
 
 
-def test_omniglot_is_divided_by_who_drew(tmp_path):
+def test_omniglot_is_divided_by_who_drew(tmp_path, monkeypatch):
     base = tmp_path / "omniglot-py"
     for part, letters in (("images_background", "Greek"), ("images_evaluation", "Elvish")):
         for character in ("character01", "character02"):
@@ -189,3 +204,7 @@ def test_omniglot_is_divided_by_who_drew(tmp_path):
     assert train.classes[0] == "Elvish/character01" and len(train.classes) == 4
     assert train.labels.tolist() == val.labels.tolist()
     assert np.bincount(train.labels).tolist() == [2, 2, 2, 2]
+    monkeypatch.setattr(data.OnDisk, "HELD", 0)
+    disk, held = load("omniglot", tmp_path, canvas=17)  # another canvas: not from the cache
+    assert {Path(file).stem for file in disk.files} == {"0007_01", "0007_15"}
+    assert {Path(file).stem for file in held.files} == {"0007_16", "0007_20"}

@@ -71,7 +71,8 @@ def _load(
     if name in READERS:
         found = READERS[name](root, download)
     else:
-        places = (Path(name), root / name)
+        # Of a known set the one in the root, whatever folder the working directory has.
+        places = (root / name,) if name.startswith("cifar") else (Path(name), root / name)
         found = large.folder(next((place for place in places if place.is_dir()), None), places)
     train, val = (OnDisk(*part, canvas=canvas, workers=workers) for part in found)
     return train, val

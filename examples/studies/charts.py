@@ -9,24 +9,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from studies.report import cells
+from studies.report import cells, per_class
 from studies.table import Study
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def draw(study: Study, rows: Rows, folders: Mapping[str, Path], path: Path) -> None:
-    """Draws one of the four kinds of pictures; `folders` are those of the runs, by line."""
+def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], path: Path) -> None:
+    """Draws one of the four kinds of pictures, if there is anything to draw; `folders` are those
+    of the runs, by data set and line."""
     if study.picture == "pretraining":
-        figure = _curves(study, folders, column="accuracy", label="accuracy of pre-training")
+        figure = _curves(folders, column="accuracy", label="accuracy of pre-training")
     elif study.picture == "finetuning":
-        figure = _curves(study, folders, column="val_accuracy", label="accuracy in validation")
+        figure = _curves(folders, column="val_accuracy", label="accuracy in validation")
     elif study.picture == "classes":
-        figure = _classes(study, folders)
+        folders = {data: own for data, own in folders.items() if len(own) > 1}
+        figure = _classes(folders)
     else:
         figure = _accuracies(study, rows)
-    figure.suptitle(study.title)
-    figure.savefig(path, dpi=110)
+    if folders:
+        figure.suptitle(study.title)
+        figure.savefig(path, dpi=110)
 
 
 def _accuracies(study: Study, rows: Rows) -> Figure:
@@ -74,32 +77,30 @@ def _bars(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
     axes.set(xlabel="accuracy, %")
 
 
-def _curves(study: Study, folders: Mapping[str, Path], *, column: str, label: str) -> Figure:
-    """A column of each run's metrics.csv against its steps."""
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, folder in folders.items():
-        rows = metrics.read(folder / "metrics.csv")
-        points = [(int(row["step"]), 100 * float(row[column])) for row in rows if row[column]]
-        axes.plot(*zip(*points, strict=True), label=name)
-    axes.set(xlabel="step", ylabel=f"{label}, %")
-    axes.legend()
+def _curves(folders: Mapping[str, Mapping[str, Path]], *, column: str, label: str) -> Figure:
+    """A column of each run's metrics.csv against its steps, a panel for each data set."""
+    figure = Figure(figsize=(6.5 * max(1, len(folders)), 4), layout="constrained")
+    panels = figure.subplots(1, max(1, len(folders)), squeeze=False)[0]
+    for axes, (data, own) in zip(panels, folders.items(), strict=False):
+        for name, folder in own.items():
+            rows = metrics.read(folder / "metrics.csv")
+            points = [(int(row["step"]), 100 * float(row[column])) for row in rows if row[column]]
+            axes.plot(*zip(*points, strict=True), label=name)
+        axes.set(xlabel="step", ylabel=f"{label}, %", title=data)
+        axes.legend()
     return figure
 
 
-def _classes(study: Study, folders: Mapping[str, Path]) -> Figure:
-    """For each class how much better the first line does than the second, best first."""
-    first, second = (_per_class(folder) for folder in list(folders.values())[:2])
-    names = sorted(first, key=lambda name: first[name] - second[name])[-40:]
-    figure = Figure(figsize=(6.5, 1.5 + 0.22 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    gains = [100 * (first[name] - second[name]) for name in names]
-    axes.barh(names, gains, color=["#2ca25f" if gain > 0 else "#de2d26" for gain in gains])
-    one, other = list(folders)[:2]
-    axes.set(xlabel=f"accuracy of {one} less that of {other}, percentage points")
+def _classes(folders: Mapping[str, Mapping[str, Path]], most: int = 40) -> Figure:
+    """For each class how much better the first line does than the second; the best of many."""
+    figure = Figure(figsize=(6.5 * max(1, len(folders)), 9), layout="constrained")
+    panels = figure.subplots(1, max(1, len(folders)), squeeze=False)[0]
+    for axes, (data, own) in zip(panels, folders.items(), strict=False):
+        (first, one), (second, other) = list(own.items())[:2]
+        mine, theirs = per_class(one), per_class(other)
+        names = sorted(mine, key=lambda name: mine[name] - theirs[name])[-most:]
+        gains = [100 * (mine[name] - theirs[name]) for name in names]
+        axes.barh(names, gains, color=["#2ca25f" if gain > 0 else "#de2d26" for gain in gains])
+        axes.set(xlabel=f"accuracy of {first} less that of {second}, percentage points")
+        axes.set_title(data)
     return figure
-
-
-def _per_class(folder: Path) -> dict[str, float]:
-    rows = metrics.read(folder / "per_class.csv")
-    return {row["class"]: float(row["accuracy"]) for row in rows if row["accuracy"]}

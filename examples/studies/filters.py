@@ -1,17 +1,18 @@
 """Figure 6: the filters of the first layer, and where networks look (Grad-CAM)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import checkpoint
 import data
 import numpy as np
 import numpy.typing as npt
+import torch
 from fdsl.torch import Normalize
 from finetune import MEAN, STD
 from matplotlib.figure import Figure
 from models import build_model
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import ResNet
 
 Picture = npt.NDArray[np.float32]
@@ -42,32 +43,47 @@ def _grid(filters: Picture) -> Picture:
     return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
 
 
+def chosen_pictures(
+    files: Sequence[Path], pictures: data.Pictures, size: int, count: int = 6
+) -> tuple[Tensor, list[int | None]]:
+    """The pictures to look at, uint8 (N, 3, size, size), and their classes: those of the files,
+    whose classes nobody knows, or the first of each of the first classes."""
+    if files:
+        disk = data.OnDisk(files, [0] * len(files), [""], canvas=size, workers=0)
+        return torch.stack([disk[i][0] for i in range(len(files))]), [None] * len(files)
+    one = pictures.labels if pictures.labels.ndim == 1 else pictures.labels.argmax(1)
+    chosen = np.array([np.flatnonzero(one == label)[0] for label in np.unique(one)[:count]])
+    images, _ = next(iter(pictures.batches([chosen])))
+    return data.fit(images.cpu(), size).expand(-1, 3, -1, -1), one[chosen].tolist()
+
+
 def draw_heatmaps(
-    files: Mapping[str, Path], pictures: data.Pictures, *, size: int, path: Path, count: int = 6
+    files: Mapping[str, Path],
+    images: Tensor,
+    labels: Sequence[int | None],
+    *,
+    classes: int,
+    path: Path,
 ) -> None:
-    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the right class of a few
-    pictures, a row each."""
+    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the class of each picture, a row
+    each; where it is not known, for the class that the network takes it for."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.image import show_cam_on_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-    labels = pictures.labels
-    chosen = np.array([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:count]])
-    images, _ = next(pictures.batches([chosen]))
-    images = data.fit(images.cpu(), size).expand(-1, 3, -1, -1)
     shown = images.permute(0, 2, 3, 1).numpy().astype(np.float32) / 255
     inputs = Normalize(mean=MEAN, std=STD)(images)
-    figure = Figure(figsize=(1.6 * (len(files) + 1), 1.6 * count), layout="constrained")
-    grid = figure.subplots(count, len(files) + 1, squeeze=False)
+    known = [ClassifierOutputTarget(label) for label in labels if label is not None]
+    figure = Figure(figsize=(1.6 * (len(files) + 1), 1.6 * len(shown)), layout="constrained")
+    grid = figure.subplots(len(shown), len(files) + 1, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for row, picture in zip(grid, shown, strict=True):
         row[0].imshow(picture)
     for column, (name, file) in enumerate(files.items(), start=1):
-        model = _finetuned(file, classes=len(pictures.classes))
-        targets = [ClassifierOutputTarget(int(label)) for label in labels[chosen]]
+        model = _finetuned(file, classes=classes)
         with GradCAM(model, [_last_block(model)]) as cam:
-            heat = cam(inputs, targets)
+            heat = cam(inputs, known or None)
         grid[0][column].set_title(name, fontsize=10)
         for row, picture, warmth in zip(grid, shown, heat, strict=True):
             row[column].imshow(show_cam_on_image(picture, warmth, use_rgb=True))

@@ -6,25 +6,30 @@ of its own: who comes second waits for the result.
 """
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import checkpoint
 import cluster
 import finetune
 import metrics
 import pretrain
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from settings import recorded
 
 from studies.scales import Scale, View
 
 #: Of the seeds, the one that only chooses a learning rate.
 TUNING = 100
-#: Settings that change nothing about a result.
-ELSEWHERE = ("device", "workers", "data_root", "download", "from_")
+#: Settings that change nothing about a result, or that the folder's name tells.
+ELSEWHERE = (
+    *("device", "workers", "data", "data_root", "classes", "download", "from_"),
+    *("log_every", "checkpoint_every", "tensorboard"),
+)
 
 
 class Interrupted(Exception):
@@ -41,6 +46,7 @@ class Weights:
 
     name: str  # of its folder
     source: str  # what finetune.py takes: a file, or "scratch"
+    label: str | None = None  # what it is called in a table, if not as its line
     pictures: int = 0
     minutes: float = 0.0
     accuracy: float | None = None  # of pre-training, at its end
@@ -55,19 +61,22 @@ class Lab:
     device: str = "auto"
     data_root: Path = Path("data")
     workers: int = 2
-    classes: Path | None = None
+
+    def given(self, file: Path) -> Weights:
+        """Weights of somebody else, told from others by what is in the file."""
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=file.stem)
 
     def pretrained(self, given: Mapping[str, Any], *, long: bool) -> Weights:
         """Weights of these settings, of a run that is done now unless it was before."""
         settings = self.scale.pretraining(given, long=long)
-        usual = self.scale.pretraining({}, long=False)
-        name = _name(settings, usual)
+        name = _name(settings, self.scale.pretraining({}, long=False))
         out = self.out / "pretrain" / name
         kind = cluster.Settings if "clusters" in settings else pretrain.Settings
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
         with _locked(out):
             if not (out / "weights.json").exists():
-                _run(out, lambda: pretrained(wanted))
+                _run(out, lambda: _pretrain(wanted))
             about = json.loads((out / "weights.json").read_text())
             _refuse_another(out, about["settings"], wanted)
         last = metrics.read(out / "metrics.csv")[-1]
@@ -91,31 +100,32 @@ class Lab:
         """A result for each seed; if `tuned`, at the learning rate that one more seed chose."""
         lr = view.lrs[0]
         if tuned and len(view.lrs) > 1:
-            trials = {
-                lr: self._finetuned(weights, data, view, {**given, "lr": lr, "seed": TUNING})
-                for lr in view.lrs
-            }
-            for trial in trials.values():
-                yield {**trial, "tuning": True}
-            lr = max(trials, key=lambda lr: trials[lr]["accuracy"])
+            trials: dict[float, float] = {}
+            for rate in view.lrs:
+                trial = self._finetuned(weights, data, view, {**given, "lr": rate, "seed": TUNING})
+                if trial is not None:
+                    trials[rate] = trial["accuracy"]
+                    yield {**trial, "tuning": True}
+            lr = max(trials, key=lambda rate: trials[rate], default=lr)
         for seed in range(self.scale.seeds):
-            yield self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
+            result = self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
+            if result is not None:
+                yield result
 
     def _finetuned(
         self, weights: Weights, data: str, view: View, given: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """The result of one run; none if its loss did not stay a number."""
         settings = {**self.scale.finetune, **view.settings, **given}
-        if "label_fraction" in settings and "per_class" in settings:
-            del settings["per_class"]
-        name = _name(settings, self.scale.finetune)
-        out = self.out / "finetune" / weights.name / data.replace("/", "_") / name
+        out = self.finetune_folder(weights.name, data, _name(settings, self.scale.finetune))
+        data, _, classes = data.partition(":")
         wanted = finetune.Settings(
             from_=weights.source,
             data=data,
+            classes=Path(classes) if classes else None,
             model=self.scale.pretrain.get("model"),
             data_root=self.data_root,
             workers=self.workers,
-            classes=self.classes,
             device=self.device,
             out=out,
             resume="auto",
@@ -123,17 +133,38 @@ class Lab:
         )
         with _locked(out):
             if not (out / "result.json").exists():
-                _run(out, lambda: finetune.finetune(wanted))
+                try:
+                    _run(out, lambda: finetune.finetune(wanted))
+                except FloatingPointError as error:
+                    print(f"left out: {error}", flush=True)
+                    return None
                 if settings["seed"]:  # one network of each kind is kept to look at
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
             result: dict[str, Any] = json.loads((out / "result.json").read_text())
             _refuse_another(out, result["settings"], wanted)
-        minutes = metrics.minutes(out / "metrics.csv", wanted.batch_size)
-        return {**result, "minutes": minutes, "out": out}
+        return {
+            **result,
+            "minutes": metrics.minutes(out / "metrics.csv", wanted.batch_size),
+            "out": out,
+        }
+
+    def finetune_folder(self, weights: str, data: str, name: str) -> Path:
+        return self.out / "finetune" / weights / data.replace("/", "_").replace(":", "_") / name
+
+    def folders(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Path]]:
+        """For each data set (none: "") the folder of each line's first run that is reported."""
+        found: dict[str, dict[str, Path]] = {}
+        for row in rows:
+            if not row["tuning"]:
+                folder = self.out / "pretrain" / row["pretraining"]
+                if row["data"]:
+                    folder = self.finetune_folder(row["pretraining"], row["data"], row["settings"])
+                found.setdefault(row["data"], {}).setdefault(row["line"], folder)
+        return found
 
 
-def pretrained(wanted: pretrain.Settings) -> int:
+def _pretrain(wanted: pretrain.Settings) -> int:
     """Pre-trains on the labels of the formula, or on clusters, and returns the exit code."""
     if isinstance(wanted, cluster.Settings):
         return cluster.train_on_clusters(wanted)
@@ -148,15 +179,24 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
+    """Holds a run's lock; the system lets go of it if this process dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.with_name(out.name + ".lock")):
+    lock = FileLock(out.with_name(out.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another study's {out}", flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _run(out: Path, work: Any) -> None:
+def _run(out: Path, work: Callable[[], int]) -> None:
     """Runs a script with its words going to OUT/log.txt. Raises Interrupted if it was stopped."""
     print(f"running {out}", flush=True)
-    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.claim_folder(out, resume="auto")
     with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
         code = work()
     if code:
@@ -165,9 +205,12 @@ def _run(out: Path, work: Any) -> None:
 
 def _refuse_another(out: Path, found: Mapping[str, str], wanted: Any) -> None:
     """Raises ValueError if a folder holds a run of other settings, of an older table of studies."""
+    usual = {name: str(field.default) for name, field in wanted.__dataclass_fields__.items()}
     for name, value in recorded(wanted).items():
-        if name not in ELSEWHERE and found.get(name) != value:
+        # What a run of an older version does not know of was as it is by default.
+        theirs = found.get(name, usual[name])
+        if name not in ELSEWHERE and theirs != value:
             raise ValueError(
-                f"{out} holds a run with {name} = {found.get(name)}, but {value} is asked for: "
+                f"{out} holds a run with {name} = {theirs}, but {value} is asked for: "
                 "remove the folder, or name another --out"
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import metrics
 import numpy as np
 from checkpoint import write_whole
 
@@ -49,7 +50,7 @@ def row(
     """A row of the CSV."""
     values: dict[str, Any] = {
         "study": study,
-        "line": line.name,
+        "line": weights.label or line.name,
         "x": "" if line.x is None else line.x,
         "pretraining": weights.name,
         "pictures": weights.pictures,
@@ -68,9 +69,34 @@ def row(
             "tuning": "yes" if result.get("tuning") else "",
             "measure": result["measure"],
             "accuracy": round(result["accuracy"], 5),
-            "minutes": f"{result['minutes']:.1f}",
+            "minutes": f"{result['minutes']:.1f}" if result["minutes"] else "",
         }
     return {column: values.get(column, "") for column in COLUMNS}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+#: What tells one run of a study from another.
+NAMES = ("line", "pretraining", "data", "view", "lr", "seed", "tuning")
+
+
+def merged(
+    rows: Sequence[Mapping[str, Any]],
+    more: Sequence[Mapping[str, Any]],
+    *,
+    order: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Rows and newer ones, which replace those of the same run, in the order of the lines."""
+    found = {tuple(str(one[name]) for name in NAMES): dict(one) for one in (*rows, *more)}
+    # Lines that the table does not name are of other checkpoints, and come last.
+    place = {line: i for i, line in enumerate(order)}
+    return sorted(found.values(), key=lambda one: place.get(one["line"], len(order)))
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,26 +122,48 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
 
 
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The study as Markdown: means over the seeds, their spread, and the paper's number."""
+    """The study as Markdown: means over the seeds and their spread, and the paper's numbers, which
+    are always of all labels."""
     found = cells(rows)
-    papers = {(one["data"], one["line"]): one["paper"] for one in rows}
-    if not found:  # a study of pre-training itself
-        lines = ["| | accuracy of pre-training |", "|---|---|"]
+    lines = list(dict.fromkeys(one["line"] for one in rows))
+    if not study.data:
+        text = ["| | accuracy of pre-training |", "|---|---|"]
         for one in rows:
-            lines.append(f"| {one['line']} | {100 * float(one['pretraining_accuracy']):.1f} |")
-        return "\n".join(lines)
-    heads = [f"{data}, {view}" for data, view in found]
-    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
-    for line in study.lines:
-        texts = []
-        for (data, _), own in found.items():
-            text = mean_and_spread(own.get(line.name, []))
-            if (paper := papers.get((data, line.name), "")) != "":
-                text += f" ({paper})"
-            texts.append(text)
-        if any(texts):
-            lines.append(f"| {line.name} | {' | '.join(texts)} |")
-    return "\n".join(lines)
+            text.append(f"| {one['line']} | {100 * float(one['pretraining_accuracy']):.1f} |")
+        return "\n".join(text)
+    papers = {(one["data"], one["line"]): one["paper"] for one in rows if one["paper"] != ""}
+    columns: dict[str, dict[str, str]] = {}
+    for (data, view), own in found.items():
+        columns[f"{data}, {view}"] = {line: mean_and_spread(own.get(line, [])) for line in lines}
+    for data in dict.fromkeys(data for data, _ in papers):
+        columns[f"{data}, the paper"] = {line: str(papers.get((data, line), "")) for line in lines}
+    text = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for line in lines:
+        text.append(f"| {line} | {' | '.join(one[line] for one in columns.values())} |")
+    return "\n".join(text)
+
+
+def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:
+    """For each data set the classes that the first line knows better than the second."""
+    text = []
+    for data, own in folders.items():
+        if len(own) > 1:
+            (first, one), (second, other) = list(own.items())[:2]
+            mine, theirs = per_class(one), per_class(other)
+            better = [
+                f"{name} ({100 * mine[name]:.0f}, {100 * theirs[name]:.0f})"
+                for name in sorted(mine, key=lambda name: theirs[name] - mine[name])
+                if mine[name] > theirs[name]
+            ]
+            names = ", ".join(better) or "none"
+            text.append(f"Of {data}, {first} does better than {second} (percent of each): {names}.")
+    return "\n\n".join(text)
+
+
+def per_class(folder: Path) -> dict[str, float]:
+    """The accuracy of each class that has pictures, of one run."""
+    rows = metrics.read(folder / "per_class.csv")
+    return {row["class"]: float(row["accuracy"]) for row in rows if row["accuracy"]}
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

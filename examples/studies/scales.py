@@ -31,7 +31,7 @@ class Scale:
     sees: int  # side to which that is shrunk for the network
     points: int
     pad: int
-    most: int | None = None  # categories and instances are no more than this
+    most: int | None = None  # categories are no more than this, instances than half
     clusters: int = 10_000  # and clusters than this
     pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
     steps: int | None  # an epoch of pre-training; 1,000 pictures a category if not given
@@ -39,7 +39,7 @@ class Scale:
     finetune: Mapping[str, Any]  # settings of finetune.py over the paper's
     views: Mapping[str, View]
     main: tuple[str, ...]  # the views that most tables look through
-    best: str  # the view with the most labels that is borne everywhere
+    best: str  # the view for studies that look at single classes and pictures
     seeds: int  # of fine-tuning
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
     note: str = field(default="")
@@ -54,16 +54,21 @@ class Scale:
         drawing = {name: given.pop(name) for name in ("size", "points", "finer") if name in given}
         settings = {**self.pretrain, **self.drawing(**drawing)}
         steps = self.long_steps if long else self.steps
-        if (share := given.pop("share", None)) is not None:
+        if (share := given.pop("share", 1.0)) != 1:
             steps = max(1, round(share * (steps or given["categories"] * 1000 // 256)))
         if steps is not None:
             settings["steps_per_epoch"] = steps
         if self.most is not None:
-            for name in ("categories", "instances"):
+            for name, most in (("categories", self.most), ("instances", self.most // 2)):
                 if name in given:
-                    given[name] = min(given[name], self.most)
+                    given[name] = min(given[name], most)
             if "source" in given:
                 given["source"] = given["source"].split("-")[0] + f"-{self.most}"
+        if steps is not None and "instances" in given:
+            # Visits are too few for any to come again, so that the run is the usual one.
+            visits = settings["epochs"] * steps * settings["batch_size"] / given["categories"]
+            if visits <= given["instances"]:
+                del given["instances"]
         if "clusters" in given:
             given["clusters"] = min(given["clusters"], self.clusters)
         return {**settings, **given}
@@ -103,7 +108,7 @@ SMOKE = Scale(
     long_steps=3,
     finetune={"size": 32, "batch_size": 8, "epochs": 1, "schedule": "cosine", "per_class": 2},
     views={
-        "few labels": View(label="2 a class", settings={}, lrs=(0.01, 0.02)),
+        "few labels": View(label="1 a class", settings={"per_class": 1}, lrs=(0.01, 0.02)),
         "some labels": View(label="2 a class", settings={}),
         "all labels": View(label="3 a class", settings={"per_class": 3}),
         "probe": View(label="probe, 5 a class", settings={"per_class": 5, "probe": True}),
@@ -122,7 +127,7 @@ _RATES = (0.1, 0.03, 0.3)
 
 SMALL = Scale(
     note="a ResNet-10 of 0.7 million parameters at 32 x 32, 256,000 pictures, the longer runs 3.2 "
-    "million; half an hour on a GPU, some hours on a processor",
+    "million",
     size=72,
     crop=64,
     sees=32,
@@ -153,7 +158,7 @@ FULL = Scale(
     sees=CROP,
     points=POINTS,
     pad=PAD,
-    pretrain={},
+    pretrain={"instances": 1000},
     steps=None,
     long_steps=None,
     finetune={},

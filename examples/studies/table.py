@@ -191,8 +191,7 @@ STUDIES = {
                 pretrain={"categories": 10_000},
                 paper=(94.1, 77.3, 71.5, 50.8, 73.6, 29.2),
             ),
-            # ImageNet's weights, say, which the paper gives as:
-            Line(name="another", start="against", paper=(96.8, 84.6, None, 50.3, 85.8, 17.5)),
+            Line(name="another", start="against"),  # ImageNet's, say
         ),
         data=SIX,
         long=True,
