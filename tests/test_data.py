@@ -1,23 +1,16 @@
 """The pictures that the examples fine-tune on, from small files laid out as the real ones."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import need
 
-torch = pytest.importorskip("torch")
-for needed in ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm"):
-    try:
-        __import__(needed)
-    except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
-        pytest.skip(f"{needed}: {error}", allow_module_level=True)
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
+need()
 
 import data
 import finetune
+import torch
 import torchvision
 from objective import ManyLabels
 from PIL import Image

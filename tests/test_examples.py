@@ -13,16 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts import EXAMPLES, need
 
-torch = pytest.importorskip("torch")
-for needed in ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm"):
-    try:
-        __import__(needed)
-    except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
-        pytest.skip(f"{needed}: {error}", allow_module_level=True)
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
+need()
 
 import checkpoint
 import data
@@ -31,6 +24,7 @@ import engine
 import finetune
 import pretrain
 import settings
+import torch
 import torchvision
 from metrics import TIMINGS, read
 

@@ -3,22 +3,12 @@
 import csv
 import dataclasses
 import json
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from scripts import EXAMPLES, need
 
-torch = pytest.importorskip("torch")
-needs = ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm", "filelock")
-for needed in (*needs, "pytorch_grad_cam"):
-    try:
-        __import__(needed)
-    except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
-        pytest.skip(f"{needed}: {error}", allow_module_level=True)
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
+need("filelock", "pytorch_grad_cam")
 
 import cluster
 import data
@@ -28,6 +18,7 @@ import numpy as np
 import pretrain
 import probe
 import study
+import torch
 from fdsl.torch import Instances, Normalize
 from studies import lab, report
 from studies.scales import FULL, SCALES, SMALL, View
@@ -299,6 +290,25 @@ def test_a_mistake_is_one_sentence_before_anything_runs(tmp_path, capsys, words,
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("study.py: error: ") and sentence in last
     assert not list(tmp_path.iterdir())
+
+
+# What was found
+
+
+PAGE = EXAMPLES.parent / "docs/experiments.md"
+FOUND = sorted((EXAMPLES.parent / "docs/experiments").glob("*.csv"))
+
+
+@pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
+def test_the_page_says_what_the_runs_did(file):
+    page = PAGE.read_text(encoding="utf-8")
+    assert report.table(STUDIES[file.stem], report.read(file)) in page
+    assert f"experiments/{file.stem}.png" in page
+
+
+def test_the_page_names_every_study():
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in STUDIES)
 
 
 # Clusters instead of the formula's labels
