@@ -107,20 +107,22 @@ def conduct(name: str, s: Settings) -> None:
         workers=s.workers,
     )
     print(f"{what.title}, {s.scale}: {scale.note}", flush=True)
-    rows = report.read(lab.out / f"{name}.csv")
+    table = lab.out / f"{name}.csv"
     for line in what.lines:
         if s.lines and line.name not in s.lines:
             continue
         for weights in weights_of(lab, line, s, long=what.long):
             found = [] if what.data else [report.row(name, line, weights)]
             found += judged(name, what, lab, line, weights, s)
-            rows = report.merged(rows, found, order=[line.name for line in what.lines])
-            report.write(lab.out / f"{name}.csv", rows)
+            order = [line.name for line in what.lines]
+            # Read anew: another process may be at another part of the study.
+            report.write(table, report.merged(report.read(table), found, order=order))
+    rows = report.read(table)
     words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
     if what.picture == "classes":
         words += f"\n{report.better_classes(lab.folders(rows))}\n"
     checkpoint.write_whole(lab.out / f"{name}.md", lambda file: file.write(words.encode()))
-    print(f"\n{words}\nsee {lab.out / name}.csv", flush=True)
+    print(f"\n{words}\nsee {table}", flush=True)
     if what.picture == "filters":
         look_inside(name, what, lab, rows, s)
     else:

@@ -92,11 +92,15 @@ def _curves(folders: Mapping[str, Mapping[str, Path]], *, column: str, label: st
 
 
 def _classes(folders: Mapping[str, Mapping[str, Path]], most: int = 40) -> Figure:
-    """For each class how much better the first line does than the second; the best of many."""
-    figure = Figure(figsize=(6.5 * max(1, len(folders)), 9), layout="constrained")
+    """For each class how much better the first line does than the last; the best of many."""
+    shown = max(
+        (min(most, len(per_class(next(iter(own.values()))))) for own in folders.values()), default=0
+    )
+    size = (6.5 * max(1, len(folders)), 2 + 0.22 * shown)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, max(1, len(folders)), squeeze=False)[0]
     for axes, (data, own) in zip(panels, folders.items(), strict=False):
-        (first, one), (second, other) = list(own.items())[:2]
+        (first, one), *_, (second, other) = own.items()
         mine, theirs = per_class(one), per_class(other)
         names = sorted(mine, key=lambda name: mine[name] - theirs[name])[-most:]
         gains = [100 * (mine[name] - theirs[name]) for name in names]

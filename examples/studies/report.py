@@ -144,11 +144,11 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:
-    """For each data set the classes that the first line knows better than the second."""
+    """For each data set the classes that the first line knows better than the last."""
     text = []
     for data, own in folders.items():
         if len(own) > 1:
-            (first, one), (second, other) = list(own.items())[:2]
+            (first, one), *_, (second, other) = own.items()
             mine, theirs = per_class(one), per_class(other)
             better = [
                 f"{name} ({100 * mine[name]:.0f}, {100 * theirs[name]:.0f})"

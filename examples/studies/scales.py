@@ -122,6 +122,7 @@ SMOKE = Scale(
 
 _FEW = {"label_fraction": 0.01, "batch_size": 50, "epochs": 30, "validate_every": 30}
 _SOME = {"label_fraction": 0.1, "epochs": 10, "validate_every": 10}
+_LONGER = {"label_fraction": 0.1, "epochs": 20, "validate_every": 20}
 _ALL = {"epochs": 3, "validate_every": 3}
 _RATES = (0.1, 0.03, 0.3)
 
@@ -142,6 +143,7 @@ SMALL = Scale(
         "few labels": View(label="1 %", settings=_FEW, lrs=_RATES),
         "some labels": View(label="10 %", settings=_SOME, lrs=_RATES),
         "all labels": View(label="all", settings=_ALL, lrs=_RATES),
+        "longer": View(label="10 %, twice as long", settings=_LONGER, lrs=_RATES),
         "probe": View(label="10 %, probe", settings={"label_fraction": 0.1, "probe": True}),
         "curve": View(label="10 %", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
     },

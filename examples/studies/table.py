@@ -251,7 +251,8 @@ STUDIES = {
     ),
     "table10": Study(
         title="Table 10: classes that fractals serve better",
-        lines=(FRACTALS, Line(name="another", start="against")),
+        # Against the last line: another checkpoint, or where none is given, no pre-training.
+        lines=(FRACTALS, FROM_SCRATCH, Line(name="another", start="against")),
         picture="classes",
         long=True,
         views=("best",),
