@@ -36,6 +36,7 @@ class Settings:
     data: tuple[str, ...] = ()  # to fine-tune on, instead of the scale's or the paper's; NAME:FILE
     # uses the classes that a file names, one a line
     data_root: Path = Path("data")  # where the sets that have a name lie
+    download: bool = False  # let torchvision fetch them into it
     against: tuple[Path, ...] = ()  # weights of the same network to compare with, as ImageNet's
     images: tuple[Path, ...] = ()  # pictures for Figure 6's heat maps; if not given, of the data
     lines: tuple[str, ...] = ()  # of the table, if not all
@@ -104,6 +105,7 @@ def conduct(name: str, s: Settings) -> None:
         scale=scale,
         device=s.device,
         data_root=s.data_root,
+        download=s.download,
         workers=s.workers,
     )
     print(f"{what.title}, {s.scale}: {scale.note}", flush=True)
@@ -170,7 +172,7 @@ def load(s: Settings, name: str) -> tuple[data.Pictures, data.Pictures]:
     return data.load(
         name,
         root=s.data_root,
-        download=False,
+        download=s.download,
         canvas=round(size * 8 / 7),
         workers=s.workers,
         device=place(s.device),

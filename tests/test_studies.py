@@ -254,6 +254,19 @@ def test_a_data_set_may_be_a_list_of_its_classes(tmp_path):
     assert [row["labels"] for row in rows(tmp_path / "smoke", "table1")] == ["6"]
 
 
+def test_download_reaches_the_data(tmp_path, monkeypatch):
+    asked, whole = [], data.load
+
+    def load(name, **options):
+        asked.append(options["download"])
+        return whole(name, **options)
+
+    monkeypatch.setattr(data, "load", load)
+    run = ["table1", *SMOKE, "--out", str(tmp_path), "--lines", "point", "--download"]
+    assert study.main(run) == 0
+    assert len(asked) == 2 and all(asked)  # to check, and to fine-tune
+
+
 def test_heat_maps_of_pictures_of_ones_own(done):
     run = ["figure6", *SMOKE, "--out", str(done.parent), "--images", str(done / "table1.png")]
     before = (done / "figure6-heatmaps.png").read_bytes()

@@ -60,6 +60,7 @@ class Lab:
     scale: Scale
     device: str = "auto"
     data_root: Path = Path("data")
+    download: bool = False
     workers: int = 2
 
     def given(self, file: Path) -> Weights:
@@ -125,6 +126,7 @@ class Lab:
             classes=Path(classes) if classes else None,
             model=self.scale.pretrain.get("model"),
             data_root=self.data_root,
+            download=self.download,
             workers=self.workers,
             device=self.device,
             out=out,
