@@ -295,18 +295,17 @@ def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) ->
     closer.join()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_a_handler_may_close_the_loader(ifs) -> None:
     loader = Loader(stream_of(ifs))
-    before = signal.signal(signal.SIGUSR1, lambda *_: loader.close())
+    before = signal.signal(signal.SIGTERM, lambda *_: loader.close())
     try:
         batches = iter(loader)
         next(batches)
-        threading.Timer(0.3, signal.raise_signal, [signal.SIGUSR1]).start()
+        threading.Timer(0.3, signal.raise_signal, [signal.SIGTERM]).start()
         for _ in batches:
             pass
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_garbage_may_be_collected_whatever_lock_is_held(ifs) -> None:

@@ -33,7 +33,7 @@ def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], pa
 
 
 def _accuracies(study: Study, rows: Rows) -> Figure:
-    """Accuracy of each line: bars, or a curve over what varies; a panel for each data set and view.
+    """Accuracy of each line, in rows or as a curve; a panel for each data set and view.
 
     A seed is a dot, the mean a mark; a dashed line is the network from scratch.
     """
@@ -45,7 +45,7 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
         if study.picture == "curve":
             _curve(axes, study, own)
         else:
-            _bars(axes, study, own)
+            _dots(axes, study, own)
     return figure
 
 
@@ -65,15 +65,15 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
     axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
 
 
-def _bars(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
-    names = [line.name for line in study.lines if line.name in own][::-1]
-    axes.barh(names, [float(np.mean(own[name])) for name in names], color="#9ecae1")
-    every = [value for name in names for value in own[name]]
+def _dots(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
+    """Dots, not bars: differences are what is looked at, so the axis does not start at zero."""
+    names = [line.name for line in study.lines if line.name in own]
+    names = [*names, *(name for name in own if name not in names)][::-1]
     for name in names:
-        axes.plot(own[name], [name] * len(own[name]), ".", color="black", markersize=4)
-    # Differences are what is looked at, so the axis need not start at zero.
-    margin = max(1.0, max(every) - min(every))
-    axes.set_xlim(max(0.0, min(every) - margin), min(100.0, max(every) + margin / 2))
+        axes.plot(own[name], [name] * len(own[name]), ".", color="gray", markersize=6)
+    axes.plot([float(np.mean(own[name])) for name in names], names, "D", color="#3182bd")
+    axes.margins(x=0.15, y=0.2)
+    axes.grid(axis="x", alpha=0.4)
     axes.set(xlabel="accuracy, %")
 
 

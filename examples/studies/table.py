@@ -34,7 +34,7 @@ class Study:
     title: str
     lines: tuple[Line, ...]
     data: tuple[str, ...] = FOUR  # to fine-tune on; none: pre-training itself is looked at
-    picture: Literal["bars", "curve", "pretraining", "finetuning", "classes", "filters"] = "bars"
+    picture: Literal["rows", "curve", "pretraining", "finetuning", "classes", "filters"] = "rows"
     xlabel: str = ""
     long: bool = False  # the longer of a scale's two budgets of pictures
     views: tuple[str, ...] | None = None  # of the scale's ways of judging; its usual ones
