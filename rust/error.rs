@@ -18,7 +18,7 @@ pub enum Error {
     #[error("the probabilities of a category must sum to 1 (within 1e-6), got a sum of {0}")]
     ProbabilitySum(f64),
 
-    #[error("every frequency must lie above 0 and up to 4096, got {0}")]
+    #[error("every frequency must lie between 1/4096 and 4096, got {0}")]
     Frequency(f64),
     #[error("octaves must lie between 1 and 16, got {0}")]
     Octaves(usize),
@@ -41,7 +41,7 @@ pub enum Error {
     Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
     #[error("points must lie between 1 and 16777216, got {0}")]
     Points(usize),
-    #[error("weights must be None or lie above 0 and up to 1 (the paper's best is 0.4), got {0}")]
+    #[error("weights must be None or lie between 0 and 1 (the paper's best is 0.4), got {0}")]
     Weights(f64),
     #[error("mask_seed is for sampler='released' alone, got {0}")]
     MaskSeed(u64),
@@ -73,6 +73,9 @@ pub enum Error {
          ask for a lower fill_rate, more points or a larger max_tries"
     )]
     Search { tried: u64, in_a_row: u64, fill_rate: f64, found: usize, wanted: usize, best: f64 },
+
+    #[error("interrupted")]
+    Interrupted,
 
     #[error("this processor has no {0}; see FDSL_SIMD")]
     Simd(&'static str),

@@ -13,6 +13,7 @@
 //! | [`window`] | the part of a picture that is kept, and how it is mirrored |
 //! | [`formula`] | the trait a family of categories implements, and the families |
 //! | [`render`](mod@render) | many addresses into one buffer, one task a picture |
+//! | [`machine`] | threads, a path of the processor, and the look for an interrupt |
 //! | `mersenne` | the random numbers of NumPy and Python, for replaying the authors' program |
 //! | [`label`](mod@label) | the label of a picture, which may be made wrong on purpose |
 //! | [`order`] | the order in which an endless stream visits addresses |
@@ -28,6 +29,7 @@ pub mod dots;
 pub mod error;
 pub mod formula;
 pub mod label;
+pub mod machine;
 mod mersenne;
 pub mod order;
 pub mod png;
@@ -45,6 +47,7 @@ pub use formula::Formula;
 pub use formula::bezier::Bezier;
 pub use formula::ifs::Ifs;
 pub use formula::perlin::Perlin;
-pub use render::{Machine, render};
+pub use machine::Machine;
+pub use render::{render, render_watched};
 pub use rendering::Rendering;
 pub use simd::Simd;

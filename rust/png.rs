@@ -19,7 +19,7 @@ const LEVEL: u8 = 4;
 pub fn encode(pixels: &[u8], height: usize, width: usize, channels: usize) -> Vec<u8> {
     debug_assert_eq!(pixels.len(), height * width * channels);
     let mut file = vec![];
-    let mut encoder = Encoder::new(&mut file, width as u32, height as u32); // at most 4096
+    let mut encoder = Encoder::new(&mut file, width as u32, height as u32); // a sheet's at most, 2²⁸
     encoder.set_deflate_compression(DeflateCompression::Level(LEVEL));
     let palette = match channels {
         3 => Palette::of(pixels.as_chunks().0.iter().copied()),

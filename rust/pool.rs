@@ -1,55 +1,90 @@
 //! This process's own thread pools.
 //!
-//! A child forked after a pool has run inherits its bookkeeping and none of its threads,
-//! and waits for them for ever; torch's DataLoader forks. So a pool belongs to the process
-//! that made it: it is looked up by process id, and a child leaves its parent's alone and
-//! makes its own. Rayon's global pool is never touched.
+//! A child forked after a pool has run inherits its bookkeeping and none of its threads, and
+//! would wait for them forever; torch's DataLoader forks. So a pool belongs to the process that
+//! made it, and a child leaves its parent's alone and makes its own. Rayon's global pool is
+//! never touched.
+//!
+//! What is kept is swapped as a whole by compare-and-exchange and never locked, so a fork cannot
+//! catch it half-way, whatever another thread is doing. (`OnceLock` and `Mutex` can be caught:
+//! the child then waits for a thread that it does not have.)
 
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::Error;
 
-/// A list that only grows; nothing in it is ever locked, so a fork cannot catch it half-way.
-struct Node {
-    process: u32,
-    threads: usize,
-    pool: ThreadPool,
-    next: OnceLock<&'static Node>,
+/// Pools kept at most: one of all cores, and one of another number of threads. A program that
+/// tries 1…64 threads would otherwise keep 2,080 of them.
+const KEPT: usize = 2;
+
+/// The pools of one process, the last one made first.
+struct Pools {
+    process: Process,
+    pools: Vec<Arc<ThreadPool>>,
 }
 
-static FIRST: OnceLock<&'static Node> = OnceLock::new();
+static POOLS: ArcSwapOption<Pools> = ArcSwapOption::const_empty();
 
-/// Returns the cores that this process may use, by its affinity and its cgroup.
+/// Process ids come round again, and every process-id namespace has its own 1: forks are counted
+/// as well.
+type Process = (u32, u64);
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Notes that this process is a fork. Whoever forks calls it in the child; Python does so through
+/// `os.register_at_fork`.
+pub fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+fn this_process() -> Process {
+    (std::process::id(), FORKS.load(Ordering::Relaxed))
+}
+
+/// Returns the cores that this process may use, by its affinity and its cgroup; of those that
+/// torchrun started beside it on the same machine (`LOCAL_WORLD_SIZE`), each takes its share.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let ranks = std::env::var("LOCAL_WORLD_SIZE").ok().and_then(|ranks| ranks.parse().ok());
+    (all / ranks.unwrap_or(1).max(1)).max(1)
 }
 
 /// Returns this process's pool of `threads` threads.
-pub(crate) fn pool(threads: usize) -> Result<&'static ThreadPool, Error> {
-    let process = std::process::id();
-    let mut link = &FIRST;
-    let mut made: Option<&'static Node> = None;
+pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
+    let process = this_process();
+    let found = |pools: &Option<Arc<Pools>>| {
+        let pools = pools.as_ref().filter(|pools| pools.process == process)?;
+        pools.pools.iter().find(|pool| pool.current_num_threads() == threads).cloned()
+    };
+    if let Some(pool) = found(&POOLS.load()) {
+        return Ok(pool);
+    }
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("fdsl-{i}"))
+        .build()
+        .map_err(|error| Error::Pool { threads, reason: error.to_string() })?;
+    let pool = Arc::new(pool);
     loop {
-        let node = match (link.get(), made) {
-            (Some(node), _) => node,
-            (None, Some(new)) => link.get_or_init(|| new), // another thread may have been first
-            (None, None) => {
-                let pool = ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|i| format!("fdsl-{i}"))
-                    .build()
-                    .map_err(|error| Error::Pool { threads, reason: error.to_string() })?;
-                // Leaked on purpose: the pool serves until the process ends.
-                made = Some(Box::leak(Box::new(Node { process, threads, pool, next: OnceLock::new() })));
-                continue;
-            }
-        };
-        if node.process == process && node.threads == threads {
-            return Ok(&node.pool);
+        let before = POOLS.load_full();
+        if let Some(first) = found(&before) {
+            return Ok(first); // another thread was first
         }
-        link = &node.next;
+        let kept = before.as_ref().filter(|pools| pools.process == process);
+        let kept = kept.iter().flat_map(|pools| &pools.pools).take(KEPT - 1).cloned();
+        let pools = std::iter::once(pool.clone()).chain(kept).collect();
+        let swapped = POOLS.compare_and_swap(&before, Some(Arc::new(Pools { process, pools })));
+        if swapped.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
+            if before.as_ref().is_some_and(|pools| pools.process != process) {
+                // Ending a pool wakes its threads, and the parent's are not here.
+                std::mem::forget(before);
+            }
+            return Ok(pool);
+        }
     }
 }
 
@@ -57,10 +92,23 @@ pub(crate) fn pool(threads: usize) -> Result<&'static ThreadPool, Error> {
 mod tests {
     use super::*;
 
+    /// One test, because the pools are those of the whole process.
     #[test]
-    fn a_pool_is_made_once() {
+    fn the_last_pools_are_kept_and_a_fork_makes_its_own() {
         let (two, three) = (pool(2).unwrap(), pool(3).unwrap());
-        assert!(std::ptr::eq(two, pool(2).unwrap()));
+        assert!(Arc::ptr_eq(&two, &pool(2).unwrap()));
+        assert!(Arc::ptr_eq(&three, &pool(3).unwrap()));
         assert_eq!((two.current_num_threads(), three.current_num_threads()), (2, 3));
+        for threads in 4..20 {
+            assert_eq!(pool(threads).unwrap().current_num_threads(), threads);
+        }
+        assert_eq!(POOLS.load().as_ref().map(|pools| pools.pools.len()), Some(KEPT));
+        assert_eq!(Arc::strong_count(&two), 1); // nobody else keeps it
+
+        let before = pool(2).unwrap();
+        forked();
+        let after = pool(2).unwrap();
+        assert!(!Arc::ptr_eq(&before, &after));
+        assert!(Arc::strong_count(&before) > 1); // never ended: it is the parent's
     }
 }

@@ -1,45 +1,16 @@
 //! Many addresses into one buffer, one task a picture.
 
-use std::cell::RefCell;
-
 use rayon::prelude::*;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::formula::{Formula, Scratch};
-use crate::pool;
+use crate::formula::Formula;
+use crate::machine::{Clock, Look, Machine, Watch, with_scratch};
 use crate::rendering::Rendering;
-use crate::simd::Simd;
 
-/// What does the work: how many threads, on which path. No byte depends on it.
-#[derive(Clone, Copy, Debug)]
-pub struct Machine {
-    /// `None` is all the cores this process may use.
-    pub threads: Option<usize>,
-    /// The processor's path.
-    pub simd: Simd,
-}
-
-impl Machine {
-    /// Takes the number of threads, and the path of `FDSL_SIMD` or the fastest.
-    pub fn new(threads: Option<usize>) -> Result<Self, Error> {
-        Ok(Self { threads, simd: Simd::chosen()? })
-    }
-
-    /// Returns the number of threads.
-    pub fn threads(&self) -> Result<usize, Error> {
-        match self.threads {
-            Some(0) => Err(Error::Threads),
-            Some(threads) => Ok(threads),
-            None => Ok(pool::cores()),
-        }
-    }
-
-    /// Runs `work` where rayon's parallel iterators use this machine's threads.
-    pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
-        Ok(pool::pool(self.threads()?)?.install(work))
-    }
-}
+/// Of an image: more is not kept for the next one, or every thread would keep what the largest
+/// image ever rendered took.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// Draws the pictures at `places` (category, index) one after the other into `pixels` and
 /// writes how often each was drawn again to `redraws`.
@@ -64,6 +35,22 @@ pub fn render<F: Formula>(
     pixels: &mut [u8],
     redraws: &mut [u8],
 ) -> Result<(), Error> {
+    render_watched(categories, places, seed, rendering, machine, &mut || false, pixels, redraws)
+}
+
+/// Does so and asks `look` ten times a second whether to stop. A run that was stopped is
+/// [`Error::Interrupted`], and what it leaves in `pixels` means nothing.
+#[allow(clippy::too_many_arguments)]
+pub fn render_watched<F: Formula>(
+    categories: &[F],
+    places: &[(u64, u64)],
+    seed: u64,
+    rendering: &Rendering,
+    machine: &Machine,
+    look: Look<'_>,
+    pixels: &mut [u8],
+    redraws: &mut [u8],
+) -> Result<(), Error> {
     let bytes = rendering.bytes();
     if pixels.len() != places.len() * bytes {
         return Err(Error::Buffer { expected: places.len() * bytes, given: pixels.len() });
@@ -76,30 +63,36 @@ pub fn render<F: Formula>(
             return Err(Error::Category { category, categories: categories.len() });
         }
     }
-    let draw = |((&(category, index), pixels), redraws): ((&(u64, u64), &mut [u8]), &mut u8)| {
+    let draw = |place: &(u64, u64), pixels: &mut [u8], redraws: &mut u8, watch: &dyn Watch| {
+        let &(category, index) = place;
         let address = Address { seed, category, index };
         let formula = &categories[category as usize]; // checked above
-        *redraws = with_scratch(machine.simd, |scratch| formula.draw(address, rendering, scratch, pixels));
+        *redraws =
+            with_scratch(machine.simd, |scratch| formula.draw(address, rendering, scratch, watch, pixels));
     };
-    if machine.threads()? == 1 {
+    let done = if machine.threads()? == 1 {
         // A data loader's worker: no pool is started for it.
-        places.iter().zip(pixels.chunks_exact_mut(bytes)).zip(redraws).for_each(draw);
-        return Ok(());
+        let clock = Clock::new(look);
+        for ((place, pixels), redraws) in places.iter().zip(pixels.chunks_exact_mut(bytes)).zip(redraws) {
+            if clock.stopped() {
+                break;
+            }
+            draw(place, pixels, redraws, &clock);
+        }
+        if clock.stopped() { Err(Error::Interrupted) } else { Ok(()) }
+    } else {
+        machine.install_watched(look, |flag| {
+            let tasks = places.par_iter().zip(pixels.par_chunks_exact_mut(bytes)).zip(redraws);
+            tasks.with_max_len(1).for_each(|((place, pixels), redraws)| {
+                if !flag.stopped() {
+                    draw(place, pixels, redraws, flag);
+                }
+            });
+        })
+    };
+    // Four bytes a cell of the canvas, eight a point, and as much again for good measure.
+    if 8 * (rendering.height * rendering.width) + 16 * rendering.points > KEPT_BYTES {
+        machine.forget_scratch()?;
     }
-    machine.install(|| {
-        places.par_iter().zip(pixels.par_chunks_exact_mut(bytes)).zip(redraws).with_max_len(1).for_each(draw);
-    })
-}
-
-/// Lends this thread's scratch. It stays from call to call: a small picture would spend
-/// more time on fresh memory than on its dots.
-pub(crate) fn with_scratch<R>(simd: Simd, work: impl FnOnce(&mut Scratch) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        let scratch = scratch.get_or_insert_with(|| Scratch::new(simd));
-        scratch.simd = simd;
-        work(scratch)
-    })
+    done
 }

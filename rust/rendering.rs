@@ -102,7 +102,7 @@ impl Default for Rendering {
 
 impl Rendering {
     /// Checks the settings against each other and hands them on.
-    pub fn checked(self) -> Result<Self, Error> {
+    pub fn checked(mut self) -> Result<Self, Error> {
         let (height, width) = (self.height, self.width);
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {
             return Err(Error::Size { height, width });
@@ -121,9 +121,12 @@ impl Rendering {
             return Err(Error::Points(self.points));
         }
         if let Weights::Grid(w) | Weights::Continuous(w) = self.weights
-            && !(w > 0.0 && w <= 1.0)
+            && !(0.0..=1.0).contains(&w)
         {
             return Err(Error::Weights(w));
+        }
+        if matches!(self.weights, Weights::Grid(0.0) | Weights::Continuous(0.0)) {
+            self.weights = Weights::Identity; // or every redraw would try the same maps again
         }
         if let (Sampler::Fdsl, Some(seed)) = (self.sampler, self.mask_seed) {
             return Err(Error::MaskSeed(seed));

@@ -49,8 +49,8 @@ class Rendering:
     patch: Literal["random", "fixed"] = "random"
     #: Three channels in the authors' cycle of 128 colours, instead of one gray (127).
     color: bool = False
-    #: Interval w of the weights 1−2w, 1−w, 1, 1+w, 1+2w, above 0 and up to 1 (paper, Table 3);
-    #: ``None`` leaves every instance at its category's own parameters.
+    #: Interval w of the weights 1−2w, 1−w, 1, 1+w, 1+2w, 0…1 (paper, Table 3);
+    #: ``None`` or 0 leaves every instance at its category's own parameters.
     weights: float | None = 0.4
     #: Pixels left free on each side of the dots.
     pad: int = 6
@@ -173,6 +173,7 @@ def render(
     *,
     out: Pictures | None = ...,
     return_redraws: Literal[False] = ...,
+    simd: str | None = ...,
 ) -> Pictures: ...
 @overload
 def render(
@@ -185,6 +186,7 @@ def render(
     *,
     out: Pictures | None = ...,
     return_redraws: Literal[True],
+    simd: str | None = ...,
 ) -> tuple[Pictures, npt.NDArray[np.uint8]]: ...
 def render(
     family: Family,
@@ -196,6 +198,7 @@ def render(
     *,
     out: Pictures | None = None,
     return_redraws: bool = False,
+    simd: str | None = None,
 ) -> Pictures | tuple[Pictures, npt.NDArray[np.uint8]]:
     """Draws pictures, each a pure function of ``(seed, category, index)``.
 
@@ -211,6 +214,9 @@ def render(
         out: where to draw, of the shape that is returned, in one piece; new memory if not given.
         return_redraws: also return how often each picture was drawn again because it had
             failed, uint8 (B,).
+        simd: the processor's path, one of ``"plain"``, ``"avx2"``, ``"avx512"`` and ``"neon"``; the
+            fastest, or that of the environment variable ``FDSL_SIMD``, if not given. The images
+            do not depend on it.
 
     Returns:
         uint8 (B, H, W), or (B, H, W, 3) in colour.
@@ -245,8 +251,10 @@ def render(
     images = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
     redraws = np.zeros(len(flat[0]), np.uint8)
     seed, threads = checked_seed(seed), checked_threads(threads)
+    if simd is not None:
+        checked_type("simd", simd, str)
     family._renderer().render(
-        rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws
+        rendering._core, flat[0], flat[1], seed, threads, images.reshape(-1), redraws, simd
     )
     return (images, redraws) if return_redraws else images
 

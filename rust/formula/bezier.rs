@@ -12,6 +12,7 @@ use crate::address::{Address, Purpose, Rng};
 use crate::canvas::{Masks, lit};
 use crate::error::Error;
 use crate::formula::{Formula, Scratch};
+use crate::machine::Watch;
 use crate::rendering::Rendering;
 use crate::simd::{Kernel, Lanes};
 use crate::window::{Window, unmirrored};
@@ -75,7 +76,14 @@ impl Bezier {
 }
 
 impl Formula for Bezier {
-    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+    fn draw(
+        &self,
+        address: Address,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        watch: &dyn Watch,
+        pixels: &mut [u8],
+    ) -> u8 {
         let shared = unmirrored(address, rendering);
         let mut attempt = 0;
         loop {
@@ -86,7 +94,7 @@ impl Formula for Bezier {
             }
             let simd = scratch.simd;
             scratch.canvas.resolve(window, rendering, Masks::SOLID, simd, pixels);
-            if !rendering.redraw || lit(pixels, rendering, simd) > 0 {
+            if !rendering.redraw || lit(pixels, rendering, simd) > 0 || watch.stopped() {
                 return attempt as u8; // at most one more than REDRAWS
             }
             attempt += 1;

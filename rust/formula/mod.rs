@@ -14,6 +14,7 @@ use crate::dots::Dots;
 use crate::formula::ifs::Map;
 use crate::formula::ifs::released::Replay;
 use crate::formula::ifs::table::Table;
+use crate::machine::Watch;
 use crate::rendering::Rendering;
 use crate::simd::Simd;
 
@@ -23,8 +24,16 @@ pub trait Formula: Sync {
     /// row) and returns how often it was drawn again because it had failed.
     ///
     /// The bytes depend on `self`, `address` and `rendering`, on nothing else; randomness
-    /// comes from [`Address::rng`] alone. `scratch` may hold anything on entry.
-    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8;
+    /// comes from [`Address::rng`] alone. `scratch` may hold anything on entry. Once `watch` says
+    /// so, what `pixels` holds does not matter.
+    fn draw(
+        &self,
+        address: Address,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        watch: &dyn Watch,
+        pixels: &mut [u8],
+    ) -> u8;
 }
 
 /// What drawing needs beside the picture; one a thread, kept from picture to picture.

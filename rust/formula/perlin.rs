@@ -10,9 +10,12 @@
 //! lattice point is a line, and a sample a blend of two lines: no look-up, no branch. Nothing
 //! transcendental is computed and nothing fused: the same bytes on every processor.
 
+use std::ops::RangeInclusive;
+
 use crate::address::{Address, Purpose, Rng};
 use crate::error::Error;
 use crate::formula::{Formula, Scratch};
+use crate::machine::Watch;
 use crate::rendering::Rendering;
 use crate::simd::{Kernel, Lanes};
 use crate::window::{Window, unmirrored};
@@ -25,6 +28,8 @@ const SAMPLES_A_CELL: f64 = 4.0;
 const SAMPLES_A_PIXEL: f64 = 16.0;
 /// Redraws of a picture that is all black. Part of the format.
 const REDRAWS: u64 = 8;
+/// Lattice cells across an image. One cell over 4096 images is one shade.
+const FREQUENCIES: RangeInclusive<f64> = 1.0 / 4096.0..=4096.0;
 /// Noise repeats after so many lattice cells.
 const PERIOD: f64 = 256.0;
 
@@ -38,11 +43,11 @@ pub struct Perlin {
 }
 
 impl Perlin {
-    /// Takes the lattice cells across and down (above 0, up to 4096); how many octaves, each of
+    /// Takes the lattice cells across and down (1/4096 to 4096); how many octaves, each of
     /// twice the frequency and `persistence` times the amplitude of the one before; and the
     /// factor of the noise, which at 1 is black at −1 and white at 1.
     pub fn new(frequency: [f64; 2], octaves: usize, persistence: f64, contrast: f64) -> Result<Self, Error> {
-        if let Some(&wrong) = frequency.iter().find(|&&f| !(f > 0.0 && f <= 4096.0)) {
+        if let Some(&wrong) = frequency.iter().find(|f| !FREQUENCIES.contains(f)) {
             return Err(Error::Frequency(wrong));
         }
         if !(1..=16).contains(&octaves) {
@@ -61,20 +66,28 @@ impl Perlin {
 impl Formula for Perlin {
     /// Draws the noise. A picture that is all black (a small part of coarse, harsh noise) is drawn
     /// again, and after eight times its negative, which is white.
-    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+    fn draw(
+        &self,
+        address: Address,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        watch: &dyn Watch,
+        pixels: &mut [u8],
+    ) -> u8 {
         for attempt in 0..=REDRAWS {
-            self.draw_noise(address, attempt, 1.0, rendering, scratch, pixels);
-            if !rendering.redraw || pixels.iter().any(|&pixel| pixel != 0) {
+            self.draw_noise(address, attempt, 1.0, rendering, scratch, watch, pixels);
+            if !rendering.redraw || watch.stopped() || pixels.iter().any(|&pixel| pixel != 0) {
                 return attempt as u8; // at most REDRAWS
             }
         }
-        self.draw_noise(address, REDRAWS, -1.0, rendering, scratch, pixels);
+        self.draw_noise(address, REDRAWS, -1.0, rendering, scratch, watch, pixels);
         REDRAWS as u8 + 1
     }
 }
 
 impl Perlin {
     /// Draws one noise, in colour one for each channel, times `sign`.
+    #[allow(clippy::too_many_arguments)]
     fn draw_noise(
         &self,
         address: Address,
@@ -82,6 +95,7 @@ impl Perlin {
         sign: f64,
         rendering: &Rendering,
         scratch: &mut Scratch,
+        watch: &dyn Watch,
         pixels: &mut [u8],
     ) {
         let shared = unmirrored(address, rendering);
@@ -102,7 +116,17 @@ impl Perlin {
                 if let (Some(columns), Some(rows)) = (columns, rows) {
                     let amplitude = amplitude as f32;
                     let table = &table;
-                    simd.run(Octave { table, columns, rows, z, amplitude, window, rendering, buffers });
+                    simd.run(Octave {
+                        table,
+                        columns,
+                        rows,
+                        z,
+                        amplitude,
+                        window,
+                        rendering,
+                        watch,
+                        buffers,
+                    });
                 }
                 total += amplitude;
                 amplitude *= self.persistence;
@@ -232,6 +256,7 @@ struct Octave<'a> {
     amplitude: f32,
     window: Window,
     rendering: &'a Rendering,
+    watch: &'a dyn Watch,
     buffers: &'a mut Buffers,
 }
 
@@ -241,7 +266,7 @@ impl Kernel for Octave<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { table, columns, rows, z, amplitude, window, rendering, buffers } = self;
+        let Self { table, columns, rows, z, amplitude, window, rendering, watch, buffers } = self;
         let Buffers { sum, along, eased, runs, above, below, lines, samples } = buffers;
         let z = Place::of(z);
 
@@ -266,6 +291,9 @@ impl Kernel for Octave<'_> {
         let share = amplitude / (columns.samples * rows.samples) as f32;
         let mut cell = None;
         for (row, sum) in sum.chunks_exact_mut(window.width).enumerate() {
+            if watch.stopped() {
+                return; // a row of the largest image takes a millisecond at most
+            }
             let start = window.canvas_row(row, rendering) * rows.samples;
             for sample in start..start + rows.samples {
                 let y = rows.place(sample);
@@ -319,6 +347,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Flag;
     use crate::simd::Simd;
 
     /// The permutation of Perlin's own program.
@@ -394,6 +423,7 @@ mod tests {
                 amplitude: 0.5,
                 window,
                 rendering: &rendering,
+                watch: &Flag::default(),
                 buffers: &mut buffers,
             });
             for (row, sums) in buffers.sum.chunks(window.width).enumerate() {

@@ -6,8 +6,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
-use super::machine;
 use super::rendering::PyRendering;
+use super::{detached, machine};
 use crate::address::{Address, Purpose};
 use crate::dots::Dots;
 use crate::error::Error;
@@ -17,7 +17,8 @@ use crate::formula::ifs::orbit;
 use crate::formula::ifs::table::Table;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::perlin::Perlin;
-use crate::render::with_scratch;
+use crate::machine::{Flag, Watch, with_scratch};
+use crate::render::render_watched;
 use crate::rendering::Rendering;
 
 /// The categories of a data set, all of one family.
@@ -129,22 +130,11 @@ impl Categories {
         if redraws.len() != places.len() || indices.len()? != categories.len()? {
             Err(Error::Buffer { expected: places.len(), given: redraws.len() })?;
         }
-        // About a second of one core between two looks for Ctrl-C.
-        let work = rendering.points + rendering.height * rendering.width;
-        let between_looks = ((1 << 29) / work).clamp(1, 1024);
-        let chunks = places
-            .chunks(between_looks)
-            .zip(pixels.chunks_mut(between_looks * rendering.bytes()))
-            .zip(redraws.chunks_mut(between_looks));
-        for ((places, pixels), redraws) in chunks {
-            py.detach(|| match &self.0 {
-                Family::Ifs(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
-                Family::Perlin(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
-                Family::Bezier(c) => crate::render(c, places, seed, rendering, &machine, pixels, redraws),
-            })?;
-            py.check_signals()?;
-        }
-        Ok(())
+        detached(py, |look| match &self.0 {
+            Family::Ifs(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
+            Family::Perlin(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
+            Family::Bezier(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
+        })
     }
 
     /// Returns the dots of one unscaled category, (points, 2); `None` if an orbit escaped.
@@ -163,11 +153,14 @@ impl Categories {
         let categories = self.0.ifs()?;
         let out_of_range = Error::Category { category: category as u64, categories: categories.len() };
         let ifs = categories.get(category).ok_or(out_of_range)?;
-        let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
         let mut dots = Dots::default();
-        let mut table = Table::default();
-        table.lay(ifs.maps(), ifs.probabilities());
-        if orbit::play(&table, &mut rng, points, simd, &mut dots).is_none() {
+        let played = detached(py, |_| {
+            let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
+            let mut table = Table::default();
+            table.lay(ifs.maps(), ifs.probabilities());
+            Ok(orbit::play(&table, &mut rng, points, simd, &mut dots))
+        })?;
+        if played.is_none() {
             return Ok(None);
         }
         let pairs: Vec<Vec<f32>> = dots.x.iter().zip(&dots.y).map(|(&x, &y)| vec![x, y]).collect();
@@ -188,13 +181,20 @@ impl Categories {
         let measure = Measure { size, points, pad }.checked()?;
         let categories = self.0.ifs()?;
         let machine = machine(threads, None)?;
-        let rate = |(category, ifs): (usize, &Ifs)| {
+        let rate = |(category, ifs): (usize, &Ifs), flag: &Flag| {
+            if flag.stopped() {
+                return 0.0;
+            }
             let address = Address { seed, category: category as u64, index: 0 };
             let mut rng = address.rng(Purpose::Orbit, 0);
             with_scratch(machine.simd, |scratch| measure.fill_rate(ifs, &mut rng, scratch))
         };
-        let rates: Vec<f64> =
-            py.detach(|| machine.install(|| categories.par_iter().enumerate().map(rate).collect()))?;
+        let rates: Vec<f64> = detached(py, |look| {
+            machine.install_watched(look, |flag| {
+                let categories = categories.par_iter().enumerate().with_max_len(1);
+                categories.map(|category| rate(category, flag)).collect()
+            })
+        })?;
         Ok(rates.to_pyarray(py))
     }
 }

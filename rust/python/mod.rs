@@ -6,14 +6,16 @@ mod rendering;
 mod search;
 mod testing;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
-use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::address::Address;
 use crate::error::Error;
 use crate::label::label;
-use crate::render::Machine;
+use crate::machine::{Look, Machine};
 use crate::simd::Simd;
 use crate::{order, pool};
 
@@ -23,6 +25,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Category { .. } => PyIndexError::new_err(message),
             Error::Pool { .. } => PyOSError::new_err(message),
+            Error::Interrupted => PyKeyboardInterrupt::new_err(()),
             _ => PyValueError::new_err(message),
         }
     }
@@ -33,6 +36,57 @@ fn machine(threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Error>
         Some(name) => Machine { threads, simd: Simd::named(name)? },
         None => Machine::new(threads)?,
     })
+}
+
+/// Calls the core without the interpreter, and looks for Ctrl-C meanwhile. A panic is a mistake of
+/// ours: it becomes a RuntimeError, which `except Exception` catches.
+fn detached<R: Send>(py: Python<'_>, work: impl FnOnce(Look<'_>) -> Result<R, Error> + Send) -> PyResult<R> {
+    let mut raised = None;
+    let mut look = || {
+        // None while the interpreter ends, which a daemon thread may outlive.
+        let looked = Python::try_attach(|py| py.check_signals());
+        raised = looked.and_then(Result::err);
+        raised.is_some()
+    };
+    let done = guarded(|| py.detach(|| work(&mut look)))?;
+    match raised {
+        Some(error) => Err(error),
+        None => Ok(done?),
+    }
+}
+
+/// Calls the core; a panic becomes a RuntimeError.
+fn guarded<R>(work: impl FnOnce() -> R) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let said =
+            panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        let said = said.unwrap_or("it did not say why");
+        PyRuntimeError::new_err(format!(
+            "fdsl failed through a bug of its own: {said}. Please report it, with what you called"
+        ))
+    })
+}
+
+/// Samples of a stream between two looks for Ctrl-C: some milliseconds.
+const ORDER_AT_ONCE: usize = 1 << 16;
+
+/// Fills two arrays from `of(i)` for i below `count`, and looks for Ctrl-C between.
+fn filled<'py>(
+    py: Python<'py>,
+    count: usize,
+    of: impl Fn(usize) -> (u64, u64) + Sync,
+) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
+    let (categories, indices): (Vec<u64>, Vec<u64>) = detached(py, |look| {
+        let mut both = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for first in (0..count).step_by(ORDER_AT_ONCE) {
+            both.extend((first..count.min(first + ORDER_AT_ONCE)).map(&of));
+            if look() {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(both)
+    })?;
+    Ok([categories.to_pyarray(py), indices.to_pyarray(py)])
 }
 
 /// Returns the (category, index) arrays of the samples numbered `numbers` of a stream.
@@ -47,9 +101,8 @@ fn stream_order<'py>(
     if categories == 0 || instances == Some(0) {
         Err(Error::NoCategories)?;
     }
-    let samples = numbers.as_array().into_iter().map(|&n| order::sample(n, categories, instances, seed));
-    let (categories, indices): (Vec<u64>, Vec<u64>) = samples.unzip();
-    Ok([categories.to_pyarray(py), indices.to_pyarray(py)])
+    let numbers = numbers.as_slice()?;
+    filled(py, numbers.len(), |i| order::sample(numbers[i], categories, instances, seed))
 }
 
 /// Returns the labels of addresses of which a share `noise` has one drawn by chance.
@@ -61,17 +114,26 @@ fn noisy_labels<'py>(
     seed: u64,
     count: u64,
     noise: f64,
-) -> Bound<'py, PyArray1<u64>> {
-    let (categories, indices) = (categories.as_array(), indices.as_array());
-    let addresses = categories.into_iter().zip(indices);
-    let labels = addresses.map(|(&category, &index)| label(Address { seed, category, index }, count, noise));
-    labels.collect::<Vec<u64>>().to_pyarray(py)
+) -> PyResult<Bound<'py, PyArray1<u64>>> {
+    let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
+    if categories.len() != indices.len() {
+        Err(Error::Buffer { expected: categories.len(), given: indices.len() })?;
+    }
+    let address = |i: usize| Address { seed, category: categories[i], index: indices[i] };
+    let [labels, _] = filled(py, categories.len(), |i| (label(address(i), count, noise), 0))?;
+    Ok(labels)
 }
 
 /// Returns the number of cores that this process may use.
 #[pyfunction]
 fn cores() -> usize {
     pool::cores()
+}
+
+/// Notes that this process is a fork, whose parent's threads are not here.
+#[pyfunction]
+fn forked() {
+    pool::forked();
 }
 
 /// Returns the names of this processor's paths, slowest first; `FDSL_SIMD` forces one.
@@ -92,13 +154,20 @@ mod core {
     #[pymodule_export]
     use super::search::search;
     #[pymodule_export]
-    use super::testing::draw_dots;
+    use super::testing::{draw_dots, fail};
     #[pymodule_export]
-    use super::{cores, noisy_labels, simd_paths, stream_order};
+    use super::{cores, forked, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;
+    use pyo3::types::IntoPyDict;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let forked = module.getattr("forked")?;
+        let os = module.py().import("os")?;
+        if os.hasattr("register_at_fork")? {
+            let after = [("after_in_child", forked)].into_py_dict(module.py())?;
+            os.call_method("register_at_fork", (), Some(&after))?;
+        }
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("FORMAT", crate::address::FORMAT)
     }

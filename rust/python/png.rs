@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rayon::prelude::*;
 
-use super::machine;
+use super::{detached, machine};
 use crate::error::Error;
+use crate::machine::Watch;
 
 /// Encodes pictures that lie one after the other, `size` (height, width) and `channels` bytes
 /// a pixel, and returns a file for each.
@@ -26,8 +27,15 @@ pub(super) fn encode_png<'py>(
         Err(Error::Buffer { expected: bytes, given: pixels.len() })?;
     }
     let machine = machine(threads, None)?;
-    let encode = |picture: &[u8]| crate::png::encode(picture, height, width, channels);
-    let files: Vec<Vec<u8>> =
-        py.detach(|| machine.install(|| pixels.par_chunks_exact(bytes).map(encode).collect()))?;
+    // A copy, because a large image takes seconds and can't be stopped half-way.
+    let pixels = pixels.to_vec();
+    let files = detached(py, move |look| {
+        machine.spawn_watched(look, move |flag| -> Vec<Vec<u8>> {
+            let encode = |image: &[u8]| {
+                if flag.stopped() { vec![] } else { crate::png::encode(image, height, width, channels) }
+            };
+            pixels.par_chunks_exact(bytes).map(encode).collect()
+        })
+    })?;
     Ok(files.iter().map(|file| PyBytes::new(py, file)).collect())
 }

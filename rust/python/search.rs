@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use numpy::{PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 
-use super::machine;
 use super::rendering::choice;
+use super::{guarded, machine};
+use crate::error::Error;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::search::{Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
@@ -45,13 +46,18 @@ pub(super) fn search<'py>(
     let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
     let machine = machine(threads, None)?;
     let report = |found: usize, tried: u64| {
-        let told = Python::attach(|py| {
+        let told = Python::try_attach(|py| {
             py.check_signals()?; // Ctrl-C
             progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
         });
-        told.map_or_else(ControlFlow::Break, |_| ControlFlow::Continue(()))
+        match told {
+            Some(Ok(_)) => ControlFlow::Continue(()),
+            Some(Err(error)) => ControlFlow::Break(error),
+            // The interpreter ends, and a daemon thread searches: nobody waits for the result.
+            None => ControlFlow::Break(Error::Interrupted.into()),
+        }
     };
-    let found = py.detach(|| search.run(&machine, report)).map_err(|stopped| match stopped {
+    let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
         Stopped::Failed(error) => error.into(),
         Stopped::Broken(error) => error,
     })?;

@@ -4,8 +4,8 @@ use numpy::{PyArray1, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::machine;
 use super::rendering::PyRendering;
+use super::{detached, guarded, machine};
 use crate::canvas::{Canvas, Masks};
 use crate::dots::{Bounds, Dots};
 use crate::window::Window;
@@ -32,9 +32,19 @@ pub(super) fn draw_dots<'py>(
     let dots = Dots { x, y };
     let (height, width) = (rendering.height, rendering.width);
     let mut canvas = Canvas::default();
-    canvas.plot(&dots, Bounds::of(&dots), height, width, rendering.pad, simd);
-    let window = Window { top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
-    let mut pixels = vec![0; height * width * rendering.channels()];
-    canvas.resolve(window, rendering, masks, simd, &mut pixels);
+    let pixels = guarded(|| {
+        canvas.plot(&dots, Bounds::of(&dots), height, width, rendering.pad, simd);
+        let window = Window { top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+        let mut pixels = vec![0; height * width * rendering.channels()];
+        canvas.resolve(window, rendering, masks, simd, &mut pixels);
+        pixels
+    })?;
     Ok(pixels.to_pyarray(py))
+}
+
+/// Panics in one of the core's threads.
+#[pyfunction]
+pub(super) fn fail(py: Python<'_>) -> PyResult<()> {
+    let machine = machine(Some(2), None)?;
+    detached(py, |look| machine.install_watched(look, |_| panic!("as it was asked to")))
 }

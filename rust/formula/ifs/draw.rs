@@ -11,6 +11,7 @@ use crate::formula::ifs::orbit;
 use crate::formula::ifs::vary::vary;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::{Formula, Scratch};
+use crate::machine::Watch;
 use crate::rendering::{Draw, Patch, Rendering, Sampler, Weights};
 use crate::window::{Window, unmirrored};
 
@@ -22,11 +23,18 @@ const ENOUGH: f64 = 0.01;
 impl Formula for Ifs {
     /// Draws the instance; if it failed, up to eight others; if they failed, the category
     /// unscaled; and if that is black too, whatever keeps it from being so.
-    fn draw(&self, address: Address, rendering: &Rendering, scratch: &mut Scratch, pixels: &mut [u8]) -> u8 {
+    fn draw(
+        &self,
+        address: Address,
+        rendering: &Rendering,
+        scratch: &mut Scratch,
+        watch: &dyn Watch,
+        pixels: &mut [u8],
+    ) -> u8 {
         let mut maps = std::mem::take(&mut scratch.maps);
         let shared = unmirrored(address, rendering);
-        let redraws =
-            Picture { ifs: self, address, shared, rendering, scratch, pixels }.draw_until_it_shows(&mut maps);
+        let redraws = Picture { ifs: self, address, shared, rendering, scratch, watch, pixels }
+            .draw_until_it_shows(&mut maps);
         scratch.maps = maps;
         redraws
     }
@@ -40,6 +48,7 @@ struct Picture<'a> {
     shared: Address,
     rendering: &'a Rendering,
     scratch: &'a mut Scratch,
+    watch: &'a dyn Watch,
     pixels: &'a mut [u8],
 }
 
@@ -60,7 +69,7 @@ impl Picture<'_> {
         let varied = if rendering.weights == Weights::Identity { 0 } else { REDRAWS + 1 };
         for attempt in 0..varied {
             vary(&ifs.maps, rendering, shared, attempt, maps);
-            if self.draw(maps, attempt).is_some_and(|lit| lit as f64 >= enough) {
+            if self.draw(maps, attempt).is_some_and(|lit| lit as f64 >= enough) || self.watch.stopped() {
                 return attempt as u8; // at most REDRAWS
             }
         }
@@ -124,6 +133,7 @@ fn masks(rendering: &Rendering, rng: &mut Rng) -> Masks<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Flag;
     use crate::simd::Simd;
 
     /// Small enough for Miri, which looks at every access to memory.
@@ -141,7 +151,7 @@ mod tests {
             let address = Address { seed: 1, category: 0, index: 7 };
             let draw = |simd| {
                 let mut pixels = vec![0; rendering.bytes()];
-                ifs.draw(address, rendering, &mut Scratch::new(simd), &mut pixels);
+                ifs.draw(address, rendering, &mut Scratch::new(simd), &Flag::default(), &mut pixels);
                 pixels
             };
             let plain = draw(Simd::PLAIN);

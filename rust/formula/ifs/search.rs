@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::search::Candidates;
-use crate::render::{Machine, with_scratch};
+use crate::machine::{Machine, with_scratch};
 use crate::rendering::Sampler;
 use crate::simd::Simd;
 
@@ -146,8 +146,9 @@ impl Search {
     /// The authors' candidates, if they are asked for, `block` at a time.
     fn released(&self, block: usize) -> Option<Candidates> {
         let maps = self.min_maps as u32..=self.max_maps as u32; // at most 256
-        let seed = self.seed as u32; // checked
-        (self.sampler == Sampler::Released).then(|| Candidates::new(seed, maps, self.measure, block))
+        // Of this sampler alone `check` lets no larger seed through.
+        (self.sampler == Sampler::Released)
+            .then(|| Candidates::new(self.seed as u32, maps, self.measure, block))
     }
 
     fn check(&self) -> Result<(), Error> {

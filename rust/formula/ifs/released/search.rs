@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::Orbit;
 use crate::formula::ifs::{Ifs, Map};
+use crate::machine::with_scratch;
 use crate::mersenne::Mersenne;
-use crate::render::with_scratch;
 use crate::simd::Simd;
 
 /// The candidates, a block at a time.

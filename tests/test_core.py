@@ -1,0 +1,227 @@
+"""What every call into the core keeps to: Ctrl-C, forks, threads, memory, panics."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fdsl
+from fdsl import _core
+
+SETUP = """
+import signal
+import numpy as np
+import fdsl, fdsl.png
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+rng = np.random.default_rng(0)
+noise = fdsl.Perlin([[1000.0, 1000.0]], octaves=16)
+large = fdsl.Rendering(size=4096, color=True)
+ifs = fdsl.IFS([rng.uniform(-0.5, 0.5, (4, 6)) for _ in range(3000)])
+numbers = np.zeros(3 * 10**8, np.uint64)
+images = rng.integers(0, 7, (1, 8192, 8192, 3), np.uint8).repeat(4, axis=0)
+print("ready", flush=True)
+"""
+
+#: Each takes most of a minute or more; the noise does on one image alone.
+LONG_WORK = {
+    "render, 1 thread": "fdsl.render(noise, 0, range(16), rendering=large, threads=1)",
+    "render, 2 threads": "fdsl.render(noise, 0, range(16), rendering=large, threads=2)",
+    "fill_rates": "ifs.fill_rates(size=4096, points=2**24)",
+    "encode": "fdsl.png.encode(images, threads=1)",
+    "stream_order": "fdsl._core.stream_order(numbers, 1000, None, 0)",
+    "search": "fdsl.IFS.search(1000, 0.9, max_tries=10**9, size=4096, points=2**22)",
+}
+
+
+def run(code: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **settings},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", LONG_WORK)
+def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SETUP + LONG_WORK[work]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                child.wait(1.0)  # it is at work
+            child.send_signal(signal.SIGINT)
+            _, errors = child.communicate(timeout=20)
+        finally:
+            child.kill()
+    assert "KeyboardInterrupt" in errors
+    assert "panicked" not in errors
+
+
+def test_a_panic_of_the_core_is_a_runtime_error_that_asks_for_a_report() -> None:
+    with pytest.raises(RuntimeError, match=r"bug of its own: as it was asked to\. Please report"):
+        _core.fail()
+    fdsl.render(fdsl.Perlin(4), 0, range(4), threads=2)  # its threads still work
+
+
+def test_a_daemon_thread_that_searches_when_python_ends_says_nothing() -> None:
+    code = """
+import threading, time
+import fdsl
+kept = dict(fill_rate=0.9, max_tries=10**9)
+threading.Thread(target=fdsl.IFS.search, args=(10,), kwargs=kept, daemon=True).start()
+time.sleep(0.3)
+"""
+    done = run(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")  # noqa: PTH110
+def test_one_number_of_threads_after_the_other_keeps_few_threads() -> None:
+    code = """
+import os, time
+import fdsl
+before = len(os.listdir("/proc/self/task"))  # NumPy starts some
+for threads in range(1, 33):
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), threads=threads)
+for _ in range(100):
+    if (kept := len(os.listdir("/proc/self/task")) - before) <= 32 + 31:
+        break
+    time.sleep(0.1)  # they are ending
+print(kept)
+"""
+    assert int(run(code).stdout) <= 32 + 31  # the last two pools; each had one, 527 threads
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")  # noqa: PTH110
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_memory_of_a_huge_image_is_not_kept(threads: int) -> None:
+    code = f"""
+import os
+import fdsl
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+ifs = fdsl.IFS([[[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5, 0.25, 0.5]]])
+fdsl.render(ifs, 0, range(2), threads={threads})
+before = resident()
+fdsl.render(ifs, 0, range(2), rendering=fdsl.Rendering(size=4096, points=2**24), threads={threads})
+print(resident() - before)
+"""
+    assert int(run(code).stdout) < 60  # a thread kept 200 MB of it
+
+
+def test_each_rank_of_torchrun_takes_its_share_of_the_cores() -> None:
+    code = "import fdsl; print(fdsl.cores())"
+    alone = int(run(code, LOCAL_WORLD_SIZE="1").stdout)
+    assert int(run(code, LOCAL_WORLD_SIZE="2").stdout) == max(1, alone // 2)
+    assert int(run(code, LOCAL_WORLD_SIZE="4096").stdout) == 1
+
+
+def test_a_child_with_its_parents_process_id_makes_its_own_threads() -> None:
+    """In a new process-id namespace every first process has the id 1."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = """
+import ctypes, os, signal
+import fdsl
+CLONE_NEWPID = 0x20000000
+def renders():
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), threads=2)
+def forked(child):
+    if ctypes.CDLL(None).unshare(CLONE_NEWPID) != 0:
+        os._exit(77)
+    pid = os.fork()
+    if pid == 0:
+        assert os.getpid() == 1
+        signal.alarm(20)  # waits for threads that are not there
+        child()
+        os._exit(0)
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0)
+def first():
+    renders()
+    forked(renders)
+forked(first)
+"""
+    if not hasattr(libc, "unshare"):
+        pytest.skip("needs Linux's unshare")
+    done = run(code)
+    if done.returncode == 77:
+        pytest.skip("this user may not make a process-id namespace")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_other_threads_start_pools_can_still_render() -> None:
+    """A lock that another thread holds at the fork would never be released in the child."""
+    code = """
+import os, signal, threading
+import fdsl
+def renders(threads):
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=16), threads=threads)
+ended = False
+def restless():
+    threads = 2
+    while not ended:
+        renders(threads := 2 + (threads + 1) % 5)
+others = [threading.Thread(target=restless) for _ in range(2)]
+[other.start() for other in others]
+failed = 0
+for _ in range(60):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        renders(2)
+        os._exit(0)
+    failed += os.waitpid(pid, 0)[1] != 0
+ended = True
+[other.join() for other in others]
+print(failed)
+"""
+    assert run(code).stdout == "0\n"
+
+
+def test_a_frequency_that_no_image_could_show_is_refused() -> None:
+    for frequency in (5e-324, 1e-5, 0.0, -1.0, 4097.0, float("nan")):
+        with pytest.raises(ValueError, match="frequency must lie between 1/4096 and 4096"):
+            fdsl.Perlin([[frequency, 1.0]])
+    coarse = fdsl.Perlin([[1 / 4096, 4096.0]])
+    assert fdsl.render(coarse, 0, 0, rendering=fdsl.Rendering(size=16)).any()
+
+
+def test_weights_of_0_are_no_variation() -> None:
+    ifs = fdsl.IFS.search(4, 0.2, seed=1)
+    small = {"size": 64, "points": 5000}
+    for variation in ("grid", "continuous"):
+        images = [
+            fdsl.render(
+                ifs,
+                range(4),
+                [0, 40, 333, 999],
+                rendering=fdsl.Rendering(weights=weights, variation=variation, **small),  # type: ignore[arg-type]
+            )
+            for weights in (0, 0.0, None)
+        ]
+        assert np.array_equal(images[0], images[2]) and np.array_equal(images[1], images[2])
+    with pytest.raises(ValueError, match=r"between 0 and 1.*got -0.1"):
+        fdsl.Rendering(weights=-0.1)
+
+
+def test_every_path_that_is_named_renders_the_same_image() -> None:
+    noise, small = fdsl.Perlin(4), fdsl.Rendering(size=32)
+    images = [fdsl.render(noise, 0, 7, rendering=small, simd=path) for path in _core.simd_paths()]
+    assert all(np.array_equal(image, images[0]) for image in images)
+    with pytest.raises(ValueError, match="'plain', 'avx2', 'avx512' or 'neon', got \"sse\""):
+        fdsl.render(noise, 0, 7, rendering=small, simd="sse")
