@@ -30,7 +30,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from world import Stop, World, joined_world
+from world import Stop, World, joined_world, same_bits
 
 #: Dimensions left by the PCA; DeepCluster's.
 DIMENSIONS = 256
@@ -58,13 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train_on_clusters(s: Settings) -> int:
     """Trains, and returns the exit code."""
-    checkpoint.claim_folder(s.out, resume=s.resume)
-    saved = checkpoint.find(s.resume, s.out)
     rendering = pretrain.chosen_rendering(s)
-    with joined_world(s.device) as world:
+    with (
+        checkpoint.claimed_folder(s.out, resume=s.resume),
+        same_bits(s.deterministic),
+        joined_world(s.device) as world,
+    ):
         if world.size > 1:
             raise ValueError("cluster.py runs in one process")
-        family = pretrain.chosen_categories(s, world)
+        saved = checkpoint.find(s.resume, s.out, needs=["labels"])
+        family = pretrain.chosen_categories(s, world, saved)
         steps = pretrain.length_of_epoch(s, family)
         pictures = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
         count = len(positions(pictures, steps * s.batch_size, seed=s.seed, epoch=0))
@@ -82,6 +85,7 @@ def train_on_clusters(s: Settings) -> int:
         )
         if saved:
             trainer.load(saved)
+        family.save(s.out / "categories.npz")
         code = train(s, world, trainer, pictures, saved, made)
         if code == 0:
             about = pretrain.description(s, family, rendering, pictures=trainer.step * s.batch_size)
@@ -116,7 +120,8 @@ def train(
             kept = trainer.step
 
             def save(labels: Positions = labels) -> None:
-                state = {**trainer.state(), "made": made, "labels": torch.from_numpy(labels)}
+                state = {**trainer.state(), "made": made, "asked": pretrain.asked(s)}
+                state["labels"] = torch.from_numpy(labels)
                 checkpoint.save(s.out / "last.pt", state)
 
             for row in trainer.train_epoch(feed, stop):

@@ -36,6 +36,7 @@ class Training:
     amp: bool = True  # bfloat16 autocast, if the GPU has it; a CPU always computes in float32
     channels_last: bool = True  # the memory layout that suits convolutions in bfloat16
     compile: bool = False  # torch.compile: minutes to start, then faster
+    deterministic: bool = False  # the same bits in every run on the same GPUs and versions; slower
     device: str = "auto"  # auto: cuda if there is one, else cpu
     seed: int = 0  # of the first weights and of the order of samples
     out: Path = Path("out")  # folder of this run: last.pt, metrics.csv, curve.png, ...
@@ -202,9 +203,17 @@ class Trainer:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a checkpoint. Learning rate and its like stay as the settings say."""
+        """Goes on from a checkpoint. Learning rate and its like stay as the settings say.
+
+        Raises ValueError if its weights are not those of this model.
+        """
         self.step = state["step"]
-        self.model.load_state_dict(state["weights"])
+        try:
+            self.model.load_state_dict(state["weights"])
+        except RuntimeError as error:
+            raise ValueError(
+                "cannot resume: the checkpoint does not hold the weights of this network"
+            ) from error
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
         ranks, rank = state["ranks"], self.world.rank

@@ -7,7 +7,8 @@
         --freeze conv2 --out runs/frozen                                 # a row of Table 8
 
 OUT gets last.pt and best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C or
-SIGTERM finish the step and save; --resume auto goes on as if never stopped.
+SIGTERM finish the step and save; --resume auto goes on as if never stopped, with the same bits on a
+CPU, and on a GPU with --deterministic. One process at a time trains in a folder.
 """
 
 import sys
@@ -27,7 +28,7 @@ from metrics import COLUMNS, TIMINGS, Metrics, write_result
 from models import frozen_parts, head_of, start_model
 from objective import ManyLabels, OneLabel
 from torch import Tensor, nn
-from world import Stop, World, joined_world
+from world import Stop, World, joined_world, same_bits
 
 # ImageNet's, with which the authors' program fine-tunes, on any data.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -85,9 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def finetune(s: Settings) -> int:
     """Trains and validates, and returns the exit code."""
-    checkpoint.claim_folder(s.out, resume=s.resume)
-    saved = checkpoint.find(s.resume, s.out)
-    with joined_world(s.device) as world:
+    with (
+        checkpoint.claimed_folder(s.out, resume=s.resume),
+        same_bits(s.deterministic),
+        joined_world(s.device) as world,
+    ):
+        saved = checkpoint.find(s.resume, s.out, needs=["best"])
         train, val = data.load(
             s.data,
             root=s.data_root,
@@ -182,7 +186,7 @@ def train_and_validate(
     made: dict[str, Any],
 ) -> int:
     """Runs the epochs that are left, each followed by a validation."""
-    metrics = None
+    metrics = last = None
     if world.rank == 0:
         columns = (*COLUMNS[:-2], "val_loss", "val_accuracy", *TIMINGS)
         metrics = Metrics(s.out, columns, step=trainer.step, tensorboard=s.tensorboard)
@@ -195,7 +199,7 @@ def train_and_validate(
                 if trainer.epoch_is_done and (
                     (epoch + 1) % s.validate_every == 0 or epoch + 1 == s.epochs
                 ):
-                    scores, _ = validate(s, world, trainer, val)
+                    scores, _ = last = validate(s, world, trainer, val)
                     if scores["val_accuracy"] > best["accuracy"]:
                         improved, best = True, {"accuracy": scores["val_accuracy"], "epoch": epoch}
                 if metrics:
@@ -207,7 +211,8 @@ def train_and_validate(
             if stop.now:
                 break
     if trainer.step == s.epochs * trainer.steps_per_epoch:
-        scores, each = validate(s, world, trainer, val)
+        # A run that ended before it wrote its result is validated now.
+        scores, each = last or validate(s, world, trainer, val)
         if world.rank == 0:
             report(s, trainer.objective.measure, scores["val_accuracy"], each, best, made, val)
     if metrics:

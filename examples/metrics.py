@@ -12,7 +12,8 @@ from typing import Any
 from checkpoint import write_whole
 from matplotlib.figure import Figure
 
-# Times differ from run to run; all other columns of a resumed run equal those of one never stopped.
+# Times differ from run to run; all other columns of a resumed run equal those of one never stopped
+# (on a GPU with --deterministic).
 TIMINGS = ("pictures_per_second", "data_wait")
 COLUMNS = ("step", "epoch", "lr", "loss", "accuracy", *TIMINGS)
 
@@ -40,8 +41,11 @@ class Metrics:
 
     def write(self, row: Mapping[str, Any]) -> None:
         texts = [f"{row[c]:.6g}" if isinstance(row[c], float) else row[c] for c in self.columns]
-        with self.path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(texts)
+        try:
+            with self.path.open("a", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(texts)
+        except OSError as error:
+            raise OSError(f"cannot write {self.path}: {error.strerror}") from error
         if not sys.stderr.isatty():  # where there is no progress bar, in a log file
             words = (f"{n} {t}" for n, t in zip(self.columns, texts, strict=True) if t != "")
             print(*words, flush=True)
@@ -93,7 +97,12 @@ def draw_curve(table: Path, picture: Path) -> None:
                 axes.plot(*zip(*points, strict=True), label=label)
                 axes.legend()
         axes.set(xlabel="step", ylabel=name)
-    figure.savefig(picture, dpi=120)
+    save_figure(figure, picture, dpi=120)
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Writes a PNG, whole or not at all."""
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=dpi))
 
 
 def minutes(table: Path, batch_size: int) -> float:

@@ -6,12 +6,14 @@
 
 OUT gets last.pt (everything, to go on from), weights.safetensors (torchvision's and timm's names),
 weights.json (how they were made), categories.npz, metrics.csv and curve.png. Ctrl-C or SIGTERM
-finish the step and save; --resume auto then ends with the weights of a run never stopped.
+finish the step and save; --resume auto then ends with the weights of a run never stopped, with the
+same bits on a CPU, and on a GPU with --deterministic. One run at a time trains in a folder.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import checkpoint
@@ -27,7 +29,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import Resize
 from tqdm import tqdm
-from world import Stop, World, ignore_signals, joined_world
+from world import Stop, World, ignore_signals, joined_world, same_bits
 
 # The authors' program normalises fractals so; the paper does not say.
 MEAN, STD = 0.2, 0.5
@@ -81,12 +83,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
-    checkpoint.claim_folder(s.out, resume=s.resume)
-    saved = checkpoint.find(s.resume, s.out)
     rendering = chosen_rendering(s)
-    with joined_world(s.device) as world:
+    with (
+        checkpoint.claimed_folder(s.out, resume=s.resume),
+        same_bits(s.deterministic),
+        joined_world(s.device) as world,
+    ):
+        saved = checkpoint.find(s.resume, s.out, needs=["stream"])
         share = world.share(s.batch_size)
-        family = chosen_categories(s, world)
+        family = chosen_categories(s, world, saved)
         steps_per_epoch = length_of_epoch(s, family)
         made = made_of(s, family, rendering)
         if saved:
@@ -115,6 +120,8 @@ def pretrain(s: Settings) -> int:
         if saved:
             trainer.load(saved)
             stream.load_state_dict(saved["stream"])
+        if world.rank == 0:  # only now: a run that is refused changes nothing
+            family.save(s.out / "categories.npz")
 
         code = train(s, world, trainer, stream, loader, made)
         if world.rank == 0 and code == 0:
@@ -142,7 +149,7 @@ def train(
             first = kept = trainer.step
 
             def save(first: int = first) -> None:
-                state = {**trainer.state(), "made": made}
+                state = {**trainer.state(), "made": made, "asked": asked(s)}
                 # What draws runs ahead: only the loop knows which batches were used.
                 state["stream"] = stream.state_dict(batches=trainer.step - first)
                 if world.rank == 0:
@@ -216,29 +223,45 @@ def chosen_rendering(s: Settings) -> fdsl.Rendering:
     return fdsl.Rendering.released(**{"crop": 224, **given})
 
 
-def chosen_categories(s: Settings, world: World) -> fdsl.Family:
-    """Reads or searches the categories, and keeps them in OUT/categories.npz."""
+def asked(s: Settings) -> dict[str, Any]:
+    """The options that choose the categories."""
+    if s.source is not None:
+        return {"source": s.source}
+    return {"categories": s.categories, "fill_rate": s.fill_rate, "seed": s.category_seed}
+
+
+def chosen_categories(s: Settings, world: World, saved: dict[str, Any] | None) -> fdsl.Family:
+    """Reads or searches the categories; a resumed run reads the file beside its checkpoint."""
     chosen: list[Any] = [None]
     if world.rank == 0:  # one searches, the others are told
-        with tqdm(desc="categories", disable=None, delay=1) as bar:
-
-            def progress(found: int, tried: int) -> None:
-                bar.update(found - bar.n)
-
-            if s.source is None:
-                chosen[0] = fdsl.IFS.search(
-                    categories=s.categories,
-                    fill_rate=s.fill_rate,
-                    seed=s.category_seed,
-                    progress=progress,
-                )
-            else:
-                chosen[0] = fdsl.load(s.source, progress=progress)
-        chosen[0].save(s.out / "categories.npz")
+        if saved:
+            chosen[0] = kept_categories(s, saved)
+        if chosen[0] is None:
+            chosen[0] = fdsl.load(s.source) if s.source else searched_categories(s)
     if world.size > 1:
         dist.broadcast_object_list(chosen, device=torch.device("cpu"))
     family: fdsl.Family = chosen[0]
     return family
+
+
+def kept_categories(s: Settings, saved: dict[str, Any]) -> fdsl.Family | None:
+    """The categories beside the checkpoint, if they are its own and the same are asked for."""
+    folder = s.out if s.resume == "auto" else Path(str(s.resume)).parent
+    file = folder / "categories.npz"
+    if saved.get("asked") != asked(s) or not file.is_file():
+        return None
+    family = fdsl.load(file)
+    return family if family.digest() == saved["made"]["categories"] else None
+
+
+def searched_categories(s: Settings) -> fdsl.Family:
+    with tqdm(desc="categories", disable=None, delay=1) as bar:
+        return fdsl.IFS.search(
+            categories=s.categories,
+            fill_rate=s.fill_rate,
+            seed=s.category_seed,
+            progress=lambda found, tried: bar.update(found - bar.n),
+        )
 
 
 def threads(world: World) -> int | None:

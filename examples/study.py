@@ -22,7 +22,7 @@ import data
 import models
 import settings as command_line
 from studies import charts, filters, report
-from studies.lab import Interrupted, Lab, Weights
+from studies.lab import Interrupted, Lab, Weights, locked
 from studies.scales import SCALES
 from studies.table import STUDIES, Line, Study
 from world import place
@@ -116,19 +116,18 @@ def conduct(name: str, s: Settings) -> None:
         for weights in weights_of(lab, line, s, long=what.long):
             found = [] if what.data else [report.row(name, line, weights)]
             found += judged(name, what, lab, line, weights, s)
-            order = [line.name for line in what.lines]
-            # Read anew: another process may be at another part of the study.
-            report.write(table, report.merged(report.read(table), found, order=order))
-    rows = report.read(table)
-    words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
-    if what.picture == "classes":
-        words += f"\n{report.better_classes(lab.folders(rows))}\n"
-    checkpoint.write_whole(lab.out / f"{name}.md", lambda file: file.write(words.encode()))
-    print(f"\n{words}\nsee {table}", flush=True)
-    if what.picture == "filters":
-        look_inside(name, what, lab, rows, s)
-    else:
-        charts.draw(what, rows, lab.folders(rows), lab.out / f"{name}.png")
+            report.join(table, found, order=[line.name for line in what.lines])
+    with locked(table):  # so that who comes last has all rows in its table and picture
+        rows = report.read(table)
+        words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
+        if what.picture == "classes":
+            words += f"\n{report.better_classes(lab.folders(rows))}\n"
+        checkpoint.write_whole(lab.out / f"{name}.md", lambda file: file.write(words.encode()))
+        print(f"\n{words}\nsee {table}", flush=True)
+        if what.picture == "filters":
+            look_inside(name, what, lab, rows, s)
+        else:
+            charts.draw(what, rows, lab.folders(rows), lab.out / f"{name}.png")
 
 
 def weights_of(lab: Lab, line: Line, s: Settings, *, long: bool) -> Iterator[Weights]:

@@ -69,6 +69,23 @@ def place(device: str) -> torch.device:
 
 
 @contextmanager
+def same_bits(wanted: bool) -> Iterator[None]:
+    """Makes torch compute the same bits in every run on the same hardware, or as fast as it can."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if wanted:
+        # cuBLAS reads it once, before its first product.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    # It times convolutions to choose one, and another may win after a resume.
+    torch.backends.cudnn.benchmark = not wanted  # pictures never change their size
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+@contextmanager
 def joined_world(device: str) -> Iterator[World]:
     """Joins the processes that torchrun started; without torchrun, a world of one."""
     rank = int(os.environ.get("RANK", 0))
@@ -76,7 +93,6 @@ def joined_world(device: str) -> Iterator[World]:
     here = place(device)
     if here.type == "cuda":
         torch.cuda.set_device(here)
-        torch.backends.cudnn.benchmark = True  # pictures never change their size
     if size > 1:
         # gloo as well, so that ranks agree on small things without waiting for their GPU.
         theirs = dist.Backend.default_device_backend_map.get(here.type, "gloo")
@@ -93,7 +109,7 @@ class Stop:
     """Turns Ctrl-C, SIGTERM and the limits into a step at which all processes stop together.
 
     `now` says whether that was agreed, `code` what the script then exits with: 130 after Ctrl-C,
-    143 after SIGTERM, else 0.
+    143 after SIGTERM, else 0. A signal that was ignored before stays ignored.
     """
 
     def __init__(self, world: World, *, max_steps: int | None, max_minutes: float | None) -> None:
@@ -102,8 +118,12 @@ class Stop:
         self.deadline = time.monotonic() + 60 * (math.inf if max_minutes is None else max_minutes)
 
     def __enter__(self) -> "Stop":
-        signals = (signal.SIGINT, signal.SIGTERM)
-        self.before = {number: signal.signal(number, self._hear) for number in signals}
+        self.before = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Ignored is how `nohup … &` starts a script, so a Ctrl-C is not meant for it; and None
+            # is a handler that Python did not set, and could not restore.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self.before[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:

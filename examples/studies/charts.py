@@ -29,7 +29,7 @@ def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], pa
         figure = _accuracies(study, rows)
     if folders:
         figure.suptitle(study.title)
-        figure.savefig(path, dpi=110)
+        metrics.save_figure(figure, path, dpi=110)
 
 
 def _accuracies(study: Study, rows: Rows) -> Figure:
@@ -50,8 +50,11 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
 
 
 def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
-    points = [(line.x, own[line.name]) for line in study.lines if line.name in own and line.x]
-    axes.plot([x for x, _ in points], [np.mean(values) for _, values in points], "o-")
+    points = [
+        (line.x, own[line.name]) for line in study.lines if line.name in own and line.x is not None
+    ]
+    places = [x for x, _ in points]
+    axes.plot(places, [np.mean(values) for _, values in points], "o-")
     for x, values in points:
         axes.plot([x] * len(values), values, ".", color="gray", markersize=4)
     for line in study.lines:
@@ -59,8 +62,11 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
             mean = float(np.mean(own[line.name]))
             axes.axhline(mean, linestyle="--", color="gray", label=line.name)
             axes.legend()
-    axes.set_xscale("log")
-    axes.set_xticks([x for x, _ in points], [f"{x:g}" for x, _ in points])
+    if 0 in places:  # which has no logarithm: below the smallest other one the axis is linear
+        axes.set_xscale("symlog", linthresh=min((x for x in places if x), default=1))
+    else:
+        axes.set_xscale("log")
+    axes.set_xticks(places, [f"{x:g}" for x in places])
     axes.minorticks_off()
     axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
 

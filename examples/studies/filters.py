@@ -11,6 +11,7 @@ import torch
 from fdsl.torch import Normalize
 from finetune import MEAN, STD
 from matplotlib.figure import Figure
+from metrics import save_figure
 from models import build_model
 from torch import Tensor, nn
 from torchvision.models import ResNet
@@ -30,7 +31,7 @@ def draw_filters(files: Mapping[str, Path], path: Path) -> None:
         axes.set_title(name, fontsize=10)
         axes.axis("off")
     figure.suptitle("Filters of the first layer")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _grid(filters: Picture) -> Picture:
@@ -88,7 +89,7 @@ def draw_heatmaps(
         for row, picture, warmth in zip(grid, shown, heat, strict=True):
             row[column].imshow(show_cam_on_image(picture, warmth, use_rgb=True))
     figure.suptitle("Where the fine-tuned networks look")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _finetuned(file: Path, *, classes: int) -> nn.Module:

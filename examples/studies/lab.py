@@ -75,7 +75,7 @@ class Lab:
         out = self.out / "pretrain" / name
         kind = cluster.Settings if "clusters" in settings else pretrain.Settings
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
-        with _locked(out):
+        with locked(out):
             if not (out / "weights.json").exists():
                 _run(out, lambda: _pretrain(wanted))
             about = json.loads((out / "weights.json").read_text())
@@ -133,7 +133,7 @@ class Lab:
             resume="auto",
             **settings,
         )
-        with _locked(out):
+        with locked(out):
             if not (out / "result.json").exists():
                 try:
                     _run(out, lambda: finetune.finetune(wanted))
@@ -180,8 +180,8 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Holds a run's lock; the system lets go of it if this process dies."""
+def locked(out: Path) -> Iterator[None]:
+    """Holds the lock of a run or table; the system lets go of it if this process dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(out.name + ".lock"))
     try:
@@ -198,7 +198,7 @@ def _locked(out: Path) -> Iterator[None]:
 def _run(out: Path, work: Callable[[], int]) -> None:
     """Runs a script with its words going to OUT/log.txt. Raises Interrupted if it was stopped."""
     print(f"running {out}", flush=True)
-    checkpoint.claim_folder(out, resume="auto")
+    checkpoint.make_folder(out)
     with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
         code = work()
     if code:

@@ -11,7 +11,7 @@ import metrics
 import numpy as np
 from checkpoint import write_whole
 
-from studies.lab import Weights
+from studies.lab import Weights, locked
 from studies.scales import View
 from studies.table import Line, Study
 
@@ -97,6 +97,12 @@ def merged(
     # Lines that the table does not name are of other checkpoints, and come last.
     place = {line: i for i, line in enumerate(order)}
     return sorted(found.values(), key=lambda one: place.get(one["line"], len(order)))
+
+
+def join(path: Path, more: Sequence[Mapping[str, Any]], *, order: Sequence[str]) -> None:
+    """Adds rows to a CSV, to which another process may be adding others at the same time."""
+    with locked(path):
+        write(path, merged(read(path), more, order=order))
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
