@@ -108,6 +108,8 @@ def load(path: Path) -> dict[str, Any]:
 def _refuse_damaged(path: Path) -> None:
     """Raises ValueError if a part of the archive differs from its checksum; torch does not look."""
     try:
+        if not zipfile.is_zipfile(path):  # what torch wrote before 1.6, without checksums
+            return
         with zipfile.ZipFile(path) as archive:
             record = archive.testzip()
         reason = None if record is None else f"{record} does not match its checksum"
@@ -120,8 +122,7 @@ def _refuse_damaged(path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-    if zipfile.is_zipfile(path):  # what torch wrote before 1.6 is none, and has no checksums
-        _refuse_damaged(path)
+    _refuse_damaged(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a file it cannot read

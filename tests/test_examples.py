@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
+from processes import started
 from scripts import EXAMPLES, need
 
 need()
@@ -21,12 +22,15 @@ import checkpoint
 import data
 import demo
 import engine
+import fdsl
 import finetune
 import pretrain
 import settings
 import torch
 import torchvision
+import world
 from metrics import TIMINGS, read
+from PIL import Image
 
 Weights = dict[str, torch.Tensor]
 
@@ -40,6 +44,9 @@ FINETUNE = [
     "--data", "digits", "--per-class", "2", "--size", "32", "--batch-size", "8",
     "--epochs", "2", "--log-every", "2", "--device", "cpu",
 ]  # fmt: skip
+
+
+ALONE = world.World(rank=0, size=1, local_size=1, device=torch.device("cpu"))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -112,14 +119,11 @@ def test_rows_come_at_their_steps_with_their_learning_rate(finished: Path) -> No
 
 def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
     run = [*PRETRAIN, "--out", str(tmp_path), "--epochs", "100000", "--log-every", "1"]
-    process = subprocess.Popen([sys.executable, EXAMPLES / "pretrain.py", *run])
-    try:
+    with started([sys.executable, EXAMPLES / "pretrain.py", *run]) as process:
         while process.poll() is None and not read(tmp_path / "metrics.csv"):
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
-    finally:
-        process.kill()
     step = checkpoint.load(tmp_path / "last.pt")["step"]
     assert step == int(rows(tmp_path)[-1]["step"]) > 0
     assert pretrain.main([*run, "--resume", "auto", "--max-steps", str(step + 1)]) == 0
@@ -129,10 +133,14 @@ def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(tmp_path)]
-    done = subprocess.run(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with started(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **how) as process:
+        try:
+            _, errors = process.communicate(timeout=250)
+        finally:
+            process.terminate()  # torchrun's processes are in groups of their own
+            process.wait(30)
+    assert process.returncode == 0, errors
     assert [row["step"] for row in rows(tmp_path)] == ["3", "4", "6", "8"]
     model = torchvision.models.mobilenet_v3_small(num_classes=4)
     model.load_state_dict(weights(tmp_path / "weights.safetensors"))
@@ -180,15 +188,242 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     checkpoint.write_whole(path, lambda file: file.write(b"good"))
 
-    def crash(file: object) -> None:
+    def crash(file: BinaryIO) -> None:
+        # Another writer of the same file is in nobody's way.
+        checkpoint.write_whole(path, lambda other: other.write(b"better"))
+        file.write(b"half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         checkpoint.write_whole(path, crash)
-    assert path.read_bytes() == b"good"
+    assert path.read_bytes() == b"better"
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states are equal, tensor by tensor."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All files of a run but its lock, which says nothing."""
+    return {file.name: file.read_bytes() for file in out.iterdir() if file.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    "options", [["--categories", "5"], ["--model", "resnet18"], ["--source", "bezier-4"]]
+)
+def test_a_refused_resume_changes_nothing(
+    finished: Path, tmp_path: Path, options: list[str]
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    before = contents(out)
+    assert pretrain.main([*PRETRAIN, "--out", str(out), "--resume", "auto", *options]) == 2
+    assert contents(out) == before
+
+
+def test_a_resume_reads_the_categories_instead_of_searching_them(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    (out / "weights.safetensors").unlink()
+
+    def search(*_: object, **__: object) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(fdsl.IFS, "search", search)
+    run = [*PRETRAIN, "--resume", "auto", "--out", str(out)]
+    assert pretrain.main(run) == 0
+    assert_same(weights(out / "weights.safetensors"), weights(finished / "weights.safetensors"))
+    with pytest.raises(AssertionError, match="searched"):  # as others are asked for
+        pretrain.main([*run, "--categories", "5"])
+    (out / "categories.npz").unlink()
+    with pytest.raises(AssertionError, match="searched"):
+        pretrain.main(run)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    tensors = {str(i): torch.randn(size) for i, size in enumerate((1, 100, 5000))}
+    good = {"made": {"model": "resnet50"}, "step": 7, "weights": tensors}
+    checkpoint.save(path, good)
+    whole = path.read_bytes()
+    rng, refused = np.random.default_rng(0), 0
+    ends = [*range(100), *range(len(whole) - 100, len(whole))]
+    for place in [*ends, *rng.integers(len(whole), size=300)]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            state = checkpoint.load(path)
+        except ValueError as error:
+            assert str(error).startswith(f"{path} is ")
+            refused += 1
+        else:  # a bit that says nothing, such as a date
+            assert same(state, good), place
+    assert refused > 300
+
+
+def test_a_damaged_checkpoint_is_one_sentence(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    content = bytearray((out / "last.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (out / "last.pt").write_bytes(content)
+    before = contents(out)
+    assert pretrain.main([*PRETRAIN, "--out", str(out), "--resume", "auto"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"pretrain.py: error: {out / 'last.pt'} is damaged (")
+    assert error.endswith("restore it from a copy, or start again in another --out")
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("key", ["step", "weights", "optimizer", "ranks", "stream", "made"])
+def test_a_checkpoint_that_lacks_a_key_is_one_sentence(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    state = checkpoint.load(finished / "last.pt")
+    del state[key]
+    torch.save(state, tmp_path / "last.pt")
+    before = contents(tmp_path)
+    assert pretrain.main([*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"pretrain.py: error: {tmp_path / 'last.pt'} ")
+    assert ("is not a checkpoint of these examples" if key == "made" else repr(key)) in error
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]
+    assert pretrain.main([*run, "--max-steps", "2"]) == 0
+    before = (tmp_path / "last.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        assert pretrain.main([*run, "--max-steps", "3"]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"pretrain.py: error: cannot write {tmp_path / 'last.pt'}: ")
+    assert error.endswith("; the file from before is kept, if any")
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+    assert pretrain.main([*run, "--max-steps", "3"]) == 0
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_lock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [*PRETRAIN, "--out", str(tmp_path), "--epochs", "100000", "--resume", "auto"]
+    with started([sys.executable, EXAMPLES / "pretrain.py", *run]) as process:
+        while process.poll() is None and not (tmp_path / "last.pt").exists():
+            time.sleep(0.1)
+        assert pretrain.main([*run, "--max-steps", "1"]) == 2
+        sentence = f"another process is training in {tmp_path}: wait until it ends"
+        assert sentence in capsys.readouterr().err
+        tune = [*FINETUNE, "--from", "scratch", "--out", str(tmp_path), "--resume", "auto"]
+        assert finetune.main(tune) == 2
+        assert sentence in capsys.readouterr().err
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+    (tmp_path / "last.pt.0123abcd.part").touch()
+    assert pretrain.main([*run, "--max-steps", "1"]) == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_only_the_first_of_several_ranks_locks_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with checkpoint.claimed_folder(tmp_path, resume=None):
+        with pytest.raises(FileExistsError), checkpoint.claimed_folder(tmp_path, resume=None):
+            pass
+        monkeypatch.setenv("RANK", "1")
+        with checkpoint.claimed_folder(tmp_path, resume=None):
+            pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with world.Stop(ALONE, max_steps=None, max_minutes=None) as stop:
+            assert signal.getsignal(number) is signal.SIG_IGN
+            signal.raise_signal(number)
+            assert not stop.agreed(1)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_handler_that_python_did_not_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: dict[int, Any] = {signal.SIGINT: None, signal.SIGTERM: signal.SIG_DFL}
+
+    def set_handler(number: int, handler: Any) -> Any:
+        if handler is None:
+            raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable")
+        before, handlers[number] = handlers[number], handler
+        return before
+
+    monkeypatch.setattr(signal, "signal", set_handler)
+    monkeypatch.setattr(signal, "getsignal", handlers.get)
+    with world.Stop(ALONE, max_steps=None, max_minutes=None):
+        assert callable(handlers[signal.SIGTERM])
+    assert handlers == {signal.SIGINT: None, signal.SIGTERM: signal.SIG_DFL}
+
+
+def test_a_deterministic_run_asks_torch_for_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen, update = [], engine.Trainer._update
+
+    def watched(trainer: engine.Trainer, *batch: torch.Tensor) -> None:
+        benchmark = torch.backends.cudnn.benchmark
+        seen.append((torch.are_deterministic_algorithms_enabled(), benchmark))
+        update(trainer, *batch)
+
+    monkeypatch.setattr(engine.Trainer, "_update", watched)
+    run = [*PRETRAIN, "--out", str(tmp_path), "--resume", "auto", "--max-steps"]
+    assert pretrain.main([*run, "1", "--deterministic"]) == 0
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert pretrain.main([*run, "2"]) == 0
+    assert seen == [(True, False), (False, True)]
 
 
 # Fine-tuning
+
+
+def test_every_epoch_is_validated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, validate = [], finetune.validate
+
+    def watched(s: finetune.Settings, world: Any, trainer: engine.Trainer, val: Any) -> Any:
+        steps.append(trainer.step)
+        return validate(s, world, trainer, val)
+
+    monkeypatch.setattr(finetune, "validate", watched)
+    run = [*FINETUNE, "--from", "scratch", "--model", "resnet10s", "--out", str(tmp_path)]
+    assert finetune.main(run) == 0
+    assert steps == [3, 6]
+    written = contents(tmp_path)
+    (tmp_path / "result.json").unlink()  # as if killed before it was written
+    assert finetune.main([*run, "--resume", "auto"]) == 0
+    assert steps == [3, 6, 6]
+    assert contents(tmp_path)["result.json"] == written["result.json"]
+    assert contents(tmp_path)["per_class.csv"] == written["per_class.csv"]
 
 
 def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: Path) -> None:
@@ -376,8 +611,9 @@ def test_the_schedules_are_the_papers_and_a_cosine() -> None:
 def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(["--fast", "--device", "cpu", "--out", str(tmp_path)]) == 0
     assert "from scratch:" in capsys.readouterr().out
-    assert (tmp_path / "categories.png").stat().st_size > 0
-    assert (tmp_path / "pretrain/curve.png").stat().st_size > 0
+    for name in ("categories.png", "pretrain/curve.png"):
+        with Image.open(tmp_path / name) as image:
+            assert len(np.unique(np.asarray(image))) > 10, name
 
 
 def test_an_unforeseen_error_does_not_wait_for_deaf_workers(tmp_path: Path) -> None:

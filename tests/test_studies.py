@@ -3,26 +3,30 @@
 import csv
 import dataclasses
 import json
+import threading
 from collections import Counter
 
 import pytest
+from matplotlib.figure import Figure
 from scripts import EXAMPLES, need
 
 need("filelock", "pytorch_grad_cam")
 
+import checkpoint
 import cluster
 import data
 import fdsl
 import finetune
+import metrics
 import numpy as np
 import pretrain
 import probe
 import study
 import torch
 from fdsl.torch import Instances, Normalize
-from studies import lab, report
+from studies import charts, lab, report
 from studies.scales import FULL, SCALES, SMALL, View
-from studies.table import STUDIES
+from studies.table import STUDIES, Line, Study
 
 # The first test runs all studies.
 pytestmark = pytest.mark.timeout(900)
@@ -48,13 +52,24 @@ def rows(folder, name):
         return list(csv.DictReader(file))
 
 
+def accuracy_of_all_classes(run):
+    classes = metrics.read(run / "per_class.csv")
+    right = sum(float(row["accuracy"] or 0) * int(row["pictures"]) for row in classes)
+    return right / sum(int(row["pictures"]) for row in classes)
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_its_rows_and_its_picture(done, name):
     lines = [line.name for line in STUDIES[name].lines if line.start != "against"]
     found = rows(done, name)
     assert list(dict.fromkeys(row["line"] for row in found)) == lines
     for row in found:
-        assert 0 <= float(row["accuracy"] or row["pretraining_accuracy"]) <= 1
+        if row["data"]:
+            run = done / "finetune" / row["pretraining"] / row["data"] / row["settings"]
+            assert float(row["accuracy"]) == pytest.approx(accuracy_of_all_classes(run), abs=1e-4)
+        if row["pretraining"] != "scratch":
+            last = metrics.read(done / "pretrain" / row["pretraining"] / "metrics.csv")[-1]
+            assert float(row["pretraining_accuracy"]) == float(last["accuracy"])
         assert (row["pretraining"] == "scratch") == (row["line"] == "scratch")
     assert (done / f"{name}.md").read_text().startswith(STUDIES[name].title)
     assert (done / f"{name}.png").stat().st_size > 5000
@@ -220,6 +235,43 @@ def test_parts_of_a_study_join(tmp_path):
     assert [row["line"] for row in rows(tmp_path / "smoke", "table2")] == ["0.05", "0.2", "0.25"]
 
 
+def test_rows_of_two_studies_side_by_side_are_all_kept(tmp_path, monkeypatch):
+    path, read = tmp_path / "table1.csv", report.read
+    one, two = (
+        dict.fromkeys(report.COLUMNS, "") | {"line": line, "accuracy": 0.5} for line in "ab"
+    )
+    other = threading.Thread(target=report.join, args=(path, [two]), kwargs={"order": "ab"})
+
+    def read_slowly(path):
+        found = read(path)
+        if other.ident is None:  # another study writes between our reading and our writing
+            other.start()
+            other.join(timeout=1)
+        return found
+
+    monkeypatch.setattr(report, "read", read_slowly)
+    report.join(path, [one], order="ab")
+    other.join()
+    assert [row["line"] for row in read(path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("values", [(0, 1, 10), (1, 10, 100), (0,)])
+def test_a_curve_shows_each_of_its_points(values):
+    study = Study(
+        title="",
+        lines=tuple(Line(name=f"{x}", x=x) for x in values),
+        data=("digits",),
+        picture="curve",
+    )
+    axes = Figure().subplots()
+    charts._curve(axes, study, {f"{x}": [50.0, 60.0] for x in values})
+    curve = axes.get_lines()[0].get_xdata()
+    assert list(curve) == list(axes.get_xticks()) == list(values)
+    shown = axes.transData.transform([(x, 55.0) for x in values])[:, 0]
+    box = axes.get_window_extent()
+    assert ((shown >= box.x0) & (shown <= box.x1)).all()
+
+
 def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
     whole = finetune.finetune
 
@@ -340,11 +392,21 @@ def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
     for step in ("3", "4", "9", "12"):
         run = [*CLUSTERS, "--out", str(parts), "--resume", "auto", "--max-steps", step]
         assert cluster.main(run) == 0
-    first, second = ((at / "weights.safetensors").read_bytes() for at in (whole, parts))
-    tensors = [lab.finetune.checkpoint.load_weights(at / "weights.safetensors")[0]
-               for at in (whole, parts)]  # fmt: skip
-    assert len(first) > 0 and len(second) > 0
-    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    first, second = (
+        checkpoint.load_weights(at / "weights.safetensors")[0] for at in (whole, parts)
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_refused_resume_of_clusters_changes_nothing(tmp_path, capsys):
+    run = [*CLUSTERS, "--resume", "auto", "--out", str(tmp_path), "--max-steps"]
+    assert cluster.main([*run, "1"]) == 0
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert cluster.main([*run, "2", "--clusters", "4"]) == 2
+    assert cluster.main([*run, "2", "--category-seed", "2"]) == 2
+    assert "cannot resume" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 def test_clusters_find_what_is_alike():
