@@ -377,10 +377,11 @@ def test_a_handler_that_python_did_not_set_is_left_alone(monkeypatch: pytest.Mon
         before, handlers[number] = handlers[number], handler
         return before
 
-    monkeypatch.setattr(signal, "signal", set_handler)
-    monkeypatch.setattr(signal, "getsignal", handlers.get)
-    with world.Stop(ALONE, max_steps=None, max_minutes=None):
-        assert callable(handlers[signal.SIGTERM])
+    with monkeypatch.context() as patch:  # undone before pytest-timeout takes its own one down
+        patch.setattr(signal, "signal", set_handler)
+        patch.setattr(signal, "getsignal", handlers.get)
+        with world.Stop(ALONE, max_steps=None, max_minutes=None):
+            assert callable(handlers[signal.SIGTERM])
     assert handlers == {signal.SIGINT: None, signal.SIGTERM: signal.SIG_DFL}
 
 
