@@ -221,9 +221,8 @@ def test_a_family_is_a_sequence_of_categories(ifs):
     listed = list(ifs)
     assert all(isinstance(category, Category) for category in listed)
     for number in range(5):
-        assert ifs[number] is listed[number]
-        assert ifs[number - 5] is listed[number]
-        assert ifs[np.int64(number)] is listed[number]
+        for key in (number, number - 5, np.int64(number)):
+            assert same_bits([ifs[key]], [listed[number]])
     maps, probabilities = ifs[0]
     assert maps.shape == (len(probabilities), 6)
     assert maps.dtype == probabilities.dtype == np.float64

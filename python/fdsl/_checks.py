@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import reprlib
+from collections.abc import Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -11,12 +13,53 @@ import numpy.typing as npt
 Size: TypeAlias = "int | tuple[int, int]"
 Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 
+#: Characters of what the caller or a file gave that a message repeats.
+MOST_SHOWN = 200
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = MOST_SHOWN
+_short.maxlong = 60
+
+
+def shown(value: object) -> str:
+    """Returns the repr of a value for a message, shortened where it is long."""
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        bits = value.bit_length() if isinstance(value, int) else 0
+        return f"an integer of {bits:,} bits" if bits else f"a {type(value).__name__}"
+
+
+def shortened(text: str) -> str:
+    """Returns a text for a message, without its end if it is long."""
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def count_up_to(most: int, given: object, depth: int = 0) -> int:
+    """Counts the numbers in nested sequences, without making an array of them.
+
+    Stops at the first count above ``most``, which is also the answer for what is nested more than
+    five deep.
+    """
+    if hasattr(given, "__array__"):
+        return np.asarray(given).size
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        return 1
+    if depth == 5 or len(given) > most:
+        return most + 1
+    total = 0
+    for part in given:
+        total += count_up_to(most, part, depth + 1)
+        if total > most:
+            break
+    return total
+
 
 def checked_seed(seed: int) -> int:
     """Returns the seed if it is one that an address can hold."""
     value = checked_whole("seed", seed)
     if value >= 2**64:
-        raise ValueError(f"seed must lie between 0 and 2**64 - 1, got {seed}")
+        raise ValueError(f"seed must lie between 0 and 2**64 - 1, got {shown(value)}")
     return value
 
 
@@ -26,7 +69,7 @@ def checked_threads(threads: int | None) -> int | None:
         return None
     value = checked_whole("threads", threads)
     if not 1 <= value <= 1024:
-        raise ValueError(f"threads must be None or lie between 1 and 1024, got {threads}")
+        raise ValueError(f"threads must be None or lie between 1 and 1024, got {shown(value)}")
     return value
 
 
@@ -55,7 +98,7 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
 def checked_type(name: str, value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        raise TypeError(f"{name} must be {kinds[0].__name__}, got {value!r}")
+        raise TypeError(f"{name} must be {kinds[0].__name__}, got {shown(value)}")
     return value
 
 
@@ -63,11 +106,11 @@ def checked_whole(name: str, value: SupportsIndex) -> int:
     try:
         whole = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
     if whole < 0:
-        raise ValueError(f"{name} must be 0 or more, got {value!r}")
+        raise ValueError(f"{name} must be 0 or more, got {shown(value)}")
     if whole >= 2**64:  # more than the core can be told
-        raise ValueError(f"{name} must be less than 2**64, got {value!r}")
+        raise ValueError(f"{name} must be less than 2**64, got {shown(value)}")
     return whole
 
 
@@ -80,7 +123,7 @@ def checked_positive(name: str, value: SupportsIndex) -> int:
 
 def checked_number(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number or None, got {value!r}")
+        raise TypeError(f"{name} must be a number or None, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:
@@ -89,7 +132,7 @@ def checked_number(name: str, value: float) -> float:
 
 def checked_share(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     return float(value)
@@ -102,7 +145,7 @@ def side_or_pair(pair: tuple[int, int]) -> Size:
 def checked_pair(name: str, value: Size) -> tuple[int, int]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
-            raise ValueError(f"{name} must be one integer or (height, width), got {value!r}")
+            raise ValueError(f"{name} must be one integer or (height, width), got {shown(value)}")
         return checked_whole(name, value[0]), checked_whole(name, value[1])
     side = checked_whole(name, value)
     return side, side

@@ -15,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._files import PathLike, write_whole
+from fdsl._checks import count_up_to, shortened, shown
+from fdsl._files import PathLike, read_at_most, write_whole
+from fdsl.formulas.readers import MOST_BYTES, read_arrays
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+#: Pairs of parameters that noise or curves may have, one a category.
+MOST_PAIRS = 4096**2
 
 
 class Family(ABC):
@@ -63,7 +68,15 @@ class Family(ABC):
         """Hands the categories to the core, which checks them."""
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the parameters of all categories, in order."""
+        """Returns the SHA-256 that identifies a published set of categories."""
+        return self.key()
+
+    def key(self) -> str:
+        """Returns the SHA-256 of everything that images depend on, category borders included.
+
+        Families are equal exactly when their keys are. ``digest`` is the same for every family but
+        ``IFS``, whose digest is that of the authors' files and leaves out where a category ends.
+        """
         content = hashlib.sha256(self.name.encode())
         for name, array in sorted(self._arrays().items()):
             content.update(f"{name}{array.shape}{array.dtype.newbyteorder('<').str}".encode())
@@ -87,25 +100,22 @@ class Family(ABC):
         """
         path = Path(file)
         try:
-            content = path.read_bytes()  # what goes wrong from here on lies in the file
+            content = read_at_most(path, MOST_BYTES)  # what goes wrong after this lies in the file
         except FileNotFoundError:
             raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
         try:
-            if not content.startswith(b"PK"):
-                raise ValueError("it is no .npz file at all")
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_arrays(content)
             name = str(arrays.pop("family", "ifs"))  # the first files did not say
             kinds = {kind.name: kind for kind in Family.__subclasses__()}
             if name not in kinds:
-                raise ValueError(f"it holds {name!r}; known are {', '.join(sorted(kinds))}")
+                raise ValueError(f"it holds {shown(name)}; known are {', '.join(sorted(kinds))}")
             kind = kinds[name]
             if not issubclass(kind, cls):
                 raise ValueError(f"it holds categories of {kind.__name__}")
             return kind._from_arrays(arrays)
         except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
             what = f"a file that {cls.__name__}.save wrote"
-            raise ValueError(f"{path} is not {what}: {error}") from None
+            raise ValueError(f"{path} is not {what}: {shortened(str(error))}") from None
 
     def __iter__(self) -> Iterator[Any]:
         return (self[category] for category in range(len(self)))
@@ -113,13 +123,13 @@ class Family(ABC):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        # By bits, as the digest and so the hash: 0.0 is not -0.0.
+        # By bits, as the key and so the hash: 0.0 is not -0.0.
         assert isinstance(other, Family)
         pairs = zip(self._arrays().values(), other._arrays().values(), strict=True)
         return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
 
     def __hash__(self) -> int:
-        return hash(self.digest())
+        return hash(self.key())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_arrays, (type(self), {**self._arrays(), **self._notes()})
@@ -149,17 +159,21 @@ def square_grid(
     try:
         number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
     except TypeError:
-        pairs = np.array(categories)
+        if count_up_to(2 * MOST_PAIRS, categories) > 2 * MOST_PAIRS:
+            raise ValueError(
+                f"categories must be at most {MOST_PAIRS:,} pairs of numbers"
+            ) from None
+        pairs = np.asarray(categories)
         if pairs.dtype.kind not in "fiu":
             raise TypeError(
-                f"categories must be an integer or pairs of numbers (C, 2), got {categories!r}"
+                f"categories must be an integer or pairs of numbers (C, 2), got {shown(categories)}"
             ) from None
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
             raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}") from None
-        return pairs
+        return pairs.copy()
     side = math.isqrt(max(number, 0))
     if number < 1 or side**2 != number:
-        raise ValueError(f"categories must be a square number, such as 100, got {number}")
+        raise ValueError(f"categories must be a square number, such as 100, got {shown(number)}")
     if side > most:
         raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {number:,}")
     rows, columns = np.divmod(np.arange(number), side)

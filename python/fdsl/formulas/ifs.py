@@ -11,12 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_number, checked_seed, checked_threads, checked_type, checked_whole
-from fdsl._files import PathLike, write_whole
+from fdsl._checks import (
+    checked_number,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    checked_whole,
+    count_up_to,
+)
+from fdsl._files import PathLike, write_all
 from fdsl.formulas.family import Family
-from fdsl.formulas.readers import read_csv_folder, read_pickle, refuse_other_csv
+from fdsl.formulas.readers import (
+    MOST_MAPS,
+    MOST_MAPS_IN_ALL,
+    Floats,
+    read_csv_folder,
+    read_pickle,
+    refuse_other_csv,
+)
 
-Floats = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64]
 
 
 class Category(NamedTuple):
@@ -31,11 +45,15 @@ class Category(NamedTuple):
 class IFS(Family):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
+    The maps of all categories lie in one array, one category after the other, and so do their
+    probabilities; a ``Category`` is a read-only view of its part.
+
     Find them with ``IFS.search``, read them with ``IFS.load`` or ``IFS.from_csv``, or give
     their parameters.
 
     Args:
-        maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256.
+        maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256; at most 8,388,608
+            maps in all.
         probabilities: for each category an array (n,) that sums to 1; in proportion to
             |a·d − b·c| if not given.
         candidates_tried: how many candidates the search looked at, if there was one.
@@ -61,32 +79,65 @@ class IFS(Family):
         candidates_tried: int | None = None,
     ) -> None:
         if len(maps) == 0:
-            raise ValueError("an IFS needs at least one category, got none")
+            raise ValueError(NONE_GIVEN)
         if probabilities is not None and len(probabilities) != len(maps):
             raise ValueError(
                 f"expected probabilities for each of {len(maps)} categories, "
                 f"got {len(probabilities)}"
             )
-        self._categories: list[Category] = []
+        if len(maps) > MOST_MAPS_IN_ALL:
+            raise ValueError(_too_many(f"{len(maps):,} categories"))
+        rows: list[npt.NDArray[Any]] = []
+        chances: list[npt.NDArray[Any]] = []
+        total = 0
         for category, given in enumerate(maps):
-            rows = _floats(f"the maps of category {category}", given)
-            if rows.ndim != 2 or rows.shape[1] != 6:
+            array = _numbers(f"the maps of category {category}", given)
+            if array.ndim != 2 or array.shape[1] != 6:
                 raise ValueError(
-                    f"the maps of category {category} must have shape (n, 6), got {rows.shape}"
+                    f"the maps of category {category} must have shape (n, 6), got {array.shape}"
                 )
-            if probabilities is None:
-                chances = _by_determinant(rows, category)
-            else:
+            if not 1 <= len(array) <= MOST_MAPS:
+                raise ValueError(
+                    f"category {category}: a category needs between 1 and {MOST_MAPS} maps, got "
+                    f"{len(array)}"
+                )
+            total += len(array)
+            if total > MOST_MAPS_IN_ALL:
+                raise ValueError(_too_many(f"more by category {category}"))
+            rows.append(array)
+            if probabilities is not None:
                 what = f"the probabilities of category {category}"
-                chances = _floats(what, probabilities[category])
-                if chances.shape != rows.shape[:1]:
+                array = _numbers(what, probabilities[category])
+                if array.shape != rows[-1].shape[:1]:
                     raise ValueError(
-                        f"{what} must have shape {rows.shape[:1]}, got {chances.shape}"
+                        f"{what} must have shape {rows[-1].shape[:1]}, got {array.shape}"
                     )
-            rows.flags.writeable = chances.flags.writeable = False
-            self._categories.append(Category(rows, chances))
-        self._candidates_tried = candidates_tried
-        self._renderer()  # checks the numbers
+                chances.append(array)
+        joined = np.concatenate(rows, dtype=np.float64)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        weights = np.concatenate(chances, dtype=np.float64) if chances else None
+        self._lay(joined, weights, lengths, candidates_tried)
+
+    def _lay(
+        self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
+    ) -> None:
+        """Takes flat arrays that nobody else writes to; the core checks the numbers in them."""
+        if probabilities is None:
+            probabilities = _by_determinant(maps, lengths)
+        self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
+        self._borders = np.concatenate([[0], np.cumsum(lengths)])
+        for array in (self._maps, self._probabilities, self._lengths, self._borders):
+            array.flags.writeable = False
+        self._candidates_tried = tried
+        self._renderer()
+
+    @classmethod
+    def _from_flat(
+        cls, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
+    ) -> IFS:
+        ifs = cls.__new__(cls)
+        ifs._lay(maps, probabilities, lengths, tried)
+        return ifs
 
     @classmethod
     def search(
@@ -116,7 +167,7 @@ class IFS(Family):
         With ``sampler="released"`` the authors' released program is replayed: NumPy's legacy
         random stream, one orbit in float64 a candidate. ``IFS.search(1000, 0.2, seed=1,
         sampler="released")`` are the published categories of FractalDB-1k, to the last bit
-        (``fdsl.fractaldb(1000)`` keeps them in a file).
+        (half a minute on two cores; ``fdsl.fractaldb(1000)`` has them at once).
 
         Args:
             categories: how many to find.
@@ -145,12 +196,15 @@ class IFS(Family):
         """
         if max_maps is None:
             max_maps = 7 if sampler == "released" else 8
+        most_maps = checked_whole("max_maps", max_maps)
+        if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
+            raise ValueError(_too_many(f"{categories} categories of up to {most_maps} maps"))
         maps, probabilities, lengths, tried = _core.search(
             categories=checked_whole("categories", categories),
             fill_rate=checked_number("fill_rate", fill_rate),
             seed=checked_seed(seed),
             min_maps=checked_whole("min_maps", min_maps),
-            max_maps=checked_whole("max_maps", max_maps),
+            max_maps=most_maps,
             sampler=checked_type("sampler", sampler, str),
             size=checked_whole("size", size),
             points=checked_whole("points", points),
@@ -162,13 +216,6 @@ class IFS(Family):
         return cls._from_flat(maps, probabilities, lengths, tried)
 
     @classmethod
-    def _from_flat(
-        cls, maps: Floats, probabilities: Floats, lengths: npt.NDArray[np.int64], tried: int | None
-    ) -> IFS:
-        ends = np.cumsum(lengths)[:-1]
-        return cls(np.split(maps, ends), np.split(probabilities, ends), candidates_tried=tried)
-
-    @classmethod
     def from_csv(cls, folder: PathLike) -> IFS:
         """Reads the authors' category files: one CSV a category, rows of a b c d e f p.
 
@@ -177,7 +224,8 @@ class IFS(Family):
 
         Raises:
             FileNotFoundError: there is no such folder, or no CSV file in it.
-            ValueError: a file is empty or malformed; the message names file and line.
+            ValueError: a file is empty, malformed or larger than 1 MiB, or writing the folder was
+                interrupted; the message names file and line.
         """
         maps, probabilities = read_csv_folder(Path(folder))
         return cls(maps, probabilities)
@@ -187,8 +235,9 @@ class IFS(Family):
         """Reads the systems of "Improving Fractal Pre-training" (Anderson and Farrell, 2022).
 
         Their pickle is ``{"params": [{"system": array (n, 2, 3)}, …]}``; each map has the rows
-        (a b e) and (c d f), and is chosen in proportion to |a·d − b·c|. The file is read by an
-        unpickler that can build arrays and nothing else.
+        (a b e) and (c d f), and is chosen in proportion to |a·d − b·c|. The file is read by a
+        reader of this library's own, which calls nothing that the file names and builds arrays of
+        numbers only; at most 600 MB.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -204,7 +253,9 @@ class IFS(Family):
     def to_csv(self, folder: PathLike) -> None:
         """Writes one CSV a category into the folder, as the authors do: ``00000.csv`` …
 
-        The numbers are written so that reading gives the same bits.
+        The numbers are written so that reading gives the same bits. All files appear or none; a
+        process that is killed while they appear leaves a file named ``INCOMPLETE`` there, and
+        ``from_csv`` refuses the folder until they are written again.
 
         Raises:
             FileExistsError: the folder holds CSV files that this would not replace, so that
@@ -212,11 +263,7 @@ class IFS(Family):
         """
         path = Path(folder)
         refuse_other_csv(path, len(self))
-        path.mkdir(parents=True, exist_ok=True)
-        for number, (maps, probabilities) in enumerate(self._categories):
-            rows = np.column_stack([maps, probabilities])
-            text = "".join(",".join(map(repr, row)) + "\n" for row in rows.tolist())
-            write_whole(path / f"{number:05d}.csv", text.encode())
+        write_all(path, ((f"{n:05d}.csv", _csv(category)) for n, category in enumerate(self)))
 
     @property
     def candidates_tried(self) -> int | None:
@@ -248,10 +295,9 @@ class IFS(Family):
         """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order.
 
         Of the rows alone, not of where a category ends: it is the authors' files that are
-        compared so.
+        compared so. ``key`` tells categories apart.
         """
-        arrays = self._arrays()
-        rows = np.column_stack([arrays["maps"], arrays["probabilities"]])
+        rows = np.column_stack([self._maps, self._probabilities])
         return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
 
     def parameters(self, category: int) -> dict[str, Any]:
@@ -260,7 +306,7 @@ class IFS(Family):
         return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
 
     def __len__(self) -> int:
-        return len(self._categories)
+        return len(self._lengths)
 
     @overload
     def __getitem__(self, key: int) -> Category: ...
@@ -268,22 +314,30 @@ class IFS(Family):
     def __getitem__(self, key: slice) -> IFS: ...
     def __getitem__(self, key: int | slice) -> Category | IFS:
         """Returns a category, or for a slice those categories, counted from 0 again."""
-        if isinstance(key, slice):
-            chosen = self._categories[key]
-            return IFS([c.maps for c in chosen], [c.probabilities for c in chosen])
-        return self._categories[self._checked(key)]
+        if not isinstance(key, slice):
+            number = self._checked(key)
+            part = slice(self._borders[number], self._borders[number + 1])
+            return Category(self._maps[part], self._probabilities[part])
+        lengths, starts = self._lengths[key], self._borders[:-1][key]
+        if len(lengths) == 0:
+            raise ValueError(NONE_GIVEN)
+        # Row i of all that are chosen is row i − (where its category begins here) of its category.
+        begins = np.cumsum(lengths) - lengths
+        rows = np.repeat(starts - begins, lengths) + np.arange(lengths.sum())
+        return IFS._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
 
     def __repr__(self) -> str:
-        sizes = [len(maps) for maps, _ in self._categories]
         tried = self._candidates_tried
         found = "" if tried is None else f", {tried} candidates tried"
-        return f"<IFS: {len(self)} categories of {min(sizes)} to {max(sizes)} maps{found}>"
+        sizes = f"{self._lengths.min()} to {self._lengths.max()}"
+        return f"<IFS: {len(self)} categories of {sizes} maps{found}>"
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        maps = np.concatenate([maps for maps, _ in self._categories])
-        probabilities = np.concatenate([chances for _, chances in self._categories])
-        lengths = np.array([len(maps) for maps, _ in self._categories], np.int64)
-        return {"maps": maps, "probabilities": probabilities, "lengths": lengths}
+        return {
+            "maps": self._maps,
+            "probabilities": self._probabilities,
+            "lengths": self._lengths,
+        }
 
     def _notes(self) -> dict[str, npt.NDArray[Any]]:
         tried = self._candidates_tried
@@ -291,30 +345,79 @@ class IFS(Family):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> IFS:
-        maps, probabilities = arrays["maps"], arrays["probabilities"]
         lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
-        if lengths.shape != (lengths.size,) or lengths.sum() != len(maps) or min(lengths) < 1:
+        maps = _numbers("maps", arrays["maps"])
+        probabilities = _numbers("probabilities", arrays["probabilities"])
+        if maps.ndim != 2 or maps.shape[1] != 6 or probabilities.shape != maps.shape[:1]:
+            raise ValueError(
+                f"expected maps (n, 6) and probabilities (n,), got {maps.shape} and "
+                f"{probabilities.shape}"
+            )
+        if len(maps) > MOST_MAPS_IN_ALL:
+            raise ValueError(_too_many(f"{len(maps):,}"))
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
+            raise ValueError(
+                f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
+            )
+        # Each is checked before they are summed, which could wrap around.
+        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
             raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
-        return cls._from_flat(maps, probabilities, lengths, None if tried < 0 else tried)
+        return cls._from_flat(
+            np.array(maps, np.float64, order="C"),
+            np.array(probabilities, np.float64),
+            np.array(lengths, np.int64),
+            None if tried < 0 else tried,
+        )
 
     def _make_renderer(self) -> _core.Categories:
         return _core.Categories.ifs(**self._arrays())
 
 
-def _floats(what: str, given: npt.ArrayLike) -> Floats:
+NONE_GIVEN = "an IFS needs at least one category, got none"
+
+
+def _too_many(given: str) -> str:
+    return f"an IFS can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, got {given}"
+
+
+def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Returns an array of numbers, not copied; what is given as lists must be small."""
+    most = 8 * MOST_MAPS
+    if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
+        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
     array = np.asarray(given)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{what} must be numbers, got {array.dtype}")
-    return np.array(array, np.float64)
+    return array
 
 
-def _by_determinant(maps: Floats, category: int) -> Floats:
+def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
     with np.errstate(all="ignore"):  # what is not finite is refused
         weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
-        total = weights.sum()
-    if not (np.isfinite(total) and total > 0):
+        totals = _sums(weights, lengths)
+        wrong = ~(np.isfinite(totals) & (totals > 0))
+    if wrong.any():
         raise ValueError(
-            f"the maps of category {category} have no area (every a·d − b·c is 0) or are not "
+            f"the maps of category {wrong.argmax()} have no area (every a·d − b·c is 0) or are not "
             "finite: give probabilities"
         )
-    return np.asarray(weights / total)
+    return np.asarray(weights / np.repeat(totals, lengths))
+
+
+def _sums(weights: Floats, lengths: Lengths) -> Floats:
+    """Returns the sum of each category's weights, to the bit what ``sum`` of them alone returns.
+
+    ``np.add.reduceat`` would add in another order. Categories of the same length are the rows of a
+    matrix.
+    """
+    starts = np.cumsum(lengths) - lengths
+    totals = np.empty(len(lengths))
+    for length in np.unique(lengths):
+        chosen = np.flatnonzero(lengths == length)
+        totals[chosen] = weights[starts[chosen, None] + np.arange(length)].sum(axis=1)
+    return totals
+
+
+def _csv(category: Category) -> bytes:
+    rows = np.column_stack([category.maps, category.probabilities]).tolist()
+    return "".join(",".join(map(repr, row)) + "\n" for row in rows).encode()

@@ -1,21 +1,38 @@
-"""Category files that others wrote."""
+"""Category files that others wrote, or that were tampered with."""
 
 from __future__ import annotations
 
 import csv
-import functools
 import io
-import pickle
+import math
+import re
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Rows = list[list[float]]
+from fdsl._checks import shortened
+from fdsl._files import INCOMPLETE, read_at_most
+from fdsl.formulas.unpickle import PickledArray, unpickled
+
+Floats = npt.NDArray[np.float64]
+
+#: Maps of one category.
+MOST_MAPS = 256
+#: Maps of all categories together: a million categories may have 8 each.
+MOST_MAPS_IN_ALL = 2**23
+#: Bytes of a file of categories, and of the arrays in one: that many maps and a little more.
+MOST_BYTES = 600_000_000
+#: Bytes of a CSV file; the authors' have 40,000 when a category has 256 maps.
+MOST_CSV_BYTES = 2**20
+#: Arrays in a file of categories.
+MOST_ARRAYS = 16
 
 
-def read_csv_folder(folder: Path) -> tuple[list[Rows], list[list[float]]]:
+def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
     """Reads the maps and probabilities of the authors' CSV files, one a category.
 
     They may lie in the folder or in folders in it; their order is that of their names.
@@ -23,13 +40,18 @@ def read_csv_folder(folder: Path) -> tuple[list[Rows], list[list[float]]]:
     files = sorted(folder.rglob("*.csv"), key=_category_order)
     if not files:
         raise FileNotFoundError(f"no CSV file in {folder}, nor in the folders in it")
+    if incomplete := next(folder.rglob(INCOMPLETE), None):
+        raise ValueError(
+            f"not all categories are in {incomplete.parent}: writing them was interrupted; write "
+            "them again"
+        )
     named: dict[str, Path] = {}
     for file in files:
         if file.stem in named:
             raise ValueError(f"two files for category {file.stem}: {named[file.stem]}, {file}")
         named[file.stem] = file
-    maps, probabilities = zip(*map(_read_csv, files), strict=True)
-    return list(maps), list(probabilities)
+    rows = list(map(_read_csv, files))
+    return [row[:, :6] for row in rows], [row[:, 6] for row in rows]
 
 
 def _category_order(file: Path) -> tuple[int, str, str]:
@@ -37,113 +59,138 @@ def _category_order(file: Path) -> tuple[int, str, str]:
     return number, file.stem, str(file)
 
 
-def _read_csv(file: Path) -> tuple[Rows, list[float]]:
-    maps, probabilities = [], []
+def _read_csv(file: Path) -> Floats:
+    numbers: list[list[float]] = []
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"), newline="")))
+        text = read_at_most(file, MOST_CSV_BYTES).decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file} is not a CSV file: {error}") from None
     for line, row in enumerate(rows, start=1):
         if not row:
             continue
+        given = shortened(",".join(row))
         try:
-            *parameters, probability = (float(text) for text in row)
+            values = [float(text) for text in row]
         except ValueError:
-            raise ValueError(f"{file}, line {line}: not all numbers: {','.join(row)}") from None
-        if len(parameters) != 6:
+            raise ValueError(f"{file}, line {line}: not all numbers: {given}") from None
+        if len(values) != 7:
             raise ValueError(
                 f"{file}, line {line}: expected 7 numbers (a b c d e f p), got {len(row)}"
             )
-        if not np.isfinite([*parameters, probability]).all():
-            raise ValueError(f"{file}, line {line}: not all finite: {','.join(row)}")
-        if not 0 <= probability <= 1 + 1e-6:
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{file}, line {line}: not all finite: {given}")
+        if not 0 <= values[6] <= 1 + 1e-6:
             raise ValueError(
-                f"{file}, line {line}: the probability must lie between 0 and 1, got {probability}"
+                f"{file}, line {line}: the probability must lie between 0 and 1, got {values[6]}"
             )
-        maps.append(parameters)
-        probabilities.append(probability)
-    if not maps:
+        numbers.append(values)
+    if not numbers:
         raise ValueError(f"{file} is empty: expected rows of 7 numbers (a b c d e f p)")
-    if len(maps) > 256:
-        raise ValueError(f"{file}: a category needs between 1 and 256 maps, got {len(maps)}")
-    if abs(sum(probabilities) - 1) > 1e-6:
-        raise ValueError(f"{file}: the probabilities must sum to 1, got {sum(probabilities)}")
-    return maps, probabilities
+    if len(numbers) > MOST_MAPS:
+        raise ValueError(
+            f"{file}: a category needs between 1 and {MOST_MAPS} maps, got {len(numbers)}"
+        )
+    total = sum(row[6] for row in numbers)
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"{file}: the probabilities must sum to 1, got {total}")
+    return np.array(numbers)
 
 
 def refuse_other_csv(folder: Path, categories: int) -> None:
     """Raises FileExistsError if a folder holds CSV files that so many categories leave there."""
-    ours = {folder / f"{number:05d}.csv" for number in range(categories)}
-    others = sorted(set(folder.rglob("*.csv")) - ours)
-    if others:
+
+    def is_ours(file: Path) -> bool:
+        written = re.fullmatch(r"[0-9]{5}|[1-9][0-9]{5,}", file.stem) and file.parent == folder
+        return bool(written) and int(file.stem) < categories
+
+    if others := sorted(file for file in folder.rglob("*.csv") if not is_ours(file)):
         raise FileExistsError(f"{folder} holds other categories, {others[0]} among them")
 
 
-def read_pickle(file: Path) -> list[npt.NDArray[np.float64]]:
+def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Reads the arrays of numbers and text in an .npz file.
+
+    What they say of their sizes is checked against what the file holds before memory is taken.
+    """
+    if not content.startswith(b"PK"):
+        raise ValueError("it is no .npz file at all")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        if len(members) > MOST_ARRAYS:
+            raise ValueError(f"it holds {len(members):,} arrays, more than {MOST_ARRAYS}")
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is compressed in a way that NumPy does not use")
+        size = sum(member.file_size for member in members)
+        if size > MOST_BYTES:
+            raise ValueError(f"it says that it holds {size:,} bytes, more than {MOST_BYTES:,}")
+        arrays = {}
+        for member in members:
+            with archive.open(member) as file:  # read(n) unpacks no more than n bytes
+                unpacked = file.read(member.file_size)
+            arrays[member.filename.removesuffix(".npy")] = _array(unpacked)
+        return arrays
+
+
+def _array(content: bytes) -> npt.NDArray[Any]:
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in headers:
+        raise ValueError(f"an array in it has the unknown version {version}")
+    shape, by_column, dtype = headers[version](file)
+    left = len(content) - file.tell()
+    if dtype.kind not in "fiuU" or dtype.itemsize == 0:
+        raise ValueError("an array in it holds neither numbers nor text")
+    if math.prod(shape) * dtype.itemsize != left:
+        raise ValueError(f"an array in it has {left:,} bytes, which is not what its header says")
+    flat = np.frombuffer(content, dtype, offset=file.tell()) if left else np.empty(0, dtype)
+    return flat.reshape(shape, order="F" if by_column else "C")
+
+
+def read_pickle(file: Path) -> list[Floats]:
     """Reads the maps (n, 6) of the systems in a pickle of "Improving Fractal Pre-training"."""
     try:
-        content = file.read_bytes()
+        content = read_at_most(file, MOST_BYTES)
     except FileNotFoundError:
         raise FileNotFoundError(f"no categories in {file}: there is no such file") from None
     try:
-        found = _Arrays(io.BytesIO(content)).load()
-    except _Refused as error:
-        raise ValueError(f"{file}: {error}") from None
-    except Exception as error:  # bytes that are no pickle fail in many ways
-        raise ValueError(f"{file} is not a whole pickle: {error or type(error).__name__}") from None
+        found = unpickled(content)
+    except ValueError as error:
+        raise ValueError(f"{file}{error}") from None
     params = found.get("params") if isinstance(found, dict) else None
     if not isinstance(params, list | tuple) or not params:
         raise ValueError(f"{file}: expected a dictionary with a list of systems as 'params'")
-    return [_system(file, category, entry) for category, entry in enumerate(params)]
+    return list(_systems(file, params))
 
 
-def _system(file: Path, category: int, entry: Any) -> npt.NDArray[np.float64]:
-    system = entry.get("system") if isinstance(entry, dict) else None
-    if not isinstance(system, np.ndarray) or system.dtype.kind not in "fiu":
-        raise ValueError(f"{file}, category {category}: expected an array of numbers as 'system'")
-    if system.ndim != 3 or system.shape[1:] != (2, 3):
-        raise ValueError(
-            f"{file}, category {category}: expected a system (n, 2, 3), got shape {system.shape}"
-        )
-    # Each map is the rows (a b e) and (c d f).
-    return system.astype(np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
-
-
-class _Refused(Exception):
-    """What a pickle holds is not loaded."""
-
-
-class _Arrays(pickle.Unpickler):
-    """Builds arrays, dictionaries, lists and numbers. A pickle can ask for any function to be
-    called; this one refuses all but those that NumPy's arrays are made of."""
-
-    HARMLESS = frozenset(
-        {
-            ("numpy", "dtype"),
-            ("numpy", "ndarray"),
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy.core.numeric", "_frombuffer"),
-            ("numpy._core.numeric", "_frombuffer"),
-            ("_codecs", "encode"),  # how the oldest protocols write bytes
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self.HARMLESS:
-            raise _Refused(
-                f"it asks for {module}.{name}, and may hold nothing but arrays; it is not loaded"
+def _systems(file: Path, params: list[Any] | tuple[Any, ...]) -> Iterator[Floats]:
+    total = 0
+    for category, entry in enumerate(params):
+        system = entry.get("system") if isinstance(entry, dict) else None
+        if not isinstance(system, PickledArray) or not system.holds_numbers():
+            raise ValueError(
+                f"{file}, category {category}: expected an array of numbers as 'system'"
             )
-        # The old name of a module that NumPy 2 moved, and the new one for NumPy 1.
-        for place in (
-            module,
-            module.replace("numpy.core", "numpy._core"),
-            module.replace("numpy._core", "numpy.core"),
-        ):
-            try:
-                found = super().find_class(place, name)
-                # A pickle can set attributes of what it is given: of a function it gets a wrapper.
-                return found if isinstance(found, type) else functools.partial(found)
-            except (ImportError, AttributeError):
-                continue
-        raise _Refused(f"this NumPy has no {module}.{name}")
+        try:
+            array = system.array()
+        except ValueError as error:
+            raise ValueError(f"{file}, category {category}: {error}") from None
+        if array.ndim != 3 or array.shape[1:] != (2, 3):
+            raise ValueError(
+                f"{file}, category {category}: expected a system (n, 2, 3), got shape {array.shape}"
+            )
+        if not 1 <= len(array) <= MOST_MAPS:
+            raise ValueError(
+                f"{file}, category {category}: a category needs between 1 and {MOST_MAPS} maps, "
+                f"got {len(array)}"
+            )
+        total += len(array)
+        if total > MOST_MAPS_IN_ALL:
+            raise ValueError(f"{file} holds more than {MOST_MAPS_IN_ALL:,} maps")
+        # Each map is the rows (a b e) and (c d f).
+        yield array.astype(np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
