@@ -11,16 +11,9 @@ import numpy as np
 import pytest
 import reference
 from fdsl import IFS, Rendering, _core
-from fdsl.formulas.fractaldb import DIGESTS, cache_folder
+from fdsl.formulas.fractaldb import DIGESTS
 
-PUBLISHED = {number: digest for number, digest in DIGESTS.items() if number <= 1000}
 PICTURES = json.loads((Path(__file__).parent / "released_renders.json").read_text())
-
-
-@pytest.fixture(scope="session")
-def published() -> IFS:
-    """All 1,000; half a minute on two cores."""
-    return fdsl.fractaldb(1000)
 
 
 @pytest.fixture(scope="session")
@@ -35,24 +28,52 @@ def rgb(picture):
 # Categories
 
 
-def test_the_thousand_published_categories_are_found_to_the_last_bit(published):
-    found = [published[:n].digest() for n in PUBLISHED]
-    assert found == list(PUBLISHED.values())
-    assert published.candidates_tried == 42_655
-    sizes = [len(maps) for maps, _ in published]
+def test_the_categories_that_come_with_the_package_are_the_published_ones():
+    everything = fdsl.fractaldb(10_000)
+    for number, digest in DIGESTS.items():
+        assert fdsl.fractaldb(number).digest() == everything[:number].digest() == digest
+    sizes = [len(maps) for maps, _ in everything[:1000]]
     assert [sizes.count(n) for n in range(2, 8)] == [231, 294, 218, 146, 77, 34]
     assert sizes[:10] == [5, 3, 2, 5, 4, 3, 2, 4, 3, 5]
-    assert published[0].maps[0, :3].tolist() == [
+    assert everything[0].maps[0, :3].tolist() == [
         0.17242232431712345,
         -0.731175606078728,
         -0.29667280350919323,
     ]
 
 
+def test_any_number_of_published_categories_is_the_beginning_of_more():
+    everything = fdsl.fractaldb(10_000)
+    for number in (1, 3, 999, 4321):
+        assert fdsl.fractaldb(number) == everything[:number]
+    assert fdsl.fractaldb() == everything[:1000]
+    for wrong, said in ((0, "must be at least 1, got 0"), (10_001, "at most 10,000.*got 10001")):
+        with pytest.raises(ValueError, match=said):
+            fdsl.fractaldb(wrong)
+    with pytest.raises(ValueError, match=r'IFS.search\(10001, 0.2, seed=1, sampler="released"\)'):
+        fdsl.fractaldb(10_001)
+
+
+def test_the_published_categories_have_names():
+    assert fdsl.load("fractaldb-1k") == fdsl.load("fractaldb-1000") == fdsl.fractaldb(1000)
+    assert fdsl.load("fractaldb-10k") == fdsl.load("fractaldb-10000") == fdsl.fractaldb(10_000)
+    assert len(fdsl.load("fractaldb-37")) == 37
+    for name in ("fractaldb-2k", "perlin-1k", "fractaldb-10K"):
+        with pytest.raises(FileNotFoundError, match=f"no categories at {name}"):
+            fdsl.load(name)
+
+
+@pytest.mark.slow
+def test_a_search_finds_the_thousand_published_categories_to_the_last_bit():
+    found = IFS.search(1000, 0.2, seed=1, sampler="released")
+    assert found == fdsl.fractaldb(1000)
+    assert found.candidates_tried == 42_655
+
+
 @pytest.mark.parametrize("threads", range(1, 9))
 def test_any_number_of_threads_finds_the_published_categories(threads):
     found = IFS.search(10, 0.2, seed=1, sampler="released", threads=threads)
-    assert found.digest() == PUBLISHED[10]
+    assert found == fdsl.fractaldb(10)
     assert found.candidates_tried == 304
 
 
@@ -95,52 +116,6 @@ def test_the_released_sampler_takes_a_seed_of_32_bits():
         IFS.search(1, seed=2**32, sampler="released")
     with pytest.raises(ValueError, match=r"sampler must be 'fdsl' or 'released', got .paper"):
         IFS.search(1, sampler="paper")
-
-
-# fractaldb
-
-
-def test_fractaldb_keeps_what_it_found(first, monkeypatch):
-    assert (cache_folder() / "fractaldb-10.npz").exists()
-    monkeypatch.setattr(IFS, "search", None)  # no search a second time
-    assert fdsl.fractaldb(10) == first
-
-
-def test_fewer_than_can_be_told_from_others_are_the_first_of_more(first):
-    cached = cache_folder() / "fractaldb-3.npz"
-    first[5:8].save(cached)
-    assert fdsl.fractaldb(3) == first[:3]
-    cached.unlink()
-    with pytest.raises(ValueError, match="categories must be at least 1, got 0"):
-        fdsl.fractaldb(0)
-
-
-def test_who_has_no_home_has_no_cache(first, monkeypatch):
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("FDSL_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", no_home)
-    with pytest.warns(UserWarning, match="could not be kept"):
-        assert fdsl.fractaldb(10) == first
-
-
-def test_a_damaged_cache_is_made_again(first, monkeypatch, tmp_path):
-    monkeypatch.setenv("FDSL_CACHE", str(tmp_path))
-    for content in (b"", b"not a file of categories"):
-        (tmp_path / "fractaldb-10.npz").write_bytes(content)
-        assert fdsl.fractaldb(10) == first
-    first[::-1].save(tmp_path / "fractaldb-10.npz")  # whole, but not the published ones
-    assert fdsl.fractaldb(10) == first
-    assert IFS.load(tmp_path / "fractaldb-10.npz") == first
-
-
-def test_a_cache_that_cannot_be_written_is_a_warning(first, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("FDSL_CACHE", str(tmp_path / "file" / "folder"))
-    with pytest.warns(UserWarning, match="could not be kept"):
-        assert fdsl.fractaldb(10) == first
 
 
 # Pictures

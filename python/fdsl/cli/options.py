@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from fdsl.cli.bar import bar
 from fdsl.formulas import Family, Perlin, load
 from fdsl.formulas.load import SOURCES
 from fdsl.rendering import Rendering
 
-#: How the names of the published categories begin.
-FRACTALDB = "fractaldb-"
 #: That one option may list.
 MOST_NUMBERS = 1_000_000
 
@@ -73,23 +69,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def loaded(arguments: argparse.Namespace) -> Family:
     """Returns the categories that CATEGORIES names."""
-    name = arguments.categories
-    number = int(name[len(FRACTALDB) :]) if re.fullmatch(FRACTALDB + r"\d+", name) else None
-    told = False
-    with bar("categories", "categories", number) as progress:
-
-        def tell(found: int, tried: int) -> None:
-            nonlocal told
-            if number is not None and number > 100 and not told:
-                told = True
-                print(
-                    f"searching the {number:,} published categories, this once: half a minute a "
-                    "thousand on two cores",
-                    file=sys.stderr,
-                )
-            progress(found, None)
-
-        found = load(name, progress=tell)
+    found = load(arguments.categories)
     names = ("octaves", "persistence", "contrast")
     given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
     if not given:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
+from fdsl._checks import shortened
 from fdsl._files import PathLike
 from fdsl.formulas.bezier import Bezier
 from fdsl.formulas.family import Family
@@ -15,19 +15,19 @@ from fdsl.formulas.perlin import Perlin
 
 #: What ``load`` takes, for messages and help.
 SOURCES = (
-    "a name (fractaldb-1000, perlin-100, bezier-144), a file that was saved (.npz), a folder of "
+    "a name (fractaldb-1k, perlin-100, bezier-144), a file that was saved (.npz), a folder of "
     "the authors' CSV files or of an export, or a pickle (.pkl) of Improving Fractal Pre-training"
 )
 
 
-def load(source: PathLike, *, progress: Callable[[int, int], object] | None = None) -> Family:
+def load(source: PathLike) -> Family:
     """Returns categories by name, or reads them from a file or folder of any kind.
 
     Args:
-        source: ``"fractaldb-N"``, ``"perlin-N"`` or ``"bezier-N"``; a file that ``save`` wrote; a
+        source: ``"fractaldb-N"`` (also ``"fractaldb-1k"`` and ``"fractaldb-10k"``),
+            ``"perlin-N"`` or ``"bezier-N"``; a file that ``save`` wrote; a
             folder of the authors' CSV files (``IFS.from_csv``) or one that was exported to; or a
             pickle (``IFS.from_pickle``).
-        progress: called with (found, tried) while ``fractaldb`` searches.
 
     Raises:
         FileNotFoundError: there is no such file, folder or name.
@@ -36,15 +36,19 @@ def load(source: PathLike, *, progress: Callable[[int, int], object] | None = No
     >>> load("bezier-144")
     <Bezier: 144 categories of up to 13 points and 12 curves>
     """
-    named = re.fullmatch(r"(fractaldb|perlin|bezier)-(\d+)", str(source))
-    if named and not Path(source).exists():
-        number = int(named[2])
-        if named[1] == "fractaldb":
-            return fractaldb(number, progress=progress)
-        return Perlin(number) if named[1] == "perlin" else Bezier(number)
     path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"no categories at {path}: expected {SOURCES}")
+    try:
+        there = path.exists()
+    except OSError:  # longer than the name of a file can be
+        there = False
+    named = re.fullmatch(r"(fractaldb|perlin|bezier)-(\d{1,20})|fractaldb-(1|10)k", str(source))
+    if named and not there:
+        number = int(named[2] or f"{named[3]}000")
+        if named[1] in ("perlin", "bezier"):
+            return Perlin(number) if named[1] == "perlin" else Bezier(number)
+        return fractaldb(number)
+    if not there:
+        raise FileNotFoundError(f"no categories at {shortened(str(path))}: expected {SOURCES}")
     if path.is_dir():
         exported = sorted(path.glob("categories-*.npz"))
         if len(exported) > 1:
