@@ -171,11 +171,12 @@ def square_grid(
         if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
             raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}") from None
         return pairs.copy()
+    if number > most**2:
+        given = f"{number:,}" if number < 2**64 else shown(number)
+        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {given}")
     side = math.isqrt(max(number, 0))
     if number < 1 or side**2 != number:
         raise ValueError(f"categories must be a square number, such as 100, got {shown(number)}")
-    if side > most:
-        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {number:,}")
     rows, columns = np.divmod(np.arange(number), side)
     return np.stack([rows + first[0], columns + first[1]], axis=1)
 

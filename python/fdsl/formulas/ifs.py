@@ -244,9 +244,9 @@ class IFS(Family):
             ValueError: the file holds something else; the message says what, and where.
         """
         path = Path(file)
-        systems = read_pickle(path)
+        maps, lengths = read_pickle(path)
         try:
-            return cls(systems)
+            return cls._from_flat(maps, None, lengths, None)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

@@ -7,7 +7,6 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +151,11 @@ def _array(content: bytes) -> npt.NDArray[Any]:
     return flat.reshape(shape, order="F" if by_column else "C")
 
 
-def read_pickle(file: Path) -> list[Floats]:
-    """Reads the maps (n, 6) of the systems in a pickle of "Improving Fractal Pre-training"."""
+def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Reads the systems in a pickle of "Improving Fractal Pre-training".
+
+    Returns the maps (n, 6) of all categories, one after the other, and how many each has.
+    """
     try:
         content = read_at_most(file, MOST_BYTES)
     except FileNotFoundError:
@@ -165,32 +167,30 @@ def read_pickle(file: Path) -> list[Floats]:
     params = found.get("params") if isinstance(found, dict) else None
     if not isinstance(params, list | tuple) or not params:
         raise ValueError(f"{file}: expected a dictionary with a list of systems as 'params'")
-    return list(_systems(file, params))
+    systems = [_system(file, category, entry) for category, entry in enumerate(params)]
+    lengths = np.array([len(system) for system in systems], np.int64)
+    if lengths.sum() > MOST_MAPS_IN_ALL:  # each may be asked for many times
+        raise ValueError(f"{file} holds {lengths.sum():,} maps, more than {MOST_MAPS_IN_ALL:,}")
+    # Each map is the rows (a b e) and (c d f).
+    maps = np.concatenate(systems, dtype=np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
+    return np.ascontiguousarray(maps), lengths
 
 
-def _systems(file: Path, params: list[Any] | tuple[Any, ...]) -> Iterator[Floats]:
-    total = 0
-    for category, entry in enumerate(params):
-        system = entry.get("system") if isinstance(entry, dict) else None
-        if not isinstance(system, PickledArray) or not system.holds_numbers():
-            raise ValueError(
-                f"{file}, category {category}: expected an array of numbers as 'system'"
-            )
-        try:
-            array = system.array()
-        except ValueError as error:
-            raise ValueError(f"{file}, category {category}: {error}") from None
-        if array.ndim != 3 or array.shape[1:] != (2, 3):
-            raise ValueError(
-                f"{file}, category {category}: expected a system (n, 2, 3), got shape {array.shape}"
-            )
-        if not 1 <= len(array) <= MOST_MAPS:
-            raise ValueError(
-                f"{file}, category {category}: a category needs between 1 and {MOST_MAPS} maps, "
-                f"got {len(array)}"
-            )
-        total += len(array)
-        if total > MOST_MAPS_IN_ALL:
-            raise ValueError(f"{file} holds more than {MOST_MAPS_IN_ALL:,} maps")
-        # Each map is the rows (a b e) and (c d f).
-        yield array.astype(np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
+def _system(file: Path, category: int, entry: Any) -> npt.NDArray[Any]:
+    system = entry.get("system") if isinstance(entry, dict) else None
+    if not isinstance(system, PickledArray) or not system.holds_numbers():
+        raise ValueError(f"{file}, category {category}: expected an array of numbers as 'system'")
+    try:
+        array = system.array()
+    except ValueError as error:
+        raise ValueError(f"{file}, category {category}: {error}") from None
+    if array.ndim != 3 or array.shape[1:] != (2, 3):
+        raise ValueError(
+            f"{file}, category {category}: expected a system (n, 2, 3), got shape {array.shape}"
+        )
+    if not 1 <= len(array) <= MOST_MAPS:
+        raise ValueError(
+            f"{file}, category {category}: a category needs between 1 and {MOST_MAPS} maps, "
+            f"got {len(array)}"
+        )
+    return array

@@ -1,0 +1,506 @@
+"""Files and arguments made to run code, to fill the memory or never to end.
+
+Each is tried in a process of its own with little memory and little time, and is refused in a
+sentence.
+"""
+
+import io
+import json
+import pickle
+import re
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from fdsl.formulas import unpickle
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
+
+# Tries every case it is given in a process that may take 400 MB and 20 seconds.
+TRY_ALL = """
+import json, os, resource, sys
+import numpy as np
+import fdsl
+from fdsl import IFS, Bezier, Perlin
+
+def attempt(code):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    most = pages * resource.getpagesize() + 400_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    try:
+        exec(code)
+        return "nothing raised"
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+
+found = {}
+for name, code in json.load(sys.stdin).items():
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = attempt(code)
+        os.write(writer, f"{len(said)} {said[:2000]}".encode(errors="replace"))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode()
+    signal = os.waitpid(child, 0)[1] & 127
+    found[name] = f"0 killed by signal {signal}" if signal else said
+json.dump(found, sys.stdout)
+"""
+
+
+def tried(cases):
+    """Returns the length and the text of what each piece of code raised."""
+    run = subprocess.run(
+        [sys.executable, "-c", TRY_ALL],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = {}
+    for name, said in json.loads(run.stdout).items():
+        length, text = said.split(" ", 1)
+        found[name] = (int(length), text)
+    return found
+
+
+# Pickles, written opcode by opcode
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def raw(content):
+    return b"B" + struct.pack("<I", len(content)) + content
+
+
+def number(value):
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def names(module, name):
+    return f"c{module}\n{name}\n".encode()
+
+
+def several(*parts):
+    return b"(" + b"".join(parts) + b"t"
+
+
+F8, BY_ROW = text("f8"), text("C")
+
+
+def dtype(name=F8, state=None):
+    made = names("numpy", "dtype") + several(name, number(0), number(1)) + b"R"
+    return (
+        made
+        + (
+            several(number(3), text("<"), *[b"N"] * 3, *[number(-1)] * 2, number(0))
+            if state is None
+            else state
+        )
+        + b"b"
+    )
+
+
+def array(shape=(2, 2, 3), kind=None, content=None, fortran=b"\x89"):
+    """What NumPy writes for an array, or something close to it."""
+    shape = shape if isinstance(shape, bytes) else several(*map(number, shape))
+    content = raw(bytes(96)) if content is None else content
+    empty = several(names("numpy", "ndarray"), several(number(0)), raw(b"b"))
+    state = several(number(1), shape, kind or dtype(), fortran, content)
+    return names("numpy.core.multiarray", "_reconstruct") + empty + b"R" + state + b"b"
+
+
+def buffer(content=None, kind=None, shape=(2, 2, 3), order=BY_ROW, *axes):
+    parts = [raw(bytes(96)) if content is None else content, kind or dtype()]
+    shape = shape if isinstance(shape, bytes) else several(*map(number, shape))
+    return names("numpy.core.numeric", "_frombuffer") + several(*parts, shape, order, *axes) + b"R"
+
+
+def of(system):
+    """A pickle whose only system is this."""
+    return b"\x80\x02}" + text("params") + b"]}" + text("system") + system + b"sas."
+
+
+def called(function, *arguments):
+    return names(*function) + several(*arguments) + b"R"
+
+
+TREE = b")" + b"2\x86" * 100  # a tuple of two of a tuple of two …: 2¹⁰⁰ leaves in 201 bytes
+LAUGHS = (
+    b"]("
+    + b"N" * 9
+    + b"e"
+    + b"".join(
+        bytes([0x71, level]) + b"0](" + b"h" + bytes([level]) + (b"h" + bytes([level])) * 8 + b"e"
+        for level in range(60)
+    )
+)
+HUGE = struct.pack("<Q", 2**62)
+MANY_DIGITS = b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6
+
+PICKLES = {
+    # Forged pointers.
+    "ndarray of objects over bytes": (
+        of(called(("numpy", "ndarray"), several(number(1)), dtype(text("O8")), raw(b"A" * 8))),
+        r"it calls numpy\.ndarray in a way that NumPy does not",
+    ),
+    "a forged pointer that is followed": (
+        of(
+            buffer(
+                shape=called(
+                    ("numpy", "ndarray"), several(number(3)), dtype(text("O8")), raw(b"A" * 24)
+                )
+            )
+        ),
+        r"it calls numpy\.ndarray in a way that NumPy does not",
+    ),
+    "state of objects over bytes": (
+        of(array((1, 2, 3), dtype(text("O8")), raw(b"A" * 48))),
+        "category 0: expected an array of numbers",
+    ),
+    "buffer of objects over bytes": (
+        of(buffer(raw(b"A" * 48), dtype(text("O")), (1, 2, 3))),
+        "category 0: expected an array of numbers",
+    ),
+    "a type that becomes another": (
+        b"\x80\x02}"
+        + text("params")
+        + b"]}"
+        + text("system")
+        + array(kind=dtype() + b"q\x07")
+        + b"sash\x07"
+        + several(number(3), text("|"), *[b"N"] * 3, *[number(10**6)] * 2, number(0))
+        + b"b0.",
+        "sets the state of an array in a way",
+    ),
+    "a type that is very wide": (
+        of(
+            array(
+                kind=dtype(
+                    text("V8"),
+                    several(number(3), text("|"), *[b"N"] * 3, number(2**30), number(1), number(0)),
+                )
+            )
+        ),
+        "expected an array of numbers",
+    ),
+    "a type with fields": (
+        of(
+            array(
+                kind=dtype(
+                    text("f8"),
+                    several(
+                        number(3),
+                        text("O"),
+                        b"N",
+                        several(text("x")),
+                        b"}",
+                        number(8),
+                        number(1),
+                        number(0),
+                    ),
+                )
+            )
+        ),
+        "the byte order of an array is 'O'",
+    ),
+    "a type with a list as its state": (of(array(kind=dtype(state=b"]"))), "sets the state"),
+    "an array that is set twice": (
+        of(array() + several(number(1), several(number(1)), dtype(), b"\x89", raw(b"")) + b"b"),
+        "sets the state",
+    ),
+    "a name that is changed": (
+        of(names("numpy", "dtype") + b"}" + text("type") + names("numpy", "ndarray") + b"sb"),
+        "sets the state",
+    ),
+    # Calls.
+    "a command": (of(called(("os", "system"), text("true"))), r"asks for os\.system"),
+    "a command, protocol 0": (b"cposix\nsystem\n(S'true'\ntR.", r"asks for posix\.system"),
+    "eval": (of(called(("builtins", "eval"), text("1"))), r"asks for builtins\.eval"),
+    "a file": (of(called(("numpy", "fromfile"), text("/etc/passwd"))), "asks for numpy.fromfile"),
+    "an attribute": (of(called(("numpy", "ndarray.tofile"), text("x"))), "asks for numpy.ndarray."),
+    "a call of text": (of(text("os.system") + several(text("true")) + b"R"), "calls what is no"),
+    "a call of an array": (of(array() + b")R"), "calls what is no function"),
+    "arguments in a list": (of(names("numpy", "dtype") + b"](" + text("f8") + b"eR"), "calls what"),
+    "another codec": (
+        of(called(("_codecs", "encode"), text("x"), text("zip"))),
+        "encodes text as 'zip'",
+    ),
+    "another codec's errors": (
+        of(called(("_codecs", "encode"), text("x"), text("latin1"), text("x"))),
+        "in a way that",
+    ),
+    "an instance": (b"(S'true'\nios\nsystem\n.", "opcode INST"),
+    "an object": (b"(" + names("os", "system") + text("true") + b"o.", r"asks for os\.system"),
+    "an object of ours": (b"(" + names("numpy", "ndarray") + b"o.", "opcode OBJ"),
+    "a new object": (
+        of(names("numpy", "ndarray") + several(several(number(9))) + b"\x81"),
+        "opcode NEWOBJ",
+    ),
+    "a new object with names": (of(names("numpy", "ndarray") + b")}\x92"), "opcode NEWOBJ_EX"),
+    "an extension": (b"\x80\x02\x82\x01.", "opcode EXT1"),
+    "something persistent": (b"Pid\n.", "opcode PERSID"),
+    "a buffer from elsewhere": (b"\x80\x05\x97.", "opcode NEXT_BUFFER"),
+    # Memory.
+    "nine bytes of memo": (b"\x80\x02Nr\xff\xff\xff\x2f.", "expected a dictionary"),
+    "eleven bytes of frame": (b"\x80\x04\x95" + struct.pack("<Q", 6 * 10**9), "not a whole pickle"),
+    "bytes that are not there": (b"\x80\x04\x8e" + HUGE + b".", "not a whole pickle"),
+    "text that is not there": (b"\x80\x04\x8d" + HUGE + b".", "not a whole pickle"),
+    "a bytearray that is not there": (b"\x80\x05\x96" + HUGE + b".", "not a whole pickle"),
+    "a number that is not there": (b"\x80\x02\x8b\xff\xff\xff\x7f.", "not a whole pickle"),
+    "a number of negative size": (b"\x80\x02\x8b\xff\xff\xff\xff.", "not a whole pickle"),
+    "text of negative size": (b"T\xff\xff\xff\xff.", "not a whole pickle"),
+    "a million marks": (b"(" * 10**6 + b".", "not a whole pickle"),
+    "a million lists in lists": (b"]" * 10**6 + b"a" * (10**6 - 1) + b".", "expected a dictionary"),
+    "a million tuples in tuples": (of(b")" + b"\x85" * 10**6), "expected an array of numbers"),
+    "a billion laughs": (
+        b"\x80\x02}" + text("params") + LAUGHS + b"s.",
+        "expected an array of numbers",
+    ),
+    "one array many times": (
+        b"\x80\x02}"
+        + text("params")
+        + b"]}"
+        + text("system")
+        + array((256, 2, 3), content=raw(bytes(256 * 48)))
+        + b"sq\x07"
+        + b"a("
+        + b"h\x07" * 10**6
+        + b"es.",
+        "holds 256,000,256 maps, more than 8,388,608",
+    ),
+    # Time.
+    "a key that takes forever": (b"}" + TREE + b"Ns.", "expected a dictionary"),
+    "a type that takes forever": (of(array(kind=dtype(TREE))), "expected an array of numbers"),
+    "a module that takes forever": (b"\x80\x04" + TREE + b"2\x93.", "whose name is no text"),
+    "axes that take forever": (of(buffer(None, None, (2, 2, 3), text("K"), TREE)), "has the axes"),
+    "an order that takes forever": (of(buffer(None, None, (2, 2, 3), TREE)), "has the order"),
+    "a byte order that takes forever": (
+        of(array(kind=dtype(state=several(number(3), TREE)))),
+        "the byte order of an array is",
+    ),
+    "a shape that takes forever": (of(array(several(TREE))), "has the shape"),
+    "a shape of long numbers": (of(array(several(*[MANY_DIGITS] * 8))), "has the shape"),
+    "a shape of many numbers": (of(array(several(*[number(255)] * 10**6))), "has the shape"),
+    # Sizes.
+    "a shape larger than its bytes": (
+        of(array((10**9, 2, 3))),
+        "shape .1000000000, 2, 3. and 8 bytes per number has 96 bytes",
+    ),
+    "a shape smaller than its bytes": (of(array((1, 2, 3))), "has 96 bytes"),
+    "a negative shape": (of(array((-2, -2, 3))), r"has the shape \(-2, -2, 3\)"),
+    "a shape that wraps around": (of(array((2**62, 4, 3))), "has 96 bytes"),
+    "a shape of text": (of(array(several(text("2"), text("2")))), r"has the shape \('2', '2'\)"),
+    "a shape that is a number": (of(array(number(4))), "has the shape 4"),
+    "no bytes": (of(array(content=number(5))), "has no bytes, but a int"),
+    "objects for bytes": (of(array(content=b"]" + b"(" + b"N" * 12 + b"e")), "has no bytes"),
+    "too few bytes": (of(buffer(raw(b"x"))), "has 1 bytes"),
+    "axes that are not there": (
+        of(buffer(None, None, (2, 2, 3), text("K"), several(*map(number, (0, 1, 7))))),
+        "category 0",
+    ),
+    "a short state": (of(array()[:-2] + several(number(1)) + b"b"), "sets the state|expected an"),
+    "257 maps": (of(array((257, 2, 3), content=raw(bytes(257 * 48)))), "256 maps, got 257"),
+    "no maps": (of(array((0, 2, 3), content=raw(b""))), "256 maps, got 0"),
+    # Nonsense.
+    "an empty stack": (b".", "not a whole pickle"),
+    "a call of nothing": (b"R.", "not a whole pickle"),
+    "an item of a list": (b"]NNs.", "sets items of what is no dictionary"),
+    "an odd number of items": (b"}(NNNu.", "sets items of what is no dictionary"),
+    "an item of a number": (b"K\x01Na.", "appends to what is no list"),
+    "what was never kept": (b"h\x09.", "not a whole pickle"),
+    "no end": (of(array())[:-1], "not a whole pickle"),
+    # Megabytes that a message could repeat.
+    "a long name": (names("m" * 10**6, "n" * 10**6) + b".", "asks for mmm"),
+    "a long type": (of(array(kind=dtype(text("f" * 10**6)))), "expected an array of numbers"),
+    "a long codec": (
+        of(called(("_codecs", "encode"), text("x"), text("y" * 10**6))),
+        "encodes text as 'yyy",
+    ),
+    "a long byte order": (
+        of(array(kind=dtype(state=several(number(3), text("z" * 10**6))))),
+        "byte order .* 'zzz",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pickles")
+    cases = {}
+    for place, (name, (content, _)) in enumerate(PICKLES.items()):
+        (folder / f"{place}.pkl").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'{place}.pkl')!r})"
+    return tried(cases)
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_a_hostile_pickle_is_refused_in_a_sentence(answers, name):
+    length, said = answers[name]
+    assert length < 1000, said
+    assert said.startswith("ValueError: ") and ".pkl" in said
+    assert "MemoryError" not in said
+    assert re.search(PICKLES[name][1], said), said
+
+
+def test_a_pickle_of_too_many_opcodes_is_refused(monkeypatch):
+    monkeypatch.setattr(unpickle, "MOST_OPCODES", 1000)
+    with pytest.raises(ValueError, match="it has more than 1,000 opcodes"):
+        unpickle.unpickled(b"N0" * 1000 + b"N.")
+    assert unpickle.unpickled(b"N0" * 100 + b"N.") is None
+
+
+# Files that save could have written
+
+
+def npy(shape, descr="<f8", content=b"", version=b"\x01\x00"):
+    head = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + struct.pack("<H", len(head)) + head + content
+
+
+def archive(*members, method=8):
+    """A zip file of (name, packed bytes, size that it claims)."""
+    body, directory = b"", b""
+    for name, packed, size in members:
+        head = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 33, 0, len(packed), size, len(name), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + head
+        directory += struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\3\4" + head + name + packed
+    end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(body), 0)
+    return body + directory + b"PK\5\6" + end
+
+
+def deflated(content):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+def zeros(megabytes, begin=b""):
+    """Deflated zeros, without packing them one by one."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    first = packer.compress(begin) + packer.flush(zlib.Z_FULL_FLUSH)
+    million = packer.compress(bytes(10**6)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + million * megabytes + packer.flush()
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    good = {"maps": [[0.5] * 6], "probabilities": [1.0], "lengths": [1], "candidates_tried": -1}
+    np.savez(file, **{"family": "ifs", **good, **arrays})
+    return file.getvalue()
+
+
+NPZ = {
+    "4 GB": (
+        archive((b"maps.npy", zeros(3900, npy((81_249_999, 6))), 3_900_000_000)),
+        "says that it holds 3,900,000,000 bytes, more than 600,000,000",
+    ),
+    "a size that is a lie": (archive((b"maps.npy", zeros(2000), 1000)), "odd|CRC|magic"),
+    "many arrays": (
+        archive(*[(b"%d.npy" % n, zeros(250), 250_000_000) for n in range(10)]),
+        "says that it holds 2,500,000,000 bytes",
+    ),
+    "very many arrays": (archive(*[(b"a.npy", b"", 0)] * 60_000), "holds 60,000 arrays, more than"),
+    "a large shape": (
+        archive((b"maps.npy", deflated(npy((10**12, 6))), len(npy((10**12, 6))))),
+        "CRC|has 0 bytes, which is not what",
+    ),
+    "objects": (saved(maps=np.array([None], object)), "neither numbers nor text"),
+    "fields": (saved(maps=np.zeros(3, "f8,i4")), "neither numbers nor text"),
+    "text of no length": (saved(family=np.zeros(10, "V0")), "neither numbers nor text"),
+    "another way to pack": (archive((b"maps.npy", b"x", 1), method=14), "that NumPy does not use"),
+    "lengths that wrap around": (
+        saved(lengths=np.array([2**62, 2**62, 2**62, 2**62, 1])),
+        "cannot have the lengths",
+    ),
+    "no end of lengths": (saved(lengths=np.zeros(10**6, np.int64)), "cannot have the lengths"),
+    "lengths in two dimensions": (saved(lengths=np.ones((1, 1), int)), "lengths must be integers"),
+    "a long family": (saved(family="x" * 10**6), "it holds 'xxx"),
+}
+
+
+CODE = {
+    "a range for maps": ("IFS([range(10**9)])", "ValueError: .*category 0 are more than 2,048"),
+    "ranges in maps": ("IFS([[range(10**9)] * 6])", "ValueError: .*more than 2,048"),
+    "one list many times": ("IFS([[[0.5] * 6] * 10**7])", "ValueError: .*more than 2,048"),
+    "lists of one list": (
+        "part = [0.5] * 250\nfor _ in range(4): part = [part] * 250\nIFS([part])",
+        "ValueError: .*more than 2,048",
+    ),
+    "a list in itself": ("part = []\npart.append(part)\nIFS([part])", "ValueError: .*too deeply"),
+    "one array for many categories": (
+        "IFS(np.broadcast_to(np.full((3, 6), 0.5), (10**9, 3, 6)))",
+        "ValueError: .*at most 8,388,608 maps in all its categories, got 1,000,000,000 categories",
+    ),
+    "many categories of many maps": (
+        "IFS([np.broadcast_to(np.full(6, 0.5), (256, 6))] * 10**6)",
+        "ValueError: .*at most 8,388,608 maps in all its categories, got more by category 32768",
+    ),
+    "one map many times": (
+        "IFS([np.broadcast_to(np.full(6, 0.5), (10**9, 6))])",
+        "ValueError: .*between 1 and 256 maps, got 1000000000",
+    ),
+    "many probabilities": ("IFS([[[0.5] * 6]], [range(10**9)])", "ValueError: .*more than 2,048"),
+    "a long message": ("IFS([['x' * 10**7]])", "TypeError: the maps of category 0 must be numbers"),
+    "one frequency many times": (
+        "Perlin(np.broadcast_to([1.0, 1.0], (10**9, 2)))",
+        "ValueError: .*at most 16,777,216 pairs",
+    ),
+    "a range of curves": ("Bezier(range(10**9))", "ValueError: .*at most 16,777,216 pairs"),
+    "long text for categories": ("Perlin('x' * 10**7)", "TypeError: .*got 'xxx"),
+    "a long number of categories": ("Bezier(10**5000)", "ValueError: .*an integer of 16,610 bits"),
+    "a long search": (
+        "IFS.search(10**12)",
+        "ValueError: .*got 1000000000000 categories of up to 8 maps",
+    ),
+    "a long seed": ("IFS.search(1, seed='x' * 10**7)", "TypeError: seed .*got 'xxx"),
+    "a long name": ("fdsl.load('x' * 10**7)", "FileNotFoundError: no categories at xxx"),
+    "a folder for 10¹² categories": (
+        "from fdsl.formulas.readers import refuse_other_csv\nfrom pathlib import Path\n"
+        "refuse_other_csv(Path('FOLDER'), 10**12)",
+        "FileExistsError: .*other categories, .*notes.csv",
+    ),
+}
+
+CSV = {
+    "a line of 40 MB": (b"1," * 20_000_000, "holds more than 1,048,576 bytes"),
+    "a line of 1 MB": (b"x" * 1_000_000, "larger than field limit"),
+    "a line of many fields": (b"x," * 500_000, "line 1: not all numbers: x,x,x"),
+    "a field of many digits": (b"1" * 100_000 + b",0,0,1,0,0,1", "not all finite: 111"),
+}
+
+
+@pytest.fixture(scope="module")
+def replies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "notes.csv").write_text("a,b\n")
+    cases = {
+        name: code.replace("FOLDER", str(folder / "notes")) for name, (code, _) in CODE.items()
+    }
+    for place, (name, (content, _)) in enumerate(NPZ.items()):
+        (folder / f"{place}.npz").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'{place}.npz')!r})"
+    for place, (name, (content, _)) in enumerate(CSV.items()):
+        (folder / f"csv{place}").mkdir()
+        (folder / f"csv{place}" / "00000.csv").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'csv{place}')!r})"
+    return tried(cases)
+
+
+@pytest.mark.parametrize("name", [*CODE, *NPZ, *CSV])
+def test_what_would_fill_the_memory_is_refused_in_a_sentence(replies, name):
+    length, said = replies[name]
+    expected = CODE[name][1] if name in CODE else f"ValueError: .*({(NPZ | CSV)[name][1]})"
+    assert length < 1000, said
+    assert "MemoryError" not in said
+    assert re.search(expected, said), said
