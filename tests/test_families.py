@@ -110,7 +110,7 @@ def test_a_family_comes_back_from_file_and_pickle(family, tmp_path):
     ):
         assert type(back) is type(family)
         assert back == family and hash(back) == hash(family)
-        assert back.digest() == family.digest()
+        assert back.digest() == family.digest() and back.key() == family.key()
         assert (draw(back, 1, 5) == draw(family, 1, 5)).all()
 
 
@@ -126,7 +126,7 @@ def test_a_part_of_a_family_is_a_family(family):
     part = family[2:5]
     assert type(part) is type(family) and len(part) == 3
     assert list(map(repr, part)) == [repr(family[number]) for number in (2, 3, 4)]
-    assert part != family and part.digest() != family.digest()
+    assert part != family and part.digest() != family.digest() and part.key() != family.key()
     assert repr(family[-1]) == repr(family[len(family) - 1])
     for beyond in (len(family), -len(family) - 1):
         with pytest.raises(IndexError, match=f"category {beyond} is out of range"):

@@ -7,12 +7,15 @@ import os
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import zipfile
 
 import fdsl
 import numpy as np
 import pytest
 from fdsl import IFS, Category
+from fdsl._files import write_once
 
 SMALL = {"fill_rate": 0.05, "size": 64, "points": 2000}
 MEASURE = {"size": 64, "points": 2000}
@@ -273,6 +276,47 @@ def test_the_repr_says_how_many_of_what_and_from_how_many(ifs):
     text = f"5 categories of {min(sizes)} to {max(sizes)} maps, {ifs.candidates_tried} candidates"
     assert text in repr(ifs)
     assert "tried" not in repr(IFS([SIERPINSKI]))
+
+
+def test_the_key_knows_where_a_category_ends_and_the_digest_does_not():
+    rows = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
+    one = IFS([rows[:2], rows[2:]], [[1, 0], [1]])
+    other = IFS([rows[:1], rows[1:]], [[1], [0, 1]])
+    assert one.digest() == other.digest()
+    assert one.key() != other.key()
+    assert hash(one) != hash(other)
+    assert one.key() == IFS([c.maps for c in one], [c.probabilities for c in one]).key()
+    assert re.fullmatch("[0-9a-f]{64}", one.key())
+
+
+@pytest.mark.parametrize("least, most", [(1, 2), (2, 9), (7, 20), (1, 257), (256, 257)])
+def test_probabilities_of_many_are_those_of_each_alone(least, most):
+    """To the bit; NumPy adds 8 numbers and more in another order than one by one."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(least, most, 500)
+    maps = [rng.uniform(-1, 1, (n, 6)) * 10.0 ** rng.integers(-3, 4, (n, 1)) for n in sizes]
+    for found, rows in zip(IFS(maps), maps, strict=True):
+        a, b, c, d, _, _ = rows.T
+        weights = np.abs(a * d - b * c)
+        assert found.probabilities.tobytes() == (weights / weights.sum()).tobytes()
+
+
+def test_a_category_is_a_view(many):
+    family = IFS([c.maps for c in many], [c.probabilities for c in many])
+    for a, b in zip(family, family, strict=True):
+        assert np.shares_memory(a.maps, b.maps)
+        assert np.shares_memory(a.probabilities, b.probabilities)
+    reordered = family[::-7]
+    assert same_bits(reordered, [many[n] for n in range(len(many))[::-7]])
+    assert reordered.fill_rates(**MEASURE).shape == (len(reordered),)
+
+
+def test_maps_may_be_numbers_of_any_kind(ifs):
+    for kind in (np.int8, np.uint64, np.float32, np.float64, np.longdouble):
+        rows = np.array([[2, 0, 0, 3, 0, 0], [1, 0, 0, 1, 1, 1]], kind)
+        assert IFS([rows]) == IFS([rows.tolist()])
+    mixed = IFS([np.ones((1, 6), np.float32) / 3, [[1, 0, 0, 1, 0, 0]]], [[1], [1]])
+    assert mixed[0].maps[0, 0] == np.float32(1) / np.float32(3)
 
 
 def test_a_pickle_comes_back_to_the_bit(ifs):
@@ -550,6 +594,71 @@ def test_writing_csv_files_leaves_no_part_of_one(ifs, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+KILLED = """
+import itertools, os, pathlib, sys
+from fdsl import IFS
+calls = itertools.count()
+def dying(*arguments, _call={call}, **named):
+    if next(calls) == 2:
+        os._exit(9)
+    return _call(*arguments, **named)
+{call} = dying
+IFS.load(sys.argv[1]).to_csv(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("before", [None, "empty", "the same", "fewer"])
+def test_csv_files_of_a_writer_that_was_killed_are_not_taken_for_all(ifs, tmp_path, call, before):
+    ifs.save(tmp_path / "ifs.npz")
+    folder = tmp_path / "csv"
+    if before:
+        folder.mkdir()
+    if before in ("the same", "fewer"):
+        (ifs if before == "the same" else ifs[1:3]).to_csv(folder)
+    code = [sys.executable, "-c", KILLED.format(call=call), tmp_path / "ifs.npz", folder]
+    assert subprocess.run(code, timeout=100).returncode == 9
+    if call == "os.fsync" and before in ("the same", "fewer"):  # nothing was touched yet
+        assert IFS.from_csv(folder) == (ifs if before == "the same" else ifs[1:3])
+    else:
+        with pytest.raises(
+            (ValueError, FileNotFoundError), match=r"not all categories|no CSV file"
+        ):
+            fdsl.load(folder)
+    ifs.to_csv(folder)
+    assert IFS.from_csv(folder) == ifs
+
+
+def test_csv_files_that_cannot_be_written_leave_those_before_as_they_were(
+    ifs, tmp_path, monkeypatch
+):
+    ifs[:3].to_csv(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse_to_flush)
+        with pytest.raises(OSError, match="No space left"):
+            ifs.to_csv(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    ifs.to_csv(tmp_path)
+    assert IFS.from_csv(tmp_path) == ifs
+
+
+def test_of_two_writers_the_first_wins_even_without_hard_links(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for link in (os.link, no_links):
+        monkeypatch.setattr(os, "link", link)
+        file = tmp_path / link.__name__
+        write_once(file, b"first")
+        write_once(file, b"second")
+        assert file.read_bytes() == b"first"
+        assert not list(tmp_path.glob(".*"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_once(tmp_path / "nowhere" / "file", b"")
+
+
 def test_csv_files_in_nested_folders_stand_in_the_order_of_their_names(tmp_path):
     texts = [row(*HALF, number, 0, 1) for number in range(4)]
     written(
@@ -660,6 +769,73 @@ def test_a_pickle_of_systems_is_read(tmp_path, protocol):
             areas = np.abs(np.linalg.det(entry["system"][:, :, :2]))
             assert p == pytest.approx(abs(a * d - b * c) / areas.sum())
     assert fdsl.load(tmp_path / "ifs.pkl") == found
+
+
+def numpy_1_pickle(module, order, system):
+    """What NumPy 1 wrote under Python 3, protocol 2, opcode by opcode."""
+
+    def text(value):
+        return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
+
+    def latin(content):
+        return b"c_codecs\nencode\n" + text(content.decode("latin-1")) + text("latin1") + b"\x86R"
+
+    n = len(system)
+    return b"".join(
+        [
+            b"\x80\x02}" + text("params") + b"]}" + text("system"),
+            b"c" + module + b"\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + latin(b"b") + b"\x87R",
+            b"(K\x01K" + bytes([n]) + b"K\x02K\x03\x87cnumpy\ndtype\n" + text("f8"),
+            b"K\x00K\x01\x87R(K\x03"
+            + text(order)
+            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
+            b"\x89" + latin(system.astype(f"{order}f8").tobytes()) + b"tbsas.",
+        ]
+    )
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_a_pickle_written_by_hand_as_numpy_does_is_read(tmp_path, module, order):
+    (system,) = (entry["system"] for entry in systems(3)["params"])
+    content = numpy_1_pickle(module, order, system)
+    (tmp_path / "ifs.pkl").write_bytes(content)
+    expected = IFS([system.reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]])
+    assert IFS.from_pickle(tmp_path / "ifs.pkl") == expected
+    theirs = pickle.loads(content.replace(module, b"numpy._core.multiarray"))
+    np.testing.assert_array_equal(theirs["params"][0]["system"], system)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize(
+    "laid",
+    [
+        np.asfortranarray,
+        lambda s: np.repeat(s, 2, axis=0)[::2],
+        lambda s: np.ascontiguousarray(s.transpose(1, 0, 2)).transpose(1, 0, 2),
+        lambda s: np.ascontiguousarray(s.transpose(1, 2, 0)).transpose(2, 0, 1),
+        lambda s: s.astype(">f8"),
+        lambda s: np.frombuffer(s.tobytes()).reshape(s.shape),  # read-only
+    ],
+    ids=["by column", "every second", "axes exchanged", "axes turned", "big-endian", "read-only"],
+)
+def test_a_pickle_of_an_array_laid_out_in_another_way_is_read(tmp_path, protocol, laid):
+    plain = systems(4, 2)
+    expected = IFS([e["system"].reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]] for e in plain["params"]])
+    content = {"params": [{"system": laid(entry["system"])} for entry in plain["params"]]}
+    (tmp_path / "ifs.pkl").write_bytes(pickle.dumps(content, protocol))
+    assert IFS.from_pickle(tmp_path / "ifs.pkl") == expected
+
+
+@pytest.mark.parametrize("kind", ["f4", "f2", "i1", "u2", "i4", "i8", "u8"])
+def test_a_pickle_of_other_numbers_is_read(tmp_path, kind):
+    system = np.arange(1, 19).reshape(3, 2, 3).astype(kind)
+    other = {"mask": np.array([True]), "names": np.array(["a"]), "objects": np.array([{}], object)}
+    content = {"params": ({"system": system, **other},), "more": (1.5, None, {3: b"", (1, 2): 4})}
+    (tmp_path / "ifs.pkl").write_bytes(pickle.dumps(content))
+    found = IFS.from_pickle(tmp_path / "ifs.pkl")
+    assert found[0].maps[:, [0, 1, 4]].tolist() == system[:, 0].tolist()
+    assert found[0].maps[:, [2, 3, 5]].tolist() == system[:, 1].tolist()
 
 
 def test_a_pickle_from_numpy_1_is_read(tmp_path):
