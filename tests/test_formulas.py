@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import importlib
+import itertools
 import os
 import pickle
 import re
@@ -629,14 +630,20 @@ def test_csv_files_of_a_writer_that_was_killed_are_not_taken_for_all(ifs, tmp_pa
     assert IFS.from_csv(folder) == ifs
 
 
+@pytest.mark.parametrize("full_at", [0, 3, 5], ids=["first", "middle", "all written"])
 def test_csv_files_that_cannot_be_written_leave_those_before_as_they_were(
-    ifs, tmp_path, monkeypatch
+    ifs, tmp_path, monkeypatch, full_at
 ):
+    calls = itertools.count()
+
+    def flush(descriptor, flush=os.fsync):
+        return flush(descriptor) if next(calls) < full_at else refuse_to_flush(descriptor)
+
     ifs[:3].to_csv(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with monkeypatch.context() as full:
-        full.setattr(os, "fsync", refuse_to_flush)
+        full.setattr(os, "fsync", flush)
         with pytest.raises(OSError, match="No space left"):
             ifs.to_csv(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -71,12 +71,13 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
                     file.write(content)
                     _to_disk(file)
                 names.append(name)
-            with (folder / INCOMPLETE).open("wb") as file:
-                file.write(b"Writing the files in this folder was interrupted: write them again.\n")
-                _to_disk(file)
+            write_whole(
+                folder / INCOMPLETE,
+                b"Writing the files in this folder was interrupted: write them again.\n",
+            )
             for name in names:
                 (part / f"{name}{PART}").replace(folder / name)
-            (folder / INCOMPLETE).unlink()
+            (folder / INCOMPLETE).unlink(missing_ok=True)  # by another writer of the same
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
