@@ -372,7 +372,7 @@ def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
         (lambda: Perlin("many"), TypeError, "got 'many'"),
         (lambda: Perlin([1, 2, 3]), ValueError, "shape (C, 2), got (3,)"),
         (lambda: Perlin(np.empty((0, 2))), ValueError, "shape (C, 2), got (0, 2)"),
-        (lambda: Perlin([(0, 1)]), ValueError, "frequency must lie above 0 and up to 4096, got 0"),
+        (lambda: Perlin([(0, 1)]), ValueError, "frequency must lie between 1/4096 and 4096, got 0"),
         (lambda: Perlin([(1, 5000)]), ValueError, "got 5000"),
         (lambda: Perlin([(1, float("nan"))]), ValueError, "got NaN"),
         (lambda: Perlin(octaves=0), ValueError, "octaves must lie between 1 and 16, got 0"),
