@@ -120,7 +120,7 @@ def test_resume_equals_never_having_stopped(ifs, steps) -> None:
         again = make(stream_of(ifs, steps_per_epoch=steps))
         again.load_state_dict(loader.state_dict())
         if steps:
-            assert len(again) == 7
+            assert len(again) == 10
         assert equal(first + list(itertools.islice(again, 7)), whole)
 
 
@@ -146,7 +146,9 @@ def test_a_state_is_that_of_the_stream(ifs) -> None:
 def test_two_iterators_do_not_disturb_each_other(ifs) -> None:
     loader = Loader(stream_of(ifs, steps_per_epoch=6))
     pairs = list(zip(loader, loader, strict=True))
-    assert equal([one for one, _ in pairs], [other for _, other in pairs])
+    whole = list(itertools.islice(stream_of(ifs), 12))
+    assert equal([one for one, _ in pairs], whole[:6])
+    assert equal([other for _, other in pairs], whole[6:])  # the next epoch
     loader.close()
 
 
@@ -287,12 +289,18 @@ def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) ->
     monkeypatch.setattr("fdsl.torch.stream.render", slow)
     loader = Loader(stream_of(ifs))
     batches = iter(loader)
+    left: list[list[Any]] = []
+    loops = [threading.Thread(target=lambda: left.append(list(batches))) for _ in range(3)]
+    for loop in loops:
+        loop.start()
     assert entered.wait(20)
     closer = threading.Thread(target=loader.close)
     closer.start()
     threading.Timer(0.2, go.set).start()
-    assert list(batches) == []  # it waited for the first batch
-    closer.join()
+    for thread in (closer, *loops):
+        thread.join(20)
+        assert not thread.is_alive()
+    assert left == [[], [], []]  # they waited for the first batch
 
 
 def test_a_handler_may_close_the_loader(ifs) -> None:
@@ -342,7 +350,10 @@ def test_a_copy_starts_where_its_stream_does(ifs) -> None:
     next(iter(loader))
     for twin in (pickle.loads(pickle.dumps(loader)), copy.deepcopy(loader)):
         assert twin.prefetch == 1
+        loader.set_epoch(0)
+        twin.set_epoch(0)
         assert equal(list(twin), list(stream_of(ifs, steps_per_epoch=4)))
+        assert twin.sampler.epoch == 0
 
 
 @contextlib.contextmanager

@@ -238,6 +238,7 @@ def test_single_samples_end_with_the_epoch(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs, batch_size=None, steps_per_epoch=37)
     assert len(stream) == 37
     assert drawn(stream) == expected
+    stream.set_epoch(0)
     # Workers fill batches of their own, of the same samples.
     batches = drawn(loader_of(stream, workers=2, batch_size=BATCH))
     assert sorted(singles(batches)) == sorted(expected)
@@ -304,7 +305,9 @@ def _draw_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
     try:
-        found = drawn(stream), pickle.dumps(stream)  # as it is sent to a spawned worker
+        found = drawn(stream)
+        stream.set_epoch(0)
+        found = found, pickle.dumps(stream)  # as it is sent to a spawned worker
     finally:
         torch.distributed.destroy_process_group()
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
@@ -336,23 +339,42 @@ def test_an_epoch_has_so_many_steps(ifs: fdsl.IFS) -> None:
             next(batches)
 
 
-def test_an_endless_stream_has_neither_length_nor_epochs(ifs: fdsl.IFS) -> None:
+def test_an_endless_stream_has_no_length(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs)
     with pytest.raises(TypeError, match="steps_per_epoch"):
         len(stream)
-    with pytest.raises(RuntimeError, match="steps_per_epoch"):
-        stream.set_epoch(1)
     assert "endless" in repr(stream)
 
 
-def test_epochs_differ_and_each_repeats(ifs: fdsl.IFS) -> None:
+def test_an_epoch_selects_nothing_in_an_endless_stream(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs)
+    stream.load_state_dict({"samples": 2 * BATCH})
+    stream.set_epoch(1)
+    batches = iter(stream)
+    found = drawn(batches, 1)
+    stream.set_epoch(2)
+    assert (stream.epoch, stream.state_dict()) == (0, {"samples": 3 * BATCH})
+    assert found + drawn(batches, 2) == drawn(stream_of(ifs), 5)[2:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_endless_stream_starts_over_where_it_was_told(ifs: fdsl.IFS, workers: int) -> None:
+    endless = drawn(stream_of(ifs), 6)
+    stream = stream_of(ifs)
+    loader = loader_of(stream, workers)
+    assert drawn(loader, 3) == drawn(loader, 3) == endless[:3]
+    stream.load_state_dict({"samples": 2 * BATCH})
+    assert drawn(loader, 3) == drawn(loader, 3) == endless[2:5]
+
+
+def test_epochs_differ_and_each_repeats_when_asked_to(ifs: fdsl.IFS) -> None:
     endless = drawn(stream_of(ifs), 9)
     stream = stream_of(ifs, steps_per_epoch=3)
     for epoch in (2, 0, 1, 1, 2):
         stream.set_epoch(epoch)
         assert stream.epoch == epoch
         assert drawn(stream) == endless[3 * epoch : 3 * epoch + 3]
-        assert drawn(stream) == endless[3 * epoch : 3 * epoch + 3]  # not told, it repeats
+        assert stream.epoch == epoch
     assert len(set(pictures(singles(endless)))) == 9 * BATCH
 
 
@@ -409,12 +431,12 @@ def test_an_epoch_that_was_under_way_is_finished(ifs: fdsl.IFS, workers: int) ->
     resumed.load_state_dict(stream.state_dict(batches=2))
     loader = loader_of(resumed, workers)
     found = []
-    assert (resumed.epoch, len(resumed)) == (1, 3)
+    assert resumed.epoch == 1
     for epoch in range(resumed.epoch, 3):
         resumed.set_epoch(epoch)
+        assert len(resumed) == len(loader) == 5
         found += drawn(loader)
     assert found == never_stopped[7:]
-    assert len(resumed) == 5
 
 
 def test_a_state_taken_after_the_last_batch_starts_the_next_epoch(ifs: fdsl.IFS) -> None:
@@ -430,11 +452,14 @@ def test_naming_the_current_epoch_keeps_the_place(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs, steps_per_epoch=5)
     stream.load_state_dict({"samples": 7 * BATCH})
     stream.set_epoch(1)
-    assert len(stream) == 3
     assert stream.state_dict() == {"samples": 7 * BATCH}
+    assert len(drawn(stream)) == 3
+    stream.set_epoch(1)  # what was loaded is used up: this asks for the epoch again
+    assert len(drawn(stream)) == 5
+    stream.load_state_dict({"samples": 7 * BATCH})
     stream.set_epoch(0)
     stream.set_epoch(1)
-    assert len(stream) == 5
+    assert len(drawn(stream)) == 5
 
 
 @pytest.mark.parametrize("steps", [None, 3])
@@ -525,7 +550,6 @@ def test_the_loader_of_torchdata_resumes(
     drawn(stream, looked)  # as one does, to see what comes
     loader = _stateful_loader(stream, workers)
     stream.set_epoch(1)
-    drawn(stream, looked)
     batches = iter(loader)
     assert drawn(batches, taken) == never_stopped[6 : 6 + taken]
     state = pickle.loads(pickle.dumps(loader.state_dict()))
@@ -747,7 +771,8 @@ def test_normalize_leaves_nothing_in_a_checkpoint() -> None:
     "images",
     [
         torch.zeros(2, 1, 8, 8),
-        torch.zeros(1, 8, 8, dtype=torch.uint8),
+        torch.zeros(8, 8, dtype=torch.uint8),
+        torch.zeros(8, 8, 3, dtype=torch.uint8),
         torch.zeros(2, 2, 8, 8, dtype=torch.uint8),
         torch.zeros(2, 8, 8, 3, dtype=torch.uint8),
     ],

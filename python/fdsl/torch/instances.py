@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +61,11 @@ class Instances(Dataset[tuple[Any, Any]]):
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
         self.instances = checked_positive("instances", instances)
+        most = sys.maxsize // len(family)  # or there is no length
+        if self.instances > most:
+            raise ValueError(
+                f"instances must be at most {most} of {len(family)} categories, got {instances}"
+            )
         self.rendering: Rendering = (
             Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import itertools
 import os
 import queue
 import threading
@@ -14,9 +16,10 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type
-from fdsl.torch.stream import Sample, Stream, StreamIterator
+from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
 
 #: What becomes of a batch that is drawn: as the loop gets it, and when it is there on the device.
 _Deliver = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
@@ -32,7 +35,12 @@ class Loader:
     Memory is new for each batch and never drawn into again while somebody holds a part of it, so
     a batch may be kept. ``prefetch`` batches are ready at most, beside the one that is drawn and
     those that the loop holds. Closing, an exception, the end of the epoch or forgetting the
-    iterator end the thread, once it has drawn the batch that it is at.
+    iterator end the thread, once it has drawn the batch that it is at. The thread starts when the
+    first batch is asked for.
+
+    Trainers find what they look for in a ``DataLoader``: ``dataset``, ``sampler``,
+    ``batch_sampler`` and so on. The epoch of ``sampler`` is that of the stream: Lightning needs no
+    callback.
 
     >>> import fdsl
     >>> from fdsl.torch import Loader, Stream
@@ -62,6 +70,17 @@ class Loader:
         ValueError: an argument is out of range, or the device does not work here.
     """
 
+    # What a DataLoader has, and trainers ask for.
+    num_workers = 0
+    prefetch_factor = None
+    persistent_workers = False
+    drop_last = False  # there is no incomplete batch
+    timeout = 0.0
+    collate_fn = staticmethod(default_convert)
+    worker_init_fn = None
+    multiprocessing_context = None
+    generator = None
+
     def __init__(
         self,
         stream: Stream,
@@ -88,7 +107,9 @@ class Loader:
             self.pin_memory = bool(checked_type("pin_memory", pin_memory, bool))
             if self.pin_memory and not torch.cuda.is_available():
                 raise ValueError("pin_memory needs a GPU, and torch sees none here")
-        self._place: _Place | None = None
+        self.sampler = StreamSampler(stream)
+        self.batch_sampler = BatchSampler(self.sampler, stream.batch_size, drop_last=False)
+        self._latest = _Latest()
         self._iterators: weakref.WeakSet[LoaderIterator] = weakref.WeakSet()
 
     def __iter__(self) -> LoaderIterator:
@@ -96,21 +117,31 @@ class Loader:
         # holds it and no copy from it is under way.
         empty = functools.partial(torch.empty, dtype=torch.uint8, pin_memory=self.pin_memory)
         # Its own place in the stream: other iterators of this loader go on where they are.
-        source = StreamIterator(self.stream, 0, 1, empty)
-        self.stream._ahead()
-        self._place = _Place(source, self.stream._told)
+        source = StreamIterator(self.stream, empty=empty)
         gpu = None
         if self.device is not None and self.device.type == "cuda":
             gpu = self.device.index
         elif self.pin_memory:
             gpu = torch.cuda.current_device()  # a new thread's would be the first
-        iterator = LoaderIterator(source, self._place, self._deliver(), self.prefetch, gpu)
+        iterator = LoaderIterator(
+            self.stream, source, self._latest, self._deliver(), self.prefetch, gpu
+        )
         self._iterators.add(iterator)
         return iterator
 
     def __len__(self) -> int:
-        """Batches in the next iteration; fewer than ``steps_per_epoch`` after a resume."""
+        """Batches an epoch; the first iteration after a resume may have fewer."""
         return len(self.stream)
+
+    @property
+    def dataset(self) -> Stream:
+        """The stream."""
+        return self.stream
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples a batch and rank."""
+        return self.stream.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Picks the epoch of the next iteration, as ``Stream.set_epoch`` does."""
@@ -121,9 +152,10 @@ class Loader:
 
         What is drawn ahead does not count. It is a stream's state: either may go on from it.
         """
-        if self._place is None or self._place.told != self.stream._told:
-            return self.stream.state_dict(batches=0)
-        return self._place.state()
+        latest = self._latest.progress
+        if latest is None or latest.told != self.stream._told:
+            return {"samples": self.stream._next_sample()}
+        return latest.state()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Lets the next iteration start where ``state`` was taken.
@@ -152,10 +184,11 @@ class Loader:
 
     def __getstate__(self) -> dict[str, Any]:
         # Threads stay where they are; a copy starts where the stream's copy does.
-        return {**self.__dict__, "_place": None, "_iterators": None}
+        return {**self.__dict__, "_latest": None, "_iterators": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._latest = _Latest()
         self._iterators = weakref.WeakSet()
 
     def __repr__(self) -> str:
@@ -181,9 +214,34 @@ class Loader:
                     labels = labels.to(device, non_blocking=side is not None)
                 if normalize is not None:
                     images = normalize(images)
-                return (images, labels), None if side is None else side.record_event()
+                return Batch(images, labels), None if side is None else side.record_event()
 
         return deliver
+
+
+class StreamSampler(Sampler[int]):
+    """Stands where trainers look for a sampler; its epoch is the stream's.
+
+    It numbers the samples of an epoch and rank. A ``Loader`` does not draw by these numbers.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def epoch(self) -> int:
+        """The stream's."""
+        return self._stream.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Picks the epoch of the stream's next iteration."""
+        self._stream.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count() if self._stream.steps_per_epoch is None else iter(range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._stream) * (self._stream.batch_size or 1)
 
 
 class LoaderIterator(Iterator[Sample]):
@@ -191,13 +249,15 @@ class LoaderIterator(Iterator[Sample]):
 
     def __init__(
         self,
+        stream: Stream,
         source: StreamIterator,
-        place: _Place,
+        latest: _Latest,
         deliver: _Deliver,
         prefetch: int,
         gpu: int | None,
     ) -> None:
-        self._place, self._process, self._done = place, os.getpid(), False
+        self._stream, self._source, self._latest = stream, source, latest
+        self._process, self._done = os.getpid(), False
         # The thread knows the line and not this iterator, or nobody could drop it.
         self._line = _Line(prefetch)
         self._thread = threading.Thread(
@@ -206,14 +266,16 @@ class LoaderIterator(Iterator[Sample]):
             name="fdsl-loader",
             daemon=True,
         )
+        self._unstarted = [self._thread]  # whoever takes it starts it
+        self._progress: _Progress | None = None
         # Garbage may be collected by any thread, whatever it holds: nothing is waited for then.
         weakref.finalize(self, self._line.stop)
-        _running[self._thread] = self._line
-        self._thread.start()
 
     def __next__(self) -> Sample:
         if os.getpid() != self._process:
             raise RuntimeError("a forked process has no thread that draws: iterate its loader anew")
+        if self._unstarted and not self._done:
+            self._start()
         ready = None if self._done else self._line.take()
         if ready is None:
             self.close()
@@ -231,18 +293,39 @@ class LoaderIterator(Iterator[Sample]):
             now.wait_event(copied)
             for part in batch:
                 part.record_stream(now)  # or its memory might serve the next batch too early
-        self._place.taken = number + 1
+        assert self._progress is not None
+        self._progress.taken = max(self._progress.taken, number + 1)
         return batch
+
+    def _start(self) -> None:
+        """Begins the iteration, unless another thread does."""
+        try:
+            thread = self._unstarted.pop()
+        except IndexError:
+            return
+        try:
+            self._stream._begin(self._source, ahead=True)
+            self._progress = _Progress(self._source, self._stream._told)
+            self._latest.progress = self._progress
+            _running[thread] = self._line
+            thread.start()
+        except BaseException:  # Ctrl-C, or there can be no more threads
+            self._done = True
+            self._line.stop()
+            self._line.end()
+            if not thread.is_alive():  # nobody else will
+                _running.pop(thread, None)
+            raise
 
     def state_dict(self) -> dict[str, int]:
         """How many samples all ranks' loops have taken, counted from the stream's first."""
-        return self._place.state()
+        return self._source.state_dict() if self._progress is None else self._progress.state()
 
     def close(self) -> None:
         """Ends the thread and waits until it has; there are no more batches."""
         self._done = True
         self._line.stop()
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
 
@@ -272,24 +355,33 @@ class _Line:
             return self._ready.put(what)
 
     def end(self) -> None:
-        """Lets the loop go that waits for a batch."""
+        """Lets the loops go that wait for a batch."""
         self._ready.put(None)
 
     def take(self) -> Any:
         what = self._ready.get()
+        if what is None:
+            self.end()  # for other threads that wait
         self._free.put(None)
         return what
 
 
-class _Place:
+class _Progress:
     """How far the loop is; outlives the iterator, so that a loop that was left can be resumed."""
 
     def __init__(self, source: StreamIterator, told: int) -> None:
-        self.first, self.global_batch, self.taken = source._start, source._global_batch, 0
+        self.first, self.global_batch, self.taken = source.start, source.global_batch, 0
         self.told = told  # how often the stream had been told where to start
 
     def state(self) -> dict[str, int]:
         return {"samples": self.first + self.taken * self.global_batch}
+
+
+class _Latest:
+    """The progress of the iterator that began last; a loader and its iterators share it."""
+
+    def __init__(self) -> None:
+        self.progress: _Progress | None = None
 
 
 #: The threads that draw. They end before the interpreter does, or it would pull the ground from
@@ -299,15 +391,21 @@ _running: dict[threading.Thread, _Line] = {}
 
 @atexit.register
 def _end_all() -> None:
-    for thread, line in list(_running.items()):
+    threads = list(_running.items())
+    for _, line in threads:
         line.stop()
-        thread.join()
+    for thread, _ in threads:
+        while thread.is_alive():  # and not only started: Ctrl-C may have come before
+            with contextlib.suppress(KeyboardInterrupt):  # for a batch at most
+                thread.join()
 
 
 def _draw_ahead(source: StreamIterator, deliver: _Deliver, line: _Line, gpu: int | None) -> None:
     try:
         if gpu is not None:
             torch.cuda.set_device(gpu)
+        if line.stopped:
+            return
         for number, batch in enumerate(source):
             line.put((number, *deliver(batch)))
             del batch  # while the next is drawn, this one is the loop's alone

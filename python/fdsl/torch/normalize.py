@@ -16,7 +16,7 @@ class Normalize(nn.Module):
     Args:
         mean: of pixels scaled to 0…1, one number or three. 0.2 and 0.5 are those the
             authors pre-train with.
-        std: likewise, above 0.
+        std: likewise, above 0, and not so small that a pixel becomes infinite.
         dtype: of the result.
 
     >>> import torch
@@ -38,21 +38,36 @@ class Normalize(nn.Module):
         self.register_buffer("std", _three("std", std), persistent=False)
         if not bool((self.std > 0).all()):
             raise ValueError(f"std must be above 0, got {std}")
+        if not all(bool(factor.isfinite().all()) for factor in self._factors()):
+            raise ValueError(f"mean / std and 1 / std must be finite, got mean={mean}, std={std}")
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W)."""
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W); an image alone likewise."""
+        if (
+            images.dtype != torch.uint8
+            or images.ndim not in (3, 4)
+            or images.shape[-3] not in (1, 3)
+        ):
             raise ValueError(
-                f"images must be uint8 (B, 1 or 3, H, W), got {images.dtype} {tuple(images.shape)}"
+                "images must be uint8 (B, 1 or 3, H, W) or (1 or 3, H, W), "
+                f"got {images.dtype} {tuple(images.shape)}"
             )
         # One multiplication and one addition a pixel, and the channels by broadcasting.
-        scale = 1 / (255 * self.std)
-        return (images * scale - self.mean / self.std).to(self.dtype)
+        scale, shift = self._factors()
+        return (images * scale - shift).to(self.dtype)
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        return 1 / (255 * self.std), self.mean / self.std
 
 
 def _three(name: str, value: float | Sequence[float]) -> Tensor:
-    numbers = torch.as_tensor(value, dtype=torch.float32)
+    try:
+        numbers = torch.as_tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        raise ValueError(f"{name} must be one number or three, got {value!r}") from None
+    if not bool(numbers.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got {value!r}")
     if numbers.shape not in ((), (3,)):
         raise ValueError(f"{name} must be one number or three, got {value!r}")
     return numbers.expand(3).reshape(3, 1, 1).clone()

@@ -1,4 +1,4 @@
-"""This process's place among those that train together."""
+"""Which rank this process is, and how many there are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import torch
 from fdsl._checks import checked_positive, checked_whole
 
 
-def found_ranks() -> tuple[int, int]:
-    """Returns (rank, world_size): torch.distributed's, else torchrun's, else (0, 1)."""
+def ranks_of_distributed() -> tuple[int, int] | None:
+    """Returns torch.distributed's (rank, world_size), if it is initialised here."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return None
+
+
+def ranks_of_launcher() -> tuple[int, int] | None:
+    """Returns torchrun's (rank, world_size), if it set them."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return checked_ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    return 0, 1
+    return None
 
 
 def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data._utils.collate import default_collate_fn_map  # its documented way in
 
 from fdsl import _core
 from fdsl._checks import (
@@ -23,13 +24,36 @@ from fdsl._checks import (
 )
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering, render
-from fdsl.torch.ranks import checked_ranks, found_ranks
+from fdsl.torch.place import AHEAD, HERE, Place
+from fdsl.torch.ranks import checked_ranks, ranks_of_distributed, ranks_of_launcher
 
 Sample = tuple[Tensor, Tensor]
 
+#: A stream starts below this sample; it ends at twice as many.
+SAMPLES = 2**62
+
+
+class Batch(NamedTuple):
+    """A batch: uint8 (B, C, H, W), or what became of it, and int64 (B,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def _refuse_batches(_: Any, *, collate_fn_map: Any = None) -> NoReturn:
+    raise ValueError(
+        "a Stream yields whole batches: give its DataLoader batch_size=None "
+        "(or the Stream, for single samples that the DataLoader collates)"
+    )
+
+
+default_collate_fn_map[Batch] = _refuse_batches
+if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.4; what is saved can be loaded
+    torch.serialization.add_safe_globals([Batch])
+
 
 class Stream(IterableDataset[Sample]):
-    """An endless stream of batches, the same for any number of workers and ranks.
+    """A stream of batches, endless or in epochs, the same for any number of workers and ranks.
 
     Every block of ``len(family)`` samples holds each category once, in a random order; each
     category walks its instances in a random order of its own. Sample number n is a pure
@@ -40,6 +64,14 @@ class Stream(IterableDataset[Sample]):
     take their slices of each global batch, so the union over ranks is what one rank with
     the global batch would see.
 
+    With ``steps_per_epoch`` each iteration is an epoch, and the next iteration is the next epoch:
+    nothing repeats unless ``set_epoch`` asks for it. The first iteration after
+    ``load_state_dict`` is the rest of its epoch. An iteration begins when its first batch is
+    asked for, in a worker when the DataLoader is iterated; looking at one batch is one too.
+
+    An endless stream is a single epoch. Each iteration starts it over, at the first sample or
+    where ``load_state_dict`` said: keep its iterator, or give ``steps_per_epoch``.
+
     Args:
         family: the categories; a label is a category's number.
         rendering: how pictures are drawn; ``Rendering()`` if not given.
@@ -49,14 +81,15 @@ class Stream(IterableDataset[Sample]):
             its own. Collating costs a copy of each batch and a call for each sample.
         seed: of the stream; also that of every address in it.
         steps_per_epoch: batches (samples, for ``batch_size=None``) an epoch, on every rank;
-            gives the stream a length. ``None`` is endless.
+            gives the stream a length, which stays so after a resume. ``None`` is endless.
         instances: a category has only this many instances, which come round again (paper,
             Figure 4); ``None`` never repeats one.
         label_noise: share of the pictures, 0…1, whose label is drawn from all categories alike
             (paper, Figure 5). The address decides: a picture keeps its label, and more noise
             keeps the labels that less noise drew. The pictures and their order do not change.
         rank: of this process; if not given, that of ``torch.distributed``, else torchrun's
-            ``RANK``, else 0. Read when the stream is first iterated or sent to a worker.
+            ``RANK``, else 0. Looked up whenever an iteration begins; a copy and a worker are told
+            what was found, unless they find their own.
         world_size: how many ranks there are; found like ``rank``.
         threads: that render; one in a worker and all cores elsewhere if not given.
 
@@ -94,40 +127,44 @@ class Stream(IterableDataset[Sample]):
             if steps_per_epoch is None
             else checked_positive("steps_per_epoch", steps_per_epoch)
         )
+        if self.steps_per_epoch is not None and self.steps_per_epoch >= SAMPLES:
+            raise ValueError(f"steps_per_epoch must be less than 2**62, got {steps_per_epoch}")
         self.instances = None if instances is None else checked_positive("instances", instances)
         self.label_noise = checked_share("label_noise", label_noise)
         self.threads = checked_threads(threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
         self._ranks = None if rank is None else checked_ranks(rank, world_size)
-        # In shared memory, or persistent workers would never see a new epoch:
-        # the epoch, the samples of it already seen, and how often workers iterated.
-        self._shared = torch.zeros(3, dtype=torch.int64)
-        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
+        self._found: tuple[int, int] | None = None  # ranks, by the process that sent this here
+        self._place = Place()
         self._running: StreamIterator | None = None
         self._told = 0  # how often it was told where to start
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next iteration belongs to."""
-        return int(self._shared[0])
+        """The epoch of the last iteration, or of the next one if it was chosen since."""
+        return self._place.current()[0]
 
     def set_epoch(self, epoch: int) -> None:
         """Picks the epoch of the next iteration; workers see it, persistent ones too.
 
-        Like torch's ``DistributedSampler``, a stream that is not told repeats its epoch.
-        Naming the current epoch again keeps the place that ``load_state_dict`` set.
+        A stream that is not told goes on with the next epoch; told its epoch again, it repeats
+        it. What ``load_state_dict`` left of an epoch stays so when that epoch is named. There is
+        nothing to pick in an endless stream, which any epoch leaves as it is.
 
         Raises:
-            RuntimeError: the stream is endless.
+            TypeError, ValueError: there can be no such epoch.
         """
-        if self.steps_per_epoch is None:
-            raise RuntimeError("an endless stream has no epochs: give it steps_per_epoch")
-        if checked_whole("epoch", epoch) != self.epoch:
-            self._shared[0], self._shared[1] = epoch, 0
-        self._shared[2] = 0
-        self._running = None
-        self._told += 1
+        number = checked_whole("epoch", epoch)
+        samples = self._epoch_samples()
+        if samples is None:
+            return
+        if number * samples >= SAMPLES:
+            raise ValueError(
+                f"epoch must start before sample 2**62, got {epoch} (an epoch has {samples})"
+            )
+        following, seen = self._place.next()
+        self._tell(number, seen if number == following else 0)
 
     def state_dict(self, batches: int | None = None) -> dict[str, int]:
         """Returns {"samples": n}: how many samples all ranks together have seen.
@@ -141,78 +178,77 @@ class Stream(IterableDataset[Sample]):
             RuntimeError: workers or a loader iterate, and ``batches`` is not given.
         """
         if batches is not None:
-            return {
-                "samples": self._start() + checked_whole("batches", batches) * self._global_batch()
-            }
-        if get_worker_info() is None and self._shared[2] > 0:
+            taken = checked_whole("batches", batches) * self._global_batch()
+            return {"samples": self._samples(*self._place.current()) + taken}
+        if get_worker_info() is not None and self._running is not None:
+            return {"samples": self._running.start}  # where this worker is, its iterator knows
+        begun_by = self._place.begun_by()
+        if begun_by == AHEAD:
             raise RuntimeError(
                 "workers and loaders run ahead of the training loop: say how many batches of this "
                 "iteration it has taken, state_dict(batches=…), or ask the Loader"
             )
-        if self._running is not None:
+        if begun_by == HERE and self._running is not None:
             return self._running.state_dict()
-        return {"samples": self._start()}
+        return {"samples": self._next_sample()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Lets the next iteration start where ``state`` was taken, with any number of workers.
 
-        An epoch that was under way is finished: the next iteration is that much shorter.
+        An epoch that was under way is finished: the next iteration is that much shorter, and the
+        one after it is the next epoch.
         The number of ranks may change too, as long as the global batch stays the same.
+
+        Raises:
+            ValueError: it is not the state of such a stream.
         """
-        try:
-            samples = checked_whole("samples", state["samples"])
-        except (KeyError, TypeError):
-            raise ValueError(
-                f"expected the state of a stream, {{'samples': n}}, got {state!r}"
-            ) from None
+        samples = checked_samples(state)
         epoch = self._epoch_samples()
         if epoch is not None and samples % self._global_batch():
             raise ValueError(
                 f"{samples} samples are not a whole number of batches of {self._global_batch()} "
                 "(of all ranks together): the state is of another stream"
             )
-        self._shared[0] = 0 if epoch is None else samples // epoch
-        self._shared[1] = samples if epoch is None else samples % epoch
-        self._shared[2] = 0
-        self._running = None
-        self._told += 1
+        self._tell(*((0, samples) if epoch is None else divmod(samples, epoch)))
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
-        if worker is not None:
-            self._ahead()
-            return StreamIterator(self, worker.id, worker.num_workers)
-        self._shared[2] = 0
-        self._running = StreamIterator(self, 0, 1)
-        return self._running
-
-    def _ahead(self) -> None:
-        """Notes that somebody iterates who runs ahead of the training loop."""
-        self._shared[2] += 1
-        self._running = None  # a fork brings along what iterated in its parent
+        if worker is None:
+            return StreamIterator(self)
+        iterator = StreamIterator(self, worker.id, worker.num_workers)
+        # Now, for this is what a DataLoader waits for before its iteration goes on.
+        iterator.begin_at(*self._place.join(endless=self.steps_per_epoch is None))
+        self._running = iterator
+        return iterator
 
     def __len__(self) -> int:
-        """Batches in the next iteration; fewer than ``steps_per_epoch`` after a resume."""
+        """Batches an epoch; the first iteration after a resume may have fewer."""
         if self.steps_per_epoch is None:
             raise TypeError("an endless stream has no length: give it steps_per_epoch")
-        seen = int(self._shared[1]) // self._global_batch()
-        return self.steps_per_epoch - seen
+        return self.steps_per_epoch
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker knows neither torch.distributed nor what iterates here.
-        return {**self.__dict__, "_ranks": self._resolved_ranks(), "_running": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        # A copy's memory is its own, and not shared yet.
-        self._shared.share_memory_()  # type: ignore[no-untyped-call]  # torch's own stub
+        found = ranks_of_distributed() or self._found or ranks_of_launcher()
+        return {**self.__dict__, "_found": found, "_running": None}
 
     def __repr__(self) -> str:
         length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
         return f"<Stream: {len(self.family)} categories, batch_size={self.batch_size}, {length}>"
 
+    def _tell(self, epoch: int, seen: int) -> None:
+        self._place.tell(epoch, seen)
+        self._told += 1
+
+    def _begin(self, iterator: StreamIterator, *, ahead: bool) -> None:
+        """Lets an iterator of this process begin the next iteration."""
+        endless = self.steps_per_epoch is None
+        iterator.begin_at(*self._place.begin(AHEAD if ahead else HERE, endless=endless))
+        self._running = None if ahead else iterator
+
     def _resolved_ranks(self) -> tuple[int, int]:
-        return found_ranks() if self._ranks is None else self._ranks
+        found = self._ranks or ranks_of_distributed() or self._found or ranks_of_launcher()
+        return found or (0, 1)
 
     def _global_batch(self) -> int:
         return (self.batch_size or 1) * self._resolved_ranks()[1]
@@ -220,8 +256,11 @@ class Stream(IterableDataset[Sample]):
     def _epoch_samples(self) -> int | None:
         return self.steps_per_epoch and self.steps_per_epoch * self._global_batch()
 
-    def _start(self) -> int:
-        return int(self._shared[0]) * (self._epoch_samples() or 0) + int(self._shared[1])
+    def _samples(self, epoch: int, seen: int) -> int:
+        return epoch * (self._epoch_samples() or 0) + seen
+
+    def _next_sample(self) -> int:
+        return self._samples(*self._place.next())
 
     def _threads(self) -> int | None:
         return 1 if self.threads is None and get_worker_info() is not None else self.threads
@@ -236,33 +275,68 @@ class StreamIterator(Iterator[Sample]):
     def __init__(
         self,
         stream: Stream,
-        worker: int,
-        workers: int,
+        worker: int = 0,
+        workers: int = 1,
         empty: Callable[[tuple[int, ...]], Tensor] | None = None,
     ) -> None:
         """``empty`` makes the memory to draw into, uint8 of a shape and in one piece."""
-        self._stream, self._workers = stream, workers
+        self._stream, self._worker, self._workers = stream, worker, workers
         self._empty = empty or _empty
-        self._rank = stream._resolved_ranks()[0]
-        self._start, self._global_batch = stream._start(), stream._global_batch()
-        self._batches = len(stream) if stream.steps_per_epoch is not None else None
-        self._next = worker
         self._singles: deque[Sample] = deque()
+        self._begun = False
+
+    def begin_at(self, epoch: int, seen: int) -> None:
+        """Starts the iteration, at so many samples of an epoch."""
+        stream = self._stream
+        self._rank, self.global_batch = stream._resolved_ranks()[0], stream._global_batch()
+        self.start = stream._samples(epoch, seen)
+        steps = stream.steps_per_epoch
+        self._batches = None if steps is None else steps - seen // self.global_batch
+        self._next = self._worker
+        self._begun = True
 
     def __next__(self) -> Sample:
+        if not self._begun:
+            self._stream._begin(self, ahead=False)
         if self._batches is not None and self._next >= self._batches:
             raise StopIteration
-        sample = self._single() if self._stream.batch_size is None else self._draw([self._next])
+        if self._stream.batch_size is None:
+            sample: Sample = self._single()
+        else:
+            sample = Batch(*self._draw([self._next]))
         self._next += self._workers
         return sample
 
     def state_dict(self) -> dict[str, int]:
         """Where the next batch starts, counted in samples of all ranks."""
-        return {"samples": self._start + self._next * self._global_batch}
+        if not self._begun:
+            return {"samples": self._stream._next_sample()}
+        return {"samples": self.start + self._next * self.global_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes to where ``state_dict`` was."""
-        self._next = (state["samples"] - self._start) // self._global_batch
+        """Goes to where ``state_dict`` was, in the same iteration.
+
+        Raises:
+            ValueError: it is not the state of such an iterator.
+        """
+        samples, stream = checked_samples(state), self._stream
+        epoch, seen = stream._place.next()
+        start = self.start if self._begun else stream._samples(epoch, seen)
+        global_batch = self.global_batch if self._begun else stream._global_batch()
+        steps = stream.steps_per_epoch
+        left = self._batches if self._begun else steps and steps - seen // global_batch
+        number, rest = divmod(samples - start, global_batch)
+        turn = (number - self._worker) % self._workers
+        if rest or turn or number < 0 or (left is not None and number >= left + self._workers):
+            raise ValueError(
+                f"{samples} samples are not in this iteration, which starts at {start} with "
+                f"batches of {global_batch} (of all ranks together): the state is of another"
+            )
+        if not self._begun:
+            if number == 0:
+                return  # it begins with its first batch
+            stream._begin(self, ahead=False)
+        self._next = number
         self._singles.clear()
 
     def _single(self) -> Sample:
@@ -277,7 +351,9 @@ class StreamIterator(Iterator[Sample]):
     def _draw(self, batches: Sequence[int]) -> Sample:
         stream = self._stream
         size = stream.batch_size or 1
-        firsts = [self._start + batch * self._global_batch + self._rank * size for batch in batches]
+        firsts = [self.start + batch * self.global_batch + self._rank * size for batch in batches]
+        if firsts[-1] + size > 2 * SAMPLES:
+            raise ValueError(f"a stream has 2**63 samples, and {firsts[-1]} is too near its end")
         within = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
         categories, indices = _core.stream_order(
@@ -297,6 +373,19 @@ class StreamIterator(Iterator[Sample]):
         )
         labels = noisy_labels(stream.family, categories, indices, stream.seed, stream.label_noise)
         return channels_first(images), torch.from_numpy(labels)
+
+
+def checked_samples(state: dict[str, int]) -> int:
+    """Returns the samples of a stream's state, if it is one."""
+    try:
+        samples = checked_whole("samples", state["samples"])
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"expected the state of a stream, {{'samples': n}}, got {state!r}"
+        ) from None
+    if samples >= SAMPLES:
+        raise ValueError(f"samples must be less than 2**62, got {samples}")
+    return samples
 
 
 def noisy_labels(
