@@ -201,6 +201,90 @@ def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
             assert torch.equal(labels.cpu(), right)
 
 
+def test_epochs_go_on_and_a_place_is_used_once(ifs) -> None:
+    whole = list(itertools.islice(stream_of(ifs), 16))
+    with Loader(stream_of(ifs, steps_per_epoch=4)) as loader:
+        loader.load_state_dict({"samples": 24})
+        assert equal(list(loader), whole[6:8])
+        assert loader.state_dict() == {"samples": 32}
+        assert equal(list(loader), whole[8:12])
+        assert equal(list(loader), whole[12:])
+        assert len(loader) == 4
+
+
+# What trainers ask of a DataLoader
+
+
+@pytest.mark.parametrize("steps", [4, None])
+def test_trainers_find_what_a_data_loader_has(ifs, steps) -> None:
+    loader = Loader(stream_of(ifs, steps_per_epoch=steps))
+    plain = DataLoader(torch.arange(16), batch_size=4)
+    for name, value in vars(plain).items():
+        if not name.startswith("_") and name not in ("pin_memory_device", "in_order"):
+            assert hasattr(loader, name), name
+            assert (
+                isinstance(value, type(getattr(loader, name)))
+                or "sampler" in name
+                or (name in ("dataset", "collate_fn"))
+            ), name
+    assert loader.dataset is loader.stream
+    assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 0, False)
+    assert loader.batch_sampler.sampler is loader.sampler
+    assert loader.batch_sampler.batch_size == 4
+    batch = next(iter(loader))
+    assert all(map(torch.equal, loader.collate_fn(batch), batch))
+    if steps:
+        assert (len(loader.sampler), len(loader.batch_sampler)) == (16, 4)
+        assert list(loader.sampler) == list(range(16))
+    else:
+        assert list(itertools.islice(loader.sampler, 3)) == [0, 1, 2]
+    loader.close()
+
+
+def as_lightning(loader: Any, epoch: int) -> None:
+    """What its trainer does before each epoch."""
+    samplers = [getattr(loader, "sampler", None)]
+    samplers.append(getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    for sampler in {id(sampler): sampler for sampler in samplers}.values():
+        if callable(getattr(sampler, "set_epoch", None)):
+            sampler.set_epoch(epoch)
+
+
+def as_timm(loader: Any, epoch: int) -> None:
+    if hasattr(loader.sampler, "set_epoch"):
+        loader.sampler.set_epoch(epoch)
+
+
+@pytest.mark.parametrize("tell", [as_lightning, as_timm])
+@pytest.mark.parametrize("iterated_first", [False, True])
+def test_trainers_choose_epochs_and_resume(ifs, tell, iterated_first: bool) -> None:
+    whole = list(itertools.islice(stream_of(ifs), 16))
+    loader = Loader(stream_of(ifs, steps_per_epoch=4))
+    loader.load_state_dict({"samples": 24})
+    most, taken = len(loader), []  # asked once
+    for epoch in (1, 2, 2, 3):
+        if iterated_first:  # Lightning makes its first iterator before it tells the epoch
+            batches = iter(loader)
+            tell(loader, epoch)
+        else:
+            tell(loader, epoch)
+            batches = iter(loader)
+        assert loader.sampler.epoch == loader.stream.epoch == epoch
+        taken += itertools.islice(batches, most)
+    assert equal(taken, whole[6:12] + whole[8:16])
+    loader.close()
+
+
+def test_any_epoch_may_be_named_to_an_endless_loader(ifs) -> None:
+    with Loader(stream_of(ifs)) as loader:
+        batches = iter(loader)
+        next(batches)
+        loader.set_epoch(3)
+        loader.sampler.set_epoch(4)
+        assert loader.state_dict() == {"samples": 4}
+        assert equal([next(batches)], list(itertools.islice(stream_of(ifs), 2))[1:])
+
+
 # The thread ends.
 
 
@@ -257,6 +341,46 @@ def test_the_thread_ends_with_the_epoch(ifs) -> None:
     assert not threads()
     with pytest.raises(StopIteration):
         next(batches)
+
+
+def test_threads_that_share_an_iterator_all_end(ifs) -> None:
+    batches = iter(Loader(stream_of(ifs, steps_per_epoch=20)))
+    taken: list[Any] = []
+    loops = [threading.Thread(target=lambda: taken.extend(batches), daemon=True) for _ in range(4)]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join(20)
+        assert not loop.is_alive()
+    assert len(taken) == 20
+    assert batches.state_dict() == {"samples": 80}
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_ctrl_c_while_the_thread_starts_leaves_nothing_behind(started: bool) -> None:
+    code = f"""
+import gc
+start = threading.Thread.start
+def interrupted(thread):
+    if {started}:
+        start(thread)
+    raise KeyboardInterrupt
+threading.Thread.start = interrupted
+for _ in range(3):
+    loader = Loader(stream)
+    left = iter(loader)
+    try:
+        next(left)
+    except KeyboardInterrupt:
+        print('interrupted')
+    print(list(left))
+    loader.close()
+threading.Thread.start = start
+"""
+    with script(code) as process:
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert out.split() == ["interrupted", "[]"] * 3
 
 
 def test_an_error_in_the_thread_is_raised_in_the_loop(ifs, monkeypatch) -> None:

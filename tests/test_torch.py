@@ -326,7 +326,147 @@ def test_the_ranks_of_torch_distributed_are_found(ifs: fdsl.IFS, tmp_path: Path)
         assert drawn(pickle.loads(stream)) == expected
 
 
+def _train_as_rank(rank: int, folder: str, stream: Stream) -> None:
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    try:
+        found = drawn(stream) + drawn(loader_of(stream, 1, "spawn"))
+        if hasattr(os, "fork"):
+            found += drawn(loader_of(stream, 2, "fork"))
+    finally:
+        torch.distributed.destroy_process_group()
+    Path(folder, str(rank)).write_bytes(pickle.dumps(found))
+
+
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="this torch has no gloo",
+)
+@pytest.mark.parametrize("method", ["spawn", pytest.param("fork", marks=needs_fork)])
+def test_ranks_that_are_started_with_a_stream_see_their_slices(
+    ifs: fdsl.IFS, tmp_path: Path, method: str
+) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    for copied in (stream, copy.deepcopy(stream)):
+        (tmp_path / "store").unlink(missing_ok=True)
+        torch.multiprocessing.start_processes(
+            _train_as_rank, args=(str(tmp_path), copied), nprocs=2, start_method=method
+        )
+        for rank in range(2):
+            # They began no epoch of each other, nor of this process.
+            expected = drawn(stream_of(ifs, rank=rank, world_size=2), 9)
+            found = pickle.loads((tmp_path / str(rank)).read_bytes())
+            assert found == expected[: len(found)]
+            assert len(found) >= 6
+        if method == "fork":
+            break
+    assert drawn(stream) == drawn(stream_of(ifs), 3)
+
+
 # Epochs
+
+
+@pytest.mark.parametrize(
+    "workers, method, more",
+    [
+        (0, "fork", {}),
+        (2, "fork", {}),
+        (5, "fork", {"persistent_workers": True}),
+        (2, "spawn", {"persistent_workers": True}),
+        (1, "spawn", {}),
+    ],
+)
+def test_epochs_go_on_and_a_place_is_used_once(
+    ifs: fdsl.IFS, workers: int, method: str, more: dict[str, Any]
+) -> None:
+    endless = drawn(stream_of(ifs), 24)
+    stream = stream_of(ifs, steps_per_epoch=4)
+    loader = loader_of(stream, workers, method, **more)
+    stream.load_state_dict({"samples": 6 * BATCH})
+    assert drawn(loader) == endless[6:8]
+    assert len(loader) == len(stream) == 4
+    assert drawn(loader) == endless[8:12]
+    assert stream.state_dict(batches=4) == {"samples": 12 * BATCH}
+    assert drawn(loader) == endless[12:16]
+    for epoch in (3, 1):
+        stream.set_epoch(epoch)
+        assert drawn(loader) == endless[4 * epoch : 4 * epoch + 4]
+    stream.load_state_dict({"samples": 21 * BATCH})
+    stream.set_epoch(5)
+    assert drawn(loader) == endless[21:]
+    stream.set_epoch(0)
+    assert drawn(loader) == endless[:4]
+    assert stream.epoch == 0
+
+
+@needs_fork
+def test_epochs_go_on_when_all_workers_have_the_same_seeds(ifs: fdsl.IFS) -> None:
+    endless = drawn(stream_of(ifs), 12)
+    stream = stream_of(ifs, steps_per_epoch=4)
+    for epoch in range(3):
+        torch.manual_seed(0)
+        assert drawn(loader_of(stream, workers=2)) == endless[4 * epoch : 4 * epoch + 4]
+
+
+@needs_fork
+@pytest.mark.parametrize("persistent", [False, True])
+def test_loaders_of_one_stream_may_run_at_once(ifs: fdsl.IFS, persistent: bool) -> None:
+    endless = drawn(stream_of(ifs), 40)
+    epochs = [endless[first : first + 4] for first in range(0, 40, 4)]
+    stream = stream_of(ifs, steps_per_epoch=4)
+    loaders = [loader_of(stream, workers=3, persistent_workers=persistent) for _ in range(2)]
+    for _ in range(3):
+        for found in zip(*zip(*loaders, strict=True), strict=True):
+            assert drawn(found) in epochs
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_iteration_that_was_left_is_over(ifs: fdsl.IFS, workers: int) -> None:
+    endless = drawn(stream_of(ifs), 8)
+    loader = loader_of(stream_of(ifs, steps_per_epoch=4), workers)
+    assert drawn(loader, 2) == endless[:2]
+    assert drawn(loader) == endless[4:]
+
+
+def test_an_iteration_begins_with_its_first_batch(ifs: fdsl.IFS) -> None:
+    endless = drawn(stream_of(ifs), 8)
+    stream = stream_of(ifs, steps_per_epoch=4)
+    iter(stream)  # and nothing is asked of it
+    batches = iter(stream)
+    stream.set_epoch(1)
+    assert drawn(batches) == endless[4:]
+
+
+@needs_fork
+def test_an_epoch_that_is_told_while_workers_start_is_the_next_one(ifs: fdsl.IFS) -> None:
+    endless = drawn(stream_of(ifs), 40)
+    stream = stream_of(ifs, steps_per_epoch=8)
+    loader = loader_of(stream, workers=4, persistent_workers=True)
+    for epoch in range(4):
+        batches = iter(loader)
+        found = drawn(batches, 1)
+        stream.set_epoch(epoch + 1)
+        assert found + drawn(batches) == endless[8 * epoch : 8 * epoch + 8]
+
+
+@needs_fork
+def test_a_forked_process_that_is_no_worker_has_a_place_of_its_own(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    stream.set_epoch(1)
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sending.send(drawn(stream)))
+    child.start()
+    try:
+        assert receiving.poll(30), "the child hangs"
+        assert receiving.recv() == drawn(stream_of(ifs), 6)[3:]
+    finally:
+        child.kill()
+        child.join()
+    assert drawn(stream) == drawn(stream_of(ifs), 6)[3:]
 
 
 def test_an_epoch_has_so_many_steps(ifs: fdsl.IFS) -> None:
@@ -559,8 +699,102 @@ def test_the_loader_of_torchdata_resumes(
     loader = _stateful_loader(resumed, workers)
     loader.load_state_dict(state)
     assert drawn(loader) == never_stopped[6 + taken : 12]
+    assert drawn(loader) == never_stopped[12:]
     resumed.set_epoch(2)
     assert drawn(loader) == never_stopped[12:]
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=needs_fork)])
+def test_the_loader_of_torchdata_goes_on_after_a_whole_epoch(ifs: fdsl.IFS, workers: int) -> None:
+    never_stopped = drawn(stream_of(ifs), 12)
+    loader = _stateful_loader(stream_of(ifs, steps_per_epoch=4), workers)
+    assert drawn(loader) == never_stopped[:4]
+    loader_again = _stateful_loader(stream_of(ifs, steps_per_epoch=4), workers)
+    loader_again.load_state_dict(loader.state_dict())
+    for either in (loader, loader_again):
+        assert drawn(either) == never_stopped[4:8]
+        assert drawn(either) == never_stopped[8:]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [None, {}, *({"samples": n} for n in ("x", 9, 0, 40 * BATCH, 2**63))],
+    ids=str,
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_iterator_refuses_a_bad_state(ifs: fdsl.IFS, state: Any, begun: bool) -> None:
+    stream = stream_of(ifs, steps_per_epoch=6)
+    stream.load_state_dict({"samples": 6 * BATCH})
+    batches: Any = iter(stream)
+    drawn(batches, int(begun))
+    before = batches.state_dict()
+    with pytest.raises(ValueError, match="samples"):
+        batches.load_state_dict(state)
+    assert batches.state_dict() == before
+    batches.load_state_dict({"samples": 8 * BATCH})
+    assert drawn(batches) == drawn(stream_of(ifs), 12)[8:]
+
+
+# DataLoaders that collate
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_batches_are_not_collated(ifs: fdsl.IFS, workers: int, batch_size: int) -> None:
+    loader = loader_of(stream_of(ifs), workers, batch_size=batch_size)
+    with pytest.raises(ValueError, match="batch_size=None"):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_is_a_tuple_that_can_be_saved(ifs: fdsl.IFS, workers: int, tmp_path: Path) -> None:
+    batch = next(iter(loader_of(stream_of(ifs), workers)))
+    assert isinstance(batch, tuple)
+    torch.save(batch, tmp_path / "batch.pt")
+    saved = torch.load(tmp_path / "batch.pt")
+    assert drawn([saved, pickle.loads(pickle.dumps(batch))]) == drawn(stream_of(ifs), 1) * 2
+
+
+# Large numbers and many streams
+
+
+def test_numbers_near_the_largest_are_refused_or_drawn(ifs: fdsl.IFS) -> None:
+    for samples in (2**62, 2**63 - 1, 2**63, 2**64 - 1):
+        with pytest.raises(ValueError, match=f"samples must be less than .*{samples}"):
+            stream_of(ifs).load_state_dict({"samples": samples})
+    with pytest.raises(ValueError, match=f"steps_per_epoch must be less than .*{2**63}"):
+        stream_of(ifs, steps_per_epoch=2**63)
+    stream = stream_of(ifs, steps_per_epoch=3)
+    for epoch in (2**62 // 12 + 1, 2**63, 2**64 - 1):
+        with pytest.raises(ValueError, match=f"epoch must start .* {epoch}"):
+            stream.set_epoch(epoch)
+    assert stream.epoch == 0
+    stream.set_epoch(2**62 // 12)
+    assert len(drawn(stream)) == 3
+    endless = stream_of(ifs)
+    endless.load_state_dict({"samples": 2**62 - 1})
+    assert len(drawn(endless, 2)) == 2
+    long = stream_of(ifs, steps_per_epoch=2**62 - 1)
+    assert len(drawn(long, 1)) == 1
+    with pytest.raises(ValueError, match="2\\*\\*63"):
+        drawn(long, 1)  # the second epoch starts behind the end
+    most = (2**63 - 1) // 5
+    assert len(Instances(ifs, most)) == 5 * most
+    for instances in (most + 1, 2**63):
+        with pytest.raises(ValueError, match=f"at most {most} .*{instances}"):
+            Instances(ifs, instances)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_thousands_of_streams_need_few_files(ifs: fdsl.IFS) -> None:
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = files()
+    streams = [stream_of(ifs, steps_per_epoch=2) for _ in range(3000)]
+    assert files() - before < 50
+    streams[-1].set_epoch(1)  # and workers see it all the same
+    assert drawn(loader_of(streams[-1], workers=2)) == drawn(stream_of(ifs), 4)[2:]
 
 
 # Copies
@@ -752,6 +986,14 @@ def test_normalize_is_the_obvious_formula(channels: int, mean: Any, std: Any) ->
     np.testing.assert_allclose(normalised, (rgb - centre) / spread, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalize_takes_an_image_alone(channels: int) -> None:
+    image = torch.randint(256, (channels, 8, 9), dtype=torch.uint8)
+    normalize = Normalize((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert normalize(image).shape == (3, 8, 9)
+    assert torch.equal(normalize(image), normalize(image[None])[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_normalize_gives_the_type_asked_for(dtype: torch.dtype) -> None:
     images = torch.randint(256, (2, 1, 8, 8), dtype=torch.uint8)
@@ -791,6 +1033,13 @@ def test_normalize_refuses_what_is_no_batch_of_pictures(images: Any) -> None:
         ({"std": 0}, "std .* 0"),
         ({"std": (0.5, -0.5, 0.5)}, r"std .* \(0.5, -0.5, 0.5\)"),
         ({"std": float("nan")}, "std .* nan"),
+        ({"std": float("inf")}, "std .* inf"),
+        ({"std": 1e-45}, "1 / std must be finite, .*1e-45"),
+        ({"mean": 1e30, "std": 1e-30}, "mean / std .* must be finite, .*1e\\+30"),
+        ({"mean": float("nan")}, "mean must be finite, got nan"),
+        ({"mean": (0.1, float("inf"), 0.1)}, "mean must be finite, .*inf"),
+        ({"mean": "grey"}, "mean .* 'grey'"),
+        ({"mean": 10**400}, "mean .*"),
         ({"mean": (0.1, 0.2)}, r"mean .* \(0.1, 0.2\)"),
         ({"mean": ((0.1, 0.2, 0.3),)}, "mean .*"),
     ],

@@ -75,7 +75,7 @@ class Loader:
     prefetch_factor = None
     persistent_workers = False
     drop_last = False  # there is no incomplete batch
-    timeout = 0.0
+    timeout = 0
     collate_fn = staticmethod(default_convert)
     worker_init_fn = None
     multiprocessing_context = None

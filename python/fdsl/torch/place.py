@@ -36,11 +36,15 @@ class Place:
 
     def __init__(self, epoch: int = 0, seen: int = 0) -> None:
         self._kept = epoch, seen
-        self._joined = 0  # the tag that this process, a worker, has joined last
+        # In a worker: the tag that it has joined last, and where it was told to start.
+        self._joined = 0
+        self._pending: tuple[int, int] | None = None
         self._own()
 
     def next(self) -> tuple[int, int]:
         """Where the next iteration starts."""
+        if self._pending is not None:
+            return self._pending
         memory = self._memory_here()
         epoch, seen = memory[_NEXT : _NEXT + 2]
         return epoch, seen
@@ -57,7 +61,10 @@ class Place:
         return int(self._memory_here()[_BY])
 
     def tell(self, epoch: int, seen: int) -> None:
-        """Sets where the next iteration starts."""
+        """Sets where the next iteration starts; in a worker, that of its pool."""
+        if get_worker_info() is not None:
+            self._pending = epoch, seen  # each of its siblings is told the same, in its own time
+            return
         memory = self._memory_here()
         memory[_NEXT], memory[_NEXT + 1], memory[_BY] = epoch, seen, NOBODY
 
@@ -88,20 +95,21 @@ class Place:
             if tag >> 32 == pool and tag != joined:
                 epoch, seen = memory[at + 1], memory[at + 2]
                 break
-            epoch, seen = memory[_NEXT], memory[_NEXT + 1]
+            epoch, seen = self.next()
             if memory[at] == tag:
                 tag = pool << 32 | (tag + 1) & 0xFFFF_FFFF
                 memory[at + 1], memory[at + 2] = epoch, seen
                 memory[at] = tag
                 _begin(memory, epoch, seen, AHEAD, endless)
                 break
-        self._joined = tag
+        self._joined, self._pending = tag, None
         if mine is not None:
             memory[mine] = tag
         return epoch, seen
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {"_kept": self.next(), "_memory": None, "_owner": None, "_joined": 0}
+        state = {"_kept": self.next(), "_joined": 0, "_pending": None}
+        state.update(_memory=None, _owner=None)
         if get_spawning_popen() is not None:  # perhaps a worker is started with it
             state.update(_memory=self._memory, _owner=self._owner)
         return state
