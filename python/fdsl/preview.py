@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -12,6 +15,8 @@ from fdsl.rendering import Pictures, Rendering, render
 
 #: Of a sheet: what a viewer can still show.
 MOST_PIXELS = 1 << 28
+#: As many images of the smallest size, 16 × 16.
+MOST_IMAGES = MOST_PIXELS // 16**2
 
 
 def contact_sheet(
@@ -39,9 +44,14 @@ def contact_sheet(
         uint8 (H, W), or (H, W, 3) in colour.
     """
     rendering = Rendering() if rendering is None else rendering
-    rows = _chosen("categories", categories, spread=1, most=len(family))
-    count = len(instances) if isinstance(instances, Sequence | np.ndarray) else instances
-    columns = _chosen("instances", instances, spread=max(1, 1000 // max(1, count)), most=None)
+    rows = _numbers_or_count("categories", categories)
+    if isinstance(rows, int):
+        rows = list(range(min(rows, len(family))))
+    columns = _numbers_or_count("instances", instances)
+    if isinstance(columns, int):
+        if columns > 1000:
+            raise ValueError(f"instances must be at most 1000, or a list of them, got {columns}")
+        columns = [number * (1000 // columns) for number in range(columns)]
     height, width = rendering.output_size
     if (pixels := len(rows) * len(columns) * height * width) > MOST_PIXELS:
         raise ValueError(
@@ -66,16 +76,22 @@ def contact_sheet(
     )
 
 
-def _chosen(name: str, wanted: int | Sequence[int], *, spread: int, most: int | None) -> list[int]:
-    if isinstance(wanted, Sequence | np.ndarray):
-        if len(wanted) == 0:
+def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
+    """Returns the numbers of a list, or how many were asked for."""
+    if isinstance(wanted, Sequence | np.ndarray) and getattr(wanted, "ndim", 1):
+        numbers = list(itertools.islice(wanted, MOST_IMAGES + 1))  # a range can be endless
+        if len(numbers) > MOST_IMAGES:
+            raise ValueError(f"{name} must be at most {MOST_IMAGES:,} numbers, got more")
+        if not numbers:
             raise ValueError(f"{name} must be at least 1, got none")
-        return [checked_whole(name, number) for number in wanted]
-    if wanted < 1:
-        raise ValueError(f"{name} must be at least 1, got {wanted}")
-    if most is None and wanted > 1000:
-        raise ValueError(f"{name} must be at most 1000, or a list of them, got {wanted}")
-    return [number * spread for number in range(wanted if most is None else min(wanted, most))]
+        return [checked_whole(name, number) for number in numbers]
+    try:
+        count = operator.index(cast(int, wanted))
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or a list of them, got {wanted!r}") from None
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+    return count
 
 
 def _labelled(

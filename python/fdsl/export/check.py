@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 import struct
-import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,15 @@ from typing import Any
 
 from fdsl._files import PART, PathLike, write_whole
 from fdsl.export.plan import PLAN, Plan
-from fdsl.export.write import draw_files
+from fdsl.export.layout import Sample
+from fdsl.export.write import drawn
 
 #: What ``finalize`` writes: a description, and the same for timm's reader of webdatasets.
 METADATA, TIMM = "metadata.json", "_info.json"
+
+#: Images of each shard that are re-rendered: under 1 % of what 10,000 cost. Where one image in ten
+#: was replaced, 62 chosen ones notice it with a probability of 99.8 %.
+RENDERED = 64
 
 
 def finalize(
@@ -26,9 +31,11 @@ def finalize(
     """Checks every shard of a finished export and writes ``metadata.json``.
 
     Every file is read: its name, label and address must be those that the plan gives it, every
-    picture must be whole (by PNG's own checksums), and the first and last of each shard are drawn
-    again and compared byte by byte. What processes that were killed left behind is removed, so no
-    other may be writing.
+    image must be whole (by PNG's own checksums), and nothing may stand between the files or behind
+    the last. Of each shard 64 images are re-rendered and compared byte by byte: the first, the last,
+    and others that depend on the seed and the shard's number alone. A shard whose SHA-256 is not
+    the one in an earlier ``metadata.json`` is re-rendered as a whole. What processes that were
+    killed left behind is removed, so no other may be writing.
 
     Args:
         folder: what ``shards`` or ``folders`` wrote to.
@@ -67,7 +74,12 @@ def finalize(
     for unit, name in enumerate(names):
         shards.append({"name": name, **_checked(plan, unit, path / name)})
         if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
-            raise _Wrong(f"{path / name} is not what {METADATA} says it was")
+            _checked(plan, unit, path / name, every=True)
+            raise ValueError(
+                f"{path / name} holds the right files, but its SHA-256 is not the one in "
+                f"{METADATA}: another program wrote one of the two. Remove {METADATA}, and "
+                "finalize again"
+            )
         if progress:
             progress(unit + 1, len(names))
     totals = {what: sum(shard[what] for shard in shards) for what in ("pictures", "bytes")}
@@ -96,16 +108,24 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
     """The digests of an earlier check, if there was one of the same plan."""
     try:
         found = json.loads(file.read_bytes())
-        same = all(found[name] == value for name, value in plan.settings().items())
-        return {shard["name"]: shard["sha256"] for shard in found["shards"]} if same else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        if plan.difference(found) is None:
+            return {shard["name"]: shard["sha256"] for shard in found["shards"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    return {}
 
 
-def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
+def _to_render(plan: Plan, unit: int, samples: list[Sample]) -> list[Sample]:
+    """Chooses the first image of a unit, the last, and others by the seed and the number."""
+    middle = range(1, len(samples) - 1)
+    chosen = random.Random(f"{plan.seed} {unit}").sample(middle, min(RENDERED - 2, len(middle)))
+    return [samples[at] for at in sorted({0, *chosen, len(samples) - 1})]
+
+
+def _checked(plan: Plan, unit: int, path: Path, *, every: bool = False) -> dict[str, Any]:
     layout, samples = plan.files, plan.files.samples(unit)
-    ends = [samples[0], samples[-1]]
-    drawn = dict(zip([sample.key for sample in ends], draw_files(plan, ends, None), strict=True))
+    again = samples if every else _to_render(plan, unit, samples)
+    rendered = {sample.key: _digest(file) for sample, file in drawn(plan, again, None)}
     expected = (
         (sample, ending, content)
         for sample in samples
@@ -119,15 +139,19 @@ def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
                 what = "nothing" if sample is None else f"{sample.key}.{ending}"
                 raise _Wrong(f"{path}: {name} stands where {what} should")
             if ending == "png":
-                wanted = drawn.get(sample.key)
+                same = rendered.get(sample.key) in (None, _digest(content))
                 pictures += 1
                 if not _is_whole_png(content, plan.rendering.output_size):
                     raise _Wrong(f"{path}: {name} is not a whole PNG file of its size")
-            if wanted is not None and content != wanted:
+            else:
+                same = content == wanted
+            if not same:
                 raise _Wrong(f"{path}: {name} is not what its address gives")
             size += len(content)
             digest.update(name.encode() + b"\0" + content)
-    except (tarfile.TarError, OSError) as error:
+    except _Wrong:
+        raise
+    except (ValueError, OSError) as error:
         raise _Wrong(f"{path} cannot be read: {error}") from None
     sample, ending, _ = next(expected, (None, "", None))
     if sample is not None:
@@ -138,6 +162,10 @@ def _checked(plan: Plan, unit: int, path: Path) -> dict[str, Any]:
             while block := file.read(1 << 20):
                 digest.update(block)
     return {"pictures": pictures, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _is_whole_png(content: bytes, size: tuple[int, int]) -> bool:

@@ -17,6 +17,14 @@ from fdsl import _core
 from fdsl._files import part_of, saying_what, writing_whole
 from fdsl.formulas import IFS, Family
 
+#: Version of the names, labels, addresses and PNG encoding. Raise it when one of them changes: an
+#: export that was begun with another is refused.
+LAYOUT_FORMAT = 1
+
+#: A folder may have this many units, and a unit this many images: more would fill the memory with
+#: names before the first file is written.
+MOST_UNITS = MOST_IMAGES = 1_000_000
+
 #: Weight rows of the authors' grid times patch draws times mirrorings.
 GRID, PATCHES, FLIPS = 1000, 10, 4
 
@@ -45,6 +53,17 @@ class Layout(ABC):
     def prepare(self) -> None:
         """Raises ModuleNotFoundError if a library is missing, before anything is written."""
 
+    def check_counts(self) -> None:
+        """Raises ValueError if there are too many units, or too many images in one."""
+        if (units := self.units()) > MOST_UNITS:
+            raise ValueError(
+                f"an export may have at most {MOST_UNITS:,} {self.units_are}, got {units:,}"
+            )
+        if (images := self.pictures(0)) > MOST_IMAGES:
+            raise ValueError(
+                f"{self.units_are} may hold at most {MOST_IMAGES:,} images each, got {images:,}"
+            )
+
     def units(self) -> int:
         """How many there are."""
         return -(-len(self.family) * self.instances // self.shard_size)
@@ -71,7 +90,12 @@ class Layout(ABC):
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        """The name and content of every file of a unit, in order."""
+        """The name and content of every file of a unit, in order.
+
+        Raises:
+            ValueError: the unit is damaged.
+            OSError: it cannot be read.
+        """
 
 
 class WebDataset(Layout):
@@ -108,16 +132,44 @@ class WebDataset(Layout):
                 tar.write({"__key__": sample.key, "png": png, **self.described(sample)})
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        with tarfile.open(path, "r:") as tar:  # as it is: a compressed one is another file
-            for member in tar:
-                content = tar.extractfile(member)
-                yield member.name, content.read() if content else b""
+        # Header by header instead of with tarfile.open, which follows links, skips what stands
+        # between files and never looks behind the last one.
+        if not path.is_file():  # opening a pipe would wait for a writer
+            raise ValueError("it is not a plain file")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            while any(block := file.read(tarfile.BLOCKSIZE)):
+                try:
+                    member = tarfile.TarInfo.frombuf(block, "utf-8", "backslashreplace")
+                except (tarfile.TarError, ValueError) as error:
+                    at = file.tell() - len(block)
+                    raise ValueError(f"no file of a tar archive at byte {at}: {error}") from None
+                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+                    raise ValueError(f"{member.name} is a link or something else but a file")
+                if not 0 <= member.size <= size - file.tell():
+                    raise ValueError(f"it ends inside {member.name}")
+                content = file.read(member.size)
+                if any(file.read(-member.size % tarfile.BLOCKSIZE)):
+                    raise ValueError(f"there are bytes between {member.name} and the next file")
+                yield member.name, content
+            # The archive ends with two blocks of zeros, and more up to a multiple of a record.
+            end = file.tell() - len(block) + 2 * tarfile.BLOCKSIZE
+            if size != end + -end % tarfile.RECORDSIZE or any(file.read()):
+                raise ValueError("there are bytes missing or too many behind its last file")
 
 
 class ClassFolders(Layout):
     """``00003/000077.png``: a folder for each category, as torchvision's ``ImageFolder`` reads."""
 
     units_are = "folders"
+
+    def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
+        super().__init__(family, seed, instances, shard_size)
+        if shard_size != instances:
+            raise ValueError(
+                f"a folder holds every instance of its category, got shard_size={shard_size} and "
+                f"instances={instances}"
+            )
 
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(5, self.units())}d}"
@@ -152,8 +204,11 @@ class ClassFolders(Layout):
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(path.iterdir()):
-            if not file.name.startswith("."):  # what file browsers leave
-                yield file.name, file.read_bytes()
+            if file.name.startswith("."):  # what file browsers leave
+                continue
+            if not file.is_file():
+                raise ValueError(f"{file.name} is not a plain file")
+            yield file.name, file.read_bytes()
 
 
 class ReleasedFolders(ClassFolders):

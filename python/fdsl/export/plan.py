@@ -11,7 +11,7 @@ from typing import Any
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_type
 from fdsl._files import write_once
-from fdsl.export.layout import LAYOUTS, Layout
+from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout
 from fdsl.formulas import Family
 from fdsl.rendering import Rendering
 
@@ -32,6 +32,8 @@ class Plan:
     layout: str
     #: Pictures a shard, or a folder.
     shard_size: int
+    #: Of fdsl, when the export was begun.
+    version: str = _core.__version__
 
     def __post_init__(self) -> None:
         checked_type("family", self.family, Family)
@@ -41,7 +43,7 @@ class Plan:
         checked_positive("shard_size", self.shard_size)
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
-        _ = self.files  # checks the settings against each other
+        self.files.check_counts()
 
     @functools.cached_property
     def files(self) -> Layout:
@@ -55,7 +57,7 @@ class Plan:
         return f"categories-{self.family.digest()[:16]}.npz"
 
     def settings(self) -> dict[str, Any]:
-        """Everything that the bytes depend on, as JSON can hold it."""
+        """Everything that the bytes depend on, and the version, as JSON can hold it."""
         return {
             "layout": self.layout,
             "shard_size": self.shard_size,
@@ -65,9 +67,24 @@ class Plan:
             "instances": self.instances,
             "seed": self.seed,
             "rendering": self.rendering.to_dict(),
-            "fdsl": _core.__version__,
+            "fdsl": self.version,
             "format": _core.FORMAT,
+            "layout_format": LAYOUT_FORMAT,
         }
+
+    def difference(self, found: dict[str, Any]) -> str | None:
+        """Names the first setting in which a plan or its ``metadata.json`` differs, if any does."""
+        # What a file does not have is newer than it, and at its default.
+        found = {"layout_format": 1, **found}
+        if isinstance(found.get("rendering"), dict):
+            found["rendering"] = {**Rendering().to_dict(), **found["rendering"]}
+        for name, here in self.settings().items():
+            there = found.get(name)
+            # The version is for people to read: the format numbers say which of them write the
+            # same bytes.
+            if name != "fdsl" and there != here:
+                return f"{name} is {there!r} there and {here!r} here"
+        return None
 
     def claim(self, folder: Path) -> None:
         """Writes the plan to the folder, or makes sure that the folder already has this one.
@@ -76,18 +93,31 @@ class Plan:
             ValueError: the folder holds an export with other settings.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        settings, file = self.settings(), folder / PLAN
+        file = folder / PLAN
         if not file.exists():
             self._refuse_others(folder)
-            write_once(file, (json.dumps(settings, indent=1) + "\n").encode())
-        found = _read(file)  # of several processes one was first
-        for name in (name for name in settings if settings[name] != found.get(name)):
-            raise ValueError(
-                f"{folder} holds an export with other settings: {name} is {found.get(name)!r} "
-                f"there and {settings[name]!r} here; choose another folder"
-            )
+            write_once(file, (json.dumps(self.settings(), indent=1) + "\n").encode())
+        self.confirm(folder)  # of several processes one was first
         if not (folder / self.categories_file).exists():
             self.family.save(folder / self.categories_file)
+
+    def confirm(self, folder: Path) -> None:
+        """Makes sure that the folder still has this plan.
+
+        Raises:
+            FileNotFoundError: it has none.
+            ValueError: it has another.
+        """
+        try:
+            found = _read(folder / PLAN)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{folder / PLAN} is gone: something else removes files of this export"
+            ) from None
+        if difference := self.difference(found):
+            raise ValueError(
+                f"{folder} holds an export with other settings: {difference}; choose another folder"
+            )
 
     def _refuse_others(self, folder: Path) -> None:
         """Raises ValueError if a folder without a plan has files of the names of this one."""
@@ -106,7 +136,7 @@ class Plan:
 
         Raises:
             FileNotFoundError: there is no export in the folder.
-            ValueError: the plan cannot be read, or was made by another version.
+            ValueError: the plan cannot be read, or was made by a version that writes other bytes.
         """
         if not (folder / PLAN).exists():
             raise FileNotFoundError(f"no export in {folder}: it has no {PLAN}")
@@ -115,18 +145,15 @@ class Plan:
             plan = cls(
                 family=Family.load(folder / f"categories-{found['categories_sha256'][:16]}.npz"),
                 rendering=Rendering.from_dict(found["rendering"]),
+                version=str(found["fdsl"]),
                 **{name: found[name] for name in ("seed", "instances", "layout", "shard_size")},
             )
         except KeyError as error:
             raise ValueError(f"{folder / PLAN} lacks {error}") from None
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{folder / PLAN} is not a plan of an export: {error}") from None
-        settings = plan.settings()
-        for name in (name for name in settings if settings[name] != found.get(name)):
-            raise ValueError(
-                f"{folder / PLAN} does not fit what is here: {name} is {found.get(name)!r} there "
-                f"and {settings[name]!r} here"
-            )
+        if difference := plan.difference(found):
+            raise ValueError(f"{folder / PLAN} does not fit what is here: {difference}")
         return plan
 
 

@@ -78,8 +78,9 @@ def shards(
         progress: called with (written, to be written) as this process writes.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds another export.
-        OSError: a file cannot be written. What is whole by then stays.
+        ValueError: an argument is out of range, the folder holds another export, or there are more
+            than 1,000,000 shards or images in one.
+        OSError: a file cannot be written, or was removed meanwhile. What is whole by then stays.
         ModuleNotFoundError: webdataset is not installed.
     """
     plan = Plan(
@@ -127,8 +128,9 @@ def folders(
         progress: called with (written, to be written) as this process writes.
 
     Raises:
-        ValueError: an argument is out of range, or the folder holds another export.
-        OSError: a file cannot be written. What is whole by then stays.
+        ValueError: an argument is out of range, the folder holds another export, or there are more
+            than 1,000,000 folders or images in one.
+        OSError: a file cannot be written, or was removed meanwhile. What is whole by then stays.
     """
     if names not in ("plain", "released"):
         raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
@@ -175,28 +177,35 @@ def _write(
                 progress(written, total)
 
     for unit in missing:
-        files = _drawn(plan, layout.samples(unit), threads)
+        files = drawn(plan, layout.samples(unit), threads)
         layout.write(path / layout.name(unit), counted(files))
+        plan.confirm(path)  # hours of work are not written to a folder that was cleared meanwhile
+    there = {entry.name for entry in path.iterdir()}
+    if gone := [name for name in map(layout.name, mine) if name not in there]:
+        raise FileNotFoundError(
+            f"{len(gone):,} {layout.units_are} are gone from {path} that were there, {gone[0]} "
+            "among them: something else removes files of this export; export again"
+        )
     skipped = sum(map(layout.pictures, mine)) - total
     return Written(written, skipped, size, time.perf_counter() - start)
 
 
-def _drawn(
+def drawn(
     plan: Plan, samples: Sequence[Sample], threads: int | None
 ) -> Iterator[tuple[Sample, bytes]]:
     """Draws and encodes the pictures; the next while those before are written."""
     some = plan.rendering._at_once
     parts = [samples[at : at + some] for at in range(0, len(samples), some)]
     with ThreadPoolExecutor(1) as ahead:
-        drawn = ahead.submit(draw_files, plan, parts[0], threads)
+        coming = ahead.submit(_files, plan, parts[0], threads)
         for number, part in enumerate(parts):
-            files = drawn.result()
+            files = coming.result()
             if number + 1 < len(parts):
-                drawn = ahead.submit(draw_files, plan, parts[number + 1], threads)
+                coming = ahead.submit(_files, plan, parts[number + 1], threads)
             yield from zip(part, files, strict=True)
 
 
-def draw_files(plan: Plan, samples: Sequence[Sample], threads: int | None) -> list[bytes]:
+def _files(plan: Plan, samples: Sequence[Sample], threads: int | None) -> list[bytes]:
     """The PNG file of each sample."""
     categories = [sample.category for sample in samples]
     indices = [sample.index for sample in samples]
