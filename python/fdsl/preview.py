@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -78,7 +77,7 @@ def contact_sheet(
 
 def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
     """Returns the numbers of a list, or how many were asked for."""
-    if isinstance(wanted, Sequence | np.ndarray) and getattr(wanted, "ndim", 1):
+    if isinstance(wanted, Sequence) or (isinstance(wanted, np.ndarray) and wanted.ndim):
         numbers = list(itertools.islice(wanted, MOST_IMAGES + 1))  # a range can be endless
         if len(numbers) > MOST_IMAGES:
             raise ValueError(f"{name} must be at most {MOST_IMAGES:,} numbers, got more")
@@ -86,7 +85,7 @@ def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int
             raise ValueError(f"{name} must be at least 1, got none")
         return [checked_whole(name, number) for number in numbers]
     try:
-        count = operator.index(cast(int, wanted))
+        count = operator.index(wanted)
     except TypeError:
         raise TypeError(f"{name} must be an integer or a list of them, got {wanted!r}") from None
     if count < 1:

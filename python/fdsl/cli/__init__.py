@@ -9,6 +9,7 @@ Needs NumPy alone; labels on sheets need Pillow, shards webdataset (``pip instal
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -21,8 +22,9 @@ from fdsl.cli import bench, categories, files, pictures
 
 __all__ = ["main"]
 
-#: What a caller can cause; anything else is a mistake of ours and shows its traceback.
-MISTAKES = (ValueError, TypeError, IndexError, OSError, ModuleNotFoundError, MemoryError)
+#: What a caller can cause; anything else is a mistake of ours and shows its traceback. So is a
+#: TypeError or an IndexError: argparse makes the types, and numbers are checked by ``options``.
+MISTAKES = (ValueError, OSError, ModuleNotFoundError, MemoryError)
 
 #: Exit codes, beside 0: a mistake of the caller's (as argparse has it), and Ctrl-C.
 MISTAKE, INTERRUPTED = 2, 130
@@ -33,6 +35,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``python -X dev -m fdsl …`` shows the traceback all the same.
     """
+    for name in ("stdout", "stderr"):  # None where the caller has closed it: `fdsl … >&-`
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    code = 0
+    try:
+        try:
+            code = _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `fdsl info … | head` has seen enough
+        _give_up(sys.stdout)
+    except OSError as error:  # the disk that stdout goes to is full
+        _give_up(sys.stdout)
+        if not code:
+            code = MISTAKE
+            _say(f"fdsl: error: cannot write the output: {_sentence(error)}")
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="fdsl",
         description="Formulas as pictures to pre-train vision models on: find categories, look at "
@@ -60,19 +82,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
             arguments.run(arguments)
-        sys.stdout.flush()
         return 0
-    except BrokenPipeError:  # `fdsl info … | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
-        print(f"\n{getattr(arguments, 'interrupted', 'interrupted')}", file=sys.stderr)
+        _say(f"\n{getattr(arguments, 'interrupted', 'interrupted')}")
         return INTERRUPTED
     except MISTAKES as mistake:
         if sys.flags.dev_mode:
             raise
-        print(f"{arguments.parser.prog}: error: {_sentence(mistake)}", file=sys.stderr)
+        _say(f"{arguments.parser.prog}: error: {_sentence(mistake)}")
         return MISTAKE
+
+
+def _give_up(stream: TextIO) -> None:
+    """Drops what a stream still holds: at exit Python would try again, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads stderr; the exit code says it
+        print(line, file=sys.stderr)
 
 
 def _one_line(
@@ -83,7 +113,7 @@ def _one_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    _say(f"warning: {message}")
 
 
 def _sentence(mistake: Exception) -> str:

@@ -25,6 +25,9 @@ from fdsl.formulas import IFS, Family
 from fdsl.formulas.readers import refuse_other_csv
 from fdsl.rendering import render
 
+#: That a search may be asked for: at half a minute a thousand, eight hours on two cores.
+MOST_CATEGORIES = 1_000_000
+
 
 def add_search(commands: Commands) -> None:
     """Adds ``fdsl search``."""
@@ -114,6 +117,8 @@ def add_info(commands: Commands) -> None:
 
 def _search(a: argparse.Namespace) -> None:
     out = _checked_out(a.out)
+    if a.categories > MOST_CATEGORIES:
+        raise ValueError(f"categories must be at most {MOST_CATEGORIES:,}, got {a.categories:,}")
     if not out.suffix:
         refuse_other_csv(out, a.categories)
     with bar("search", "categories", a.categories) as progress:

@@ -14,6 +14,8 @@ from fdsl.rendering import Rendering
 
 #: That one option may list.
 MOST_NUMBERS = 1_000_000
+#: The core counts to here.
+LAST_NUMBER = 2**64 - 1
 
 Commands = Any  # argparse keeps the type of its sub-parsers to itself
 
@@ -80,6 +82,16 @@ def loaded(arguments: argparse.Namespace) -> Family:
     return Perlin([tuple(pair) for pair in found], **{**shared, **given})
 
 
+def chosen(family: Family, categories: list[int]) -> list[int]:
+    """Returns the categories that ``--category`` lists, if the family has them."""
+    for category in categories:
+        if category >= len(family):
+            raise ValueError(
+                f"category {category} is out of range: there are {len(family)}, counted from 0"
+            )
+    return categories
+
+
 def add_rendering(parser: argparse.ArgumentParser) -> None:
     """Adds an option for each setting of a ``Rendering``; what is not given is the recipe's."""
     add = parser.add_argument_group("how pictures are drawn").add_argument
@@ -142,5 +154,7 @@ def numbers(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"must be numbers such as 3 or 0-7,159; got {text!r}")
         if span[-1] - span[0] + len(found) >= MOST_NUMBERS:
             raise argparse.ArgumentTypeError(f"must be at most {MOST_NUMBERS:,}; got {text!r}")
+        if span[-1] > LAST_NUMBER:
+            raise argparse.ArgumentTypeError(f"must be less than 2**64; got {text!r}")
         found.extend(span)
     return found

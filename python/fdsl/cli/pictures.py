@@ -14,11 +14,13 @@ from fdsl import png
 from fdsl._files import write_whole
 from fdsl.cli.bar import bar
 from fdsl.cli.options import (
+    MOST_NUMBERS,
     Commands,
     add_rendering,
     add_seed,
     add_source,
     add_threads,
+    chosen,
     command,
     loaded,
     numbers,
@@ -101,9 +103,13 @@ def _render(a: argparse.Namespace) -> None:
         raise ValueError(f"{total:,} pictures do not fit {out}: give a folder as OUT")
     if not one and out.suffix:
         raise ValueError(f"OUT must be a file .png or a folder, got {out}")
+    if total > MOST_NUMBERS:
+        raise ValueError(
+            f"a folder may take at most {MOST_NUMBERS:,} images, got {total:,}; fdsl export writes "
+            "more"
+        )
     family, rendering = loaded(a), rendering_of(a)
-    for category in a.category:
-        _ = family[category]  # before any of them is written
+    chosen(family, a.category)  # before any of them is written
     if not one:
         out.mkdir(parents=True, exist_ok=True)
     places = itertools.product(a.category, a.index)
@@ -130,7 +136,7 @@ def _preview(a: argparse.Namespace) -> None:
     with bar("preview", "pictures") as progress:
         sheet = contact_sheet(
             family,
-            spread.tolist() if a.category is None else a.category,
+            spread.tolist() if a.category is None else chosen(family, a.category),
             a.columns if a.index is None else a.index,
             rendering=rendering_of(a),
             seed=a.seed,

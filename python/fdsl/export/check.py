@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fdsl._files import PART, PathLike, write_whole
-from fdsl.export.plan import PLAN, Plan
 from fdsl.export.layout import Sample
+from fdsl.export.plan import PLAN, Plan
 from fdsl.export.write import drawn
 
 #: What ``finalize`` writes: a description, and the same for timm's reader of webdatasets.
@@ -32,10 +32,10 @@ def finalize(
 
     Every file is read: its name, label and address must be those that the plan gives it, every
     image must be whole (by PNG's own checksums), and nothing may stand between the files or behind
-    the last. Of each shard 64 images are re-rendered and compared byte by byte: the first, the last,
-    and others that depend on the seed and the shard's number alone. A shard whose SHA-256 is not
-    the one in an earlier ``metadata.json`` is re-rendered as a whole. What processes that were
-    killed left behind is removed, so no other may be writing.
+    the last. Of each shard 64 images are re-rendered and compared byte by byte: the first, the
+    last, and others that depend on the seed and the shard's number alone. A shard whose SHA-256
+    is not the one in an earlier ``metadata.json`` is re-rendered as a whole. What processes that
+    were killed left behind is removed, so no other may be writing.
 
     Args:
         folder: what ``shards`` or ``folders`` wrote to.
