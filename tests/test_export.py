@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import tarfile
 import threading
 import time
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 
 import fdsl
@@ -18,6 +21,7 @@ import fdsl.export
 import numpy as np
 import pytest
 from fdsl import png
+from processes import started
 
 pytest.importorskip("webdataset")
 resource = pytest.importorskip("resource")  # also: the signals that are sent here
@@ -154,10 +158,12 @@ def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
         "part = dict(shard_index=i, num_shards=2, threads=i + 1)\n"
         "fdsl.export.shards(ifs, sys.argv[1], **part, **settings)"
     )
-    running = [
-        subprocess.Popen([sys.executable, "-c", code, str(several), str(i)]) for i in range(2)
-    ]
-    assert [process.wait() for process in running] == [0, 0]
+    with ExitStack() as ends:
+        running = [
+            ends.enter_context(started([sys.executable, "-c", code, str(several), str(i)]))
+            for i in range(2)
+        ]
+        assert [process.wait(timeout=100) for process in running] == [0, 0]
     assert contents(several) == contents(one)
     assert len(contents(one)) == 7 + 2  # shards of 16, and what they are
 
@@ -170,14 +176,12 @@ def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
         "fdsl.export.shards(ifs, sys.argv[1], **settings)"
     )
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", code, str(killed)])
-        before = len(list(killed.glob("*.tar")))
-        deadline = time.monotonic() + 60
-        # Two shards further, and in the middle of the next.
-        while len(list(killed.glob("*.tar"))) < before + 2 and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with started([sys.executable, "-c", code, str(killed)]):
+            before = len(list(killed.glob("*.tar")))
+            deadline = time.monotonic() + 60
+            # Two shards further, and in the middle of the next.
+            while len(list(killed.glob("*.tar"))) < before + 2 and time.monotonic() < deadline:
+                time.sleep(0.005)
         shards = sorted(killed.glob("*.tar"))
         assert before < len(shards) < 10
         for shard in shards:
@@ -224,6 +228,40 @@ def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
     assert contents(tmp_path) == before
 
 
+def test_an_export_goes_on_after_an_upgrade(ifs, tmp_path):
+    """The version that began it is for people to read; the format numbers decide."""
+    write(ifs, tmp_path, num_shards=2)
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    # What the versions wrote that refused every other.
+    old = {name: plan[name] for name in plan if name != "layout_format"} | {"fdsl": "0.0.1"}
+    (tmp_path / "plan.json").write_text(json.dumps(old))
+    assert write(ifs, tmp_path).skipped > 0
+    metadata = fdsl.export.finalize(tmp_path)
+    assert metadata["fdsl"] == "0.0.1" and metadata["format"] == plan["format"]
+    assert json.loads((tmp_path / "plan.json").read_text()) == old
+    for name in ("format", "layout_format"):
+        (tmp_path / "plan.json").write_text(json.dumps(old | {name: 7}))
+        with pytest.raises(ValueError, match=f"{name} is 7 there and {plan[name]} here"):
+            write(ifs, tmp_path)
+
+
+def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
+    for kept in (0, 3):
+        folder = tmp_path / str(kept)
+
+        def clear(written, total, folder=folder, kept=kept):
+            """What ``rm -rf`` does that does not get rid of the folder."""
+            for file in [file for file in folder.iterdir() if not file.name.endswith(".part")]:
+                if kept == 0 or (written == total and file.name == "000000.tar"):
+                    file.unlink()
+
+        said = r"plan\.json is gone" if kept == 0 else r"1 shards are gone from .*000000\.tar among"
+        with pytest.raises(FileNotFoundError, match=said):
+            write(ifs, folder, progress=clear)
+    with pytest.raises(OSError, match="cannot write: No such file or directory"):
+        write(ifs, tmp_path / "all", progress=lambda *_: shutil.rmtree(tmp_path / "all"))
+
+
 @pytest.mark.parametrize(
     "wrong, kind, said",
     [
@@ -235,6 +273,12 @@ def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
         ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
         ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
         ({"threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
+        ({"instances": 200_001, "shard_size": 1}, ValueError, "1,000,000 shards, got 1,000,005"),
+        (
+            {"instances": 10**12, "shard_size": 10**9 + 1},
+            ValueError,
+            "shards may hold at most 1,000,000 images each, got 1,000,000,001",
+        ),
     ],
 )
 def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
@@ -472,6 +516,9 @@ NO_HEADER = b"\0\0\0\0IHDR" + zlib.crc32(b"IHDR").to_bytes(4, "big")
 LARGER = png.encode(np.zeros((1, 40, 40), np.uint8))[0]
 
 
+ANOTHER = png.encode(np.zeros((1, 32, 32), np.uint8))[0]
+
+
 def other_label(files):
     return [
         (n, b"4" if n == "000000017.cls" and c != b"4" else b"0" if n == "000000017.cls" else c)
@@ -496,6 +543,8 @@ def other_label(files):
          r"000000020\.png is not a whole PNG"),
         (lambda files: [(n, LARGER if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not a whole PNG file of its size"),
+        (lambda files: [(n, ANOTHER if n == "000000020.png" else c) for n, c in files],
+         r"000000020\.png is not what its address gives"),
     ],
 )  # fmt: skip
 def test_finalize_finds_what_is_wrong_with_a_shard(ifs, tmp_path, change, said):
@@ -526,7 +575,9 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
         (json.dumps(plan | {"shard_size": 0}), "shard_size must be at least 1, got 0"),
         (json.dumps(plan | {"seed": "a"}), "seed must be an integer, got 'a'"),
         (json.dumps(plan | {"rendering": 3}), "is not a plan of an export"),
-        (json.dumps(plan | {"fdsl": "0.0.1"}), "fdsl is '0.0.1' there"),
+        (json.dumps(plan | {"format": 0}), "format is 0 there and 1 here"),
+        (json.dumps(plan | {"layout_format": 2}), "layout_format is 2 there and 1 here"),
+        (json.dumps(plan | {"layout": "folders"}), "got shard_size=16 and instances=20"),
     ):
         (tmp_path / "plan.json").write_text(wrong)
         with pytest.raises(ValueError, match=said):
@@ -534,22 +585,113 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
 
 
 def test_finalize_compares_with_what_it_found_before(ifs, tmp_path):
-    """A picture that is whole and in its place, but another, is found by the shard's digest."""
-    write(ifs, tmp_path)
+    """Another image in the place of one that is not re-rendered is found by the shard's digest."""
+    write(ifs, tmp_path, shard_size=1000)
     fdsl.export.finalize(tmp_path)
-    other = png.encode(fdsl.render(ifs, 0, 999, rendering=SMALL))[0]
+    shard, content = tmp_path / "000000.tar", (tmp_path / "000000.tar").read_bytes()
 
-    def change(files):
-        return [(n, other if n == "000000020.png" else c) for n, c in files]
+    def another(number):
+        name = f"{number:09d}.png"
+        return lambda files: [(n, ANOTHER if n == name else c) for n, c in files]
 
-    shard, content = tmp_path / "000001.tar", (tmp_path / "000001.tar").read_bytes()
-    rewrite(shard, change)
-    with pytest.raises(ValueError, match=r"000001\.tar is not what metadata\.json says it was"):
-        fdsl.export.finalize(tmp_path)
+    metadata, found = tmp_path / "metadata.json", []
+    for number in range(100):
+        shard.write_bytes(content)
+        rewrite(shard, another(number))
+        said = rf"{number:09d}\.png is not what its address gives.*Remove it, and export again"
+        with pytest.raises(ValueError, match=said):
+            fdsl.export.finalize(tmp_path)
+        kept = metadata.read_bytes()
+        metadata.unlink()
+        try:
+            fdsl.export.finalize(tmp_path)  # as the first time
+        except ValueError:
+            found.append(number)
+        metadata.write_bytes(kept)
+    assert len(found) == 64 and {0, 99} < set(found)
     shard.unlink()  # as the message says
-    write(ifs, tmp_path)
+    write(ifs, tmp_path, shard_size=1000)
     assert shard.read_bytes() == content
     fdsl.export.finalize(tmp_path)
+
+
+def test_a_shard_of_right_files_and_another_digest_is_not_to_be_removed(ifs, tmp_path):
+    """Writing it again would change nothing: the file of digests is what is old."""
+    write(ifs, tmp_path)
+    fdsl.export.finalize(tmp_path)
+    rewrite(tmp_path / "000001.tar", lambda files: files)  # with other owners and modes
+    said = r"000001\.tar holds the right files, but its SHA-256 .* Remove metadata\.json, and"
+    with pytest.raises(ValueError, match=said) as error:
+        fdsl.export.finalize(tmp_path)
+    assert "export again" not in str(error.value)
+    (tmp_path / "metadata.json").unlink()
+    fdsl.export.finalize(tmp_path)
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda tar: tar + b"behind", "bytes missing or too many behind its last file"),
+    (lambda tar: tar + bytes(10240), "bytes missing or too many behind its last file"),
+    (lambda tar: tar[:-512], "bytes missing or too many behind its last file"),
+    (lambda tar: tar[:-7] + b"behind\0", "bytes missing or too many behind its last file"),
+    (lambda tar: tar + tar, "bytes missing or too many behind its last file"),
+    (lambda tar: tar[:1000] + b"!" + tar[1001:], "bytes between 000000000.cls and the next file"),
+    (lambda tar: b"x" + tar, "no file of a tar archive at byte 0"),
+])  # fmt: skip
+def test_finalize_finds_bytes_that_belong_to_no_file(ifs, tmp_path, damage, said):
+    write(ifs, tmp_path, instances=3)
+    shard = tmp_path / "000000.tar"
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(ValueError, match=rf"000000\.tar cannot be read: .*{said}.*Remove it"):
+        fdsl.export.finalize(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE,
+                                  tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE])  # fmt: skip
+def test_finalize_finds_a_link_in_a_shard(ifs, tmp_path, kind):
+    write(ifs, tmp_path)
+    with tarfile.open(tmp_path / "000001.tar", "w") as tar:
+        member = tarfile.TarInfo("000000016.cls")
+        member.type, member.linkname = kind, "nothing"
+        tar.addfile(member)
+    with pytest.raises(ValueError, match=r"000000016\.cls/? is a link .*Remove it"):
+        fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_survives_headers_that_are_nested_or_huge(ifs, tmp_path):
+    write(ifs, tmp_path)
+    shard = tmp_path / "000001.tar"
+    long_name = tarfile.TarInfo("x")
+    long_name.type = tarfile.GNUTYPE_LONGNAME
+    shard.write_bytes(long_name.tobuf() * 5000)
+    with pytest.raises(ValueError, match=r"000001\.tar cannot be read: x is a link"):
+        fdsl.export.finalize(tmp_path)
+    huge = tarfile.TarInfo("000000016.cls")
+    huge.size = 2**63 + 1
+    shard.write_bytes(huge.tobuf(tarfile.GNU_FORMAT) + bytes(20_000))
+    with pytest.raises(ValueError, match=r"it ends inside 000000016\.cls"):
+        fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_does_not_wait_for_a_pipe(ifs, tmp_path):
+    write(ifs, tmp_path / "shards")
+    fdsl.export.folders(ifs, tmp_path / "folders", instances=3, rendering=SMALL)
+    for file in (tmp_path / "shards" / "000001.tar", tmp_path / "folders" / "00001" / "000001.png"):
+        file.unlink()
+        os.mkfifo(file)
+        code = "import fdsl.export, sys; fdsl.export.finalize(sys.argv[1])"
+        folder = tmp_path / file.relative_to(tmp_path).parts[0]
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=100
+        )
+        assert "is not a plain file. Remove it, and export again" in run.stderr
+
+
+@pytest.mark.parametrize("left", ["[" * 100_000, "{", "3", "[]", '{"shards": 3}'])
+def test_finalize_replaces_metadata_that_cannot_be_read(ifs, tmp_path, left):
+    write(ifs, tmp_path)
+    (tmp_path / "metadata.json").write_text(left)
+    metadata = fdsl.export.finalize(tmp_path)
+    assert json.loads((tmp_path / "metadata.json").read_text()) == metadata
 
 
 def test_finalize_finds_a_damaged_folder(ifs, tmp_path):
@@ -602,13 +744,12 @@ def test_a_shard_is_made_without_torch(ifs, tmp_path):
 
 def test_ctrl_c_ends_an_export_and_leaves_no_part(tmp_path):
     code = SETTINGS + "fdsl.export.shards(ifs, sys.argv[1], **settings | dict(instances=10**6))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("*.tar"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("*.tar"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode != 0 and said.rstrip().endswith("KeyboardInterrupt")
     assert not list(tmp_path.glob(".*.part"))
