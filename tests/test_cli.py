@@ -14,6 +14,7 @@ import fdsl.cli
 import numpy as np
 import pytest
 from fdsl.cli import bar as bars
+from fdsl.preview import contact_sheet
 
 COMMANDS = ("search", "render", "preview", "export", "finalize", "convert", "info", "bench")
 FOUND = ["--fill-rate", "0.1", "--size", "64", "--points", "3000", "--seed", "1"]
@@ -242,6 +243,7 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("info bezier-4096", "categories must be at most 63² = 3,969, got 4,096"),
         ("info c.npz --pictures 0", "pictures must be at least 1, got 0"),
         ("preview c.npz --instances 100000000000 --out x.png", "instances must be at most 1000"),
+        ("preview c.npz --category 0,6 --out x.png", "category 6 is out of range: there are 6"),
         ("preview c.npz --index 0-9999 --out x.png", "a sheet may have at most 268,435,456 pixels"),
         ("search --out csvs", "csvs holds other categories"),
         ("search --out text.npz/c.npz", "there is no folder text.npz to write c.npz to"),
@@ -298,6 +300,10 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
         ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159; got '5-3'"),
         ("render c.npz --index 3- --out x", "must be numbers such as 3 or 0-7,159; got '3-'"),
         ("render c.npz --index 0-9999999999999 --out x", "must be at most 1,000,000"),
+        (
+            "render c.npz --index 18446744073709551616 --out x",
+            "must be less than 2**64; got",
+        ),
         ("render c.npz --recipe mine --out x", "invalid choice: 'mine'"),
     ],
 )
@@ -312,7 +318,8 @@ def command(*arguments: str, without: tuple[str, ...] = (), **how) -> subprocess
     hide = "".join(f"sys.modules[{name!r}] = None; " for name in without)
     code = f"import sys; {hide}from fdsl.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, **how
+        [sys.executable, "-c", code, *arguments],
+        **{"capture_output": True, "text": True, "timeout": 300, **how},
     )
 
 
@@ -378,6 +385,123 @@ def test_a_reader_that_has_seen_enough_is_no_error(ifs):
     )  # fmt: skip
     os.close(write_end)
     assert len(list(Path("f").iterdir())) == 600
+
+
+@pytest.mark.parametrize("arguments, code", [
+    ("info c.npz --pictures 5", 0),
+    ("render c.npz --out x.png", 0),
+    ("--help", 0),
+    ("info --help", 0),
+    ("info nowhere.npz", 2),
+    ("info", 2),
+])  # fmt: skip
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_closed_streams_are_no_error(ifs, arguments, code, closed):
+    """``fdsl … >&-``"""
+
+    def close():
+        for stream in closed:
+            os.close(stream)
+
+    done = command(*arguments.split(), preexec_fn=close)
+    assert done.returncode == code and "Traceback" not in done.stderr
+    if closed == (1,):
+        assert (done.stderr == "") == (code == 0)
+    elif closed == (2,):
+        assert "error" not in done.stdout  # which is no place for it
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["info c.npz --pictures 5", "--help", "info --help"])
+def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
+    """``fdsl … | head -0``"""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = command(
+        *arguments.split(),
+        capture_output=False, stdout=write_end, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_a_sentence(ifs, unbuffered):
+    with Path("/dev/full").open("w") as full:
+        done = command(
+            "info", "c.npz", "--pictures", "5",
+            capture_output=False, stdout=full, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert re.fullmatch(r"fdsl.*: error: .*No space left on device\n", done.stderr)
+
+
+@pytest.mark.parametrize("kind", [TypeError, IndexError, KeyError, AttributeError])
+def test_a_mistake_of_ours_shows_its_traceback(ifs, monkeypatch, kind):
+    def render(*arguments, **settings):
+        raise kind("of the library")
+
+    monkeypatch.setattr(fdsl.cli.pictures, "render", render)
+    with pytest.raises(kind, match="of the library"):
+        run("render", "c.npz", "--out", "x.png")
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (
+            "search --categories 1000000000000 --out folder",
+            "categories must be at most 1,000,000, got 1,000,000,000,000",
+        ),
+        (
+            "export c.npz folder --instances 1000000000000000 --shard-size 1",
+            "an export may have at most 1,000,000 shards, got 6,000,000,000,000,000",
+        ),
+        (
+            "export c.npz folder --instances 1000000000 --shard-size 6000000000",
+            "shards may hold at most 1,000,000 images each, got 6,000,000,000",
+        ),
+        (
+            "export c.npz folder --instances 1000000000000000 --layout folders",
+            "folders may hold at most 1,000,000 images each, got 1,000,000,000,000,000",
+        ),
+        (
+            "render c.npz --index 0-999999 --category 0-1 --out folder",
+            "a folder may take at most 1,000,000 images, got 2,000,000; fdsl export writes more",
+        ),
+    ],
+)
+def test_what_no_folder_can_hold_is_refused_before_anything_grows(ifs, arguments, sentence):
+    resource = pytest.importorskip("resource")
+    most = 16 << 30  # of address space: libraries reserve much that they do not use
+    done = command(
+        *arguments.split(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f": error: {sentence}\n") and done.stderr.count("\n") == 1
+    assert not Path("folder").exists()
+
+
+@pytest.mark.parametrize("endless", [range(2**63), range(2**40)])
+def test_a_sheet_of_endless_ranges_is_refused(endless):
+    curves = fdsl.Bezier(4)
+    with pytest.raises(ValueError, match="categories must be at most 1,048,576 numbers, got more"):
+        contact_sheet(curves, endless, 1)
+    with pytest.raises(ValueError, match="instances must be at most 1,048,576 numbers, got more"):
+        contact_sheet(curves, 1, endless)
+
+
+def test_a_sheet_takes_numbers_of_any_size_for_how_many():
+    curves, small = fdsl.Bezier(4), fdsl.Rendering(size=16)
+    sheet = contact_sheet(curves, 2**63, [2**63, 2**64 - 1], rendering=small, label=False)
+    assert sheet.shape == (4 * 18, 2 * 18)
+    with pytest.raises(TypeError, match=r"must be an integer or a list of them, got 1\.5"):
+        contact_sheet(curves, 1.5)
 
 
 def test_a_terminal_that_knows_few_letters_shows_others_instead():
