@@ -273,12 +273,6 @@ def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
         ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
         ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
         ({"threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
-        ({"instances": 200_001, "shard_size": 1}, ValueError, "1,000,000 shards, got 1,000,005"),
-        (
-            {"instances": 10**12, "shard_size": 10**9 + 1},
-            ValueError,
-            "shards may hold at most 1,000,000 images each, got 1,000,000,001",
-        ),
     ],
 )
 def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
