@@ -228,6 +228,18 @@ def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
     assert contents(tmp_path) == before
 
 
+def test_categories_that_end_elsewhere_are_other_categories(ifs, tmp_path):
+    """The same rows of numbers, split where the first category has a map more."""
+    maps = [np.full((n, 6), 0.1 * n) for n in (2, 2)]
+    rows, chances = np.concatenate(maps), np.array([0.5, 0.5, 0.0, 1.0])
+    two = fdsl.IFS([rows[:2], rows[2:]], [chances[:2], chances[2:]])
+    other = fdsl.IFS([rows[:3], rows[3:]], [chances[:3], chances[3:]])
+    assert two.digest() == other.digest()
+    write(two, tmp_path)
+    with pytest.raises(ValueError, match="categories_key is"):
+        write(other, tmp_path)
+
+
 def test_an_export_goes_on_after_an_upgrade(ifs, tmp_path):
     """The version that began it is for people to read; the format numbers decide."""
     write(ifs, tmp_path, num_shards=2)

@@ -64,6 +64,7 @@ class Plan:
             "family": self.family.name,
             "categories": len(self.family),
             "categories_sha256": self.family.digest(),
+            "categories_key": self.family.key(),  # knows where a category ends, too
             "instances": self.instances,
             "seed": self.seed,
             "rendering": self.rendering.to_dict(),
@@ -75,15 +76,16 @@ class Plan:
     def difference(self, found: dict[str, Any]) -> str | None:
         """Names the first setting in which a plan or its ``metadata.json`` differs, if any does."""
         # What a file does not have is newer than it, and at its default.
-        found = {"layout_format": 1, **found}
+        here = self.settings()
+        found = {"layout_format": 1, "categories_key": here["categories_key"], **found}
         if isinstance(found.get("rendering"), dict):
             found["rendering"] = {**Rendering().to_dict(), **found["rendering"]}
-        for name, here in self.settings().items():
+        for name, ours in here.items():
             there = found.get(name)
             # The version is for people to read: the format numbers say which of them write the
             # same bytes.
-            if name != "fdsl" and there != here:
-                return f"{name} is {there!r} there and {here!r} here"
+            if name != "fdsl" and there != ours:
+                return f"{name} is {there!r} there and {ours!r} here"
         return None
 
     def claim(self, folder: Path) -> None:
