@@ -1,41 +1,56 @@
-# make demo   the main job in a few minutes: find categories, pre-train, fine-tune, compare
-# make test   build, lint, type checks, Rust and Python tests
-# make wheel  a wheel for Python 3.10 and later, in dist/
-# make bench  measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
+# make demo      the whole pipeline at a small scale: search, pre-train, fine-tune, compare
+# make test      build, Rust tests, Python tests; without the slow ones
+# make test-all  make test, and the slow tests
+# make check     format, lint and types, with the versions of constraints.txt
+# make format    formats the code, and sorts its imports
+# make wheel     a wheel for Python 3.10 and later, in dist/
+# make bench     measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
 #
-# An environment that exists can be named instead of made anew (its torch is kept):
-#   make test VENV=path/to/venv
-# and so can the Python that makes one:  make demo PYTHON=python3.12
+# The first of them makes an environment in .venv: a few minutes. To use an existing one, which
+# keeps its torch:        make test VENV=path/to/venv
+# To choose the Python:   make test PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 RUN = $(BIN)/python
 READY = $(VENV)/.fdsl-ready
+# One process per core, up to four: each holds a copy of torch. A file's tests share fixtures.
+PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
+# The lints of one release of Rust, where rustup can fetch it.
+PINNED = $(if $(shell command -v rustup),+1.95.0)
 
-.PHONY: demo test lint types rust-test python-test wheel bench miri format tools clean
+.PHONY: demo test test-all check rust-test python-test slow-test lint types wheel bench miri format \
+	tools clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
-	@$(RUN) examples/demo.py --out demo
+	@$(RUN) examples/demo.py --out runs/demo
 
-test: lint types rust-test python-test
+test: rust-test python-test
+
+test-all: test slow-test
+
+check: lint types
+
+rust-test: tools
+	cargo test --quiet
+
+python-test: $(READY)
+	$(PYTEST) -m "not slow"
+
+slow-test: $(READY)
+	$(PYTEST) -m slow
 
 lint: $(READY)
-	cargo fmt --check
-	cargo clippy --quiet --all-targets --all-features -- -D warnings
+	cargo $(PINNED) fmt --check
+	cargo $(PINNED) clippy --quiet --all-targets --all-features -- -D warnings
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 types: $(READY)
 	$(RUN) -m mypy
 	$(RUN) -m mypy.stubtest fdsl._core
-
-rust-test: tools
-	cargo test --quiet
-
-python-test: $(READY)
-	$(RUN) -m pytest
 
 wheel: $(READY)
 	$(RUN) -m maturin build --release --out dist
@@ -49,7 +64,7 @@ miri:
 	RUSTFLAGS="-Ctarget-feature=+avx2" cargo +nightly miri test --lib -- simd canvas::tests small_picture
 
 format: $(READY)
-	cargo fmt
+	cargo $(PINNED) fmt
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
@@ -65,10 +80,14 @@ $(RUN): | tools
 		{ echo "fdsl needs Python 3.10 or later; $(PYTHON) is older. Name another with PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Installed anew when the package changed; editable, so Python files need no new install.
-$(READY): pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs') | tools $(RUN)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[study,export,dev]'
+# Again when the package has changed. It is editable: Python files need no new install.
+$(READY): pyproject.toml constraints.txt Cargo.toml Cargo.lock $(shell find rust -name '*.rs') \
+		| tools $(RUN)
+	@echo "Installing fdsl, torch and the tools into $(VENV): minutes the first time."
+	$(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[study,export,dev]'
 	@touch $@
 
+# Not the rest of runs/, which holds your trainings.
 clean:
-	rm -rf target dist demo
+	rm -rf target dist runs/demo
