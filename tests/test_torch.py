@@ -200,7 +200,7 @@ def test_threads_do_not_change_pictures(ifs: fdsl.IFS) -> None:
     assert drawn(stream_of(ifs, threads=1), 3) == drawn(stream_of(ifs, threads=3), 3)
 
 
-def test_the_default_rendering_is_that_of_the_paper(ifs: fdsl.IFS) -> None:
+def test_without_a_rendering_it_is_the_default_of_the_library(ifs: fdsl.IFS) -> None:
     stream = Stream(ifs, batch_size=1)
     assert stream.rendering == Instances(ifs).rendering == fdsl.Rendering()
     images, _ = next(iter(stream))
