@@ -1,0 +1,45 @@
+"""The commands of the Makefile do what they say, whatever an earlier one has left behind."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_no_style_rule_can_fail_make_test(tmp_path):
+    def plan(target):
+        command = ["make", "--dry-run", target, f"VENV={tmp_path}"]
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    style = re.compile(r"cargo \S*\s*(?:fmt|clippy)|-m (?:ruff|mypy)")
+    assert not style.findall(plan("test"))
+    assert len(style.findall(plan("check"))) == 6
+
+
+def test_the_order_of_imports_does_not_depend_on_folders_beside_them(tmp_path):
+    pytest.importorskip("ruff")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    script = tmp_path / "examples" / "script.py"
+    script.parent.mkdir()
+    script.write_text('"""Script."""\n\nimport demo\nimport numpy\n\nprint(demo, numpy)\n')
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "result.json").touch()
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+
+
+def test_what_the_demo_writes_is_neither_linted_nor_committed(tmp_path):
+    pytest.importorskip("ruff")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "model.py").write_text("import os\n")
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    assert "/runs/" in (ROOT / ".gitignore").read_text().splitlines()
