@@ -2,11 +2,11 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import ran
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 def test_no_style_rule_can_fail_make_test(tmp_path):
     def plan(target):
         command = ["make", "--dry-run", target, f"VENV={tmp_path}"]
-        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        run = ran(command, cwd=ROOT)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
 
     style = re.compile(r"cargo \S*\s*(?:fmt|clippy)|-m (?:ruff|mypy)")
     assert not style.findall(plan("test"))
@@ -31,7 +33,7 @@ def test_the_order_of_imports_does_not_depend_on_folders_beside_them(tmp_path):
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "result.json").touch()
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    run = ran(command, cwd=tmp_path)
     assert run.returncode == 0, run.stdout
 
 
@@ -41,5 +43,6 @@ def test_what_the_demo_writes_is_neither_linted_nor_committed(tmp_path):
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "model.py").write_text("import os\n")
     command = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
-    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    run = ran(command, cwd=tmp_path)
+    assert run.returncode == 0, run.stdout
     assert "/runs/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -10,6 +10,7 @@ from pathlib import Path
 import fdsl.cli
 import numpy as np
 import pytest
+from scripts import ran
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -62,7 +63,8 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
     pytest.importorskip("webdataset")
     # As a script and in an empty folder, as a stranger would: workers may be spawned.
     code = "\n".join(blocks(page, "python")) + CHECKS[page.name]
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+    run = ran([sys.executable, "-c", code], cwd=tmp_path)
+    assert run.returncode == 0, run.stderr[-2000:]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -78,6 +80,7 @@ def test_the_make_targets_exist(line):
     subprocess.run([*line.replace("make", "make -n", 1).split()], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 def test_the_scripts_run_as_written_but_smaller(tmp_path):
     pytest.importorskip("torchvision")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -85,7 +88,7 @@ def test_the_scripts_run_as_written_but_smaller(tmp_path):
         if line.startswith("python "):
             script = line.split()[1].split("/")[1]
             arguments = [sys.executable, *line.split()[1:], *TINY[script].split()]
-            run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
+            run = ran(arguments, cwd=tmp_path)
             assert run.returncode == 0, run.stderr[-2000:]
     assert (tmp_path / "runs" / "digits" / "result.json").exists()
 

@@ -91,7 +91,10 @@ def pictures(samples: Drawn) -> list[Any]:
 # Workers
 
 
-@pytest.mark.parametrize("workers, method", [(2, "fork"), (5, "fork"), (5, "spawn")])
+@pytest.mark.parametrize(
+    "workers, method",
+    [(2, "fork"), (5, "fork"), pytest.param(5, "spawn", marks=pytest.mark.slow)],
+)
 def test_the_sequence_is_the_same_for_any_number_of_workers(
     ifs: fdsl.IFS, workers: int, method: str
 ) -> None:

@@ -1,10 +1,10 @@
 """Ranks under torchrun, on CPU, as a training script is started."""
 
-import subprocess
 import sys
 
 import fdsl
 import pytest
+from processes import started
 
 torch = pytest.importorskip("torch")
 from fdsl.torch import Stream
@@ -38,15 +38,19 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
     ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
     ifs.save(tmp_path / "ifs.npz")
     (tmp_path / "train.py").write_text(SCRIPT)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*launcher, "--nproc-per-node", str(ranks), "train.py"], cwd=tmp_path, check=True
-    )
+    command = [*launcher, "--nproc-per-node", str(ranks), "train.py"]
+    with started(command, cwd=tmp_path) as process:
+        try:
+            assert process.wait() == 0
+        finally:
+            process.terminate()  # torchrun ends its ranks, which are in groups of their own
+            process.wait()
     seen = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(ranks)]
 
     rendering = fdsl.Rendering(size=32, points=500)
