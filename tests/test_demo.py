@@ -11,6 +11,7 @@ import demo
 import metrics
 
 
+@pytest.mark.slow
 def test_the_demo_runs_twice_in_one_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,6 +168,7 @@ def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
     assert len(contents(one)) == 7 + 2  # shards of 16, and what they are
 
 
+@pytest.mark.slow
 def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     write(ifs, whole, instances=2000, shard_size=1000)
