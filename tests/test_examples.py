@@ -130,6 +130,7 @@ def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
     assert int(rows(tmp_path)[-1]["step"]) == step + 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(tmp_path)]
@@ -427,6 +428,7 @@ def test_every_epoch_is_validated_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert contents(tmp_path)["per_class.csv"] == written["per_class.csv"]
 
 
+@pytest.mark.slow
 def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: Path) -> None:
     run = [*FINETUNE, "--from", str(resnet), "--resume", "auto"]
     assert finetune.main([*run, "--out", str(tmp_path / "a")]) == 0
@@ -607,14 +609,6 @@ def test_the_schedules_are_the_papers_and_a_cosine() -> None:
     cosine = engine.Training(schedule="cosine", warmup_steps=5)
     rates = [engine.learning_rate(cosine, step, 10) for step in (0, 450, 899)]
     assert rates == pytest.approx([2e-3, 5e-3, 3e-8], rel=0.02)
-
-
-def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(["--fast", "--device", "cpu", "--out", str(tmp_path)]) == 0
-    assert "from scratch:" in capsys.readouterr().out
-    for name in ("categories.png", "pretrain/curve.png"):
-        with Image.open(tmp_path / name) as image:
-            assert len(np.unique(np.asarray(image))) > 10, name
 
 
 def test_an_unforeseen_error_does_not_wait_for_deaf_workers(tmp_path: Path) -> None:

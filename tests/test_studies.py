@@ -58,6 +58,7 @@ def accuracy_of_all_classes(run):
     return right / sum(int(row["pictures"]) for row in classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_its_rows_and_its_picture(done, name):
     lines = [line.name for line in STUDIES[name].lines if line.start != "against"]
@@ -75,11 +76,13 @@ def test_every_study_has_its_rows_and_its_picture(done, name):
     assert (done / f"{name}.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(done, capsys):
     assert study.main(["all", *SMOKE, "--out", str(done.parent)]) == 0
     assert "running" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_studies_share_their_runs(done):
     usual = [row for name in STUDIES for row in rows(done, name) if row["pretraining"] == "usual"]
     assert len({row["study"] for row in usual}) > 5
@@ -87,6 +90,7 @@ def test_studies_share_their_runs(done):
     assert max(folders.values()) > 5
 
 
+@pytest.mark.slow
 def test_another_checkpoint_is_a_line_of_its_own(done, tmp_path):
     weights = done / "pretrain/usual/weights.safetensors"
     run = ["table10", *SMOKE, "--out", str(tmp_path), "--against", str(weights)]
@@ -215,6 +219,7 @@ def test_the_small_scale_keeps_the_papers_proportions():
     assert SMALL.pretraining({"points": 400_000}, long=False)["points"] == 2 * usual["points"]
 
 
+@pytest.mark.slow
 def test_settings_that_changed_since_a_run_are_noticed(done):
     scale = SCALES["smoke"]
     faster = dataclasses.replace(scale, pretrain={**scale.pretrain, "lr": 0.5})
@@ -319,6 +324,7 @@ def test_download_reaches_the_data(tmp_path, monkeypatch):
     assert len(asked) == 2 and all(asked)  # to check, and to fine-tune
 
 
+@pytest.mark.slow
 def test_heat_maps_of_pictures_of_ones_own(done):
     run = ["figure6", *SMOKE, "--out", str(done.parent), "--images", str(done / "table1.png")]
     before = (done / "figure6-heatmaps.png").read_bytes()
