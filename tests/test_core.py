@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 
+import fdsl
 import numpy as np
 import pytest
-
-import fdsl
 from fdsl import _core
 
 SETUP = """

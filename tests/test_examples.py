@@ -464,7 +464,6 @@ def test_the_head_has_its_own_learning_rate(resnet: Path, tmp_path: Path) -> Non
 
 
 def test_folders_of_pictures_are_learned_too(tmp_path: Path) -> None:
-    from PIL import Image
 
     rng = np.random.default_rng(0)
     for part, count in (("train", 4), ("test", 2)):
