@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch")
 
 import fdsl
 from fdsl.torch import Loader, Normalize, Stream
+from processes import started
 from torch.utils.data import DataLoader
 
 TINY = fdsl.Rendering(size=32, points=500)
@@ -491,17 +492,9 @@ stream = Stream(ifs, rendering=fdsl.Rendering(size=64, points=50_000), batch_siz
 batches = iter(Loader(stream))
 next(batches)
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", start + code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with started([sys.executable, "-c", start + code], **pipes) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize(
