@@ -107,7 +107,6 @@ def pretrain(s: Settings) -> int:
             label_noise=s.label_noise,
             rank=world.rank,
             world_size=world.size,
-            threads=None if s.workers else threads(world),  # a worker has one of its own
         )
         loader = loader_of(s, stream, world)
         trainer = Trainer(
@@ -262,11 +261,6 @@ def searched_categories(s: Settings) -> fdsl.Family:
             seed=s.category_seed,
             progress=lambda found, tried: bar.update(found - bar.n),
         )
-
-
-def threads(world: World) -> int | None:
-    """Cores for rendering: None, all of them, unless other ranks on this machine render too."""
-    return None if world.local_size == 1 else max(1, fdsl.cores() // world.local_size)
 
 
 def description(
