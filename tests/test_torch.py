@@ -311,6 +311,7 @@ def _draw_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
         found = drawn(stream)
         stream.set_epoch(0)
         found = found, pickle.dumps(stream)  # as it is sent to a spawned worker
+        torch.distributed.barrier()  # one that leaves early tears the other's connection
     finally:
         torch.distributed.destroy_process_group()
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
@@ -339,6 +340,7 @@ def _train_as_rank(rank: int, folder: str, stream: Stream) -> None:
         found = drawn(stream) + drawn(loader_of(stream, 1, "spawn"))
         if hasattr(os, "fork"):
             found += drawn(loader_of(stream, 2, "fork"))
+        torch.distributed.barrier()  # as above
     finally:
         torch.distributed.destroy_process_group()
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
