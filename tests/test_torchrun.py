@@ -31,6 +31,7 @@ def main():
             multiprocessing_context="spawn" if rank else "fork",
         )
     torch.save(list(loader), f"rank{rank}.pt")
+    torch.distributed.barrier()  # one that leaves early tears the others' connections
     torch.distributed.destroy_process_group()
 
 if __name__ == "__main__":
