@@ -3,34 +3,33 @@
     python examples/cluster.py --clusters 10000 --out runs/deepcluster
 
 In the manner of DeepCluster (Caron et al., 2018): before each epoch the network's own features of
-all pictures are whitened by PCA, normalised and clustered; the network then learns the clusters for
-an epoch, with a new last layer, each cluster coming as often as the others. The pictures are those
-of the categories' instances, so many an epoch as pretrain.py shows; where those are fewer
-than all, the next epoch has the next ones. OUT gets what pretrain.py gives it.
+all images are whitened by PCA, normalised and clustered; the network then learns the clusters for
+an epoch, with a new last layer, each cluster coming as often as the others. The images are those of
+the categories' instances, as many per epoch as pretrain.py shows; where those are fewer than all,
+the next epoch has the next ones. OUT gets what pretrain.py gives it.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import checkpoint
 import numpy as np
 import numpy.typing as npt
 import pretrain
-import settings as command_line
 import torch
+import torch.nn.functional as F
 from data import Positions
-from engine import Trainer
 from fdsl.torch import Instances
-from metrics import Metrics
-from models import build_model, head_of
+from models import build_model
+from run import Run
+from settings import run_script
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
-from world import Stop, World, joined_world, same_bits
 
 #: Dimensions left by the PCA; DeepCluster's.
 DIMENSIONS = 256
@@ -38,108 +37,84 @@ DIMENSIONS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(pretrain.Settings):
-    """What to pre-train, on clusters of which fractals. pretrain.Settings has the rest."""
+    """Pre-train on clusters of fractals."""
 
     clusters: int = 10_000  # how many labels; paper: 10000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        command_line.at_least(2, self, "clusters")
+        if self.clusters < 2:
+            raise ValueError(f"--clusters must be 2 or more, got {self.clusters}")
         if self.workers or self.label_noise:
             raise ValueError("clusters take no --workers and no --label-noise")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    about = "Pre-train on clusters of fractals."
-    return command_line.run(
-        "cluster.py", lambda: train_on_clusters(command_line.parse(Settings, argv, about=about))
-    )
+    return run_script(Settings, train_on_clusters, argv)
 
 
 def train_on_clusters(s: Settings) -> int:
-    """Trains, and returns the exit code."""
+    """Trains, and returns the exit code. A stop within an epoch keeps its clusters."""
+    s = replace(s, **pretrain.preset_of(s))
     rendering = pretrain.chosen_rendering(s)
-    with (
-        checkpoint.claimed_folder(s.out, resume=s.resume),
-        same_bits(s.deterministic),
-        joined_world(s.device) as world,
-    ):
-        if world.size > 1:
+    with Run(s) as run:
+        if run.size > 1:
             raise ValueError("cluster.py runs in one process")
-        saved = checkpoint.find(s.resume, s.out, needs=["labels"])
-        family = pretrain.chosen_categories(s, world, saved)
-        steps = pretrain.length_of_epoch(s, family)
-        pictures = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
-        count = len(positions(pictures, steps * s.batch_size, seed=s.seed, epoch=0))
-        if s.clusters > count:
-            raise ValueError(f"--clusters {s.clusters}: an epoch has {count} pictures")
+        saved = run.checkpoint("labels", "asked")
+        family = pretrain.chosen_categories(s, run, saved)
+        steps_per_epoch = pretrain.length_of_epoch(s, family)
+        images = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
+        count = steps_per_epoch * s.batch_size
+        if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
+            raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
         made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
-        if saved:
-            checkpoint.refuse_another(saved, made)
-        trainer = Trainer(
-            build_model(s.model, classes=s.clusters, seed=s.seed),
-            s,
-            world,
-            normalize=pretrain.preparation(s),
-            steps_per_epoch=steps,
-        )
-        if saved:
-            trainer.load(saved)
+        model = build_model(s.model, classes=s.clusters, seed=s.seed)
+        normalize = pretrain.preparation(s).to(run.device)
+        accuracy = MulticlassAccuracy(s.clusters, average="micro", validate_args=False)
+        groups = [{"params": model.parameters(), "lr": s.lr}]
+        run.begin(model, groups, accuracy, steps_per_epoch, made, saved)
         family.save(s.out / "categories.npz")
-        code = train(s, world, trainer, pictures, saved, made)
-        if code == 0:
-            about = pretrain.description(s, family, rendering, pictures=trainer.step * s.batch_size)
-            about["num_classes"] = s.clusters
-            checkpoint.save_weights(s.out, trainer.model.state_dict(), about)
-    return code
 
-
-def train(
-    s: Settings,
-    world: World,
-    trainer: Trainer,
-    pictures: Instances,
-    saved: dict[str, Any] | None,
-    made: dict[str, Any],
-) -> int:
-    """Clusters and learns, epoch by epoch. A stop within an epoch keeps its clusters."""
-    metrics = Metrics(s.out, step=trainer.step, tensorboard=s.tensorboard)
-    with Stop(world, max_steps=s.max_steps, max_minutes=s.max_minutes) as stop:
-        for epoch in range(trainer.step // trainer.steps_per_epoch, s.epochs):
-            count = trainer.steps_per_epoch * s.batch_size
-            chosen = positions(pictures, count, seed=s.seed, epoch=epoch)
-            if saved and not trainer.epoch_is_done:
+        for epoch in range(run.step // steps_per_epoch, s.epochs):
+            chosen = positions(images, count, seed=s.seed, epoch=epoch)
+            if saved and run.step % steps_per_epoch:
                 labels = saved["labels"].numpy()
             else:
-                found = features(trainer, pictures, chosen, s.batch_size)
+                found = features(run, normalize, images, chosen, s.batch_size)
                 labels = clustered(found, s.clusters, epoch)
-                new_head(trainer, seed=s.seed + epoch)
+                new_head(run, seed=s.seed + epoch)
             order = balanced(labels, count, (s.seed, epoch))
-            order = order[trainer.step % trainer.steps_per_epoch * s.batch_size :]
-            feed = batches(pictures, chosen[order], labels[order], s.batch_size)
-            kept = trainer.step
+            order = order[run.step % steps_per_epoch * s.batch_size :]
 
             def save(labels: Positions = labels) -> None:
-                state = {**trainer.state(), "made": made, "asked": pretrain.asked(s)}
-                state["labels"] = torch.from_numpy(labels)
-                checkpoint.save(s.out / "last.pt", state)
+                run.save("last.pt", labels=torch.from_numpy(labels), asked=pretrain.asked(s))
 
-            for row in trainer.train_epoch(feed, stop):
-                metrics.write(row)
-                if trainer.step - kept >= s.checkpoint_every and not trainer.epoch_is_done:
-                    save()
-                    kept = trainer.step
+            model.train()
+            feed = batches(images, chosen[order], labels[order], s.batch_size)
+            for parts, own in run.epoch(feed, save):
+                inputs, own = normalize(parts.to(run.device)), own.to(run.device)
+                with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
+                    logits = run.network(inputs.contiguous(memory_format=run.layout))
+                    loss = F.cross_entropy(logits, own)
+                run.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
+                if s.clip_grad:
+                    nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
+                run.optimizer.step()
+                run.count(loss, logits, own)
             save()
-            if stop.now:
+            if run.stopped:
                 break
-    metrics.close()
-    return stop.code
+        if run.code == 0:
+            pretrain.save_weights(s, run, family, rendering, classes=s.clusters)
+        run.draw_curve()
+    return run.code
 
 
-def positions(pictures: Instances, count: int, *, seed: int, epoch: int) -> Positions:
-    """An epoch's pictures: as many instances of every category as `count` has room for, in a random
-    order that goes on from epoch to epoch."""
-    categories, instances = len(pictures.family), pictures.instances
+def positions(images: Instances, count: int, *, seed: int, epoch: int) -> Positions:
+    """The images of an epoch: as many instances of every category as `count` has room
+    for, in a random order that goes on from epoch to epoch."""
+    categories, instances = len(images.family), images.instances
     each = min(instances, max(1, count // categories))
     order = np.tile(np.arange(instances), (categories, 1))
     order = np.random.default_rng(seed).permuted(order, axis=1)
@@ -149,24 +124,24 @@ def positions(pictures: Instances, count: int, *, seed: int, epoch: int) -> Posi
 
 @torch.no_grad()
 def features(
-    trainer: Trainer, pictures: Instances, chosen: Positions, batch_size: int
+    run: Run, normalize: nn.Module, images: Instances, chosen: Positions, batch_size: int
 ) -> npt.NDArray[np.float32]:
-    """What the network makes of each picture before its last layer."""
+    """What the network makes of each image before its last layer."""
     found: list[Tensor] = []
-    last = trainer.model.get_submodule(head_of(trainer.model))
+    last = last_layer(run.model)
     hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
-    trainer.model.eval()
+    run.model.eval()
     labels = np.zeros(len(chosen), dtype=np.int64)  # not known yet
-    parts = batches(pictures, chosen, labels, batch_size)
+    parts = batches(images, chosen, labels, batch_size)
     total = -(-len(chosen) // batch_size)
-    for images, _ in tqdm(parts, "features", total, disable=None, delay=1):
-        trainer.model(trainer.normalize(images.to(trainer.world.device)))
+    for some, _ in tqdm(parts, "features", total, disable=None, delay=1):
+        run.model(normalize(some.to(run.device)))
     hook.remove()
     return torch.cat(found).numpy()
 
 
 def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> Positions:
-    """The cluster of each picture, by k-means on whitened, normalised features."""
+    """The cluster of each image, by k-means on whitened, normalised features."""
     dimensions = min(DIMENSIONS, *features.shape)
     small = PCA(dimensions, whiten=True, random_state=seed).fit_transform(features)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
@@ -186,30 +161,31 @@ def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
 
 
 def batches(
-    pictures: Instances, chosen: Positions, labels: Positions, batch_size: int
+    images: Instances, chosen: Positions, labels: Positions, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The chosen pictures in that order, with other labels than their own."""
+    """The chosen images in that order, with other labels than their own."""
     parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
     loader: DataLoader[Any] = DataLoader(
-        pictures,
+        images,
         batch_sampler=[part.tolist() for part in parts],
         generator=torch.Generator(),  # its own, so that it draws nothing from the model's
     )
     own = np.split(labels, range(batch_size, len(labels), batch_size))
-    for names, (images, _) in zip(own, loader, strict=True):
-        yield images, torch.from_numpy(names)
+    for names, (some, _) in zip(own, loader, strict=True):
+        yield some, torch.from_numpy(names)
 
 
-def new_head(trainer: Trainer, *, seed: int) -> None:
+def last_layer(model: nn.Module) -> nn.Linear:
+    return [part for part in model.modules() if isinstance(part, nn.Linear)][-1]
+
+
+def new_head(run: Run, *, seed: int) -> None:
     """Random weights for the last layer: clusters have other numbers than an epoch before."""
-    head = trainer.model.get_submodule(head_of(trainer.model))
-    assert isinstance(head, nn.Linear)
-    state = torch.get_rng_state()
+    head = last_layer(run.model)
     torch.manual_seed(seed)
     head.reset_parameters()
-    torch.set_rng_state(state)
     for parameter in head.parameters():
-        trainer.optimizer.state.pop(parameter, None)
+        run.optimizer.state.pop(parameter, None)
 
 
 if __name__ == "__main__":

@@ -26,19 +26,18 @@ import fdsl.preview
 import finetune
 import metrics
 import pretrain
-import settings as command_line
 from matplotlib.figure import Figure
 from PIL import Image
+from settings import run_script
 
 TWINS = ("pre-trained", "from scratch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much of it."""
+    """A smoke test of everything: search, pre-train, fine-tune, compare."""
 
-    out: Path = Path("runs/demo")  # folder of images, weights and curves; a second run replaces
-    # them
+    out: Path = Path("runs/demo")  # folder of images, weights and curves; replaced by a second run
     device: str = "auto"  # auto: cuda if there is one, else cpu
     fast: bool = False  # a few steps of everything, to see that it runs; learns nothing
 
@@ -47,10 +46,7 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    about = "A smoke test of everything: search, pre-train, fine-tune, compare."
-    return command_line.run(
-        "demo.py", lambda: demo(command_line.parse(Settings, argv, about=about))
-    )
+    return run_script(Settings, demo, argv)
 
 
 def demo(s: Settings) -> int:
@@ -75,7 +71,7 @@ def demo(s: Settings) -> int:
     # Large images would only be resized: 4,000 points fill 36 x 36 as 200,000 fill 256 x 256.
     code = pretrain.main([
         "--out", str(start_over(s.out / "pretrain")), "--device", s.device, "--model", "resnet18",
-        "--source", str(categories), "--size", "36", "--crop", "32", "--points", "4000",
+        "--source", str(categories), "--size", "36", "--crop", "32", "--num-points", "4000",
         "--epochs", epochs, "--steps-per-epoch", steps, "--batch-size", batch, "--lr", "0.05",
         "--schedule", "cosine", "--warmup-steps", s.number(20, 1), "--log-every", "10",
     ])  # fmt: skip

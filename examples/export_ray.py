@@ -8,43 +8,49 @@ writes a shard leaves no trace in it, so tasks that are lost with their machine 
 again, and a second run of the script writes what is missing.
 """
 
-import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fdsl
 import fdsl.export
 import ray
-import settings as command_line
+import tyro
+from settings import run_script
 from tqdm import tqdm
 
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write shards on a Ray cluster.")
-    add = parser.add_argument
-    add("categories", help="what fdsl.load takes: fractaldb-1000, perlin-100, a file, a folder")
-    add("folder", type=Path, help="where to; all machines must see it")
-    add("--instances", type=int, default=1000, help="of each category (default: 1000)")
-    add("--shard-size", type=int, default=10_000, help="pictures a shard (default: 10000)")
-    add("--seed", type=int, default=0, help="of every address (default: 0)")
-    add("--recipe", choices=["default", "paper", "released"], default="default")
-    add("--parts", type=int, help="tasks (default: one a core of the cluster)")
-    add("--address", help="of the cluster (default: the one there is, or a new one here)")
-    arguments = parser.parse_args(argv)
-    return command_line.run("export_ray.py", lambda: export(arguments))
+PRESETS: dict[str, Callable[..., fdsl.Rendering]] = {
+    "default": fdsl.Rendering,
+    "paper": fdsl.Rendering.paper,
+    "released": fdsl.Rendering.released,
+}
 
 
-def export(a: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Write shards on a Ray cluster."""
+
+    source: tyro.conf.Positional[str]  # what fdsl.load takes: fractaldb-1000, perlin-100, a file
+    folder: tyro.conf.Positional[Path]  # where to; all machines must see it
+    instances: int = 1000  # of each category
+    shard_size: int = 10_000  # images per shard
+    seed: int = 0  # of every address
+    preset: Literal["default", "paper", "released"] = "default"  # how images are rendered
+    parts: int | None = None  # tasks; if not given, one per core of the cluster
+    address: str | None = None  # of the cluster; if not given, the one there is, or a new one here
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_script(Settings, export, argv)
+
+
+def export(a: Settings) -> int:
     """Shares the work, waits for it, and checks it."""
-    command_line.at_least(1, a, "parts", "instances", "shard_size")
-    recipes: dict[str, Callable[..., fdsl.Rendering]] = {
-        "default": fdsl.Rendering,
-        "paper": fdsl.Rendering.paper,
-        "released": fdsl.Rendering.released,
-    }
-    family, rendering = fdsl.load(a.categories), recipes[a.recipe]()
+    if min(a.instances, a.shard_size, a.parts or 1) < 1:
+        raise ValueError("--instances, --shard-size and --parts must be 1 or more")
+    family, rendering = fdsl.load(a.source), PRESETS[a.preset]()
     task = ray.remote(num_cpus=1, max_retries=3)(write_part)
     ray.init(address=a.address, log_to_driver=False, include_dashboard=False)
     try:
@@ -52,7 +58,7 @@ def export(a: argparse.Namespace) -> int:
         what = {"instances": a.instances, "shard_size": a.shard_size, "seed": a.seed}
         shared = ray.put((family, str(a.folder.absolute()), {"rendering": rendering, **what}))
         waiting = [task.remote(shared, part, parts) for part in range(parts)]
-        with tqdm(total=len(family) * a.instances, unit=" pictures", disable=None) as bar:
+        with tqdm(total=len(family) * a.instances, unit=" images", disable=None) as bar:
             while waiting:
                 done, waiting = ray.wait(waiting)
                 for written in ray.get(done):

@@ -1,91 +1,58 @@
-"""Judges frozen features: a logistic regression on what a network makes of each picture.
+"""Judges frozen features by a logistic regression on what a network makes of each image.
 
-Nothing of the network learns; only its batch-norm statistics are taken anew, from the pictures that
-may be trained on, as those of fractals (or of random weights, which have none) fit no photograph.
+Nothing of the network learns; only its batch-norm statistics are taken from the images that may be
+trained on, as those of fractals (or of random weights, which have none) do not fit photographs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-import data
 import numpy as np
 import numpy.typing as npt
 import torch
+from data import Images, Positions
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 
-Array = npt.NDArray[Any]
-
-#: Inverse strengths of the penalty; a fifth of the labels chooses among them.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]  # inverse, of the penalty
 
 
-def probe(
+@torch.no_grad()
+def predictions(
     model: nn.Module,
-    normalize: nn.Module,
-    train: data.Pictures,
-    val: data.Pictures,
-    chosen: data.Positions,
+    prepare: Callable[[Tensor], Tensor],
+    train: Images,
+    val: Images,
+    chosen: Positions,
     *,
-    canvas: int,
-    size: int,
     seed: int,
-    device: torch.device,
-) -> tuple[float, list[tuple[float, int]]]:
-    """Accuracy on `val`, and for each class its accuracy and pictures; `model` has no head."""
+) -> npt.NDArray[Any]:
+    """The classes that a linear probe of `chosen` training images gives those of `val`; the model
+    has no head, and `prepare` makes bytes its input."""
 
-    def features(pictures: data.Pictures, positions: data.Positions) -> Array:
+    def features(images: Images, positions: Positions) -> npt.NDArray[Any]:
         parts = np.array_split(positions, max(1, len(positions) // 250))
-        edge = (canvas - size) // 2
-        found = []
-        for images, _ in pictures.batches(parts):
-            images = data.fit(images.to(device), canvas)
-            centre = images[..., edge : edge + size, edge : edge + size]
-            found.append(model(normalize(centre)).float().cpu().numpy())
+        found = [model(prepare(batch)).float().cpu().numpy() for batch, _ in images.batches(parts)]
         return np.concatenate(found)
 
-    model = model.to(device)
-    with torch.no_grad():
-        _forget_statistics(model)
-        model.train()
-        # In random order: a folder's are sorted by class, and a batch of one class has the
-        # statistics of that class alone.
-        features(train, np.random.default_rng(seed).permutation(chosen))
-        model.eval()
-        mine, theirs = features(train, chosen), features(val, np.arange(len(val.labels)))
-    labels = train.labels[chosen]
-    head = _fitted(mine, labels, _strength(mine, labels, seed))
-    right = head.predict(theirs) == val.labels
-    each = []
-    for label in range(len(val.classes)):
-        own = right[val.labels == label]
-        each.append((float(own.mean()) if len(own) else float("nan"), len(own)))
-    return float(right.mean()), each
-
-
-def _forget_statistics(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.reset_running_stats()
             part.momentum = None  # a plain average
         if isinstance(part, nn.Dropout):
             part.p = 0.0
-
-
-def _strength(features: Array, labels: Array, seed: int) -> float:
-    """The strength that does best on a fifth of the labels; a middle one where they are too few."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    held, kept = np.split(order, [len(labels) // 5])
-    if len(held) < len(np.unique(labels)):
-        return 1e-2
-    scores = [
-        _fitted(features[kept], labels[kept], c).score(features[held], labels[held])
-        for c in STRENGTHS
-    ]
-    return STRENGTHS[int(np.argmax(scores))]
-
-
-def _fitted(features: Array, labels: Array, strength: float) -> Pipeline:
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=200))
-    return pipeline.fit(features, labels)
+    rng = np.random.default_rng(seed)
+    model.train()
+    features(train, rng.permutation(chosen))  # in random order: those of a folder are sorted
+    model.eval()
+    labels = train.labels[chosen]
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=200))
+    if len(labels) >= 5 * len(np.unique(labels)):  # then a fifth of them chooses the strength
+        split = ShuffleSplit(1, test_size=0.2, random_state=seed)
+        probe = GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=split)
+    probe.fit(features(train, chosen), labels)
+    answers: npt.NDArray[Any] = probe.predict(features(val, np.arange(len(val))))
+    return answers

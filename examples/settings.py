@@ -1,87 +1,79 @@
-"""Settings on the command line: one frozen dataclass, an option per field, its comment the help."""
+"""Settings that all scripts share, and how a command line becomes settings."""
 
-import argparse
-import dataclasses
-import inspect
-import re
+import multiprocessing
+import signal
 import sys
-import types
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-from world import end_workers
+import tyro
 
-Settings = TypeVar("Settings")
-
-
-def parse(kind: type[Settings], argv: Sequence[str] | None, *, about: str) -> Settings:
-    """Reads a `kind` from the command line; fields without a default are required."""
-    parser = argparse.ArgumentParser(description=about)
-    hints, comments = get_type_hints(kind), _comments(kind)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # kind is a dataclass
-        # `from` is a keyword in Python, so its field is `from_`.
-        flag = "--" + field.name.rstrip("_").replace("_", "-")
-        options, text = _options(hints[field.name]), comments[field.name]
-        if field.default is dataclasses.MISSING:
-            options["required"] = True
-        else:
-            options["default"] = field.default
-            text += "" if field.default is None else " (default: %(default)s)"
-        parser.add_argument(flag, dest=field.name, help=text, **options)
-    return kind(**vars(parser.parse_args(argv)))
+RENAMED = {"weights": "variation", "points": "num-points", "pad": "margin", "recipe": "preset"}
+RENAMED |= {"redraw": "resample-degenerate True", "no-redraw": "resample-degenerate False"}
+MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
 
 
-def run(script: str, work: Callable[[], int]) -> int:
-    """Runs `work` and returns its exit code; a mistake of the caller's is one sentence, not a
-    traceback. `python -X dev` shows the traceback all the same."""
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What every script that trains can be told; the defaults are the paper's (section 4)."""
+
+    epochs: int = 90  # paper: 90
+    batch_size: int = 256  # of all processes together; paper: 256
+    momentum: float = 0.9  # paper: 0.9
+    weight_decay: float = 1e-4  # the authors' program: 1e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # paper: sgd
+    schedule: Literal["step", "cosine"] = "step"  # step: lr x 0.1 at each milestone
+    milestones: tuple[int, ...] = (30, 60)  # in epochs; paper: 30 60
+    warmup_steps: int = 0  # steps over which the learning rate grows linearly from zero
+    clip_grad: float = 0.0  # largest norm of the gradient; 0: not clipped
+    amp: bool = True  # bfloat16 autocast, if the GPU has it; a CPU always computes in float32
+    channels_last: bool = True  # the memory layout that suits convolutions in bfloat16
+    compile: bool = False  # torch.compile: minutes to start, then faster
+    deterministic: bool = False  # the same bits in every run on the same GPUs; slower
+    device: str = "auto"  # auto: cuda if there is one, else cpu
+    seed: int = 0  # of the first weights and of the order of samples
+    out: Path = Path("out")  # folder of this run: last.pt, metrics.csv, curve.png, ...
+    resume: str | None = None  # a checkpoint, or "auto": OUT/last.pt if it is there
+    checkpoint_every: int = 1000  # steps; the end of an epoch always writes one
+    log_every: int = 50  # steps between rows of metrics.csv
+    tensorboard: bool = False  # also write OUT/tensorboard
+    max_steps: int | None = None  # stop at this step, counted from the very first
+    max_minutes: float | None = None  # stop after this time; --resume auto goes on from there
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = int(type(value) is int and name not in MAY_BE_ZERO)
+            if type(value) in (int, float) and not value >= least:  # so written, NaN is refused too
+                raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
+
+
+def recorded(settings: object) -> dict[str, Any]:
+    """The settings to keep beside a result: all but where it lies and how far it got."""
+    passing = ("out", "resume", "max_steps", "max_minutes")
+    return {name: value for name, value in vars(settings).items() if name not in passing}
+
+
+def run_script(kind: Any, work: Callable[[Any], int], argv: Sequence[str] | None = None) -> int:
+    """Runs `work` with settings from the command line; a user's mistake ends in one sentence."""
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        return work()
+        for option in (word[2:].split("=")[0] for word in words if word.startswith("--")):
+            if option in RENAMED and hasattr(kind, "resume"):
+                raise ValueError(f"--{option} is now --{RENAMED[option]}")
+        return work(tyro.cli(kind, args=words))
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as mistake:
-        end_workers()
-        if sys.flags.dev_mode:
+        if sys.flags.dev_mode:  # python -X dev shows the traceback
             raise
-        print(f"{script}: error: {mistake}", file=sys.stderr)
+        print(
+            f"{Path(sys.modules[work.__module__].__file__ or '').name}: error: {mistake}",
+            file=sys.stderr,
+        )
         return 1 if isinstance(mistake, FloatingPointError) else 2
     except KeyboardInterrupt:  # before training, which has its own way to stop
         return 130
-    except BaseException:
-        end_workers()
-        raise
-
-
-def recorded(settings: object) -> dict[str, str]:
-    """The settings as words to keep beside a result: all but where it lies and how far it got."""
-    passing = ("out", "resume", "max_steps", "max_minutes")
-    return {name: str(value) for name, value in vars(settings).items() if name not in passing}
-
-
-def at_least(least: float, settings: object, *names: str) -> None:
-    """Raises ValueError for the first of the named fields that is below `least`."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not value >= least:  # so written, NaN is refused too
-            raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
-
-
-def _options(hint: Any) -> dict[str, Any]:
-    """What argparse has to know about a field's type."""
-    if get_origin(hint) in (Union, types.UnionType):  # `int | None`: None cannot be typed
-        hint = next(part for part in get_args(hint) if part is not type(None))
-    if hint is bool:
-        return {"action": argparse.BooleanOptionalAction}
-    if get_origin(hint) is Literal:
-        return {"choices": get_args(hint)}
-    if get_origin(hint) is tuple:
-        return {"nargs": "*", "type": get_args(hint)[0]}
-    return {"type": hint, "metavar": {Path: "PATH", str: "TEXT"}.get(hint, "N")}
-
-
-def _comments(kind: type) -> dict[str, str]:
-    """The comment beside each field, so that it is written once."""
-    found: dict[str, str] = {}
-    for part in reversed(kind.__mro__[:-1]):
-        source = inspect.getsource(part)
-        for name, text in re.findall(r"^    (\w+): [^#\n]*# (.+(?:\n {4,}# .+)*)", source, re.M):
-            found[name] = re.sub(r"\n +# ", " ", text).replace("%", "%%")
-    return found
+    finally:  # Python would wait for DataLoader workers that ignore signals
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for child in multiprocessing.active_children():
+            child.kill()

@@ -1,4 +1,4 @@
-"""The pictures that the examples fine-tune on, from small files laid out as the real ones."""
+"""The images that the examples fine-tune on, from small files laid out as the real ones."""
 
 from pathlib import Path
 
@@ -12,11 +12,8 @@ import data
 import finetune
 import torch
 import torchvision
-from objective import ManyLabels
 from PIL import Image
-from world import World
-
-ALONE = World(rank=0, size=1, local_size=1, device=torch.device("cpu"))
+from run import Run
 
 
 def load(name, root, **more):
@@ -24,7 +21,7 @@ def load(name, root, **more):
     return data.load(name, root=root, **{**options, **more})
 
 
-def picture(path, seed=0):
+def image(path, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -36,7 +33,7 @@ def folders(tmp_path):
     for part, count in (("train", 3), ("val", 2)):
         for name in ("cats", "dogs", "fish"):
             for i in range(count):
-                picture(tmp_path / "pets" / part / name / f"{i}.png", i)
+                image(tmp_path / "pets" / part / name / f"{i}.png", i)
     return tmp_path
 
 
@@ -48,12 +45,12 @@ def test_a_folder_is_found_by_its_path_or_inside_the_root(folders):
         assert val.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_pictures_held_in_memory_are_those_decoded_from_disk(folders, monkeypatch):
+def test_images_held_in_memory_are_those_decoded_from_disk(folders, monkeypatch):
     held, _ = load("pets", folders)
-    assert isinstance(held, data.InMemory)
-    monkeypatch.setattr(data.OnDisk, "HELD", 0)
+    assert isinstance(held.source, torch.Tensor)
+    monkeypatch.setattr(data, "HELD", 0)
     disk, _ = load("pets", folders, workers=1)
-    assert isinstance(disk, data.OnDisk)
+    assert isinstance(disk.source, list)
     parts = [np.array([4, 0]), np.array([8])]
     for mine, theirs in zip(held.batches(parts), disk.batches(parts), strict=True):
         assert torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1])
@@ -62,7 +59,7 @@ def test_pictures_held_in_memory_are_those_decoded_from_disk(folders, monkeypatc
 
 @pytest.mark.parametrize("held", [0, 2**30])
 def test_a_list_keeps_its_classes_alone(folders, monkeypatch, held):
-    monkeypatch.setattr(data.OnDisk, "HELD", held)
+    monkeypatch.setattr(data, "HELD", held)
     names = folders / "two.txt"
     names.write_text("fish\n\ncats\n")
     train, val = load("pets", folders, classes=names)
@@ -75,7 +72,7 @@ def test_a_list_keeps_its_classes_alone(folders, monkeypatch, held):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        ("cats\nunicorns\n", "names 'unicorns', which is not a class of --data; it has cats"),
+        ("cats\nunicorns\n", "names 'unicorns', which --data lacks; it has cats"),
         ("cats\n", "must name two classes or more"),
     ],
 )
@@ -120,7 +117,7 @@ def test_places365_are_read_from_its_lists(tmp_path, monkeypatch):
     for part, words in lists.items():
         (tmp_path / f"places365_{part}.txt").write_text(words)
     for name in ("data_256_standard/a/airfield/1", "data_256_standard/a/attic/2", "val_256/3"):
-        picture(tmp_path / f"{name}.jpg")
+        image(tmp_path / f"{name}.jpg")
     # torchvision knows the real lists by their digests.
     monkeypatch.setattr(torchvision.datasets.places365, "check_integrity", lambda *_, **__: True)
     train, val = load("places365", tmp_path)
@@ -130,7 +127,7 @@ def test_places365_are_read_from_its_lists(tmp_path, monkeypatch):
 
 @pytest.fixture
 def voc(tmp_path):
-    """Pascal VOC 2012 with three pictures to train on and two to validate on."""
+    """Pascal VOC 2012 with three images to train on and two to validate on."""
     base = tmp_path / "VOCdevkit/VOC2012"
     shown = {
         "a": [("dog", 0), ("dog", 1)],
@@ -140,7 +137,7 @@ def voc(tmp_path):
         "e": [("cat", 0), ("dog", 1)],
     }
     for name, things in shown.items():
-        picture(base / f"JPEGImages/{name}.jpg")
+        image(base / f"JPEGImages/{name}.jpg")
         words = "".join(
             f"<object><name>{thing}</name><difficult>{hard}</difficult></object>"
             for thing, hard in things
@@ -173,18 +170,28 @@ def test_many_labels_are_learned_and_judged_by_average_precision(voc, tmp_path):
     assert finetune.main([*run, "--probe", "--out", str(tmp_path / "three")]) == 2
 
 
-def test_average_precision_leaves_out_what_does_not_count():
-    tally = ManyLabels().tally(2, torch.device("cpu"))
+def test_average_precision_leaves_out_what_does_not_count(tmp_path):
     # The first class: right, wrong, right in the order of the answers: (1 + 2/3) / 2.
-    tally.add(torch.tensor([[3.0, 0], [2, 1], [1, 2]]), torch.tensor([[1, 0], [0, 1], [1, -1]]))
-    score, each = tally.scores(ALONE)
-    assert each == [(pytest.approx(5 / 6), 2), (1.0, 1)]
-    assert score == pytest.approx((5 / 6 + 1) / 2)
+    images = torch.tensor([[3.0, 0], [2, 1], [1, 2]])
+    labels = [[1, 0], [0, 1], [1, -1]]
+    val = data.Images(images, labels, ["cat", "dog"], 8)
+    s = finetune.Settings(
+        from_="scratch",
+        data="voc2012",
+        out=tmp_path,
+        device="cpu",
+        channels_last=False,
+    )
+    with Run(s) as run:
+        run.model = torch.nn.Identity()
+        scores = finetune.validate(s, run, val, lambda batch: batch)
+    assert scores.each == pytest.approx([5 / 6, 1.0]) and scores.counts == [2, 1]
+    assert scores.accuracy == pytest.approx((5 / 6 + 1) / 2)
 
 
 def test_the_loss_of_many_labels_leaves_out_what_does_not_count():
     logits, labels = torch.tensor([[0.0, 9.0]]), torch.tensor([[1, -1]])
-    assert ManyLabels().loss(logits, labels).item() == pytest.approx(np.log(2))
+    assert finetune.loss_of(logits, labels).item() == pytest.approx(np.log(2))
 
 
 def test_omniglot_is_divided_by_who_drew(tmp_path, monkeypatch):
@@ -192,12 +199,12 @@ def test_omniglot_is_divided_by_who_drew(tmp_path, monkeypatch):
     for part, letters in (("images_background", "Greek"), ("images_evaluation", "Elvish")):
         for character in ("character01", "character02"):
             for person in (1, 15, 16, 20):
-                picture(base / part / letters / character / f"0007_{person:02}.png", person)
+                image(base / part / letters / character / f"0007_{person:02}.png", person)
     train, val = load("omniglot", tmp_path)
     assert train.classes[0] == "Elvish/character01" and len(train.classes) == 4
     assert train.labels.tolist() == val.labels.tolist()
     assert np.bincount(train.labels).tolist() == [2, 2, 2, 2]
-    monkeypatch.setattr(data.OnDisk, "HELD", 0)
+    monkeypatch.setattr(data, "HELD", 0)
     disk, held = load("omniglot", tmp_path, canvas=17)  # another canvas: not from the cache
-    assert {Path(file).stem for file in disk.files} == {"0007_01", "0007_15"}
-    assert {Path(file).stem for file in held.files} == {"0007_16", "0007_20"}
+    assert {Path(file).stem for file in disk.source} == {"0007_01", "0007_15"}
+    assert {Path(file).stem for file in held.source} == {"0007_16", "0007_20"}

@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TINY = {
-    "pretrain.py": "--model resnet18 --categories 2 --size 40 --crop 32 --points 500 "
+    "pretrain.py": "--model resnet18 --categories 2 --size 40 --crop 32 --num-points 500 "
     "--batch-size 4 --max-steps 2",
     "finetune.py": "--size 32 --batch-size 20 --per-class 2 --epochs 1",
-    "study.py": "--scale smoke",
+    "studies": "--scale smoke",
 }
 #: What makes a command small, where an option given twice is the last one given.
 SMALLER = {

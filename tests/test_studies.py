@@ -12,7 +12,6 @@ from scripts import EXAMPLES, need
 
 need("filelock", "pytorch_grad_cam")
 
-import checkpoint
 import cluster
 import data
 import fdsl
@@ -21,10 +20,9 @@ import metrics
 import numpy as np
 import pretrain
 import probe
-import study
 import torch
 from fdsl.torch import Instances, Normalize
-from studies import charts, lab, report
+from studies import charts, lab, report, study
 from studies.scales import FULL, SCALES, SMALL, View
 from studies.table import STUDIES, Line, Study
 
@@ -54,13 +52,13 @@ def rows(folder, name):
 
 def accuracy_of_all_classes(run):
     classes = metrics.read(run / "per_class.csv")
-    right = sum(float(row["accuracy"] or 0) * int(row["pictures"]) for row in classes)
-    return right / sum(int(row["pictures"]) for row in classes)
+    right = sum(float(row["accuracy"] or 0) * int(row["images"]) for row in classes)
+    return right / sum(int(row["images"]) for row in classes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_has_its_rows_and_its_picture(done, name):
+def test_every_study_has_its_rows_and_its_figure(done, name):
     lines = [line.name for line in STUDIES[name].lines if line.start != "against"]
     found = rows(done, name)
     assert list(dict.fromkeys(row["line"] for row in found)) == lines
@@ -207,16 +205,19 @@ def test_the_full_scale_is_the_papers():
         assert getattr(settings, name) == getattr(usual, name)
     large = FULL.pretraining({"size": 1024}, long=False)
     assert (large["size"], large["crop"], large["shrink"]) == (1024, 896, 224)
-    assert large["points"] == 200_000
+    assert large["num_points"] == 200_000
 
 
 def test_the_small_scale_keeps_the_papers_proportions():
     usual = SMALL.pretraining({}, long=False)
-    assert usual["points"] / usual["size"] ** 2 == pytest.approx(200_000 / 256**2, rel=0.02)
+    assert usual["num_points"] / usual["size"] ** 2 == pytest.approx(200_000 / 256**2, rel=0.02)
     assert usual["crop"] / usual["size"] == pytest.approx(224 / 256, abs=0.02)
     finer = SMALL.pretraining({"finer": 2}, long=False)
-    assert finer["points"] == 4 * usual["points"] and finer["crop"] == 2 * usual["crop"]
-    assert SMALL.pretraining({"points": 400_000}, long=False)["points"] == 2 * usual["points"]
+    assert finer["num_points"] == 4 * usual["num_points"] and finer["crop"] == 2 * usual["crop"]
+    assert (
+        SMALL.pretraining({"num_points": 400_000}, long=False)["num_points"]
+        == 2 * usual["num_points"]
+    )
 
 
 @pytest.mark.slow
@@ -231,6 +232,48 @@ def test_settings_that_changed_since_a_run_are_noticed(done):
     del words["settings"]["clip_grad"]
     about.write_text(json.dumps(words))
     lab.Lab(out=done, scale=scale, device="cpu").pretrained({}, long=False)
+
+
+def as_part_4_left_it(out):
+    """Gives a study's finished runs the names, keys and words that part 4 wrote."""
+    old = {new: name for name, new in lab.OLD.items()}
+    for file in out.rglob("weights.json"):
+        about = json.loads(file.read_text())
+        words = about["settings"].items()
+        about["settings"] = {old.get(k, k): lab._word(v) for k, v in words}
+        file.write_text(json.dumps(about))
+    for file in out.rglob("result.json"):
+        result = json.loads(file.read_text())
+        settings = result["settings"]
+        file.write_text(json.dumps({
+            "training_pictures": result["num_labels"],
+            "frozen_part": "none",
+            **{name: settings[name] for name in ("lr", "seed")},
+            "measure": "accuracy",
+            "accuracy": result["accuracy"],
+            "settings": {name: lab._word(value) for name, value in settings.items()},
+        }))  # fmt: skip
+    for file in out.rglob("metrics.csv"):
+        file.write_text(file.read_text().replace("images_per_second", "pictures_per_second"))
+    for folder in [*out.glob("pretrain/*"), *out.glob("finetune/*")]:
+        if folder.is_dir():
+            folder.rename(folder.with_name(folder.name.replace("resample_degenerate", "redraw")))
+    for file in out.glob("*.csv"):
+        text = file.read_text().replace("resample_degenerate", "redraw")
+        file.write_text(text.replace(",images,", ",pictures,"))
+
+
+@pytest.mark.slow
+def test_finished_runs_of_part_4_are_recognised(tmp_path, capsys):
+    run = ["redraw", *SMOKE, "--out", str(tmp_path)]
+    assert study.main(run) == 0
+    before = (tmp_path / "smoke/redraw.csv").read_text()
+    as_part_4_left_it(tmp_path / "smoke")
+    assert ",redraw=False," in (tmp_path / "smoke/redraw.csv").read_text()
+    capsys.readouterr()
+    assert study.main(run) == 0
+    assert "running" not in capsys.readouterr().out
+    assert (tmp_path / "smoke/redraw.csv").read_text() == before
 
 
 def test_parts_of_a_study_join(tmp_path):
@@ -262,14 +305,14 @@ def test_rows_of_two_studies_side_by_side_are_all_kept(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("values", [(0, 1, 10), (1, 10, 100), (0,)])
 def test_a_curve_shows_each_of_its_points(values):
-    study = Study(
+    what = Study(
         title="",
         lines=tuple(Line(name=f"{x}", x=x) for x in values),
         data=("digits",),
         picture="curve",
     )
     axes = Figure().subplots()
-    charts._curve(axes, study, {f"{x}": [50.0, 60.0] for x in values})
+    charts._curve(axes, what, {f"{x}": [50.0, 60.0] for x in values})
     curve = axes.get_lines()[0].get_xdata()
     assert list(curve) == list(axes.get_xticks()) == list(values)
     shown = axes.transData.transform([(x, 55.0) for x in values])[:, 0]
@@ -325,7 +368,7 @@ def test_download_reaches_the_data(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_heat_maps_of_pictures_of_ones_own(done):
+def test_heat_maps_of_images_of_ones_own(done):
     run = ["figure6", *SMOKE, "--out", str(done.parent), "--images", str(done / "table1.png")]
     before = (done / "figure6-heatmaps.png").read_bytes()
     assert study.main(run) == 0
@@ -387,7 +430,7 @@ def test_the_page_names_every_study():
 
 CLUSTERS = [
     "--model", "resnet10s", "--categories", "4", "--fill-rate", "0.05", "--size", "36",
-    "--crop", "32", "--points", "1000", "--batch-size", "8", "--steps-per-epoch", "4",
+    "--crop", "32", "--num-points", "1000", "--batch-size", "8", "--steps-per-epoch", "4",
     "--epochs", "3", "--clusters", "5", "--device", "cpu", "--log-every", "2",
 ]  # fmt: skip
 
@@ -398,9 +441,7 @@ def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
     for step in ("3", "4", "9", "12"):
         run = [*CLUSTERS, "--out", str(parts), "--resume", "auto", "--max-steps", step]
         assert cluster.main(run) == 0
-    first, second = (
-        checkpoint.load_weights(at / "weights.safetensors")[0] for at in (whole, parts)
-    )
+    first, second = (finetune.load_weights(at / "weights.safetensors")[0] for at in (whole, parts))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -432,9 +473,9 @@ def test_each_cluster_comes_as_often_as_the_others():
     assert len({*order[labels[order] == 0]}) == 20  # none twice while there are others
 
 
-def test_an_epoch_of_clusters_has_pictures_of_its_own():
-    pictures = Instances(fdsl.Bezier(4), 1000)
-    epochs = [cluster.positions(pictures, 1600, seed=5, epoch=epoch) for epoch in range(4)]
+def test_an_epoch_of_clusters_has_images_of_its_own():
+    images = Instances(fdsl.Bezier(4), 1000)
+    epochs = [cluster.positions(images, 1600, seed=5, epoch=epoch) for epoch in range(4)]
     for chosen in epochs:
         assert np.bincount(chosen // 1000).tolist() == [400, 400, 400, 400]
         assert len({*chosen}) == 1600
@@ -445,15 +486,14 @@ def test_an_epoch_of_clusters_has_pictures_of_its_own():
 
 
 @pytest.mark.parametrize("order", ["sorted", "mixed"])
-def test_a_linear_probe_does_not_mind_the_order_of_the_pictures(order):
+def test_a_linear_probe_does_not_mind_the_order_of_the_images(order):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 300)
     shuffled = np.arange(600) if order == "sorted" else rng.permutation(600)
     bright = torch.from_numpy(np.where(labels == 0, 60, 190).astype(np.uint8))
-    pictures = bright[:, None, None, None].expand(600, 1, 8, 8).clone()
-    pictures += torch.from_numpy(rng.integers(0, 60, pictures.shape, dtype=np.uint8))
-    cpu = torch.device("cpu")
-    both = data.InMemory(pictures[shuffled], labels[shuffled], ["dark", "bright"], cpu)
+    images = bright[:, None, None, None].expand(600, 1, 8, 8).clone()
+    images += torch.from_numpy(rng.integers(0, 60, images.shape, dtype=np.uint8))
+    both = data.Images(images[shuffled], labels[shuffled], ["dark", "bright"], 8)
     model = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3),
         torch.nn.BatchNorm2d(4),
@@ -462,13 +502,11 @@ def test_a_linear_probe_does_not_mind_the_order_of_the_pictures(order):
     )
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     normalize = Normalize(mean=0.5, std=0.5)
-    score, each = probe.probe(
-        model, normalize, both, both, np.arange(600), canvas=8, size=8, seed=0, device=cpu
-    )
-    assert score == 1.0 and each == [(1.0, 300), (1.0, 300)]
+    answers = probe.predictions(model, normalize, both, both, np.arange(600), seed=0)
+    assert (answers == both.labels).all()
     assert all(torch.equal(before[name], now) for name, now in model.named_parameters())
-    # The statistics are those of all pictures, whose brightness varies more than within a class.
-    whole = model[0](normalize(both.pictures)).var(dim=(0, 2, 3))
+    # The statistics are those of all images, whose brightness varies more than within a class.
+    whole = model[0](normalize(both.source)).var(dim=(0, 2, 3))
     torch.testing.assert_close(model[1].running_var, whole, rtol=0.1, atol=0)
 
 
@@ -476,7 +514,7 @@ def test_a_linear_probe_beats_chance(tmp_path):
     run = ["--from", "scratch", "--model", "resnet10s", "--data", "digits", "--size", "32"]
     run += ["--per-class", "20", "--probe", "--device", "cpu", "--out", str(tmp_path)]
     assert finetune.main(run) == 0
-    text = (tmp_path / "result.json").read_text()
-    assert '"frozen_part": "all: a linear probe"' in text
-    assert float(text.split('"accuracy": ')[1].split(",")[0]) > 0.3
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["settings"]["probe"] is True
+    assert result["accuracy"] > 0.3
     assert not (tmp_path / "last.pt").exists()

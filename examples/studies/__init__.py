@@ -1,11 +1,12 @@
-"""The paper's experiments: what each one varies, how large it is run, what came out.
+"""The paper's experiments: what each one varies, how large it is run, what they found.
 
 | file | what is in it |
 |---|---|
+| `study.py` | `python examples/studies table1 --scale smoke` |
 | `table.py` | the tables and figures, a few lines of settings each, beside the paper's numbers |
 | `scales.py` | smoke, small, full: what the settings become on your machine |
 | `lab.py` | the runs: done once, shared between studies, taken up where they stopped |
 | `report.py` | the rows of a study as CSV and as a table |
-| `charts.py` | the rows of a study as a picture |
+| `charts.py` | the rows of a study as a figure |
 | `filters.py` | Figure 6: first filters and Grad-CAM |
 """

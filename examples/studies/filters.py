@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import checkpoint
 import data
 import numpy as np
 import numpy.typing as npt
 import torch
 from fdsl.torch import Normalize
-from finetune import MEAN, STD
+from finetune import MEAN, STD, load_weights
 from matplotlib.figure import Figure
 from metrics import save_figure
 from models import build_model
@@ -25,7 +24,7 @@ def draw_filters(files: Mapping[str, Path], path: Path) -> None:
     figure = Figure(figsize=(3.2 * len(files), 3.6), layout="constrained")
     panels = figure.subplots(1, len(files), squeeze=False)[0]
     for axes, (name, file) in zip(panels, files.items(), strict=True):
-        weights, _ = checkpoint.load_weights(file)
+        weights, _ = load_weights(file)
         first = next(value for value in weights.values() if value.ndim == 4)
         axes.imshow(_grid(first.float().numpy()), interpolation="nearest")
         axes.set_title(name, fontsize=10)
@@ -45,12 +44,12 @@ def _grid(filters: Picture) -> Picture:
 
 
 def chosen_pictures(
-    files: Sequence[Path], pictures: data.Pictures, size: int, count: int = 6
+    files: Sequence[Path], pictures: data.Images, size: int, count: int = 6
 ) -> tuple[Tensor, list[int | None]]:
     """The pictures to look at, uint8 (N, 3, size, size), and their classes: those of the files,
     whose classes nobody knows, or the first of each of the first classes."""
     if files:
-        disk = data.OnDisk(files, [0] * len(files), [""], canvas=size, workers=0)
+        disk = data.Images(files, [0] * len(files), [""], size)
         return torch.stack([disk[i][0] for i in range(len(files))]), [None] * len(files)
     one = pictures.labels if pictures.labels.ndim == 1 else pictures.labels.argmax(1)
     chosen = np.array([np.flatnonzero(one == label)[0] for label in np.unique(one)[:count]])
@@ -93,7 +92,7 @@ def draw_heatmaps(
 
 
 def _finetuned(file: Path, *, classes: int) -> nn.Module:
-    weights, name = checkpoint.load_weights(file)
+    weights, name = load_weights(file)
     model = build_model(name or "resnet50", classes=classes, seed=0)
     model.load_state_dict(weights)
     return model.eval()

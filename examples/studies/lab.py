@@ -9,11 +9,10 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import checkpoint
 import cluster
 import finetune
 import metrics
@@ -25,6 +24,9 @@ from studies.scales import Scale, View
 
 #: Of the seeds, the one that only chooses a learning rate.
 TUNING = 100
+#: Settings as part 4 called them, in its folders' names and in what its runs recorded.
+OLD = {"weights": "variation", "points": "num_points", "pad": "margin", "recipe": "preset"}
+OLD |= {"redraw": "resample_degenerate"}
 #: Settings that change nothing about a result, or that the folder's name tells.
 ELSEWHERE = (
     *("device", "workers", "data", "data_root", "classes", "download", "from_"),
@@ -47,7 +49,7 @@ class Weights:
     name: str  # of its folder
     source: str  # what finetune.py takes: a file, or "scratch"
     label: str | None = None  # what it is called in a table, if not as its line
-    pictures: int = 0
+    images: int = 0
     minutes: float = 0.0
     accuracy: float | None = None  # of pre-training, at its end
 
@@ -75,7 +77,11 @@ class Lab:
         out = self.out / "pretrain" / name
         kind = cluster.Settings if "clusters" in settings else pretrain.Settings
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
+        wanted = replace(wanted, **pretrain.preset_of(wanted))
         with locked(out):
+            for older in out.parent.iterdir() if not out.exists() else ():
+                if current(older.name) == name:  # of part 4
+                    older.rename(out)
             if not (out / "weights.json").exists():
                 _run(out, lambda: _pretrain(wanted))
             about = json.loads((out / "weights.json").read_text())
@@ -84,7 +90,7 @@ class Lab:
         return Weights(
             name=name,
             source=str(out / "weights.safetensors"),
-            pictures=about["samples_seen"],
+            images=about["samples_seen"],
             minutes=metrics.minutes(out / "metrics.csv", wanted.batch_size),
             accuracy=float(last["accuracy"]),
         )
@@ -143,7 +149,7 @@ class Lab:
                 if settings["seed"]:  # one network of each kind is kept to look at
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
-            result: dict[str, Any] = json.loads((out / "result.json").read_text())
+            result = read_result(out / "result.json")
             _refuse_another(out, result["settings"], wanted)
         return {
             **result,
@@ -198,21 +204,46 @@ def locked(out: Path) -> Iterator[None]:
 def _run(out: Path, work: Callable[[], int]) -> None:
     """Runs a script with its words going to OUT/log.txt. Raises Interrupted if it was stopped."""
     print(f"running {out}", flush=True)
-    checkpoint.make_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
     with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
         code = work()
     if code:
         raise Interrupted(code)
 
 
-def _refuse_another(out: Path, found: Mapping[str, str], wanted: Any) -> None:
+def current(name: str) -> str:
+    """A folder's name as it is now, also if part 4 made it."""
+    if "=" not in name:
+        return name
+    pairs = [part.partition("=") for part in name.split(",")]
+    return ",".join(sorted(f"{OLD.get(key, key)}={value}" for key, _, value in pairs))
+
+
+def read_result(file: Path) -> dict[str, Any]:
+    """A result.json; of part 4, whose settings were words, as it would be now."""
+    result: dict[str, Any] = json.loads(file.read_text())
+    if "training_pictures" in result:
+        result["num_labels"] = result["training_pictures"]
+        words = result["settings"]
+        numbers = {"lr": float(words["lr"]), "seed": int(words["seed"])}
+        result["settings"] = {**words, **numbers, "probe": words["probe"] == "True"}
+    return result
+
+
+def _refuse_another(out: Path, found: Mapping[str, Any], wanted: Any) -> None:
     """Raises ValueError if a folder holds a run of other settings, of an older table of studies."""
-    usual = {name: str(field.default) for name, field in wanted.__dataclass_fields__.items()}
+    usual = {field.name: field.default for field in fields(wanted)}
+    found = {OLD.get(name, name): value for name, value in found.items()}
     for name, value in recorded(wanted).items():
         # What a run of an older version does not know of was as it is by default.
         theirs = found.get(name, usual[name])
-        if name not in ELSEWHERE and theirs != value:
+        if name not in ELSEWHERE and _word(theirs) != _word(value):
             raise ValueError(
                 f"{out} holds a run with {name} = {theirs}, but {value} is asked for: "
                 "remove the folder, or name another --out"
             )
+
+
+def _word(value: Any) -> str:
+    """A setting as part 4 wrote it, and whether JSON made a list of a tuple or not."""
+    return str(tuple(value) if isinstance(value, list) else value)

@@ -9,9 +9,9 @@ from typing import Any
 
 import metrics
 import numpy as np
-from checkpoint import write_whole
+from run import write_whole
 
-from studies.lab import Weights, locked
+from studies.lab import Weights, current, locked
 from studies.scales import View
 from studies.table import Line, Study
 
@@ -20,12 +20,12 @@ COLUMNS = (
     "line",
     "x",
     "pretraining",  # the folder of its weights
-    "pictures",  # seen in pre-training
+    "images",  # seen in pre-training
     "pretraining_minutes",
     "pretraining_accuracy",
     "data",
     "view",
-    "labels",  # pictures fine-tuned on
+    "labels",  # images fine-tuned on
     "settings",  # the folder of the run: what is not usual in it
     "lr",
     "seed",
@@ -53,7 +53,7 @@ def row(
         "line": weights.label or line.name,
         "x": "" if line.x is None else line.x,
         "pretraining": weights.name,
-        "pictures": weights.pictures,
+        "images": weights.images,
         "pretraining_minutes": f"{weights.minutes:.1f}",
         "pretraining_accuracy": "" if weights.accuracy is None else weights.accuracy,
         "paper": "" if paper is None else paper,
@@ -62,10 +62,10 @@ def row(
         values |= {
             "data": data,
             "view": view.label,
-            "labels": result["training_pictures"],
+            "labels": result["num_labels"],
             "settings": result["out"].name,
-            "lr": "" if "probe" in str(result["frozen_part"]) else result["lr"],
-            "seed": result["seed"],
+            "lr": "" if result["settings"]["probe"] else result["settings"]["lr"],
+            "seed": result["settings"]["seed"],
             "tuning": "yes" if result.get("tuning") else "",
             "measure": result["measure"],
             "accuracy": round(result["accuracy"], 5),
@@ -79,7 +79,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    for row in rows:  # a table of part 4 has old names
+        row["pretraining"] = current(row["pretraining"])
+        if "pictures" in row:
+            row["images"] = row.pop("pictures")
+    return rows
 
 
 #: What tells one run of a study from another.
@@ -111,7 +116,7 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    write_whole(path, text.getvalue().encode())
 
 
 Cells = dict[tuple[str, str], dict[str, list[float]]]

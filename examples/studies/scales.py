@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Of the paper: a picture, the part the network sees, dots, empty border.
-SIZE, CROP, POINTS, PAD = 256, 224, 200_000, 6
+from pretrain import PRESETS
+
+#: Of the paper: an image, the part the network sees, points, empty border.
+SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 
 #: What a line means that says nothing of it.
-USUAL = {"categories": 1000, "fill_rate": 0.1, "weights": 0.4, "label_noise": 0.0}
+USUAL = {
+    "categories": 1000,
+    "fill_rate": PRESETS["paper"]["fill_rate"],
+    "variation": 0.4,
+    "label_noise": 0.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,7 @@ class Scale:
     crop: int  # side of the part that is kept
     sees: int  # side to which that is shrunk for the network
     points: int
-    pad: int
+    margin: int
     most: int | None = None  # categories are no more than this, instances than half
     clusters: int = 10_000  # and clusters than this
     pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
@@ -51,7 +58,9 @@ class Scale:
     def pretraining(self, given: Mapping[str, Any], *, long: bool) -> dict[str, Any]:
         """The settings of pretrain.py, from the paper's that a line gives."""
         given = {**USUAL, **given}
-        drawing = {name: given.pop(name) for name in ("size", "points", "finer") if name in given}
+        drawing = {
+            name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
+        }
         settings = {**self.pretrain, **self.drawing(**drawing)}
         steps = self.long_steps if long else self.steps
         if (share := given.pop("share", 1.0)) != 1:
@@ -74,7 +83,7 @@ class Scale:
         return {**settings, **given}
 
     def drawing(
-        self, *, size: int = SIZE, points: int = POINTS, finer: float = 1.0
+        self, *, size: int = SIZE, num_points: int = POINTS, finer: float = 1.0
     ) -> dict[str, Any]:
         """How pictures are drawn, when the paper would draw them so."""
         side = round(self.size * size / SIZE * finer)
@@ -82,8 +91,8 @@ class Scale:
         return {
             "size": side,
             "crop": crop,
-            "points": round(self.points * points / POINTS * finer**2),
-            "pad": max(1, round(self.pad * finer)),
+            "num_points": round(self.points * num_points / POINTS * finer**2),
+            "margin": max(1, round(self.margin * finer)),
             "shrink": None if crop == self.sees else self.sees,
         }
 
@@ -100,7 +109,7 @@ SMOKE = Scale(
     crop=32,
     sees=32,
     points=1000,
-    pad=1,
+    margin=1,
     most=4,
     clusters=4,
     pretrain={**_SMALL_NETWORK, "batch_size": 8, "epochs": 1, "log_every": 1},
@@ -133,7 +142,7 @@ SMALL = Scale(
     crop=64,
     sees=32,
     points=16_000,
-    pad=2,
+    margin=2,
     clusters=1000,
     pretrain={**_SMALL_NETWORK, "epochs": 10, "lr": 0.3, "warmup_steps": 100, "log_every": 100},
     steps=200,
@@ -159,7 +168,7 @@ FULL = Scale(
     crop=CROP,
     sees=CROP,
     points=POINTS,
-    pad=PAD,
+    margin=MARGIN,
     pretrain={"instances": 1000},
     steps=None,
     long_steps=None,

@@ -115,7 +115,7 @@ STUDIES = {
     "table3": Study(
         title="Table 3: weights",
         lines=lines(
-            "weights",
+            "variation",
             {
                 0.1: (92.1, 72.0, 78.9, 73.2),
                 0.2: (92.4, 72.7, 79.2, 73.9),
@@ -130,7 +130,7 @@ STUDIES = {
     "table4": Study(
         title="Table 4: dots",
         lines=lines(
-            "points",
+            "num_points",
             {
                 100_000: (91.3, 70.8, 78.8, 74.7),
                 200_000: (90.9, 71.0, 79.2, 74.8),
@@ -167,7 +167,7 @@ STUDIES = {
         title="Pictures that failed, drawn again or kept (not in the paper)",
         lines=(
             Line(name="drawn again"),
-            Line(name="kept", pretrain={"redraw": False}),
+            Line(name="kept", pretrain={"resample_degenerate": False}),
         ),
     ),
     "resolution": Study(

@@ -1,8 +1,8 @@
 """Runs tables and figures of the paper, at a size that your machine can bear.
 
-    python examples/study.py table1 --scale small --data-root data
-    python examples/study.py table6 --scale full --data cifar10 imagenet:imagenet100.txt
-    python examples/study.py all --scale smoke
+    python examples/studies table1 --scale small --data-root data
+    python examples/studies table6 --scale full --data cifar10 imagenet:imagenet100.txt
+    python examples/studies all --scale smoke
 
 OUT/SCALE gets NAME.csv (a row a run), NAME.png, NAME.md (means beside the paper's numbers), and the
 runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by side,
@@ -17,28 +17,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import checkpoint
 import data
-import models
-import settings as command_line
+import finetune
+import tyro
+from run import device_of, write_whole
+from settings import run_script
+
 from studies import charts, filters, report
 from studies.lab import Interrupted, Lab, Weights, locked
 from studies.scales import SCALES
 from studies.table import STUDIES, Line, Study
-from world import place
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which study, and how large."""
+    """Run tables and figures of the paper, at a size that your machine can bear."""
 
+    names: tyro.conf.Positional[tuple[str, ...]] = ()  # table1, figure5, ...; or all
     scale: Literal["smoke", "small", "full"]  # a few steps, a small network, or the paper's size
-    data: tuple[str, ...] = ()  # to fine-tune on, instead of the scale's or the paper's; NAME:FILE
-    # uses the classes that a file names, one a line
+    data: tuple[
+        str, ...
+    ] = ()  # instead of the scale's; NAME:FILE: of the classes that a file names
     data_root: Path = Path("data")  # where the sets that have a name lie
     download: bool = False  # let torchvision fetch them into it
     against: tuple[Path, ...] = ()  # weights of the same network to compare with, as ImageNet's
-    images: tuple[Path, ...] = ()  # pictures for Figure 6's heat maps; if not given, of the data
+    images: tuple[Path, ...] = ()  # for Figure 6's heat maps; if not given, of the data
     lines: tuple[str, ...] = ()  # of the table, if not all
     views: tuple[str, ...] = ()  # ways of judging, if not the study's: see scales.py
     out: Path = Path("runs/studies")  # folder of results and runs
@@ -47,17 +50,12 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if argv is None else argv)
-    names: list[str] = []
-    while words and not words[0].startswith("-"):
-        names.append(words.pop(0))
-    return command_line.run("study.py", lambda: study(names, words))
+    return run_script(Settings, study, argv)
 
 
-def study(names: Sequence[str], words: Sequence[str]) -> int:
+def study(s: Settings) -> int:
     """Runs the named studies, and returns the exit code."""
-    about = f"Usage: study.py NAME … --scale SCALE. NAME: all, {', '.join(STUDIES)}."
-    s = command_line.parse(Settings, words, about=about)
+    names = s.names
     if unknown := [name for name in names if name not in (*STUDIES, "all")]:
         raise ValueError(f"no study {unknown[0]!r}; there are all, {', '.join(STUDIES)}")
     if not names:
@@ -81,10 +79,10 @@ def check(s: Settings, names: Sequence[str]) -> None:
         )
     scale = SCALES[s.scale]
     for file in s.against:
-        models.start_model(str(file), scale.pretrain.get("model"), classes=2, seed=0)
+        finetune.start_model(str(file), scale.pretrain.get("model"), classes=2, seed=0)
     for file in s.images:
         if not file.is_file():
-            raise FileNotFoundError(f"no picture at {file}")
+            raise FileNotFoundError(f"no image at {file}")
     if odd := [view for view in s.views if view not in scale.views]:
         raise ValueError(f"no view {odd[0]!r}; there are {', '.join(scale.views)}")
     for name in names:
@@ -122,7 +120,7 @@ def conduct(name: str, s: Settings) -> None:
         words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
         if what.picture == "classes":
             words += f"\n{report.better_classes(lab.folders(rows))}\n"
-        checkpoint.write_whole(lab.out / f"{name}.md", lambda file: file.write(words.encode()))
+        write_whole(lab.out / f"{name}.md", words.encode())
         print(f"\n{words}\nsee {table}", flush=True)
         if what.picture == "filters":
             look_inside(name, what, lab, rows, s)
@@ -164,7 +162,7 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
     return s.data or SCALES[s.scale].data or what.data
 
 
-def load(s: Settings, name: str) -> tuple[data.Pictures, data.Pictures]:
+def load(s: Settings, name: str) -> tuple[data.Images, data.Images]:
     """The pictures of a set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
     name, _, classes = name.partition(":")
@@ -174,7 +172,7 @@ def load(s: Settings, name: str) -> tuple[data.Pictures, data.Pictures]:
         download=s.download,
         canvas=round(size * 8 / 7),
         workers=s.workers,
-        device=place(s.device),
+        device=device_of(s.device),
         classes=Path(classes) if classes else None,
     )
 

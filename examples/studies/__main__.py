@@ -1,0 +1,10 @@
+"""Runs studies: python examples/studies table1 --scale smoke."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[1])  # where the scripts are that studies import
+    from studies.study import main
+
+    sys.exit(main())
