@@ -44,7 +44,7 @@ class Run:
         self.rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Run":
-        s = self.s
+        s, self.device = self.s, device_of(self.s.device)
         try:
             s.out.mkdir(parents=True, exist_ok=True)
             if self.rank == 0:
@@ -54,7 +54,7 @@ class Run:
             raise FileExistsError(f"{why}, or name another --out") from None
         except OSError as error:
             raise OSError(f"cannot write to --out {s.out}: {error.strerror}") from error
-        self.device, cuda = device_of(s.device), device_of(s.device).type == "cuda"
+        cuda = self.device.type == "cuda"
         # Before Ampere (8.0) GPUs only emulate bfloat16, slowly.
         self.amp = s.amp and cuda and torch.cuda.get_device_capability() >= (8, 0)
         if s.deterministic:  # cuBLAS reads it once, before its first product
@@ -124,6 +124,7 @@ class Run:
             self.optimizer.load_state_dict({"state": saved["optimizer"], "param_groups": own})
             for name, metric in self.meter.items() if self.rank == 0 else ():
                 metric.load_state_dict(saved["counts"][name])  # not logged yet, by all ranks
+                metric.to(self.device)
         self.board: Any = None
         if s.tensorboard and self.rank == 0:
             from torch.utils.tensorboard import SummaryWriter  # optional
@@ -148,7 +149,7 @@ class Run:
             factor = learning_rate(s, self.step, self.steps_per_epoch)
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-            torch.manual_seed((s.seed << 40) + self.step * self.size + self.rank)
+            torch.manual_seed((s.seed * 2**40 + self.step * self.size + self.rank) % 2**63)
             yield batch
             seen += len(batch[1]) * self.size
             self.step += 1

@@ -16,7 +16,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def need(*more: str) -> None:
     """Skips the module unless the scripts' packages, and these, can be imported."""
     pytest.importorskip("torch")
-    for name in ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm", *more):
+    names = ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm", "tyro")
+    for name in (*names, "torchmetrics", "filelock", *more):
         try:
             importlib.import_module(name)
         except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit

@@ -147,21 +147,38 @@ def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
     assert int(rows(tmp_path)[-1]["step"]) == step + 1
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_model(tmp_path: Path) -> None:
+def train_with_two_processes(out: Path, *options: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(tmp_path)]
+    command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(out)]
     how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with started(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **how) as process:
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with started([*command, *options], env=env, **how) as process:
         try:
             _, errors = process.communicate(timeout=250)
         finally:
             process.terminate()  # torchrun's processes are in groups of their own
             process.wait(30)
     assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    train_with_two_processes(tmp_path)
     assert [row["step"] for row in rows(tmp_path)] == ["3", "4", "6", "8"]
     model = torchvision.models.mobilenet_v3_small(num_classes=4)
     model.load_state_dict(weights(tmp_path / "weights.safetensors"))
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_from_two_with_all_that_they_counted(tmp_path: Path) -> None:
+    train_with_two_processes(tmp_path, "--max-steps", "2")  # a row comes after step 3
+    counts = read_checkpoint(tmp_path / "last.pt")["counts"]
+    assert counts["loss"]["weight"] == 16  # images, of both processes
+    assert pretrain.main([*PRETRAIN, "--out", str(tmp_path), "--resume", "auto"]) == 0
+    assert [row["step"] for row in rows(tmp_path)] == ["3", "4", "6", "8"]
+    # Of 24 images, not of 16: an accuracy is a whole number of them.
+    right = float(rows(tmp_path)[0]["accuracy"]) * 24
+    assert right == pytest.approx(round(right), abs=1e-3)
 
 
 def test_weights_load_in_torchvision_and_timm(resnet: Path) -> None:
