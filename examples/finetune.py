@@ -56,19 +56,22 @@ class Settings(Training):
     """Fine-tune a network."""
 
     from_: Annotated[str, tyro.conf.arg(name="from")]  # weights.safetensors, last.pt, or "scratch"
-    data: str  # digits, fashion-mnist, cifar10, cifar100, imagenet, places365, voc2012, omniglot,
-    # or a folder with train/ and val/
+    # digits, fashion-mnist, cifar10, cifar100, imagenet, places365, voc2012, omniglot, or a folder
+    # with train/ and val/
+    data: str
     data_root: Path = Path("data")  # where the sets that have a name lie
     download: bool = False  # let torchvision fetch them into it
     model: str | None = None  # if not given, the one the weights belong to, else resnet50
     lr: float = 0.01  # paper: 0.01
     size: int = 224  # side of what the network sees, cut out of 8/7 of it; paper: 224 of 256
     classes: Path | None = None  # a file that names the classes to use, one a line (ImageNet-100)
-    flip: bool | None = None  # half of the images; if not given, not those of digits and omniglot
+    flip: bool | None = (
+        None  # flip half of the images; if not given, of all data but digits and omniglot
+    )
     per_class: int | None = None  # use this many labels of each class, chosen by --seed
     label_fraction: float = 1.0  # or this share of them
-    freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"  # a ResNet up to
-    # here, as in the paper's Table 8
+    # do not train a ResNet up to here, as in the paper's Table 8
+    freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"
     probe: bool = False  # train nothing but a logistic regression on the frozen features
     head_lr: float | None = None  # learning rate of the new last layer; if not given, --lr
     validate_every: int = 1  # epochs from one validation to the next; the last is always validated

@@ -12,6 +12,7 @@ import tyro
 
 RENAMED = {"weights": "variation", "points": "num-points", "pad": "margin", "recipe": "preset"}
 RENAMED |= {"redraw": "resample-degenerate True", "no-redraw": "resample-degenerate False"}
+RENAMED |= {"no-color": "color False", "no-flip": "flip False"}
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
 
 

@@ -333,7 +333,8 @@ def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
     view = View(label="", settings={}, lrs=(0.02, 0.01))
     weights = lab.Weights(name="scratch", source="scratch")
     found = list(room.finetuned(weights, "digits", view, {}, tuned=True))
-    assert [(one["lr"], one["seed"]) for one in found] == [(0.01, 100), (0.01, 0)]
+    settings = [one["settings"] for one in found]
+    assert [(one["lr"], one["seed"]) for one in settings] == [(0.01, 100), (0.01, 0)]
     assert "left out: the loss is nan" in capsys.readouterr().out
 
 

@@ -79,9 +79,7 @@ class Lab:
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
         wanted = replace(wanted, **pretrain.preset_of(wanted))
         with locked(out):
-            for older in out.parent.iterdir() if not out.exists() else ():
-                if current(older.name) == name:  # of part 4
-                    older.rename(out)
+            adopt(out)
             if not (out / "weights.json").exists():
                 _run(out, lambda: _pretrain(wanted))
             about = json.loads((out / "weights.json").read_text())
@@ -139,6 +137,9 @@ class Lab:
             resume="auto",
             **settings,
         )
+        own = self.out / "finetune" / weights.name
+        with locked(own):
+            adopt(own)
         with locked(out):
             if not (out / "result.json").exists():
                 try:
@@ -217,6 +218,14 @@ def current(name: str) -> str:
         return name
     pairs = [part.partition("=") for part in name.split(",")]
     return ",".join(sorted(f"{OLD.get(key, key)}={value}" for key, _, value in pairs))
+
+
+def adopt(folder: Path) -> None:
+    """Gives a folder that part 4 made its name of now."""
+    for older in folder.parent.iterdir() if not folder.exists() else ():
+        if current(older.name) == folder.name:
+            older.rename(folder)
+            return
 
 
 def read_result(file: Path) -> dict[str, Any]:
