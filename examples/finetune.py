@@ -65,9 +65,7 @@ class Settings(Training):
     lr: float = 0.01  # paper: 0.01
     size: int = 224  # side of what the network sees, cut out of 8/7 of it; paper: 224 of 256
     classes: Path | None = None  # a file that names the classes to use, one a line (ImageNet-100)
-    flip: bool | None = (
-        None  # flip half of the images; if not given, of all data but digits and omniglot
-    )
+    flip: bool | None = None  # flip half of the images; if not given, not digits and omniglot
     per_class: int | None = None  # use this many labels of each class, chosen by --seed
     label_fraction: float = 1.0  # or this share of them
     # do not train a ResNet up to here, as in the paper's Table 8
@@ -366,9 +364,8 @@ def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, A
     """What a checkpoint must have been made with for this run to go on from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed")
     made = {name: getattr(s, name) for name in names}
-    return {**made, "model": name, "classes": str(s.classes), "num_classes": classes} | {
-        "num_labels": labels
-    }
+    counts = {"num_classes": classes, "num_labels": labels}
+    return {**made, "model": name, "classes": str(s.classes), **counts}
 
 
 def write_result(
