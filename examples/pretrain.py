@@ -14,7 +14,6 @@ on a CPU, and on a GPU with --deterministic.
 """
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -201,9 +200,6 @@ def stream_of(s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Render
     """This process's share of the images."""
     if s.batch_size % run.size:
         raise ValueError(f"--batch-size {s.batch_size} does not divide over {run.size} processes")
-    # All cores, but a share of them where other ranks on this machine render too.
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    threads = None if s.workers or ranks == 1 else max(1, fdsl.cores() // ranks)
     return Stream(
         family,
         rendering=rendering,
@@ -214,7 +210,6 @@ def stream_of(s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Render
         label_noise=s.label_noise,
         rank=run.rank,
         world_size=run.size,
-        threads=threads,
     )
 
 
