@@ -2,7 +2,9 @@
 //! the look for whoever wants it to stop.
 
 use std::cell::{Cell, RefCell};
+#[cfg(feature = "python")]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+#[cfg(feature = "python")]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -84,6 +86,7 @@ impl Machine {
 
     /// Does so for work that owns what it works on: once stopped this returns at once, and the
     /// threads finish what they are at for nobody.
+    #[cfg(feature = "python")]
     pub(crate) fn spawn_watched<R: Send + 'static>(
         &self,
         look: Look<'_>,

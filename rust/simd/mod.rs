@@ -1,0 +1,267 @@
+//! The processor's fast paths, chosen at run time and equal to the bit.
+//!
+//! A [`Kernel`] is written once, over [`Lanes`]: a handful of numbers that are added,
+//! multiplied and looked up together. The paths differ in instructions and in how many stand
+//! side by side, never in what is computed: no fused multiply-add, no reassociation.
+//! This is the only folder with `unsafe` in it.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod plain;
+mod scatter;
+
+pub(crate) use scatter::{mark, scatter};
+
+use std::sync::OnceLock;
+
+use crate::error::Error;
+
+/// A path that this processor can take. Owning one is the proof that it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simd(Path);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Simd {
+    /// Eight lanes in portable code; every processor has it.
+    pub const PLAIN: Self = Self(Path::Plain);
+
+    /// Returns every path of this processor, slowest first.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut)] // other processors have nothing to push
+        let mut paths = vec![Self::PLAIN];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                paths.push(Self(Path::Avx2));
+            }
+            // Every processor with AVX-512F that is in use has the other three as well.
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx512 {
+                paths.push(Self(Path::Avx512));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        paths.push(Self(Path::Neon)); // part of every such processor
+        paths
+    }
+
+    /// Returns the path named by the environment variable `FDSL_SIMD`, else the fastest.
+    pub fn chosen() -> Result<Self, Error> {
+        static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
+        CHOSEN
+            .get_or_init(|| match std::env::var("FDSL_SIMD") {
+                Ok(name) if !name.is_empty() => Self::named(&name),
+                _ => Ok(*Self::available().last().expect("PLAIN is always there")),
+            })
+            .clone()
+    }
+
+    /// Returns the path called `plain`, `avx2`, `avx512` or `neon`.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        if let Some(&path) = Self::available().iter().find(|path| path.name() == name) {
+            return Ok(path);
+        }
+        Err(match name {
+            "avx2" => Error::Simd("AVX2"),
+            "avx512" => Error::Simd("AVX-512 (F, BW, DQ and VL)"),
+            "neon" => Error::Simd("NEON"),
+            _ => Error::Choice {
+                name: "FDSL_SIMD",
+                accepted: "'plain', 'avx2', 'avx512' or 'neon'",
+                given: name.to_owned(),
+            },
+        })
+    }
+
+    /// Returns the name that [`Simd::named`] takes.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Path::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon => "neon",
+        }
+    }
+
+    /// Runs `kernel` compiled for this path.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Path::Plain => kernel.run(plain::Plain(())),
+            // SAFETY: a `Simd` of this path exists only where the features were detected.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => unsafe { avx2::run(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => unsafe { avx512::run(kernel) },
+            // No function of its own: all code for these processors is compiled with NEON.
+            #[cfg(target_arch = "aarch64")]
+            Path::Neon => kernel.run(neon::Neon(())),
+        }
+    }
+}
+
+/// Work that is compiled once for every path. Mark `run` `#[inline(always)]`, or it
+/// is compiled for none of them.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// `N` numbers side by side. Values of this type exist only inside [`Simd::run`],
+/// on a processor that has the instructions.
+pub(crate) trait Lanes: Copy {
+    const N: usize;
+    /// Whether six look-ups among four numbers and one among eight cost less than six among eight.
+    const FOUR_PAYS: bool;
+    type F: Copy;
+    type U: Copy;
+
+    fn splat_f(self, value: f32) -> Self::F;
+    fn splat_u(self, value: u32) -> Self::U;
+    /// Reads the first `N` of `from`.
+    fn load_f(self, from: &[f32]) -> Self::F;
+    /// Reads the first `N` of `from`.
+    fn load_u(self, from: &[u32]) -> Self::U;
+    /// Writes the first `N` of `to`.
+    fn store_f(self, to: &mut [f32], value: Self::F);
+    /// Writes the first `N` of `to`.
+    fn store_u(self, to: &mut [u32], value: Self::U);
+
+    fn add_f(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub_f(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b`
+    fn min_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a > b ? a : b`
+    fn max_f(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Cuts off the fraction of numbers in 0.0..2³¹; of others the result differs between paths.
+    fn truncate(self, a: Self::F) -> Self::U;
+
+    fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn mul_u(self, a: Self::U, b: Self::U) -> Self::U;
+    fn xor(self, a: Self::U, b: Self::U) -> Self::U;
+    fn and(self, a: Self::U, b: Self::U) -> Self::U;
+    fn shl<const K: u32>(self, a: Self::U) -> Self::U;
+    fn shr<const K: u32>(self, a: Self::U) -> Self::U;
+    fn rotl<const K: u32>(self, a: Self::U) -> Self::U;
+    /// `a < b ? yes : no`, for numbers below 2³¹.
+    fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U;
+    /// Takes entry `index % N` of `table`, lane by lane.
+    fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F;
+    /// Takes entry `index % 4` of `table`, lane by lane; a table that repeats every four.
+    fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F;
+    /// Takes entry `index % N` of `table`, lane by lane.
+    fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Rng;
+
+    const ALL: usize = 16; // as many as the widest path has lanes
+
+    /// Every operation on the same sixteen numbers, however many at a time.
+    struct Operations {
+        a: [f32; ALL],
+        b: [f32; ALL],
+        i: [u32; ALL],
+        j: [u32; ALL],
+    }
+
+    impl Kernel for Operations {
+        type Output = Vec<[u32; ALL]>;
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) -> Self::Output {
+            let Self { a, b, i, j } = self;
+            // Sixteen lanes look up modulo sixteen: the tables repeat.
+            let table_u: [u32; ALL] = std::array::from_fn(|slot| j[slot % 8]);
+            let table_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 8]);
+            let four_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 4]);
+            let (table_u, table_f, four_f) = (l.load_u(&table_u), l.load_f(&table_f), l.load_f(&four_f));
+            let mut results = vec![[0; ALL]; 17];
+            for at in (0..ALL).step_by(L::N) {
+                let (a, b) = (l.load_f(&a[at..]), l.load_f(&b[at..]));
+                let (i, j) = (l.load_u(&i[at..]), l.load_u(&j[at..]));
+                let low = |v| l.shr::<1>(v);
+                let positive = l.max_f(a, l.splat_f(0.0));
+                let floats = [
+                    l.add_f(a, b),
+                    l.sub_f(a, b),
+                    l.mul_f(a, b),
+                    l.min_f(a, b),
+                    l.max_f(a, b),
+                    l.lookup_f(table_f, i),
+                    l.lookup_of_4(four_f, i),
+                ];
+                let wholes = [
+                    l.truncate(positive),
+                    l.add_u(i, j),
+                    l.mul_u(i, j),
+                    l.xor(i, j),
+                    l.and(i, l.splat_u(0xFF0F_F0F0)),
+                    l.shl::<9>(i),
+                    l.shr::<29>(i),
+                    l.rotl::<26>(i),
+                    l.if_less(low(i), low(j), i, j),
+                    l.lookup_u(table_u, i),
+                ];
+                let (first, rest) = results.split_at_mut(floats.len());
+                for (result, value) in first.iter_mut().zip(floats) {
+                    let mut numbers = [0.0; ALL];
+                    l.store_f(&mut numbers, value);
+                    // One NaN is as good as another: Rust does not say which it is.
+                    let bits = numbers.map(|n| if n.is_nan() { f32::NAN.to_bits() } else { n.to_bits() });
+                    result[at..at + L::N].copy_from_slice(&bits[..L::N]);
+                }
+                for (result, value) in rest.iter_mut().zip(wholes) {
+                    l.store_u(&mut result[at..], value);
+                }
+            }
+            results
+        }
+    }
+
+    #[test]
+    fn every_operation_is_the_same_on_every_path() {
+        let mut rng = Rng::new(5);
+        for _ in 0..20 {
+            let mut floats = || std::array::from_fn(|_| rng.between(-1e4, 1e4) as f32);
+            let (mut a, b): ([f32; ALL], [f32; ALL]) = (floats(), floats());
+            a[3] = b[3]; // equal, and the second is taken
+            a[5] = f32::NAN; // neither less nor more
+            let mut words = || std::array::from_fn(|_| rng.next_u64() as u32);
+            let (i, j) = (words(), words());
+            let on = |simd: Simd| simd.run(Operations { a, b, i, j });
+            let plain = on(Simd::PLAIN);
+            for simd in Simd::available() {
+                for (operation, (result, expected)) in on(simd).iter().zip(&plain).enumerate() {
+                    assert_eq!(result, expected, "operation {operation} on {}", simd.name());
+                }
+            }
+        }
+    }
+}
