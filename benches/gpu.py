@@ -2,7 +2,7 @@
 that lies on the device already.
 
     python benches/gpu.py                       # the first GPU, else this CPU with tiny batches
-    python benches/gpu.py --compile --threads 1 2 4 8
+    python benches/gpu.py --compile --num-threads 1 2 4 8
 
 Prints a table: pictures a second, their share of the fixed batch's (what counts), and the share of
 the time that the host waited for a batch, which work queued on a GPU may hide.
@@ -32,7 +32,7 @@ class Steps:
     def __init__(self, model: str, device: torch.device, *, compiled: bool) -> None:
         self.device, self.gpu = device, device.type == "cuda"
         torch.backends.cudnn.benchmark = True
-        network = torchvision.models.get_model(model, weights=None, num_classes=10)
+        network = torchvision.models.get_model(model, variation=None, num_classes=10)
         self.network: Any = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
         if compiled:
@@ -79,8 +79,8 @@ def rows(steps: Steps, name: str, a: argparse.Namespace) -> Iterator[list[str]]:
     rendering = fdsl.Rendering.paper(size=a.size * 8 // 7, crop=a.size)
 
     def loader(threads: int) -> Loader:
-        stream = Stream(ifs, rendering=rendering, batch_size=a.batch_size, threads=threads)
-        return Loader(stream, device=steps.device, normalize=normalize)
+        stream = Stream(ifs, rendering=rendering, batch_size=a.batch_size, num_threads=threads)
+        return Loader(stream, device=steps.device, transform=normalize)
 
     with loader(max(a.threads)) as some:
         fixed = next(iter(some))
@@ -105,7 +105,7 @@ def report(arguments: list[str] | None = None) -> tuple[str, float | None]:
     parser.add_argument("--steps", type=int, default=100 if gpu else 4)
     parser.add_argument("--warm", type=int, default=20 if gpu else 1, help="steps not counted")
     threads = [n for n in (1, 2, 4, 8) if n <= fdsl.cores()]
-    parser.add_argument("--threads", type=int, nargs="+", default=threads)
+    parser.add_argument("--num-threads", type=int, nargs="+", default=threads)
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
     a = parser.parse_args(arguments)
     device = torch.device("cuda" if gpu else "cpu")

@@ -12,7 +12,10 @@ import peers
 from fdsl import _core
 from measure import Rates, number, rounds, table
 
-PLAIN = {"weights": None, "redraw": False}  # the categories themselves, each drawn once
+PLAIN = {
+    "variation": None,
+    "resample_degenerate": False,
+}  # the categories themselves, each drawn once
 SQUARE = fdsl.Rendering(**PLAIN)
 
 
@@ -30,8 +33,12 @@ LINES = [
     Line("256², 200,000 dots, patch random", SQUARE, 3000),
     Line("– patch fixed", fdsl.Rendering(patch="fixed", **PLAIN)),
     Line("– patch random, colour", fdsl.Rendering(color=True, **PLAIN)),
-    Line("– point, 100,000 dots", fdsl.Rendering(draw="point", points=100_000, **PLAIN), 8000),
-    Line("64², 12,500 dots, patch random", fdsl.Rendering(size=64, points=12_500, **PLAIN), 40_000),
+    Line("– point, 100,000 dots", fdsl.Rendering(draw="point", num_points=100_000, **PLAIN), 8000),
+    Line(
+        "64², 12,500 dots, patch random",
+        fdsl.Rendering(size=64, num_points=12_500, **PLAIN),
+        40_000,
+    ),
     Line("256², Perlin-100", SQUARE, 1500, "perlin-100"),
     Line("256², Bezier-1024", SQUARE, 1500, "bezier-1024"),
 ]

@@ -33,7 +33,7 @@ def stream(ifs: fdsl.IFS, rank: int, size: int) -> Stream:
         batch_size=GLOBAL_BATCH // size,
         rank=rank,
         world_size=size,
-        threads=1,
+        num_threads=1,
     )
 
 

@@ -11,7 +11,7 @@ def ours(sampler: str, tries: int) -> int:
     """Measures so many candidates, and finds none that is full."""
     try:
         fdsl.IFS.search(
-            categories=1, fill_rate=1.0, seed=1, max_tries=tries, sampler=sampler, threads=1
+            categories=1, fill_rate=1.0, seed=1, max_tries=tries, sampler=sampler, num_threads=1
         )
     except ValueError:  # it gives up, as it should
         return tries
@@ -66,7 +66,7 @@ def report(*, quick: bool) -> tuple[dict[str, str], dict[str, Rates]]:
         passed = seconds(
             f"{categories} categories, {sampler}, {cores} cores",
             lambda c=categories, s=sampler, t=threads, found=found: found.append(
-                fdsl.IFS.search(categories=c, fill_rate=0.2, seed=1, sampler=s, threads=t)
+                fdsl.IFS.search(categories=c, fill_rate=0.2, seed=1, sampler=s, num_threads=t)
             ),
         )
         tried = f"{found[0].candidates_tried:,}"

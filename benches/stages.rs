@@ -1,15 +1,18 @@
 //! Stages of a picture, whole pictures, and the search; one core, by SIMD path. `cargo bench`
 
 use divan::{Bencher, counter::ItemsCount};
-use fdsl::address::{Address, Purpose, Rng};
-use fdsl::canvas::{Canvas, Masks};
-use fdsl::dots::{Bounds, Dots};
-use fdsl::formula::ifs::orbit;
-use fdsl::formula::ifs::search::Search;
+use fdsl::address::{Address, Rng};
+use fdsl::formula::bezier::Strokes;
+use fdsl::formula::ifs::orbit::{self, ORBIT};
+use fdsl::formula::ifs::released::{Released, ReleasedStyle};
+use fdsl::formula::ifs::search::{Sampler, Search};
 use fdsl::formula::ifs::table::Table;
-use fdsl::rendering::{Draw, Patch, Sampler};
-use fdsl::window::Window;
-use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
+use fdsl::formula::{Formula, NoStyle};
+use fdsl::frame::Window;
+use fdsl::ifs::{Draw, Patch, Style};
+use fdsl::points::{Bounds, Points};
+use fdsl::surface::{LastPoint, Mark, Masks};
+use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use std::ops::ControlFlow;
 
 /// The published program's first ten categories are not at hand here: ours, found alike.
@@ -27,48 +30,56 @@ fn paths() -> Vec<&'static str> {
     Simd::available().iter().map(|path| path.name()).collect()
 }
 
-/// Ten pictures, one a category, unscaled and never redrawn: the kernel alone.
-fn pictures(bencher: Bencher, path: &str, rendering: Rendering) {
-    draw(bencher, path, rendering, &categories());
+/// Ten images, one per category, unvaried and never rendered again: the kernel alone.
+fn fractals(bencher: Bencher, path: &str, frame: Frame, style: Style) {
+    draw(bencher, path, &frame, &style, &categories());
 }
 
-/// Ten pictures of the categories, in turn.
-fn draw<F: Formula>(bencher: Bencher, path: &str, rendering: Rendering, categories: &[F]) {
-    let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
+/// Ten images of the categories, in turn.
+fn draw<F: Formula>(bencher: Bencher, path: &str, frame: &Frame, style: &F::Style, categories: &[F]) {
+    let machine = &Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
     let places: Vec<(u64, u64)> = (0..10).map(|i| (i % categories.len() as u64, 80)).collect();
-    let (mut pixels, mut redraws) = (vec![0; 10 * rendering.bytes()], vec![0; 10]);
+    let (mut images, mut retries) = (vec![0; 10 * frame.bytes()], vec![0; 10]);
+    let job = Job { categories, seed: 0, frame, style, machine };
     bencher.counter(ItemsCount::new(10usize)).bench_local(|| {
-        render(categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
+        let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+        render(&job, &places, &mut || false, samples).unwrap();
     });
 }
 
-fn kernel() -> Rendering {
-    Rendering { redraw: false, ..Default::default() }
+fn kernel() -> Frame {
+    Frame { resample_degenerate: false, ..Frame::default() }
+}
+
+fn fixed() -> Style {
+    Style { draw: Draw::Patch(Patch::Fixed), ..Style::default() }
 }
 
 #[divan::bench(args = paths())]
 fn patch_random_256(bencher: Bencher, path: &str) {
-    pictures(bencher, path, kernel());
+    fractals(bencher, path, kernel(), Style::default());
 }
 
 #[divan::bench(args = paths())]
 fn patch_fixed_256(bencher: Bencher, path: &str) {
-    pictures(bencher, path, Rendering { draw: Draw::Patch(Patch::Fixed), ..kernel() });
+    fractals(bencher, path, kernel(), fixed());
 }
 
 #[divan::bench(args = paths())]
 fn patch_random_color_256(bencher: Bencher, path: &str) {
-    pictures(bencher, path, Rendering { color: true, ..kernel() });
+    fractals(bencher, path, Frame { color: true, ..kernel() }, Style::default());
 }
 
 #[divan::bench(args = paths())]
 fn point_256_100k(bencher: Bencher, path: &str) {
-    pictures(bencher, path, Rendering { draw: Draw::Point, points: 100_000, ..kernel() });
+    let style = Style { draw: Draw::Point, num_points: 100_000, ..Style::default() };
+    fractals(bencher, path, kernel(), style);
 }
 
 #[divan::bench(args = paths())]
 fn patch_random_64_12500(bencher: Bencher, path: &str) {
-    pictures(bencher, path, Rendering { height: 64, width: 64, points: 12_500, ..kernel() });
+    let style = Style { num_points: 12_500, ..Style::default() };
+    fractals(bencher, path, Frame { height: 64, width: 64, ..kernel() }, style);
 }
 
 /// Ten of the hundred categories of Perlin-100, coarse and fine.
@@ -76,48 +87,50 @@ fn patch_random_64_12500(bencher: Bencher, path: &str) {
 fn perlin_100_256(bencher: Bencher, path: &str) {
     let pair = |i: u32| [f64::from(i), f64::from(1 + i * 7 % 10)];
     let noise: Vec<Perlin> = (1..=10).map(|i| Perlin::new(pair(i), 1, 0.5, 1.0).unwrap()).collect();
-    draw(bencher, path, kernel(), &noise);
+    draw(bencher, path, &kernel(), &NoStyle {}, &noise);
 }
 
 /// Ten of the categories of Bezier-1024, few curves and many.
 #[divan::bench(args = paths())]
 fn bezier_1024_256(bencher: Bencher, path: &str) {
     let pairs: Vec<[u64; 2]> = (0..10).map(|i| [2 + 3 * i, 1 + i * 17 % 32]).collect();
-    draw(bencher, path, kernel(), &Bezier::family(&pairs).unwrap());
+    draw(bencher, path, &kernel(), &Strokes::default(), &Bezier::of_counts(&pairs).unwrap());
 }
 
-/// Ten pictures as PNG files: one bit a pixel, and eight.
-fn png(bencher: Bencher, rendering: Rendering) {
-    let categories = categories();
-    let machine = Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
+/// Ten images as PNG files: one bit per pixel, and eight.
+fn png(bencher: Bencher, frame: Frame, style: Style) {
+    let categories = &categories();
+    let machine = &Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
     let places: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
-    let (mut pixels, mut redraws) = (vec![0; 10 * rendering.bytes()], vec![0; 10]);
-    render(&categories, &places, 0, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
-    let (height, width) = rendering.output_size();
-    let encode = |pixels: &[u8]| fdsl::png::encode(pixels, height, width, rendering.channels()).len();
-    let bytes: usize = pixels.chunks(rendering.bytes()).map(encode).sum();
-    eprintln!("{} bytes a file", bytes / 10);
+    let (mut images, mut retries) = (vec![0; 10 * frame.bytes()], vec![0; 10]);
+    let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+    let job = Job { categories, seed: 0, frame: &frame, style: &style, machine };
+    render(&job, &places, &mut || false, samples).unwrap();
+    let (height, width) = frame.output_size();
+    let encode = |pixels: &[u8]| fdsl::png::encode(pixels, height, width, frame.channels()).len();
+    let bytes: usize = images.chunks(frame.bytes()).map(encode).sum();
+    eprintln!("{} bytes per file", bytes / 10);
     bencher
         .counter(ItemsCount::new(10usize))
-        .bench_local(|| pixels.chunks(rendering.bytes()).map(encode).sum::<usize>());
+        .bench_local(|| images.chunks(frame.bytes()).map(encode).sum::<usize>());
 }
 
 #[divan::bench]
 fn png_gray_256(bencher: Bencher) {
-    png(bencher, kernel());
+    png(bencher, kernel(), Style::default());
 }
 
 #[divan::bench]
 fn png_gray_fixed_256(bencher: Bencher) {
-    png(bencher, Rendering { draw: Draw::Patch(Patch::Fixed), ..kernel() });
+    png(bencher, kernel(), fixed());
 }
 
 #[divan::bench]
 fn png_color_256(bencher: Bencher) {
-    png(bencher, Rendering { color: true, ..kernel() });
+    png(bencher, Frame { color: true, ..kernel() }, Style::default());
 }
 
-/// The stages of ten pictures of 256² and 200,000 dots, each category's own.
+/// The stages of ten images of 256² and 200,000 points, each category's own.
 fn stage(bencher: Bencher, path: &str, run: impl Fn(&mut Stage, Simd)) {
     let simd = Simd::named(path).unwrap();
     let mut stages: Vec<Stage> = categories().iter().map(|category| Stage::new(category, simd)).collect();
@@ -128,43 +141,46 @@ fn stage(bencher: Bencher, path: &str, run: impl Fn(&mut Stage, Simd)) {
 
 struct Stage {
     table: Table,
-    dots: Dots,
+    points: Points,
     bounds: Bounds,
-    canvas: Canvas,
+    surface: LastPoint,
     pixels: Vec<u8>,
 }
 
 impl Stage {
     fn new(category: &Ifs, simd: Simd) -> Self {
-        let (mut table, mut dots, mut canvas) = (Table::default(), Dots::default(), Canvas::default());
+        let (mut table, mut points, mut surface) =
+            (Table::default(), Points::default(), LastPoint::default());
         table.lay(category.maps(), category.probabilities());
-        let bounds = orbit::play(&table, &mut rng(), 200_000, simd, &mut dots).unwrap();
-        canvas.plot(&dots, bounds, 256, 256, 6, simd);
-        Self { table, dots, bounds, canvas, pixels: vec![0; 3 * 256 * 256] }
+        let bounds = orbit::play(&table, &mut rng(), 200_000, simd, &mut points).unwrap();
+        surface.plot(&points, bounds, 256, 256, 6, simd);
+        Self { table, points, bounds, surface, pixels: vec![0; 3 * 256 * 256] }
     }
 
     fn resolve(&mut self, masks: Masks, color: bool, simd: Simd) {
-        let rendering = Rendering { color, ..kernel() };
-        let window = Window { top: 0, left: 0, height: 256, width: 256, flip_rows: true, flip_columns: true };
-        self.canvas.resolve(window, &rendering, masks, simd, &mut self.pixels[..rendering.bytes()]);
+        let of = (256, 256);
+        let window =
+            Window { of, top: 0, left: 0, height: 256, width: 256, flip_rows: true, flip_columns: true };
+        let bytes = 256 * 256 * if color { 3 } else { 1 };
+        self.surface.resolve(window, Mark::Patch(masks), color, simd, &mut self.pixels[..bytes]);
     }
 }
 
 fn rng() -> Rng {
-    Address { seed: 0, category: 0, index: 0 }.rng(Purpose::Orbit, 0)
+    Address { seed: 0, category: 0, index: 0 }.rng(Ifs::FORMAT, ORBIT, 0)
 }
 
 #[divan::bench(args = paths())]
 fn stage_1_orbit(bencher: Bencher, path: &str) {
     stage(bencher, path, |stage, simd| {
-        let Stage { table, dots, .. } = stage;
-        orbit::play(table, &mut rng(), 200_000, simd, dots).unwrap();
+        let Stage { table, points, .. } = stage;
+        orbit::play(table, &mut rng(), 200_000, simd, points).unwrap();
     });
 }
 
 #[divan::bench(args = paths())]
 fn stage_2_plot(bencher: Bencher, path: &str) {
-    stage(bencher, path, |stage, simd| stage.canvas.plot(&stage.dots, stage.bounds, 256, 256, 6, simd));
+    stage(bencher, path, |stage, simd| stage.surface.plot(&stage.points, stage.bounds, 256, 256, 6, simd));
 }
 
 #[divan::bench(args = paths())]
@@ -203,5 +219,6 @@ fn search_1000_candidates_released(bencher: Bencher, path: &str) {
 
 #[divan::bench(args = paths())]
 fn patch_random_256_released(bencher: Bencher, path: &str) {
-    pictures(bencher, path, Rendering { sampler: Sampler::Released, ..kernel() });
+    let released: Vec<Released> = categories().into_iter().map(Released).collect();
+    draw(bencher, path, &kernel(), &ReleasedStyle::default(), &released);
 }

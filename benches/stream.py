@@ -17,7 +17,7 @@ from fdsl.torch import Loader, Stream
 from measure import Rates, Work, number, rounds, table
 from torch.utils.data import DataLoader
 
-RENDERING = fdsl.Rendering(size=256, crop=224, weights=None, redraw=False)
+RENDERING = fdsl.Rendering(size=256, crop=224, variation=None, resample_degenerate=False)
 
 
 def kernel(ifs: fdsl.IFS, threads: int, batch: int, batches: int) -> Work:
@@ -69,7 +69,7 @@ def measured(*, quick: bool) -> dict[str, Rates]:
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     on_all, many = f"{cores} threads", cores * batches
     contenders |= {
-        "Loader, 1 thread": taken(lambda: iter(Loader(stream(threads=1))), 4, batch, batches),
+        "Loader, 1 thread": taken(lambda: iter(Loader(stream(num_threads=1))), 4, batch, batches),
         f"Loader, {on_all}": taken(lambda: iter(Loader(stream())), 4, batch, many),
         f"Stream alone, {on_all}": taken(lambda: iter(stream()), 1, batch, many),
     }

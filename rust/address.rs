@@ -1,12 +1,13 @@
-//! The address of a picture, and the only source of its randomness.
+//! The address of a sample, and the only source of its randomness.
 
 use rand_core::{Rng as _, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Raised whenever the same address would draw other bytes than the release before.
-pub const FORMAT: u64 = 1;
+use crate::frame::{FLIPS, Frame, Window};
+use crate::machine::Watch;
+use crate::simd::Simd;
 
-/// Names one picture: which stream, which category, which of its endless instances.
+/// Names one sample: which stream, which category, which of its endless instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Tells one data set from another.
@@ -17,55 +18,134 @@ pub struct Address {
     pub index: u64,
 }
 
-/// What a random stream is for. Every purpose has a stream of its own, so one more
-/// draw in one place moves nothing in another.
+/// What a random stream is for. Every purpose has a stream of its own, so one more number drawn
+/// in one place moves nothing in another. Each stands beside its user; taken are 1 to 13.
 #[derive(Clone, Copy, Debug)]
-pub enum Purpose {
-    /// The chaos game.
-    Orbit = 1,
-    /// The 3×3 masks.
-    Patch = 2,
-    /// The variation of the parameters.
-    Weights = 3,
-    /// The place of the crop window.
-    Crop = 4,
-    /// The parameters of a candidate category.
-    Search = 5,
-    /// The order of a stream: blocks of categories.
-    Blocks = 6,
-    /// The order of a stream: instances of one category.
-    Instances = 7,
-    /// The gradient table and phase of a noise; `attempt` counts colour channels, and from one
-    /// redraw to the next four.
-    Noise = 8,
-    /// The control points of curves.
-    Curves = 9,
-    /// A label that is wrong on purpose.
-    Label = 10,
-}
+pub struct Purpose(pub u64);
+
+/// The position of the crop window.
+const CROP: Purpose = Purpose(4);
+/// The address of one object of a scene.
+const PART: Purpose = Purpose(11);
+/// Generators outside this crate; 13 as well.
+#[cfg(feature = "python")]
+const FOREIGN: Purpose = Purpose(12);
 
 impl Address {
-    /// Returns the random stream of one purpose; `attempt` counts redraws from 0.
+    /// Returns the random stream of one purpose, for one version of a family's format; `attempt`
+    /// counts re-renders from 0.
     ///
     /// ```
     /// use fdsl::address::{Address, Purpose};
     /// let address = Address { seed: 0, category: 3, index: 7 };
-    /// let first = address.rng(Purpose::Orbit, 0).next_u64();
-    /// assert_eq!(first, address.rng(Purpose::Orbit, 0).next_u64());
-    /// assert_ne!(first, address.rng(Purpose::Patch, 0).next_u64());
+    /// let first = address.rng(1, Purpose(1), 0).next_u64();
+    /// assert_eq!(first, address.rng(1, Purpose(1), 0).next_u64());
+    /// assert_ne!(first, address.rng(1, Purpose(2), 0).next_u64());
     /// ```
-    pub fn rng(&self, purpose: Purpose, attempt: u64) -> Rng {
-        Rng::new(key(purpose, [self.seed, self.category, self.index, attempt]))
+    pub fn rng(&self, format: u64, purpose: Purpose, attempt: u64) -> Rng {
+        Rng::new(key(format, purpose, [self.seed, self.category, self.index, attempt]))
     }
 }
 
-/// Hashes a purpose and four words to one, a SplitMix64 finaliser a word.
-pub(crate) fn key(purpose: Purpose, words: [u64; 4]) -> u64 {
-    let start = mix(FORMAT ^ (purpose as u64) << 32);
+/// One attempt at the sample of an address: all that a formula is told beside its parameters and
+/// its style.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    /// Whose sample it is.
+    pub address: Address,
+    /// Counts re-renders from 0.
+    pub attempt: u64,
+    /// What every family obeys.
+    pub frame: &'a Frame,
+    /// The processor's path; no byte depends on it.
+    pub simd: Simd,
+    format: u64,
+    watch: &'a dyn Watch,
+}
+
+impl<'a> At<'a> {
+    /// Starts with the first attempt.
+    pub fn new(address: Address, frame: &'a Frame, format: u64, simd: Simd, watch: &'a dyn Watch) -> Self {
+        Self { address, attempt: 0, frame, simd, format, watch }
+    }
+
+    /// Returns the random stream of one purpose in this attempt. The four flips of an image share
+    /// it, so that they are flips of each other.
+    pub fn rng(&self, purpose: Purpose) -> Rng {
+        self.numbered_rng(purpose, self.attempt)
+    }
+
+    /// Does so for formulas that number their streams themselves.
+    pub fn numbered_rng(&self, purpose: Purpose, number: u64) -> Rng {
+        Address { index: self.index(), ..self.address }.rng(self.format, purpose, number)
+    }
+
+    /// Returns the index of the first of the flips that share this image.
+    pub fn index(&self) -> u64 {
+        self.address.index - self.flip()
+    }
+
+    /// Returns the part of the image that is kept. Formulas let y grow upward, so the unflipped
+    /// image turns the surface over, as the authors' program does.
+    pub fn window(&self) -> Window {
+        let Frame { height, width, crop, .. } = *self.frame;
+        let (kept_height, kept_width) = self.frame.output_size();
+        let room = (height - kept_height, width - kept_width);
+        let (top, left) = if crop.is_some_and(|crop| crop.random) {
+            let mut rng = self.address.rng(self.format, CROP, self.attempt);
+            let top = rng.below(room.0 as u64 + 1);
+            (top as usize, rng.below(room.1 as u64 + 1) as usize) // at most the room
+        } else {
+            (room.0 / 2, room.1 / 2)
+        };
+        Window {
+            of: (height, width),
+            top,
+            left,
+            height: kept_height,
+            width: kept_width,
+            flip_rows: self.flip() & 1 == 0,
+            flip_columns: self.flip() & 2 != 0,
+        }
+    }
+
+    /// Returns the address of object `k` of a scene, an instance of `category` drawn in a frame of
+    /// its own.
+    pub fn part<'b>(&self, k: u64, category: u64, frame: &'b Frame) -> At<'b>
+    where
+        'a: 'b,
+    {
+        let Address { seed, category: scene, index } = self.address;
+        let seed = key(self.format, PART, [seed, scene, index, self.attempt << 32 | k]);
+        let index = Rng::new(seed).next_u64() >> 32;
+        At { address: Address { seed, category, index }, attempt: 0, frame, ..*self }
+    }
+
+    /// Says whether nobody wants the sample any more: ask in any loop that may take more than a
+    /// few milliseconds.
+    pub fn stopped(&self) -> bool {
+        self.watch.stopped()
+    }
+
+    fn flip(&self) -> u64 {
+        if self.frame.flips { self.address.index % FLIPS } else { 0 }
+    }
+}
+
+/// Hashes a purpose and four words to one, a SplitMix64 finalizer per word.
+pub(crate) fn key(format: u64, purpose: Purpose, words: [u64; 4]) -> u64 {
+    let start = mix(format ^ purpose.0 << 32);
     words.iter().fold(start, |hash, &word| mix(hash.wrapping_add(word)))
 }
 
-/// Steps and finalises SplitMix64 (Steele, Lea and Flood 2014).
+/// Returns two words for families that are not of this crate and draw from generators of their own.
+#[cfg(feature = "python")]
+pub(crate) fn foreign_key(family: &str, format: u64, words: [u64; 4]) -> [u64; 2] {
+    let name = family.bytes().fold(mix(family.len() as u64), |hash, byte| mix(hash ^ u64::from(byte)));
+    [0, 1].map(|half| key(format ^ name, Purpose(FOREIGN.0 + half), words))
+}
+
+/// Steps and finalizes SplitMix64 (Steele, Lea and Flood 2014).
 pub(crate) fn mix(word: u64) -> u64 {
     let z = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -105,7 +185,7 @@ mod tests {
     /// The stream is part of the format: these words may never change.
     #[test]
     fn value_stability() {
-        let mut rng = Address { seed: 1, category: 2, index: 3 }.rng(Purpose::Orbit, 0);
+        let mut rng = Address { seed: 1, category: 2, index: 3 }.rng(1, Purpose(1), 0);
         assert_eq!(rng.next_u64(), 16_511_865_847_736_694_488);
         assert_eq!(rng.below(1000), 344);
         assert_eq!(rng.between(-1.0, 1.0), 0.854_067_838_372_035_5);
@@ -114,11 +194,31 @@ mod tests {
     #[test]
     fn every_word_of_the_address_matters() {
         let draw = |seed, category, index, attempt| {
-            Address { seed, category, index }.rng(Purpose::Orbit, attempt).next_u64()
+            Address { seed, category, index }.rng(1, Purpose(1), attempt).next_u64()
         };
         let all = [draw(0, 0, 0, 0), draw(1, 0, 0, 0), draw(0, 1, 0, 0), draw(0, 0, 1, 0), draw(0, 0, 0, 1)];
         for (i, a) in all.iter().enumerate() {
             assert!(all[..i].iter().all(|b| a != b));
         }
+    }
+
+    #[test]
+    fn flips_share_their_streams_unless_nothing_is_flipped() {
+        let address = Address { seed: 1, category: 2, index: 7 };
+        let still = Frame { flips: false, ..Frame::default() };
+        let flag = crate::machine::Flag::default();
+        let index = |frame| At::new(address, frame, 1, Simd::PLAIN, &flag).index();
+        assert_eq!((index(&Frame::default()), index(&still)), (4, 7));
+    }
+
+    #[test]
+    fn the_parts_of_a_scene_have_addresses_of_their_own() {
+        let (frame, flag) = (Frame::default(), crate::machine::Flag::default());
+        let address = Address { seed: 1, category: 2, index: 7 };
+        let scene = At::new(address, &frame, 1, Simd::PLAIN, &flag);
+        let again = At { attempt: 1, ..scene };
+        let parts = [scene.part(0, 5, &frame), scene.part(1, 5, &frame), again.part(0, 5, &frame)];
+        let seeds: std::collections::HashSet<u64> = parts.iter().map(|part| part.address.seed).collect();
+        assert_eq!((seeds.len(), parts[0].address.category), (3, 5));
     }
 }

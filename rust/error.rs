@@ -33,18 +33,24 @@ pub enum Error {
 
     #[error("size must lie between 16 and 4096 on each side, got {height}×{width}")]
     Size { height: usize, width: usize },
-    #[error("pad must leave at least 2 pixels of the size: 2·pad ≤ {smaller} − 2, got pad={pad}")]
-    Pad { pad: usize, smaller: usize },
+    #[error("margin must leave at least 2 pixels of the size: 2·margin ≤ {smaller} − 2, got margin={margin}")]
+    Margin { margin: usize, smaller: usize },
     #[error(
         "crop must lie between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}"
     )]
     Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
-    #[error("points must lie between 1 and 16777216, got {0}")]
-    Points(usize),
-    #[error("weights must be None or lie between 0 and 1 (the paper's best is 0.4), got {0}")]
-    Weights(f64),
-    #[error("mask_seed is for sampler='released' alone, got {0}")]
-    MaskSeed(u64),
+    #[error("num_points must lie between 1 and 16777216, got {0}")]
+    NumPoints(usize),
+    #[error("variation must be None or lie between 0 and 1 (the paper's best is 0.4), got {0}")]
+    Variation(f64),
+    #[error("these settings cannot be read: {0}")]
+    Settings(String),
+    #[error("there is no family {given:?}; there are {known}")]
+    Family { known: String, given: String },
+    #[error("the parameter {0:?} is missing, or has the wrong shape or type")]
+    Parameter(&'static str),
+    #[error("category {category}: {error}")]
+    OfCategory { category: usize, error: Box<Error> },
     #[error("{name} must be {accepted}, got {given:?}")]
     Choice { name: &'static str, accepted: &'static str, given: String },
 
@@ -52,7 +58,7 @@ pub enum Error {
     Category { category: u64, categories: usize },
     #[error("the output buffer must hold {expected} bytes, got {given}")]
     Buffer { expected: usize, given: usize },
-    #[error("threads must be at least 1, got 0")]
+    #[error("num_threads must be at least 1, got 0")]
     Threads,
     #[error("the operating system refused to start {threads} threads: {reason}")]
     Pool { threads: usize, reason: String },

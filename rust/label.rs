@@ -2,13 +2,18 @@
 
 use crate::address::{Address, Purpose};
 
+/// Raised when the labels change.
+const FORMAT: u64 = 1;
+/// A label that is wrong on purpose.
+const LABEL: Purpose = Purpose(10);
+
 /// Returns the label of `address` among `categories` when a share `noise` of all pictures gets one
 /// drawn from all categories alike.
 ///
 /// The address alone decides, so a picture has the same label whenever it comes; and a picture
 /// whose label is drawn at one share has that same label at every larger share.
 pub fn label(address: Address, categories: u64, noise: f64) -> u64 {
-    let mut rng = address.rng(Purpose::Label, 0);
+    let mut rng = address.rng(FORMAT, LABEL, 0);
     if rng.between(0.0, 1.0) < noise { rng.below(categories) } else { address.category }
 }
 

@@ -1,6 +1,7 @@
 //! What does the work: threads, a path of the processor, memory kept from image to image, and
 //! the look for whoever wants it to stop.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 #[cfg(feature = "python")]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,7 +12,6 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::formula::Scratch;
 use crate::pool;
 use crate::simd::Simd;
 
@@ -115,9 +115,9 @@ impl Machine {
     /// Lets go of the memory that this machine's threads keep.
     pub(crate) fn forget_scratch(&self) -> Result<(), Error> {
         if self.threads()? == 1 {
-            SCRATCH.take();
+            drop(SCRATCH.take());
         } else {
-            pool::pool(self.threads()?)?.broadcast(|_| SCRATCH.take());
+            pool::pool(self.threads()?)?.broadcast(|_| drop(SCRATCH.take()));
         }
         Ok(())
     }
@@ -164,17 +164,21 @@ impl Watch for Clock<'_> {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+    static SCRATCH: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(vec![]) };
 }
 
-/// Lends this thread's scratch. It stays from call to call: a small image would spend more time
-/// on fresh memory than on its points.
-pub(crate) fn with_scratch<R>(simd: Simd, work: impl FnOnce(&mut Scratch) -> R) -> R {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let scratch = scratch.get_or_insert_with(|| Scratch::new(simd));
-        scratch.simd = simd;
-        work(scratch)
-    })
+/// Lends this thread's scratch of one kind. It stays from call to call: a small image would spend
+/// more time on fresh memory than on its points.
+pub(crate) fn with_scratch<S: Default + 'static, R>(work: impl FnOnce(&mut S) -> R) -> R {
+    let kept = SCRATCH.with_borrow_mut(|kept| {
+        let at = kept.iter().position(|scratch| scratch.is::<S>())?;
+        Some(kept.swap_remove(at))
+    });
+    // Taken out meanwhile, because work may need scratch of another kind.
+    let mut scratch = kept.unwrap_or_else(|| Box::new(S::default()));
+    let result = work(scratch.downcast_mut().expect("it is of this kind"));
+    SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
+    result
 }
 
 #[cfg(test)]

@@ -7,18 +7,24 @@
 //! be asked for at once.
 
 use crate::address::{Purpose, key, mix};
-use crate::formula::ifs::vary::GRID;
+
+/// Raised when the order changes.
+const FORMAT: u64 = 1;
+/// Blocks of categories.
+const BLOCKS: Purpose = Purpose(6);
+/// Instances of one category.
+const INSTANCES: Purpose = Purpose(7);
 
 /// Returns the (category, index) of sample `n` of the stream `seed` over `categories`.
 ///
 /// With `instances`, a category has only that many, and they come round again in another
-/// order; without, every thousand samples of a category are a fresh thousand instances.
-pub fn sample(n: u64, categories: u64, instances: Option<u64>, seed: u64) -> (u64, u64) {
+/// order; without, every `period` samples of a category are as many fresh instances.
+pub fn sample(n: u64, categories: u64, instances: Option<u64>, period: u64, seed: u64) -> (u64, u64) {
     let (block, within) = (n / categories, n % categories);
-    let category = permute(within, categories, key(Purpose::Blocks, [seed, block, 0, 0]));
-    let length = instances.unwrap_or(GRID);
+    let category = permute(within, categories, key(FORMAT, BLOCKS, [seed, block, 0, 0]));
+    let length = instances.unwrap_or(period);
     let (round, within) = (block / length, block % length);
-    let place = permute(within, length, key(Purpose::Instances, [seed, category, round, 0]));
+    let place = permute(within, length, key(FORMAT, INSTANCES, [seed, category, round, 0]));
     let start = if instances.is_some() { 0 } else { round * length };
     (category, start + place)
 }
@@ -77,22 +83,23 @@ mod tests {
     #[test]
     fn every_block_holds_every_category_and_every_round_every_instance() {
         let (categories, instances) = (7, 12);
-        let samples: Vec<_> =
-            (0..categories * instances * 2).map(|n| sample(n, categories, Some(instances), 5)).collect();
+        let samples: Vec<_> = (0..categories * instances * 2)
+            .map(|n| sample(n, categories, Some(instances), 1000, 5))
+            .collect();
         for block in samples.chunks(categories as usize) {
             assert_eq!(block.iter().map(|s| s.0).collect::<HashSet<_>>().len(), 7);
         }
         for round in samples.chunks((categories * instances) as usize) {
             assert_eq!(round.iter().collect::<HashSet<_>>().len(), 84);
         }
-        let endless: HashSet<_> = (0..7 * 2000).map(|n| sample(n, 7, None, 5)).collect();
+        let endless: HashSet<_> = (0..7 * 2000).map(|n| sample(n, 7, None, 1000, 5)).collect();
         assert_eq!(endless.len(), 14_000);
         assert!(endless.iter().all(|&(_, index)| index < 2000));
     }
 
     #[test]
     fn the_grid_is_walked_in_random_order() {
-        let rows: HashSet<u64> = (0..40).map(|block| sample(block, 1, None, 0).1 / 40).collect();
+        let rows: HashSet<u64> = (0..40).map(|block| sample(block, 1, None, 1000, 0).1 / 40).collect();
         assert!(rows.len() > 10);
     }
 }

@@ -1,98 +1,154 @@
-//! Many addresses into one buffer, one task a picture.
+//! Many addresses into one buffer, one task per sample.
 
 use rayon::prelude::*;
 
-use crate::address::Address;
+use crate::address::{Address, At};
 use crate::error::Error;
-use crate::formula::Formula;
+use crate::formula::{Formula, Outcome, Style};
+use crate::frame::Frame;
 use crate::machine::{Clock, Look, Machine, Watch, with_scratch};
-use crate::rendering::Rendering;
+use crate::sample::{Objects, Sample, SampleObjects, Samples};
 
-/// Of an image: more is not kept for the next one, or every thread would keep what the largest
+/// Of a sample: more is not kept for the next one, or every thread would keep what the largest
 /// image ever rendered took.
 const KEPT_BYTES: usize = 64 << 20;
 
-/// Draws the pictures at `places` (category, index) one after the other into `pixels` and
-/// writes how often each was drawn again to `redraws`.
+/// What is rendered, and how.
+pub struct Job<'a, F: Formula> {
+    /// The categories that addresses count.
+    pub categories: &'a [F],
+    /// The seed of every address.
+    pub seed: u64,
+    /// What every family obeys.
+    pub frame: &'a Frame,
+    /// What this family alone obeys.
+    pub style: &'a F::Style,
+    /// What does the work.
+    pub machine: &'a Machine,
+}
+
+/// Renders the samples at `places` (category, index) one after the other into `samples`.
+///
+/// Asks `look` ten times a second whether to stop. A run that was stopped is
+/// [`Error::Interrupted`], and what it leaves in `samples` means nothing.
 ///
 /// ```
-/// use fdsl::{Ifs, Machine, Rendering, Simd, render};
+/// use fdsl::{Frame, Ifs, Machine, Samples, Simd, ifs};
 /// let half = |e, f| [0.5, 0.0, 0.0, 0.5, e, f];
 /// let sierpinski = Ifs::new(vec![half(0.0, 0.0), half(0.5, 0.0), half(0.25, 0.5)], vec![1.0 / 3.0; 3])?;
-/// let rendering = Rendering { height: 64, width: 64, points: 10_000, ..Default::default() }.checked()?;
-/// let (mut pixels, mut redraws) = (vec![0; 2 * rendering.bytes()], vec![0; 2]);
-/// let machine = Machine { threads: Some(1), simd: Simd::PLAIN };
-/// render(&[sierpinski], &[(0, 0), (0, 1)], 42, &rendering, &machine, &mut pixels, &mut redraws)?;
-/// assert!(pixels.iter().any(|&pixel| pixel == 127));
+/// let frame = &Frame { height: 64, width: 64, ..Frame::default() }.checked()?;
+/// let style = &ifs::Style { num_points: 10_000, ..Default::default() };
+/// let machine = &Machine { threads: Some(1), simd: Simd::PLAIN };
+/// let job = fdsl::Job { categories: &[sierpinski], seed: 42, frame, style, machine };
+/// let (mut images, mut retries) = (vec![0; 2 * frame.bytes()], vec![0; 2]);
+/// let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+/// fdsl::render(&job, &[(0, 0), (0, 1)], &mut || false, samples)?;
+/// assert!(images.iter().any(|&pixel| pixel == 127));
 /// # Ok::<(), fdsl::Error>(())
 /// ```
 pub fn render<F: Formula>(
-    categories: &[F],
+    job: &Job<'_, F>,
     places: &[(u64, u64)],
-    seed: u64,
-    rendering: &Rendering,
-    machine: &Machine,
-    pixels: &mut [u8],
-    redraws: &mut [u8],
-) -> Result<(), Error> {
-    render_watched(categories, places, seed, rendering, machine, &mut || false, pixels, redraws)
-}
-
-/// Does so and asks `look` ten times a second whether to stop. A run that was stopped is
-/// [`Error::Interrupted`], and what it leaves in `pixels` means nothing.
-#[allow(clippy::too_many_arguments)]
-pub fn render_watched<F: Formula>(
-    categories: &[F],
-    places: &[(u64, u64)],
-    seed: u64,
-    rendering: &Rendering,
-    machine: &Machine,
     look: Look<'_>,
-    pixels: &mut [u8],
-    redraws: &mut [u8],
+    samples: Samples<'_>,
 ) -> Result<(), Error> {
-    let bytes = rendering.bytes();
-    if pixels.len() != places.len() * bytes {
-        return Err(Error::Buffer { expected: places.len() * bytes, given: pixels.len() });
-    }
-    if redraws.len() != places.len() {
-        return Err(Error::Buffer { expected: places.len(), given: redraws.len() });
-    }
+    let Job { categories, frame, style, machine, .. } = *job;
+    style.check(frame)?;
     for &(category, _) in places {
         if category >= categories.len() as u64 {
             return Err(Error::Category { category, categories: categories.len() });
         }
     }
-    let draw = |place: &(u64, u64), pixels: &mut [u8], redraws: &mut u8, watch: &dyn Watch| {
-        let &(category, index) = place;
-        let address = Address { seed, category, index };
-        let formula = &categories[category as usize]; // checked above
-        *redraws =
-            with_scratch(machine.simd, |scratch| formula.draw(address, rendering, scratch, watch, pixels));
-    };
+    let tasks = tasks(places, frame, samples)?;
     let done = if machine.threads()? == 1 {
         // A data loader's worker: no pool is started for it.
         let clock = Clock::new(look);
-        for ((place, pixels), redraws) in places.iter().zip(pixels.chunks_exact_mut(bytes)).zip(redraws) {
-            if clock.stopped() {
-                break;
-            }
-            draw(place, pixels, redraws, &clock);
-        }
+        tasks.take_while(|_| !clock.stopped()).for_each(|task| job.run(task, &clock));
         if clock.stopped() { Err(Error::Interrupted) } else { Ok(()) }
     } else {
+        let tasks: Vec<Task<'_>> = tasks.collect();
         machine.install_watched(look, |flag| {
-            let tasks = places.par_iter().zip(pixels.par_chunks_exact_mut(bytes)).zip(redraws);
-            tasks.with_max_len(1).for_each(|((place, pixels), redraws)| {
+            tasks.into_par_iter().with_max_len(1).for_each(|task| {
                 if !flag.stopped() {
-                    draw(place, pixels, redraws, flag);
+                    job.run(task, flag);
                 }
             });
         })
     };
-    // Four bytes a cell of the canvas, eight a point, and as much again for good measure.
-    if 8 * (rendering.height * rendering.width) + 16 * rendering.points > KEPT_BYTES {
+    if style.memory(frame) > KEPT_BYTES {
         machine.forget_scratch()?;
     }
     done
+}
+
+/// One sample to render.
+struct Task<'a> {
+    place: (u64, u64),
+    sample: Sample<'a>,
+    retries: &'a mut u8,
+}
+
+/// Gives each place its part of the memory, which must be as much as all of them need.
+fn tasks<'a>(
+    places: &'a [(u64, u64)],
+    frame: &Frame,
+    samples: Samples<'a>,
+) -> Result<impl Iterator<Item = Task<'a>>, Error> {
+    let Samples { images, retries, objects } = samples;
+    let (bytes, pixels) = (frame.bytes(), frame.bytes() / frame.channels());
+    let check =
+        |expected, given| if expected == given { Ok(()) } else { Err(Error::Buffer { expected, given }) };
+    check(places.len() * bytes, images.len())?;
+    check(places.len(), retries.len())?;
+    if let Some(SampleObjects { maps, categories }) = &objects {
+        check(places.len() * pixels, maps.len())?;
+        check(places.len(), categories.len())?;
+    }
+    let (maps, categories) = objects.map_or((None, None), |o| (Some(o.maps), Some(o.categories)));
+    let mut maps = maps.map(|maps| maps.chunks_exact_mut(pixels));
+    let mut categories = categories.map(|categories| categories.iter_mut());
+    Ok(places.iter().zip(images.chunks_exact_mut(bytes)).zip(retries).map(
+        move |((&place, image), retries)| {
+            let map = maps.as_mut().and_then(Iterator::next);
+            let categories = categories.as_mut().and_then(Iterator::next);
+            let objects = map.zip(categories).map(|(map, categories)| Objects { map, categories });
+            Task { place, sample: Sample { image, objects }, retries }
+        },
+    ))
+}
+
+impl<F: Formula> Job<'_, F> {
+    fn run(&self, task: Task<'_>, watch: &dyn Watch) {
+        let Task { place: (category, index), mut sample, retries } = task;
+        let address = Address { seed: self.seed, category, index };
+        let at = At::new(address, self.frame, F::FORMAT, self.machine.simd, watch);
+        let formula = &self.categories[category as usize]; // checked
+        *retries = with_scratch(|scratch| draw(formula, at, self.style, scratch, &mut sample));
+    }
+}
+
+/// Renders one sample, again and again while it is degenerate, and returns how often again.
+pub fn draw<F: Formula>(
+    formula: &F,
+    mut at: At<'_>,
+    style: &F::Style,
+    scratch: &mut F::Scratch,
+    sample: &mut Sample<'_>,
+) -> u8 {
+    for attempt in 0..=F::retries(style) {
+        at.attempt = attempt.into();
+        match formula.draw(at, style, scratch, sample) {
+            Outcome::Shown => return attempt,
+            Outcome::Degenerate if !at.frame.resample_degenerate => return attempt,
+            Outcome::Nothing if !at.frame.resample_degenerate => {
+                formula.draw_fallback(at, style, scratch, sample);
+                return attempt;
+            }
+            _ if at.stopped() => return attempt,
+            _ => {}
+        }
+    }
+    at.attempt += 1;
+    formula.draw_fallback(at, style, scratch, sample);
+    at.attempt as u8 // at most one more than a byte's retries
 }

@@ -1,15 +1,18 @@
-//! Digests of pictures: the format, drawing mode by drawing mode, on every path of the
-//! processor. When one changes on purpose, `FORMAT` is raised and the commit says why.
+//! Digests of images: the format, mode by mode, on every path of the processor. When one changes
+//! on purpose, the family's `FORMAT` is raised and the commit says why.
 //!
-//! `FDSL_GOLDEN=folder cargo test --test golden` also writes the pictures, as PGM and PPM.
+//! `FDSL_GOLDEN=folder cargo test --test golden` also writes the images, as PGM and PPM.
 
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::Search;
-use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
-use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
+use fdsl::formula::{Formula, NoStyle};
+use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
 /// FNV-1a, 64 bits: enough to notice, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
@@ -24,72 +27,66 @@ fn categories(simd: Simd) -> Vec<Ifs> {
     search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
 }
 
-fn small() -> Rendering {
-    Rendering { height: 64, width: 64, points: 12_500, ..Default::default() }
+/// A name, how to render, and the digest.
+type Mode<S> = (&'static str, Frame, S, u64);
+
+fn small() -> Frame {
+    Frame { height: 64, width: 64, ..Frame::default() }
 }
 
-fn modes() -> Vec<(&'static str, Rendering, u64)> {
-    let point = Draw::Point;
-    let fixed = Draw::Patch(Patch::Fixed);
-    let crop = |random| Some(Crop { height: 48, width: 40, random });
-    vec![
-        ("patch_random", small(), 0x4A1C_700B_A3FC_5780),
-        ("patch_random_color", Rendering { color: true, ..small() }, 0x9171_39CB_59B5_257E),
-        ("patch_fixed", Rendering { draw: fixed, ..small() }, 0xCAEA_2A8A_F440_DF16),
-        ("patch_fixed_color", Rendering { draw: fixed, color: true, ..small() }, 0xD334_8F6A_D0B7_5373),
-        ("point", Rendering { draw: point, ..small() }, 0xF8F3_D1CF_6291_7FE2),
-        ("point_color", Rendering { draw: point, color: true, ..small() }, 0x95C5_5472_1D13_1510),
-        ("crop_random", Rendering { crop: crop(true), ..small() }, 0x2D27_BA08_E7A6_0743),
-        ("crop_center_color", Rendering { crop: crop(false), color: true, ..small() }, 0x3C83_6931_7795_7E0A),
-        ("continuous", Rendering { weights: Weights::Continuous(0.4), ..small() }, 0x0FCD_3A44_7B77_7C0E),
-        ("identity", Rendering { weights: Weights::Identity, ..small() }, 0x0E65_C5DA_7BB6_8CD7),
-        ("wide_unpadded", Rendering { width: 100, pad: 0, ..small() }, 0x5C42_7A83_4E06_13BF),
-        (
-            "released",
-            Rendering { sampler: Sampler::Released, redraw: false, ..small() },
-            0x505C_0F9E_9095_9BAF,
-        ),
-        (
-            "released_color_seeded",
-            Rendering { sampler: Sampler::Released, mask_seed: Some(7), color: true, ..small() },
-            0xC3B1_5A95_70DA_80A2,
-        ),
-        (
-            "full_size",
-            Rendering { points: 200_001, height: 256, width: 256, ..small() },
-            0x5843_A9E1_70F2_CA62,
-        ),
-    ]
+fn color() -> Frame {
+    Frame { color: true, ..small() }
 }
 
-/// What is drawn in one mode: all four mirrorings, other weight rows, and one beyond the grid.
-fn pictures<F: Formula>(categories: &[F], rendering: &Rendering, simd: Simd) -> Vec<u8> {
+fn crop(height: usize, width: usize, random: bool) -> Frame {
+    Frame { crop: Some(Crop { height, width, random }), ..small() }
+}
+
+fn wide() -> Frame {
+    Frame { width: 100, ..small() }
+}
+
+fn points() -> Style {
+    Style { num_points: 12_500, ..Style::default() }
+}
+
+/// What is rendered in one mode: all four flips, other rows of the grid, and one beyond it.
+fn images<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style, simd: Simd) -> Vec<u8> {
     let indices = [0, 1, 2, 3, 501, 77, 999, 123_456];
     let count = categories.len().min(4) as u64;
     let places: Vec<(u64, u64)> = (0..16).map(|i| (i % count, indices[i as usize / 2])).collect();
-    let (mut pixels, mut redraws) = (vec![0; places.len() * rendering.bytes()], vec![0; places.len()]);
-    let machine = Machine { threads: Some(2), simd };
-    render(categories, &places, 42, rendering, &machine, &mut pixels, &mut redraws).unwrap();
-    pixels
+    draw(categories, &places, 42, frame, style, Machine { threads: Some(2), simd }).0
 }
 
-/// Draws `modes` on every path and compares the digests.
-fn check<F: Formula>(
-    family: &str,
-    categories: impl Fn(Simd) -> Vec<F>,
-    modes: Vec<(&'static str, Rendering, u64)>,
-) {
+/// Renders samples; returns the images, and how often each was rendered again.
+fn draw<F: Formula>(
+    categories: &[F],
+    places: &[(u64, u64)],
+    seed: u64,
+    frame: &Frame,
+    style: &F::Style,
+    machine: Machine,
+) -> (Vec<u8>, Vec<u8>) {
+    let (mut images, mut retries) = (vec![0; places.len() * frame.bytes()], vec![0; places.len()]);
+    let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+    let job = Job { categories, seed, frame, style, machine: &machine };
+    render(&job, places, &mut || false, samples).unwrap();
+    (images, retries)
+}
+
+/// Renders `modes` on every path and compares the digests.
+fn check<F: Formula>(family: &str, categories: impl Fn(Simd) -> Vec<F>, modes: &[Mode<F::Style>]) {
     let mut wrong = vec![];
     for simd in Simd::available() {
         let categories = categories(simd);
-        for (name, rendering, expected) in &modes {
-            let rendering = rendering.clone().checked().unwrap();
-            let pixels = pictures(&categories, &rendering, simd);
+        for (name, frame, style, expected) in modes {
+            let frame = frame.clone().checked().unwrap();
+            let images = images(&categories, &frame, style, simd);
             if let Ok(folder) = std::env::var("FDSL_GOLDEN") {
-                write_picture(Path::new(&folder), &format!("{family}_{name}"), &rendering, 16, &pixels);
+                write_images(Path::new(&folder), &format!("{family}_{name}"), &frame, 16, &images);
             }
-            if digest(&pixels) != *expected {
-                wrong.push(format!("{} {family} {name}: 0x{:016X}", simd.name(), digest(&pixels)));
+            if digest(&images) != *expected {
+                wrong.push(format!("{} {family} {name}: 0x{:016X}", simd.name(), digest(&images)));
             }
         }
     }
@@ -97,8 +94,44 @@ fn check<F: Formula>(
 }
 
 #[test]
-fn every_mode_draws_what_it_always_drew() {
-    check("ifs", categories, modes());
+fn fractals_are_what_they_always_were() {
+    let point = Style { draw: Draw::Point, ..points() };
+    let fixed = Style { draw: Draw::Patch(Patch::Fixed), ..points() };
+    let varied = |variation| Style { variation, ..points() };
+    let full_size = Frame { height: 256, width: 256, ..small() };
+    let cropped_color = Frame { color: true, ..crop(48, 40, false) };
+    check::<Ifs>(
+        "ifs",
+        categories,
+        &[
+            ("patch_random", small(), points(), 0x4A1C_700B_A3FC_5780),
+            ("patch_random_color", color(), points(), 0x9171_39CB_59B5_257E),
+            ("patch_fixed", small(), fixed.clone(), 0xCAEA_2A8A_F440_DF16),
+            ("patch_fixed_color", color(), fixed, 0xD334_8F6A_D0B7_5373),
+            ("point", small(), point.clone(), 0xF8F3_D1CF_6291_7FE2),
+            ("point_color", color(), point, 0x95C5_5472_1D13_1510),
+            ("crop_random", crop(48, 40, true), points(), 0x2D27_BA08_E7A6_0743),
+            ("crop_center_color", cropped_color, points(), 0x3C83_6931_7795_7E0A),
+            ("continuous", small(), varied(Variation::Continuous(0.4)), 0x0FCD_3A44_7B77_7C0E),
+            ("identity", small(), varied(Variation::Identity), 0x0E65_C5DA_7BB6_8CD7),
+            ("wide_unpadded", wide(), Style { margin: 0, ..points() }, 0x5C42_7A83_4E06_13BF),
+            ("full_size", full_size, Style { num_points: 200_001, ..points() }, 0x5843_A9E1_70F2_CA62),
+        ],
+    );
+}
+
+#[test]
+fn replays_are_what_they_always_were() {
+    let once = Frame { resample_degenerate: false, ..small() };
+    let style = |mask_seed| ReleasedStyle { points: points(), mask_seed };
+    check::<Released>(
+        "released",
+        |simd| categories(simd).into_iter().map(Released).collect(),
+        &[
+            ("gray", once, style(None), 0x505C_0F9E_9095_9BAF),
+            ("color_seeded", color(), style(Some(7)), 0xC3B1_5A95_70DA_80A2),
+        ],
+    );
 }
 
 #[test]
@@ -107,34 +140,32 @@ fn noise_is_what_it_always_was() {
         pairs.iter().map(|&pair| Perlin::new(pair, octaves, persistence, contrast).unwrap()).collect()
     };
     let pairs = [[1.0, 1.0], [10.0, 2.0], [3.5, 36.0], [200.0, 64.0]];
-    let plain = |_| of(&pairs, 1, 0.5, 1.0);
-    let crop = Some(Crop { height: 48, width: 40, random: true });
     check(
         "perlin",
-        plain,
-        vec![
-            ("gray", small(), 0xFE2A_1E34_1240_708F),
-            ("color", Rendering { color: true, ..small() }, 0x919D_B858_5242_60D3),
-            ("crop_random", Rendering { crop, ..small() }, 0x5747_A616_0062_BD53),
-            ("wide", Rendering { width: 100, ..small() }, 0xA0C1_E70B_8B38_E1D1),
+        |_| of(&pairs, 1, 0.5, 1.0),
+        &[
+            ("gray", small(), NoStyle {}, 0xFE2A_1E34_1240_708F),
+            ("color", color(), NoStyle {}, 0x919D_B858_5242_60D3),
+            ("crop_random", crop(48, 40, true), NoStyle {}, 0x5747_A616_0062_BD53),
+            ("wide", wide(), NoStyle {}, 0xA0C1_E70B_8B38_E1D1),
         ],
     );
-    check("perlin_octaves", |_| of(&pairs, 5, 0.6, 1.7), vec![("gray", small(), 0x62BB_D369_92BA_2D5F)]);
+    let octaves = [("gray", small(), NoStyle {}, 0x62BB_D369_92BA_2D5F)];
+    check("perlin_octaves", |_| of(&pairs, 5, 0.6, 1.7), &octaves);
 }
 
 #[test]
 fn curves_are_what_they_always_were() {
-    let curves = |_| Bezier::family(&[[2, 1], [3, 12], [13, 5], [64, 256]]).unwrap();
-    let crop = Some(Crop { height: 20, width: 16, random: true });
+    let brush = Strokes::default;
     check(
         "bezier",
-        curves,
-        vec![
-            ("brush", small(), 0x250B_E299_56E0_42FE),
-            ("brush_color", Rendering { color: true, ..small() }, 0x02FA_4A22_314A_28B7),
-            ("line", Rendering { draw: Draw::Point, ..small() }, 0x808E_0A04_ACF8_0699),
-            ("crop_random", Rendering { crop, ..small() }, 0x1636_5E47_D026_D91A),
-            ("wide_unpadded", Rendering { width: 100, pad: 0, ..small() }, 0x1957_DE97_758D_84ED),
+        |_| Bezier::of_counts(&[[2, 1], [3, 12], [13, 5], [64, 256]]).unwrap(),
+        &[
+            ("brush", small(), brush(), 0x250B_E299_56E0_42FE),
+            ("brush_color", color(), brush(), 0x02FA_4A22_314A_28B7),
+            ("line", small(), Strokes { draw: Width::Point, ..brush() }, 0x808E_0A04_ACF8_0699),
+            ("crop_random", crop(20, 16, true), brush(), 0x1636_5E47_D026_D91A),
+            ("wide_unpadded", wide(), Strokes { margin: 0, ..brush() }, 0x1957_DE97_758D_84ED),
         ],
     );
 }
@@ -156,12 +187,9 @@ fn the_search_finds_what_it_always_found() {
 fn threads_and_batches_leave_no_trace() {
     let simd = *Simd::available().last().unwrap();
     let categories = categories(simd);
-    let rendering = small().checked().unwrap();
+    let (frame, style) = (small(), points());
     let draw = |places: &[(u64, u64)], threads| {
-        let (mut pixels, mut redraws) = (vec![0; places.len() * rendering.bytes()], vec![0; places.len()]);
-        let machine = Machine { threads: Some(threads), simd };
-        render(&categories, places, 7, &rendering, &machine, &mut pixels, &mut redraws).unwrap();
-        (pixels, redraws)
+        draw(&categories, places, 7, &frame, &style, Machine { threads: Some(threads), simd })
     };
     let places: Vec<(u64, u64)> = (0..256).map(|i| (i % 4, i * 31)).collect();
     let together = draw(&places, 1);
@@ -172,11 +200,11 @@ fn threads_and_batches_leave_no_trace() {
     assert_eq!(one_by_one, together.0);
 }
 
-fn write_picture(folder: &Path, name: &str, rendering: &Rendering, pictures: usize, pixels: &[u8]) {
-    let (height, width) = rendering.output_size();
-    let (kind, ending) = if rendering.color { ("P6", "ppm") } else { ("P5", "pgm") };
+fn write_images(folder: &Path, name: &str, frame: &Frame, count: usize, pixels: &[u8]) {
+    let (height, width) = frame.output_size();
+    let (kind, ending) = if frame.color { ("P6", "ppm") } else { ("P5", "pgm") };
     std::fs::create_dir_all(folder).unwrap();
     let mut file = std::fs::File::create(folder.join(format!("{name}.{ending}"))).unwrap();
-    writeln!(file, "{kind} {width} {} 255", height * pictures).unwrap();
+    writeln!(file, "{kind} {width} {} 255", height * count).unwrap();
     file.write_all(pixels).unwrap();
 }

@@ -1,7 +1,10 @@
 //! What holds for any category, expanding and degenerate ones included.
 
-use fdsl::rendering::{Crop, Draw, Patch, Sampler, Weights};
-use fdsl::{Bezier, Formula, Ifs, Machine, Perlin, Rendering, Simd, render};
+use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::ifs::released::{Released, ReleasedStyle};
+use fdsl::formula::{Formula, NoStyle};
+use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
 
 /// Any parameter: mostly the paper's range, sometimes far out, sometimes nothing at all.
@@ -23,46 +26,36 @@ fn category() -> impl Strategy<Value = Ifs> {
     })
 }
 
-fn rendering() -> impl Strategy<Value = Rendering> {
+fn frame() -> impl Strategy<Value = Frame> {
+    let crop = prop::option::of((1..16usize, 1..16usize, any::<bool>()));
+    (16..40usize, 16..40usize, any::<bool>(), crop, any::<bool>()).prop_map(
+        |(height, width, color, crop, flips)| {
+            let crop = crop.map(|(height, width, random)| Crop { height, width, random });
+            Frame { height, width, color, crop, flips, ..Frame::default() }.checked().unwrap()
+        },
+    )
+}
+
+fn style() -> impl Strategy<Value = Style> {
     let draw =
         prop_oneof![Just(Draw::Point), Just(Draw::Patch(Patch::Random)), Just(Draw::Patch(Patch::Fixed))];
-    let weights = prop_oneof![
-        Just(Weights::Identity),
-        Just(Weights::Grid(0.4)),
-        Just(Weights::Grid(0.5)),
-        Just(Weights::Continuous(1.0))
+    let variation = prop_oneof![
+        Just(Variation::Identity),
+        Just(Variation::Grid(0.4)),
+        Just(Variation::Grid(0.5)),
+        Just(Variation::Continuous(1.0))
     ];
-    let sampler = prop_oneof![Just(Sampler::Fdsl), Just(Sampler::Released)];
-    let crop = prop::option::of((1..16usize, 1..16usize, any::<bool>()));
-    (
-        16..40usize,
-        16..40usize,
-        1..700usize,
-        0..8usize,
+    (1..700usize, 0..8usize, draw, variation).prop_map(|(num_points, margin, draw, variation)| Style {
+        num_points,
         draw,
-        any::<bool>(),
-        weights,
-        (crop, sampler),
-        any::<bool>(),
-    )
-        .prop_map(|(height, width, points, pad, draw, color, weights, (crop, sampler), flips)| {
-            let crop = crop.map(|(height, width, random)| Crop { height, width, random });
-            Rendering {
-                height,
-                width,
-                points,
-                draw,
-                color,
-                weights,
-                pad,
-                crop,
-                flips,
-                sampler,
-                ..Default::default()
-            }
-            .checked()
-            .unwrap()
-        })
+        variation,
+        margin,
+    })
+}
+
+fn strokes() -> impl Strategy<Value = Strokes> {
+    (prop_oneof![Just(Width::Point), Just(Width::Patch)], 0..8usize)
+        .prop_map(|(draw, margin)| Strokes { draw, margin })
 }
 
 fn noise() -> impl Strategy<Value = Perlin> {
@@ -75,60 +68,73 @@ fn noise() -> impl Strategy<Value = Perlin> {
 }
 
 fn curves() -> impl Strategy<Value = Bezier> {
-    (2..65u64, 1..20u64).prop_map(|(points, curves)| Bezier::family(&[[points, curves]]).unwrap().remove(0))
+    (2..65u64, 1..20u64)
+        .prop_map(|(points, curves)| Bezier::of_counts(&[[points, curves]]).unwrap().remove(0))
 }
 
-/// Draws on every path and checks what holds for every family.
-fn draw_on_every_path<F: Formula>(
-    category: &F,
+/// Renders on every path and checks what holds for every family.
+fn on_every_path<F: Formula>(
+    category: F,
     index: u64,
-    rendering: &Rendering,
+    frame: &Frame,
+    style: &F::Style,
 ) -> Result<Vec<u8>, TestCaseError> {
-    let expected = draw(category, index, rendering, Simd::PLAIN);
+    let expected = draw(&category, index, frame, style, Simd::PLAIN);
     prop_assert!(expected.0.iter().any(|&pixel| pixel != 0), "blank");
     for simd in Simd::available() {
-        prop_assert_eq!(&draw(category, index, rendering, simd), &expected);
+        prop_assert_eq!(&draw(&category, index, frame, style, simd), &expected);
     }
     Ok(expected.0)
 }
 
-fn draw<F: Formula>(category: &F, index: u64, rendering: &Rendering, simd: Simd) -> (Vec<u8>, u8) {
-    let (mut pixels, mut redraws) = (vec![0xAA; rendering.bytes()], vec![0]);
-    let machine = Machine { threads: Some(1), simd };
-    render(std::slice::from_ref(category), &[(0, index)], 3, rendering, &machine, &mut pixels, &mut redraws)
-        .unwrap();
-    (pixels, redraws[0])
+fn draw<F: Formula>(category: &F, index: u64, frame: &Frame, style: &F::Style, simd: Simd) -> (Vec<u8>, u8) {
+    let (mut image, mut retries) = (vec![0xAA; frame.bytes()], vec![0]);
+    let machine = &Machine { threads: Some(1), simd };
+    let job = Job { categories: std::slice::from_ref(category), seed: 3, frame, style, machine };
+    let samples = Samples { images: &mut image, retries: &mut retries, objects: None };
+    render(&job, &[(0, index)], &mut || false, samples).unwrap();
+    (image, retries[0])
+}
+
+fn gray(frame: &Frame, image: &[u8]) -> bool {
+    frame.color || image.iter().all(|&pixel| pixel == 0 || pixel == 127)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_fractal_is_the_same_on_every_path_and_not_blank(ifs in category(), rendering in rendering(), index in 0..3000u64) {
-        let pixels = draw_on_every_path(&ifs, index, &rendering)?;
-        prop_assert!(rendering.color || pixels.iter().all(|&pixel| pixel == 0 || pixel == 127));
+    fn any_fractal_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
+        let image = on_every_path(ifs, index, &frame, &style)?;
+        prop_assert!(gray(&frame, &image));
     }
 
     #[test]
-    fn any_noise_is_the_same_on_every_path_and_not_blank(noise in noise(), rendering in rendering(), index in 0..3000u64) {
-        draw_on_every_path(&noise, index, &rendering)?;
+    fn any_replay_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
+        let style = ReleasedStyle { points: style, mask_seed: None };
+        let image = on_every_path(Released(ifs), index, &frame, &style)?;
+        prop_assert!(gray(&frame, &image));
     }
 
     #[test]
-    fn any_curves_are_the_same_on_every_path_and_not_blank(curves in curves(), rendering in rendering(), index in 0..3000u64) {
-        let pixels = draw_on_every_path(&curves, index, &rendering)?;
-        prop_assert!(rendering.color || pixels.iter().all(|&pixel| pixel == 0 || pixel == 127));
+    fn any_noise_is_the_same_on_every_path_and_not_blank(noise in noise(), frame in frame(), index in 0..3000u64) {
+        on_every_path(noise, index, &frame, &NoStyle {})?;
     }
 
     #[test]
-    fn no_dot_stands_in_the_padding(ifs in category(), points in 1..700usize, pad in 1..8usize) {
-        let rendering = Rendering {
-            height: 24, width: 32, points, pad, draw: Draw::Point, weights: Weights::Identity, ..Default::default()
-        };
-        let (pixels, _) = draw(&ifs, 1, &rendering.checked().unwrap(), Simd::PLAIN);
-        for (row, pixels) in pixels.chunks(32).enumerate() {
+    fn any_curves_are_the_same_on_every_path_and_not_blank(curves in curves(), frame in frame(), style in strokes(), index in 0..3000u64) {
+        let image = on_every_path(curves, index, &frame, &style)?;
+        prop_assert!(gray(&frame, &image));
+    }
+
+    #[test]
+    fn no_point_stands_in_the_margin(ifs in category(), num_points in 1..700usize, margin in 1..8usize) {
+        let frame = Frame { height: 24, width: 32, ..Frame::default() };
+        let style = Style { num_points, margin, draw: Draw::Point, variation: Variation::Identity };
+        let (image, _) = draw(&ifs, 1, &frame, &style, Simd::PLAIN);
+        for (row, pixels) in image.chunks(32).enumerate() {
             for (column, &pixel) in pixels.iter().enumerate() {
-                let inside = (pad..=24 - pad).contains(&row) && (pad..=32 - pad).contains(&column);
+                let inside = (margin..=24 - margin).contains(&row) && (margin..=32 - margin).contains(&column);
                 prop_assert!(pixel == 0 || inside, "row {row}, column {column}");
             }
         }

@@ -13,14 +13,14 @@ def renderings(draw):
     return Rendering(
         size=size,
         crop=crop,
-        points=draw(st.integers(1, 500)),
+        num_points=draw(st.integers(1, 500)),
         draw=draw(st.sampled_from(["patch", "point"])),
         patch=draw(st.sampled_from(["random", "fixed"])),
         color=draw(st.booleans()),
-        weights=draw(st.none() | st.floats(0, 1, exclude_min=True)),
-        pad=draw(st.integers(0, (min(size) - 2) // 2)),
+        variation=draw(st.none() | st.floats(0, 1, exclude_min=True)),
+        margin=draw(st.integers(0, (min(size) - 2) // 2)),
         crop_position=draw(st.sampled_from(["random", "center"])),
-        variation=draw(st.sampled_from(["grid", "continuous"])),
+        variation_kind=draw(st.sampled_from(["grid", "continuous"])),
         flips=draw(st.booleans()),
     )
 
@@ -32,7 +32,7 @@ def families(draw) -> Family:
     number = draw(st.integers(1, 3))
     if kind == "ifs":
         seed = draw(st.integers(0, 1000))
-        return IFS.search(number, 0.02, seed=seed, size=32, points=500)
+        return IFS.search(number, 0.02, seed=seed, size=32, num_points=500)
     if kind == "bezier":
         counts = st.tuples(st.integers(2, 64), st.integers(1, 30))
         return Bezier([draw(counts) for _ in range(number)])

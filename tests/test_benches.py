@@ -42,7 +42,7 @@ def close(one, other):
 
 def ours(category, **rendering):
     ifs = fdsl.IFS([category.maps], [category.probabilities])
-    rendering = fdsl.Rendering(size=64, weights=None, flips=False, **rendering)
+    rendering = fdsl.Rendering(size=64, variation=None, flips=False, **rendering)
     return fdsl.render(ifs, 0, 0, rendering=rendering)[0]
 
 
@@ -50,7 +50,7 @@ def ours(category, **rendering):
 def test_numpy_draws_the_same_picture(category, draw):
     close(
         peers.numpy_picture(category, 20_000, 64, draw)[..., 0],
-        ours(category, points=20_000, draw=draw),
+        ours(category, num_points=20_000, draw=draw),
     )
 
 
@@ -58,10 +58,10 @@ def test_numba_does_the_same_work(category):
     # Without numba the loops are plain Python, and small ones run all the same.
     maps, cumulative = peers.arrays(category)
     for loop, draw in ((peers.numba_patches, "patch"), (peers.numba_points, "point")):
-        close(loop(maps, cumulative, 20_000, 64, 7), ours(category, points=20_000, draw=draw))
+        close(loop(maps, cumulative, 20_000, 64, 7), ours(category, num_points=20_000, draw=draw))
     rate = peers.numba_fill_rate(maps, cumulative, 20_000, 64, 7)
     ifs = fdsl.IFS([category.maps], [category.probabilities])
-    expected = ifs.fill_rates(size=64, points=20_000)[0]
+    expected = ifs.fill_rates(size=64, num_points=20_000)[0]
     assert rate == pytest.approx(expected, rel=0.1)
     escaping = np.array([[1.5, 0, 0, 1.5, 1, 1.0]])
     assert peers.numba_fill_rate(escaping, np.ones(1), 20_000, 64, 7) == 0

@@ -17,8 +17,8 @@ from fdsl.cli import bar as bars
 from fdsl.preview import contact_sheet
 
 COMMANDS = ("search", "render", "preview", "export", "finalize", "convert", "info", "bench")
-FOUND = ["--fill-rate", "0.1", "--size", "64", "--points", "3000", "--seed", "1"]
-SMALL = ["--size", "32", "--points", "2000"]
+FOUND = ["--fill-rate", "0.1", "--size", "64", "--num-points", "3000", "--seed", "1"]
+SMALL = ["--size", "32", "--num-points", "2000"]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ifs():
-    found = fdsl.IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, points=3000)
+    found = fdsl.IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, num_points=3000)
     found.save("c.npz")
     return found
 
@@ -82,7 +82,7 @@ def test_search_finds_what_the_library_finds(capsys, ifs):
     assert run("search", "--categories", "6", *FOUND, "--out", "found.npz") == 0
     assert fdsl.IFS.load("found.npz") == ifs
     assert ifs.digest() in said(capsys)
-    assert run("search", "--categories", "6", *FOUND, "--threads", "1", "--out", "csv") == 0
+    assert run("search", "--categories", "6", *FOUND, "--num-threads", "1", "--out", "csv") == 0
     assert fdsl.IFS.from_csv("csv") == ifs
     released = ["--sampler", "released", "--seed", "1", "--out", "r.npz"]
     assert run("search", "--categories", "10", *released) == 0
@@ -92,7 +92,7 @@ def test_search_finds_what_the_library_finds(capsys, ifs):
 def test_render_draws_what_the_library_draws(capsys, ifs):
     assert run("render", "c.npz", "--category", "3", "--index", "7", "--seed", "5", *SMALL,
                "--out", "one.png") == 0  # fmt: skip
-    small = fdsl.Rendering(size=32, points=2000)
+    small = fdsl.Rendering(size=32, num_points=2000)
     np.testing.assert_array_equal(read("one.png"), fdsl.render(ifs, 3, 7, 5, small)[0])
     assert said(capsys) == "one.png\n"
     assert (
@@ -106,7 +106,7 @@ def test_render_draws_what_the_library_draws(capsys, ifs):
 def test_the_largest_index_can_be_drawn(ifs):
     last = 2**64 - 1
     assert run("render", "c.npz", "--index", f"0,{last}", *SMALL, "--out", "f") == 0
-    expected = fdsl.render(ifs, 0, [0, last], 0, fdsl.Rendering(size=32, points=2000))
+    expected = fdsl.render(ifs, 0, [0, last], 0, fdsl.Rendering(size=32, num_points=2000))
     np.testing.assert_array_equal(read(f"f/00000_{last}.png"), expected[1])
     assert run("preview", "c.npz", "--index", str(last), *SMALL, "--out", "s.png") == 0
 
@@ -115,7 +115,7 @@ def test_noise_has_options_of_its_own():
     noise = ["--octaves", "3", "--persistence", "0.7", "--contrast", "2"]
     assert run("render", "perlin-9", *noise, "--category", "5", *SMALL, "--out", "n.png") == 0
     family = fdsl.Perlin(9, octaves=3, persistence=0.7, contrast=2)
-    expected = fdsl.render(family, 5, 0, 0, fdsl.Rendering(size=32, points=2000))[0]
+    expected = fdsl.render(family, 5, 0, 0, fdsl.Rendering(size=32, num_points=2000))[0]
     np.testing.assert_array_equal(read("n.png"), expected)
 
 
@@ -123,20 +123,48 @@ def test_noise_has_options_of_its_own():
     "options, rendering",
     [
         ([], fdsl.Rendering()),
-        (["--recipe", "paper"], fdsl.Rendering.paper()),
-        (["--recipe", "paper", "--no-color"], fdsl.Rendering.paper()),
-        (["--recipe", "released", "--mask-seed", "3"], fdsl.Rendering.released(mask_seed=3)),
+        (["--preset", "paper"], fdsl.Rendering.paper()),
+        (["--preset", "paper", "--no-color"], fdsl.Rendering.paper()),
+        (["--preset", "released", "--mask-seed", "3"], fdsl.Rendering.released(mask_seed=3)),
         (
-            ["--size", "48x64", "--crop", "40", "--crop-position", "center", "--points", "1500"],
-            fdsl.Rendering(size=(48, 64), crop=40, crop_position="center", points=1500),
+            [
+                "--size",
+                "48x64",
+                "--crop",
+                "40",
+                "--crop-position",
+                "center",
+                "--num-points",
+                "1500",
+            ],
+            fdsl.Rendering(size=(48, 64), crop=40, crop_position="center", num_points=1500),
         ),
         (
-            ["--draw", "point", "--patch", "fixed", "--color", "--weights", "none", "--pad", "3"],
-            fdsl.Rendering(draw="point", patch="fixed", color=True, weights=None, pad=3),
+            [
+                "--draw",
+                "point",
+                "--patch",
+                "fixed",
+                "--color",
+                "--variation",
+                "none",
+                "--margin",
+                "3",
+            ],
+            fdsl.Rendering(draw="point", patch="fixed", color=True, variation=None, margin=3),
         ),
         (
-            ["--weights", "0.2", "--variation", "continuous", "--no-flips", "--no-redraw"],
-            fdsl.Rendering(weights=0.2, variation="continuous", flips=False, redraw=False),
+            [
+                "--variation",
+                "0.2",
+                "--variation-kind",
+                "continuous",
+                "--no-flips",
+                "--no-resample-degenerate",
+            ],
+            fdsl.Rendering(
+                variation=0.2, variation_kind="continuous", flips=False, resample_degenerate=False
+            ),
         ),
     ],
 )
@@ -154,7 +182,7 @@ def test_preview_draws_a_sheet_of_any_family(ifs, source):
     family = fdsl.load(source)
     sheet = read("sheet.png")
     assert sheet.shape == (3 * 34, 4 * 34)
-    last = fdsl.render(family, len(family) - 1, 0, 0, fdsl.Rendering(size=32, points=2000))[0]
+    last = fdsl.render(family, len(family) - 1, 0, 0, fdsl.Rendering(size=32, num_points=2000))[0]
     np.testing.assert_array_equal(sheet[68:100, :32], last)  # spread over all categories
     assert (
         run("preview", source, "--category", "1", "--index", "8-9", *SMALL, "--out", "l.png") == 0
@@ -165,7 +193,7 @@ def test_preview_draws_a_sheet_of_any_family(ifs, source):
 def test_export_writes_and_finalize_checks(capsys, ifs):
     pytest.importorskip("webdataset")
     options = ["c.npz", "shards", "--instances", "10", "--shard-size", "16", *SMALL]
-    assert run("export", *options, "--shard-index", "1", "--num-shards", "2") == 0
+    assert run("export", *options, "--job-index", "1", "--num-jobs", "2") == 0
     assert "28 pictures written" in said(capsys)
     assert run("finalize", "shards") == fdsl.cli.MISTAKE
     assert "2 of 4 shards are missing in shards: 000000.tar, 000002.tar" in capsys.readouterr().err
@@ -183,7 +211,7 @@ def test_export_writes_and_finalize_checks(capsys, ifs):
 ])  # fmt: skip
 def test_export_writes_folders(ifs, layout, file):
     assert run("export", "c.npz", "f", "--layout", layout, "--instances", "4", *SMALL) == 0
-    small = fdsl.Rendering(size=32, points=2000)
+    small = fdsl.Rendering(size=32, num_points=2000)
     np.testing.assert_array_equal(read(f"f/{file}"), fdsl.render(ifs, 1, 3, 0, small)[0])
 
 
@@ -200,21 +228,24 @@ def test_convert_changes_the_form_and_not_the_numbers(ifs):
 
 
 def test_info_says_what_is_known(capsys, ifs):
-    assert run("info", "c.npz", "--pictures", "300", "--size", "64", "--points", "5000") == 0
+    assert run("info", "c.npz", "--pictures", "300", "--size", "64", "--num-points", "5000") == 0
     lines = dict(re.findall(r"^(\S.*?)  +(.*)$", said(capsys), re.M))
     assert lines["categories"] == "6 of IFS" and lines["SHA-256"] == ifs.digest()
     assert lines["candidates"] == f"{ifs.candidates_tried} tried"
     rates = ifs.fill_rates()
     assert lines["filling rate"].startswith(f"{rates.min():.3f} to {rates.max():.3f}")
     number = np.arange(300, dtype=np.uint64)
-    categories, indices = fdsl._core.stream_order(number, 6, None, 0)
+    categories, indices = fdsl._core.stream_order(number, 6, None, 1000, 0)
     _, redraws = fdsl.render(
-        ifs, categories, indices, 0, fdsl.Rendering(size=64, points=5000), return_redraws=True
+        ifs, categories, indices, 0, fdsl.Rendering(size=64, num_points=5000), return_retries=True
     )
     assert len(set((indices // 40).tolist())) == 25  # every weight row
     assert (redraws > 0).any()
     assert lines["drawn again"] == f"{(redraws > 0).mean():.2%} of them"
-    assert run("info", "perlin-16", "--pictures", "20", "--no-redraw", "--size", "32") == 0
+    assert (
+        run("info", "perlin-16", "--pictures", "20", "--no-resample-degenerate", "--size", "32")
+        == 0
+    )
     assert "redrawing is off" in (text := said(capsys)) and "16 of Perlin" in text
 
 
@@ -264,7 +295,7 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("export c.npz text.npz", "text.npz"),
         ("export c.npz f --layout folders --instances 0", "instances must be at least 1, got 0"),
         ("export bezier-16 f --layout released", "file names are for IFS"),
-        ("export c.npz f --shard-index 2 --num-shards 2", "shard_index must be below num_shards"),
+        ("export c.npz f --job-index 2 --num-jobs 2", "job_index must be below num_jobs"),
         ("finalize empty", "no export in empty: it has no plan.json"),
         ("finalize nowhere", "no export in nowhere"),
         ("bench c.npz --seed -1", "seed must be 0 or more, got -1"),
@@ -304,7 +335,7 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
             "render c.npz --index 18446744073709551616 --out x",
             "must be less than 2**64; got",
         ),
-        ("render c.npz --recipe mine --out x", "invalid choice: 'mine'"),
+        ("render c.npz --preset mine --out x", "invalid choice: 'mine'"),
     ],
 )
 def test_a_misuse_is_explained_by_argparse(ifs, capsys, arguments, sentence):

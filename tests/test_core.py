@@ -29,12 +29,12 @@ print("ready", flush=True)
 
 #: Each takes most of a minute or more; the noise does on one image alone.
 LONG_WORK = {
-    "render, 1 thread": "fdsl.render(noise, 0, range(16), rendering=large, threads=1)",
-    "render, 2 threads": "fdsl.render(noise, 0, range(16), rendering=large, threads=2)",
-    "fill_rates": "ifs.fill_rates(size=4096, points=2**24)",
-    "encode": "fdsl.png.encode(images, threads=1)",
-    "stream_order": "fdsl._core.stream_order(numbers, 1000, None, 0)",
-    "search": "fdsl.IFS.search(1000, 0.9, max_tries=10**9, size=4096, points=2**22)",
+    "render, 1 thread": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=1)",
+    "render, 2 threads": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=2)",
+    "fill_rates": "ifs.fill_rates(size=4096, num_points=2**24)",
+    "encode": "fdsl.png.encode(images, num_threads=1)",
+    "stream_order": "fdsl._core.stream_order(numbers, 1000, None, 1000, 0)",
+    "search": "fdsl.IFS.search(1000, 0.9, max_tries=10**9, size=4096, num_points=2**22)",
 }
 
 
@@ -73,7 +73,7 @@ def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
 def test_a_panic_of_the_core_is_a_runtime_error_that_asks_for_a_report() -> None:
     with pytest.raises(RuntimeError, match=r"bug of its own: as it was asked to\. Please report"):
         _core.fail()
-    fdsl.render(fdsl.Perlin(4), 0, range(4), threads=2)  # its threads still work
+    fdsl.render(fdsl.Perlin(4), 0, range(4), num_threads=2)  # its threads still work
 
 
 def test_a_daemon_thread_that_searches_when_python_ends_says_nothing() -> None:
@@ -95,7 +95,7 @@ import os, time
 import fdsl
 before = len(os.listdir("/proc/self/task"))  # NumPy starts some
 for threads in range(1, 33):
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), threads=threads)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), num_threads=threads)
 for _ in range(100):
     if (kept := len(os.listdir("/proc/self/task")) - before) <= 32 + 31:
         break
@@ -115,9 +115,9 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 ifs = fdsl.IFS([[[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5, 0.25, 0.5]]])
-fdsl.render(ifs, 0, range(2), threads={threads})
+fdsl.render(ifs, 0, range(2), num_threads={threads})
 before = resident()
-fdsl.render(ifs, 0, range(2), rendering=fdsl.Rendering(size=4096, points=2**24), threads={threads})
+fdsl.render(ifs, 0, range(2), rendering=fdsl.Rendering(size=4096, num_points=2**24), num_threads={threads})
 print(resident() - before)
 """
     assert int(run(code).stdout) < 60  # a thread kept 200 MB of it
@@ -138,7 +138,7 @@ import ctypes, os, signal
 import fdsl
 CLONE_NEWPID = 0x20000000
 def renders():
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), threads=2)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), num_threads=2)
 def forked(child):
     if ctypes.CDLL(None).unshare(CLONE_NEWPID) != 0:
         os._exit(77)
@@ -169,7 +169,7 @@ def test_a_fork_while_other_threads_start_pools_can_still_render() -> None:
 import os, signal, threading
 import fdsl
 def renders(threads):
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=16), threads=threads)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=16), num_threads=threads)
 ended = False
 def restless():
     threads = 2
@@ -200,22 +200,22 @@ def test_a_frequency_that_no_image_could_show_is_refused() -> None:
     assert fdsl.render(coarse, 0, 0, rendering=fdsl.Rendering(size=16)).any()
 
 
-def test_weights_of_0_are_no_variation() -> None:
+def test_a_variation_of_0_is_no_variation() -> None:
     ifs = fdsl.IFS.search(4, 0.2, seed=1)
-    small = {"size": 64, "points": 5000}
-    for variation in ("grid", "continuous"):
+    small = {"size": 64, "num_points": 5000}
+    for kind in ("grid", "continuous"):
         images = [
             fdsl.render(
                 ifs,
                 range(4),
                 [0, 40, 333, 999],
-                rendering=fdsl.Rendering(weights=weights, variation=variation, **small),  # type: ignore[arg-type]
+                rendering=fdsl.Rendering(variation=w, variation_kind=kind, **small),  # type: ignore[arg-type]
             )
-            for weights in (0, 0.0, None)
+            for w in (0, 0.0, None)
         ]
         assert np.array_equal(images[0], images[2]) and np.array_equal(images[1], images[2])
     with pytest.raises(ValueError, match=r"between 0 and 1.*got -0.1"):
-        fdsl.Rendering(weights=-0.1)
+        fdsl.Rendering(variation=-0.1)
 
 
 def test_every_path_that_is_named_renders_the_same_image() -> None:

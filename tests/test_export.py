@@ -27,22 +27,22 @@ pytest.importorskip("webdataset")
 resource = pytest.importorskip("resource")  # also: the signals that are sent here
 Image = pytest.importorskip("PIL.Image")
 
-SMALL = fdsl.Rendering(size=32, points=2000)
+SMALL = fdsl.Rendering(size=32, num_points=2000)
 #: What another process needs to write a part of the same export.
 SETTINGS = """
 import fdsl, fdsl.export, sys
-ifs = fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, points=3000)
-settings = dict(instances=20, rendering=fdsl.Rendering(size=32, points=2000), seed=3, shard_size=16)
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, num_points=3000)
+settings = dict(instances=20, rendering=fdsl.Rendering(size=32, num_points=2000), seed=3, shard_size=16)
 """
 
 
 @pytest.fixture(scope="module")
 def ifs():
-    return fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, points=3000)
+    return fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, num_points=3000)
 
 
 FAMILIES = {
-    "ifs": lambda: fdsl.IFS.search(categories=3, fill_rate=0.1, seed=1, size=64, points=3000),
+    "ifs": lambda: fdsl.IFS.search(categories=3, fill_rate=0.1, seed=1, size=64, num_points=3000),
     "perlin": lambda: fdsl.Perlin(4),
     "bezier": lambda: fdsl.Bezier(4),
 }
@@ -101,7 +101,7 @@ def test_gray_fractals_take_one_bit_a_pixel(ifs):
 
 def test_threads_do_not_change_a_png(ifs):
     pictures = fdsl.render(ifs, np.arange(20) % 5, np.arange(20), rendering=SMALL)
-    assert png.encode(pictures, threads=1) == png.encode(pictures, threads=4)
+    assert png.encode(pictures, num_threads=1) == png.encode(pictures, num_threads=4)
     assert png.encode(pictures[:0]) == []
 
 
@@ -155,7 +155,7 @@ def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
     write(ifs, one)
     code = SETTINGS + (
         "i = int(sys.argv[2])\n"
-        "part = dict(shard_index=i, num_shards=2, threads=i + 1)\n"
+        "part = dict(job_index=i, num_jobs=2, num_threads=i + 1)\n"
         "fdsl.export.shards(ifs, sys.argv[1], **part, **settings)"
     )
     with ExitStack() as ends:
@@ -206,7 +206,7 @@ def test_what_is_there_is_not_written_again(ifs, tmp_path):
 
 def test_progress_counts_what_this_process_does(ifs, tmp_path):
     calls = []
-    write(ifs, tmp_path, shard_index=1, num_shards=2, progress=lambda *at: calls.append(at))
+    write(ifs, tmp_path, job_index=1, num_jobs=2, progress=lambda *at: calls.append(at))
     assert calls == sorted(calls) and calls[-1] == (48, 48)
 
 
@@ -243,7 +243,7 @@ def test_categories_that_end_elsewhere_are_other_categories(ifs, tmp_path):
 
 def test_an_export_goes_on_after_an_upgrade(ifs, tmp_path):
     """The version that began it is for people to read; the format numbers decide."""
-    write(ifs, tmp_path, num_shards=2)
+    write(ifs, tmp_path, num_jobs=2)
     plan = json.loads((tmp_path / "plan.json").read_text())
     # What the versions wrote that refused every other.
     old = {name: plan[name] for name in plan if name != "layout_format"} | {"fdsl": "0.0.1"}
@@ -281,11 +281,11 @@ def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
         ({"instances": 0}, ValueError, "instances must be at least 1, got 0"),
         ({"instances": 1.5}, TypeError, "instances must be an integer, got 1.5"),
         ({"shard_size": 0}, ValueError, "shard_size must be at least 1, got 0"),
-        ({"num_shards": 0}, ValueError, "num_shards must be at least 1, got 0"),
-        ({"shard_index": 2, "num_shards": 2}, ValueError, "got 2 of 2"),
+        ({"num_jobs": 0}, ValueError, "num_jobs must be at least 1, got 0"),
+        ({"job_index": 2, "num_jobs": 2}, ValueError, "got 2 of 2"),
         ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
         ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
-        ({"threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
+        ({"num_threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
     ],
 )
 def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
@@ -457,7 +457,7 @@ def test_folders_are_shared_skipped_and_finalized_like_shards(ifs, tmp_path):
     settings = {"instances": 6, "rendering": SMALL}
     fdsl.export.folders(ifs, one, **settings)
     for part in (1, 0, 2, 0):
-        written = fdsl.export.folders(ifs, several, shard_index=part, num_shards=3, **settings)
+        written = fdsl.export.folders(ifs, several, job_index=part, num_jobs=3, **settings)
     assert (written.pictures, written.skipped) == (0, 12)
     assert contents(one) == contents(several)
     metadata = fdsl.export.finalize(one)
@@ -489,7 +489,7 @@ def test_finalize_describes_the_export(ifs, tmp_path):
 def test_finalize_refuses_what_is_not_whole(ifs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
         fdsl.export.finalize(tmp_path)
-    write(ifs, tmp_path, shard_index=0, num_shards=4)
+    write(ifs, tmp_path, job_index=0, num_jobs=4)
     with pytest.raises(
         FileNotFoundError, match=r"5 of 7 shards are missing .*000001\.tar, 000002\.tar"
     ):

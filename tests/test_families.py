@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import families, renderings
 
-SMALL = Rendering(size=48, points=5000)
+SMALL = Rendering(size=48, num_points=5000)
 
 
 def fractals() -> IFS:
-    return IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, points=3000)
+    return IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, num_points=3000)
 
 
 MAKE = {
@@ -45,7 +45,7 @@ def lit(pictures):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("crop", [None, (20, 30)])
 def test_pictures_have_the_shape_of_their_rendering(family, color, crop):
-    rendering = Rendering(size=(40, 56), points=3000, crop=crop, color=color)
+    rendering = Rendering(size=(40, 56), num_points=3000, crop=crop, color=color)
     pictures = draw(family, [0, 1, 2], 5, rendering)
     assert pictures.shape == (3, *(crop or (40, 56)), *([3] if color else []))
     assert (lit(pictures) > 0).all()
@@ -59,10 +59,10 @@ def test_seed_category_and_index_each_make_another_picture(family):
 
 @pytest.mark.parametrize("color", [False, True])
 def test_indices_0_to_3_are_mirror_images(family, color):
-    rendering = Rendering(size=48, points=5000, color=color)
+    rendering = Rendering(size=48, num_points=5000, color=color)
     a, b, c, d = draw(family, 2, [8, 9, 10, 11], rendering)
     assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == a[::-1, ::-1]).all()
-    unmirrored = Rendering(size=48, points=5000, color=color, flips=False)
+    unmirrored = Rendering(size=48, num_points=5000, color=color, flips=False)
     e, f = draw(family, 2, [8, 9], unmirrored)
     assert (e != f).any()
 
@@ -70,26 +70,29 @@ def test_indices_0_to_3_are_mirror_images(family, color):
 def test_a_crop_is_a_window_of_the_whole_picture(family):
     whole = draw(family, 3, [0, 1, 2, 3])
     centred = draw(
-        family, 3, [0, 1, 2, 3], Rendering(size=48, points=5000, crop=24, crop_position="center")
+        family,
+        3,
+        [0, 1, 2, 3],
+        Rendering(size=48, num_points=5000, crop=24, crop_position="center"),
     )
     assert (centred == whole[:, 12:36, 12:36]).all()
     windows = [{whole[0][y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(9)}]
-    random = draw(family, 3, 0, Rendering(size=48, points=5000, crop=40))[0]
+    random = draw(family, 3, 0, Rendering(size=48, num_points=5000, crop=40))[0]
     assert random.tobytes() in windows[0]
 
 
 def test_threads_and_company_leave_no_trace(family):
     categories, indices = np.arange(60) % len(family), np.arange(60) * 37
-    together = draw(family, categories, indices, threads=1)
+    together = draw(family, categories, indices, num_threads=1)
     for threads in (2, 5):
-        assert (draw(family, categories, indices, threads=threads) == together).all()
+        assert (draw(family, categories, indices, num_threads=threads) == together).all()
     for at in (0, 31, 59):
         assert (draw(family, categories[at], indices[at])[0] == together[at]).all()
 
 
 @pytest.mark.parametrize("color", [False, True])
 def test_every_path_of_the_processor_draws_the_same(family, color):
-    rendering = Rendering(size=(33, 61), points=3000, color=color, crop=(30, 41))
+    rendering = Rendering(size=(33, 61), num_points=3000, color=color, crop=(30, 41))
     categories = np.arange(12, dtype=np.uint64) % len(family)
     indices = np.arange(12, dtype=np.uint64) * 91
     found = []
@@ -150,7 +153,7 @@ def test_every_family_streams(family, workers):
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
     images, labels = zip(*loader, strict=True)
     numbers = np.arange(21, dtype=np.uint64)
-    categories, indices = _core.stream_order(numbers, len(family), None, 3)
+    categories, indices = _core.stream_order(numbers, len(family), None, 1000, 3)
     assert (torch.cat(images)[:, 0].numpy() == draw(family, categories, indices, seed=3)).all()
     assert torch.cat(labels).tolist() == categories.tolist()
     image, label = Instances(family, 10, rendering=SMALL)[13]
@@ -165,7 +168,7 @@ def test_a_small_classifier_tells_categories_apart(family, share):
     from torch import nn
 
     torch.manual_seed(0)
-    rendering = Rendering(size=32, pad=2)
+    rendering = Rendering(size=32, margin=2)
     layers = []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
@@ -201,11 +204,11 @@ def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(
 ):
     categories = np.arange(8, dtype=np.uint64) % len(family)
     indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
-    together = draw(family, categories, indices, rendering, seed, threads=1)
+    together = draw(family, categories, indices, rendering, seed, num_threads=1)
     assert (lit(together) > 0).all()
     if not rendering.color and not isinstance(family, Perlin):
         assert set(np.unique(together)) <= {0, 127}
-    assert (together == draw(family, categories, indices, rendering, seed, threads=8)).all()
+    assert (together == draw(family, categories, indices, rendering, seed, num_threads=8)).all()
     for at in (0, 7):
         alone = draw(family, categories[at], indices[at], rendering, seed)
         assert (alone[0] == together[at]).all()
@@ -335,7 +338,7 @@ def test_more_curves_fill_more_and_stay_inside_the_padding():
     curves = Bezier([(4, 1), (4, 4), (4, 16)])
     rates = [lit(draw(curves, number, np.arange(20) * 4)).mean() for number in range(3)]
     assert rates[0] < rates[1] < rates[2]
-    pictures = draw(curves, 2, np.arange(40), Rendering(size=48, pad=10, draw="point"))
+    pictures = draw(curves, 2, np.arange(40), Rendering(size=48, margin=10, draw="point"))
     rows, columns = np.nonzero(pictures.max(axis=0))
     assert min(rows.min(), columns.min()) >= 9 and max(rows.max(), columns.max()) <= 38
 
@@ -355,9 +358,11 @@ def test_curves_pass_through_their_ends_and_bend():
 def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
     line = Bezier([(2, 1)])
     tiny = {"size": 128, "crop": 8}
-    pictures, redraws = draw(line, 0, np.arange(200), Rendering(**tiny), return_redraws=True)
+    pictures, redraws = draw(line, 0, np.arange(200), Rendering(**tiny), return_retries=True)
     assert (lit(pictures) > 0).all() and redraws.max() > 2
-    assert (lit(draw(line, 0, np.arange(200), Rendering(**tiny, redraw=False))) == 0).any()
+    assert (
+        lit(draw(line, 0, np.arange(200), Rendering(**tiny, resample_degenerate=False))) == 0
+    ).any()
 
 
 @pytest.mark.parametrize(

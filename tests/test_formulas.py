@@ -18,8 +18,8 @@ import pytest
 from fdsl import IFS, Category
 from fdsl._files import write_once
 
-SMALL = {"fill_rate": 0.05, "size": 64, "points": 2000}
-MEASURE = {"size": 64, "points": 2000}
+SMALL = {"fill_rate": 0.05, "size": 64, "num_points": 2000}
+MEASURE = {"size": 64, "num_points": 2000}
 HALF = [0.5, 0, 0, 0.5]
 SIERPINSKI = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
 
@@ -51,8 +51,8 @@ def refuse_to_flush(_descriptor):
 
 @pytest.mark.parametrize("threads", [1, 2, 8, None])
 def test_a_search_finds_the_same_on_any_number_of_threads(threads):
-    expected = IFS.search(categories=40, seed=5, threads=3, **SMALL | {"fill_rate": 0.12})
-    found = IFS.search(categories=40, seed=5, threads=threads, **SMALL | {"fill_rate": 0.12})
+    expected = IFS.search(categories=40, seed=5, num_threads=3, **SMALL | {"fill_rate": 0.12})
+    found = IFS.search(categories=40, seed=5, num_threads=threads, **SMALL | {"fill_rate": 0.12})
     assert same_bits(found, expected)
     assert found.candidates_tried == expected.candidates_tried
 
@@ -82,12 +82,12 @@ def test_what_was_found_fills_roughly_as_asked_when_measured_again(many, fill_ra
 
 def test_measuring_depends_on_seed_and_settings_alone(ifs, many):
     for threads in (1, 5):
-        rates = ifs.fill_rates(**MEASURE, seed=4, threads=threads)
+        rates = ifs.fill_rates(**MEASURE, seed=4, num_threads=threads)
         np.testing.assert_array_equal(rates, ifs.fill_rates(**MEASURE, seed=4))
     first = ifs.fill_rates(**MEASURE, seed=4)
     np.testing.assert_array_equal(first, ifs.fill_rates(**MEASURE, seed=4))
     assert (first != ifs.fill_rates(**MEASURE, seed=5)).any()
-    few, more = (many.fill_rates(size=64, points=points).mean() for points in (2000, 8000))
+    few, more = (many.fill_rates(size=64, num_points=points).mean() for points in (2000, 8000))
     assert more > 1.1 * few
 
 
@@ -129,7 +129,7 @@ def test_progress_counts_up_to_what_was_found_and_tried():
     found = IFS.search(
         categories=100,
         seed=1,
-        threads=1,
+        num_threads=1,
         progress=lambda *at: calls.append(at),
         **SMALL | {"fill_rate": 0.2},
     )
@@ -169,7 +169,9 @@ def test_what_progress_raises_is_not_lost_when_the_work_is_done():
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_a_search_that_gives_up_says_how_many_it_tried_and_the_best(threads):
     with pytest.raises(ValueError, match=r"gave up after 2000 candidates.*found 0 of 5") as error:
-        IFS.search(categories=5, fill_rate=0.9, seed=1, max_tries=2000, threads=threads, **MEASURE)
+        IFS.search(
+            categories=5, fill_rate=0.9, seed=1, max_tries=2000, num_threads=threads, **MEASURE
+        )
     best = float(re.search(r"best filling rate seen was (0\.\d+)", str(error.value))[1])
     # It was the best: asked for a little less there is one, for a little more there is none.
     one = IFS.search(categories=1, fill_rate=best - 1e-4, seed=1, max_tries=2000, **MEASURE)
@@ -195,11 +197,11 @@ def test_a_search_that_gives_up_says_how_many_it_tried_and_the_best(threads):
         ({"min_maps": 9}, ValueError, "9"),
         ({"max_maps": 257}, ValueError, "257"),
         ({"size": 8}, ValueError, "8"),
-        ({"points": 0}, ValueError, "0"),
-        ({"pad": 32}, ValueError, "32"),
+        ({"num_points": 0}, ValueError, "0"),
+        ({"margin": 32}, ValueError, "32"),
         ({"max_tries": 0}, ValueError, "0"),
-        ({"threads": 0}, ValueError, "0"),
-        ({"threads": 2.0}, TypeError, "2.0"),
+        ({"num_threads": 0}, ValueError, "0"),
+        ({"num_threads": 2.0}, TypeError, "2.0"),
     ],
 )
 def test_a_search_refuses_what_it_cannot_do_and_repeats_it(wrong, kind, given):
@@ -208,7 +210,7 @@ def test_a_search_refuses_what_it_cannot_do_and_repeats_it(wrong, kind, given):
 
 
 @pytest.mark.parametrize(
-    "wrong, given", [({"size": 8}, "8"), ({"points": 0}, "0"), ({"pad": 32}, "32")]
+    "wrong, given", [({"size": 8}, "8"), ({"num_points": 0}, "0"), ({"margin": 32}, "32")]
 )
 def test_measuring_refuses_what_it_cannot_do(ifs, wrong, given):
     with pytest.raises(ValueError, match=given):

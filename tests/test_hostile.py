@@ -15,7 +15,7 @@ import zlib
 
 import numpy as np
 import pytest
-from fdsl.formulas import unpickle
+from fdsl.families import unpickle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
 
@@ -465,7 +465,7 @@ CODE = {
     "a long seed": ("IFS.search(1, seed='x' * 10**7)", "TypeError: seed .*got 'xxx"),
     "a long name": ("fdsl.load('x' * 10**7)", "FileNotFoundError: no categories at xxx"),
     "a folder for 10¹² categories": (
-        "from fdsl.formulas.readers import refuse_other_csv\nfrom pathlib import Path\n"
+        "from fdsl.families.readers import refuse_other_csv\nfrom pathlib import Path\n"
         "refuse_other_csv(Path('FOLDER'), 10**12)",
         "FileExistsError: .*other categories, .*notes.csv",
     ),

@@ -26,12 +26,12 @@ from fdsl.torch import Loader, Normalize, Stream
 from processes import started
 from torch.utils.data import DataLoader
 
-TINY = fdsl.Rendering(size=32, points=500)
+TINY = fdsl.Rendering(size=32, num_points=500)
 
 
 @pytest.fixture(scope="module")
 def ifs() -> fdsl.IFS:
-    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +72,11 @@ def equal(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("prefetch", [1, 3])
 def test_the_batches_are_those_of_a_data_loader(ifs, prefetch, color) -> None:
-    rendering = fdsl.Rendering(size=32, points=500, crop=24, color=color)
+    rendering = fdsl.Rendering(size=32, num_points=500, crop=24, color=color)
     stream = stream_of(ifs, steps_per_epoch=7, rendering=rendering)
     expected = list(DataLoader(stream, batch_size=None, num_workers=2))
     with Loader(
-        stream_of(ifs, steps_per_epoch=7, rendering=rendering), prefetch=prefetch
+        stream_of(ifs, steps_per_epoch=7, rendering=rendering), prefetch_batches=prefetch
     ) as loader:
         assert len(loader) == 7
         got = list(loader)
@@ -97,7 +97,7 @@ def test_an_endless_stream_does_not_end(ifs) -> None:
 
 
 def test_threads_do_not_change_batches(ifs) -> None:
-    one, five = (Loader(stream_of(ifs, threads=n, steps_per_epoch=3)) for n in (1, 5))
+    one, five = (Loader(stream_of(ifs, num_threads=n, steps_per_epoch=3)) for n in (1, 5))
     assert equal(list(one), list(five))
 
 
@@ -154,7 +154,7 @@ def test_two_iterators_do_not_disturb_each_other(ifs) -> None:
 
 
 def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
-    with Loader(stream_of(ifs), prefetch=1) as loader:
+    with Loader(stream_of(ifs), prefetch_batches=1) as loader:
         held = []
         for images, labels in itertools.islice(loader, 40):
             held.append((images[1:2], images.clone(), labels))  # a view keeps it all
@@ -169,7 +169,7 @@ def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
         "fdsl.torch.stream.render",
         lambda *args, out, **more: (drawn.append(1), fdsl.render(*args, out=out, **more)),
     )
-    with Loader(stream_of(ifs), prefetch=2) as loader:
+    with Loader(stream_of(ifs), prefetch_batches=2) as loader:
         batches = iter(loader)
         next(batches)
         # One is the loop's, two are ready, and one more is drawn and waits for its place.
@@ -180,7 +180,7 @@ def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
 
 def test_normalize_happens_on_the_way(ifs) -> None:
     normalize = Normalize(mean=0.3, std=0.4, dtype=torch.bfloat16)
-    with Loader(stream_of(ifs, steps_per_epoch=3), device="cpu", normalize=normalize) as loader:
+    with Loader(stream_of(ifs, steps_per_epoch=3), device="cpu", transform=normalize) as loader:
         for (images, labels), (bytes_, expected) in zip(
             loader, stream_of(ifs, steps_per_epoch=3), strict=True
         ):
@@ -194,7 +194,7 @@ def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
     normalize = Normalize()
     expected = list(stream_of(ifs, steps_per_epoch=50))
     busy = torch.zeros(2048, 2048, device="cuda")
-    with Loader(stream_of(ifs, steps_per_epoch=50), device="cuda", normalize=normalize) as loader:
+    with Loader(stream_of(ifs, steps_per_epoch=50), device="cuda", transform=normalize) as loader:
         for (images, labels), (bytes_, right) in zip(loader, expected, strict=True):
             busy @= busy  # the computation that copies run beside
             assert images.device.type == "cuda"
@@ -329,7 +329,7 @@ def forget_in_a_cycle(loader: Loader) -> None:
 @pytest.mark.parametrize("way", [leave, fail, drop, exit_context, close_twice, forget_in_a_cycle])
 @pytest.mark.parametrize("prefetch", [1, 4])
 def test_the_thread_ends(ifs, way: Callable[[Loader], None], prefetch: int) -> None:
-    loader = Loader(stream_of(ifs), prefetch=prefetch)
+    loader = Loader(stream_of(ifs), prefetch_batches=prefetch)
     way(loader)
     assert no_thread_is_left()
     # And the loader can be iterated again.
@@ -401,7 +401,7 @@ def test_a_stop_iteration_of_normalize_does_not_end_the_epoch(ifs) -> None:
             return images + next(self.parameters())  # it has none
 
     with pytest.raises(RuntimeError, match="StopIteration"):
-        list(Loader(stream_of(ifs, steps_per_epoch=5), normalize=Broken()))
+        list(Loader(stream_of(ifs, steps_per_epoch=5), transform=Broken()))
 
 
 def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) -> None:
@@ -461,7 +461,7 @@ def test_the_state_is_right_when_the_stream_is_told_itself(ifs) -> None:
 
 
 def test_nothing_holds_the_loader(ifs) -> None:
-    loader = Loader(stream_of(ifs), device="cpu", normalize=Normalize())
+    loader = Loader(stream_of(ifs), device="cpu", transform=Normalize())
     batches = iter(loader)
     next(batches)
     seen = weakref.ref(loader)
@@ -471,7 +471,7 @@ def test_nothing_holds_the_loader(ifs) -> None:
 
 
 def test_a_copy_starts_where_its_stream_does(ifs) -> None:
-    loader = Loader(stream_of(ifs, steps_per_epoch=4), prefetch=1)
+    loader = Loader(stream_of(ifs, steps_per_epoch=4), prefetch_batches=1)
     next(iter(loader))
     for twin in (pickle.loads(pickle.dumps(loader)), copy.deepcopy(loader)):
         assert twin.prefetch == 1
@@ -487,8 +487,8 @@ def script(code: str) -> "Iterator[subprocess.Popen[str]]":
     start = """
 import fdsl, os, signal, sys, threading, time, torch
 from fdsl.torch import Loader, Stream
-ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
-stream = Stream(ifs, rendering=fdsl.Rendering(size=64, points=50_000), batch_size=16)
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
+stream = Stream(ifs, rendering=fdsl.Rendering(size=64, num_points=50_000), batch_size=16)
 batches = iter(Loader(stream))
 next(batches)
 """
@@ -581,7 +581,7 @@ def test_memory_stays_flat(ifs) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    rendering = fdsl.Rendering(size=64, points=500, redraw=False)
+    rendering = fdsl.Rendering(size=64, num_points=500, resample_degenerate=False)
     stream = stream_of(ifs, rendering=rendering, batch_size=256)
     with Loader(stream) as loader:
         batches = iter(loader)

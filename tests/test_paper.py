@@ -19,14 +19,14 @@ def lit(pictures):
 def unscaled(ifs, **settings):
     """A picture of each category as it is, three of its random draws."""
     categories, indices = np.repeat(np.arange(len(ifs)), 3), np.tile([80, 84, 88], len(ifs))
-    return fdsl.render(ifs, categories, indices, rendering=Rendering(weights=None, **settings))
+    return fdsl.render(ifs, categories, indices, rendering=Rendering(variation=None, **settings))
 
 
 # Table 1
 
 
 def test_a_point_is_one_pixel_and_a_patch_up_to_nine(ifs):
-    few = {"size": 512, "points": 100, "weights": None}
+    few = {"size": 512, "num_points": 100, "variation": None}
     point, random, fixed = (
         fdsl.render(ifs, np.arange(10), 80, rendering=Rendering(**few, **how))
         for how in ({"draw": "point"}, {"patch": "random"}, {"patch": "fixed"})
@@ -63,7 +63,7 @@ def test_as_many_candidates_are_accepted_as_by_the_authors_search(sampler, fill_
 def test_over_thirty_percent_there_are_none_unless_there_are_more_dots():
     with pytest.raises(ValueError, match="found 0 of 1"):
         IFS.search(1, 0.3, seed=1, max_tries=1000)
-    found = IFS.search(3, 0.3, seed=1, points=1_000_000)
+    found = IFS.search(3, 0.3, seed=1, num_points=1_000_000)
     assert found.candidates_tried < 1000
 
 
@@ -83,14 +83,20 @@ def test_over_thirty_percent_there_are_none_unless_there_are_more_dots():
 @pytest.mark.parametrize("sampler", ["fdsl", "released"])
 def test_an_interval_scales_a_letter_by_the_papers_factors(ifs, weights, factors, sampler):
     """Weight rows 0, 1, 3 and 4 are those of a: what is drawn is the category with a scaled."""
-    settings = {"size": 64, "points": 3000, "redraw": False, "sampler": sampler, "draw": "point"}
+    settings = {
+        "size": 64,
+        "num_points": 3000,
+        "resample_degenerate": False,
+        "sampler": sampler,
+        "draw": "point",
+    }
     if sampler == "released":
         settings["mask_seed"] = 0
     for row, factor in zip((0, 1, 3, 4), factors, strict=True):
-        by_row = fdsl.render(ifs, 3, row * 40, rendering=Rendering(weights=weights, **settings))
+        by_row = fdsl.render(ifs, 3, row * 40, rendering=Rendering(variation=weights, **settings))
         maps, chances = ifs[3]
         scaled = IFS([maps * [factor, 1, 1, 1, 1, 1]] * 4, [chances] * 4)
-        by_hand = fdsl.render(scaled, 3, row * 40, rendering=Rendering(weights=None, **settings))
+        by_hand = fdsl.render(scaled, 3, row * 40, rendering=Rendering(variation=None, **settings))
         # Alike to the byte, but for a factor that is not what it is written as: 1 - 2 · 0.4.
         assert (by_row == by_hand).mean() > (0.999 if sampler == "fdsl" else 1 - 1e-9)
 
@@ -99,7 +105,7 @@ def test_wider_intervals_vary_more(ifs):
     rows = np.arange(0, 1000, 40)
     spread = []
     for weights in (0.1, 0.4):
-        rendering = Rendering(size=64, points=12_500, weights=weights)
+        rendering = Rendering(size=64, num_points=12_500, variation=weights)
         spread.append(
             np.mean([lit(fdsl.render(ifs, c, rows, rendering=rendering)).std() for c in range(10)])
         )
@@ -111,7 +117,7 @@ def test_wider_intervals_vary_more(ifs):
 
 def test_more_dots_fill_more():
     ifs = fdsl.fractaldb(10)
-    rates = [lit(unscaled(ifs, points=points, draw="point")).mean()
+    rates = [lit(unscaled(ifs, num_points=points, draw="point")).mean()
              for points in (100_000, 200_000, 400_000, 800_000)]  # fmt: skip
     assert rates == sorted(rates) and rates[-1] > 1.1 * rates[0]
 
@@ -144,7 +150,7 @@ def test_any_number_of_categories_and_instances_can_be_had(number):
 
     assert len(fdsl.Bezier(1024)[:number]) == number
     few = fdsl.Bezier(4)
-    small = Rendering(size=16, pad=2)
+    small = Rendering(size=16, margin=2)
     stream = Stream(few, rendering=small, batch_size=4 * number, seed=0, instances=number)
     images, labels = next(iter(stream))
     assert labels.bincount().tolist() == [number] * 4  # each category as often
@@ -154,4 +160,4 @@ def test_any_number_of_categories_and_instances_can_be_had(number):
     # The same instances come round again, in another order.
     assert sorted(map(bytes, images.numpy())) == sorted(map(bytes, second.numpy()))
     assert len(Instances(few, number)) == 4 * number
-    assert len(IFS.search(number, 0.02, seed=1, size=64, points=2000)) == number
+    assert len(IFS.search(number, 0.02, seed=1, size=64, num_points=2000)) == number

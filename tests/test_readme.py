@@ -23,8 +23,8 @@ TINY = {
 }
 #: What makes a command small, where an option given twice is the last one given.
 SMALLER = {
-    "export": "--instances 2 --size 32 --points 500",
-    "preview": "--size 32 --points 500",
+    "export": "--instances 2 --size 32 --num-points 500",
+    "preview": "--size 32 --num-points 500",
 }
 CHECKS = {
     "README.md": """
@@ -103,7 +103,7 @@ def test_the_fdsl_commands_run_as_written_but_smaller(page, tmp_path, monkeypatc
     for line in commands(page):
         if line.startswith("fdsl "):
             words = shlex.split(line.replace("fractaldb-1000", "fractaldb-10"))[1:]
-            if "--num-shards" in words:  # one job of an array; the others have other folders
+            if "--num-jobs" in words:  # one job of an array; the others have other folders
                 words[2] = "part"
             assert fdsl.cli.main([*words, *SMALLER.get(words[0], "").split()]) == 0, line
 

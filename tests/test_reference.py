@@ -18,7 +18,7 @@ def dots():
 
 
 def drawn(rendering, dots, simd, **masks):
-    pixels = _core.draw_dots(rendering._core, dots, simd=simd, **masks)
+    pixels = _core.draw_points(rendering.settings, dots, simd=simd, **masks)
     shape = (*rendering.output_size, rendering.channels)
     return np.broadcast_to(pixels.reshape(shape), (*shape[:2], 3))
 
@@ -27,7 +27,7 @@ def drawn(rendering, dots, simd, **masks):
 @pytest.mark.parametrize("size, pad", [((48, 48), 6), ((40, 61), 0), ((16, 33), 1)])
 @pytest.mark.parametrize("color", [False, True])
 def test_the_canvas_pastes_every_patch_as_the_reference_does(dots, simd, size, pad, color):
-    rendering = Rendering(size=size, pad=pad, color=color, points=len(dots))
+    rendering = Rendering(size=size, margin=pad, color=color, num_points=len(dots))
     rows, columns = reference.cells(dots, *size, pad)
     color_of = reference.rainbow if color else reference.gray
     for key in (0, 0xDEADBEEF):
@@ -43,7 +43,7 @@ def test_the_canvas_pastes_every_patch_as_the_reference_does(dots, simd, size, p
 @pytest.mark.parametrize("simd", _core.simd_paths())
 @pytest.mark.parametrize("color", [False, True])
 def test_the_canvas_shows_the_last_point_of_every_pixel(dots, simd, color):
-    rendering = Rendering(size=(40, 33), draw="point", color=color, points=len(dots))
+    rendering = Rendering(size=(40, 33), draw="point", color=color, num_points=len(dots))
     rows, columns = reference.cells(dots, 40, 33, 6)
     color_of = reference.rainbow if color else reference.gray
     expected = reference.points_picture(rows, columns, 40, 33, color_of)
@@ -54,7 +54,7 @@ def test_the_orbits_sample_the_attractor_that_one_long_orbit_does(ifs):
     """Two-sample chi-squared over an 8×8 grid, both ways of playing the game alike."""
     for category in range(3):
         maps, probabilities = ifs[category]
-        ours = ifs._renderer().dots(category, 20_000, seed=1)
+        ours = ifs.core().points(category, 20_000, seed=1)
         rng = np.random.default_rng(category)
         theirs = reference.chaos_game(maps, probabilities, 20_000, rng, orbits=64, skip=32)
         low = np.quantile(theirs, 0.01, axis=0)
@@ -79,14 +79,14 @@ def test_the_orbits_sample_the_attractor_that_one_long_orbit_does(ifs):
 
 def test_the_first_dots_already_lie_on_the_attractor(ifs):
     """Few dots and many fill the same box: the warm-up has done its work."""
-    many = ifs._renderer().dots(0, 200_000, seed=1)
-    few = ifs._renderer().dots(0, 64, seed=1)
+    many = ifs.core().points(0, 200_000, seed=1)
+    few = ifs.core().points(0, 64, seed=1)
     assert (few >= many.min(0) - 1e-3).all()
     assert (few <= many.max(0) + 1e-3).all()
 
 
 def test_the_filling_rate_is_the_reference_share_of_lit_pixels(ifs):
-    measured = ifs.fill_rates(size=128, points=10_000)
+    measured = ifs.fill_rates(size=128, num_points=10_000)
     for category in range(3):
         maps, probabilities = ifs[category]
         rng = np.random.default_rng(7)
@@ -98,15 +98,15 @@ def test_the_filling_rate_is_the_reference_share_of_lit_pixels(ifs):
 
 
 def test_the_filling_rate_counts_the_pixels_of_the_dots_exactly(ifs):
-    dots = ifs._renderer().dots(0, 10_000, seed=0)
+    dots = ifs.core().points(0, 10_000, seed=0)
     rows, columns = reference.cells(dots, 128, 128, 6)
     share = len(set(zip(rows, columns, strict=True))) / 128**2
-    assert ifs.fill_rates(size=128, points=10_000, seed=0)[0] == share
+    assert ifs.fill_rates(size=128, num_points=10_000, seed=0)[0] == share
 
 
 @pytest.mark.parametrize("simd", _core.simd_paths())
 def test_every_path_plays_the_same_dots(ifs, simd):
     for points in (1, 63, 64, 65, 5000):
-        expected = ifs._renderer().dots(0, points, seed=5, simd="plain")
+        expected = ifs.core().points(0, points, seed=5, simd="plain")
         assert expected.shape == (points, 2)
-        np.testing.assert_array_equal(ifs._renderer().dots(0, points, 5, simd), expected)
+        np.testing.assert_array_equal(ifs.core().points(0, points, 5, simd), expected)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 from fdsl import IFS, Rendering, _core
-from fdsl.formulas.fractaldb import DIGESTS
+from fdsl.families.fractaldb import DIGESTS
 
 PICTURES = json.loads((Path(__file__).parent / "released_renders.json").read_text())
 
@@ -72,7 +72,7 @@ def test_a_search_finds_the_thousand_published_categories_to_the_last_bit():
 
 @pytest.mark.parametrize("threads", range(1, 9))
 def test_any_number_of_threads_finds_the_published_categories(threads):
-    found = IFS.search(10, 0.2, seed=1, sampler="released", threads=threads)
+    found = IFS.search(10, 0.2, seed=1, sampler="released", num_threads=threads)
     assert found == fdsl.fractaldb(10)
     assert found.candidates_tried == 304
 
@@ -105,7 +105,7 @@ def test_any_seed_threshold_and_measure_is_searched_as_numpy_would(seed, fill_ra
             rows, columns = reference.released_cells(np.array(xs), np.array(ys), size, size, 6)
         if len(set(zip(rows.tolist(), columns.tolist(), strict=True))) / size**2 >= fill_rate:
             accepted.append([[*row, p] for row, p in zip(maps, chances, strict=True)])
-    found = IFS.search(3, fill_rate, seed, sampler="released", size=size, points=points)
+    found = IFS.search(3, fill_rate, seed, sampler="released", size=size, num_points=points)
     assert found.candidates_tried == tried
     for (maps, chances), expected in zip(found, accepted, strict=True):
         np.testing.assert_array_equal(np.column_stack([maps, chances]), expected)
@@ -130,7 +130,7 @@ def test_the_pictures_are_those_the_program_drew(first, made, flip, simd):
     draw, shade = made["draw_type"].split("_")
     rendering = Rendering.released(
         size=made["size"],
-        points=20_000,
+        num_points=20_000,
         draw=draw,
         color=shade == "color",
         mask_seed=made["python_random_seed"],
@@ -164,7 +164,7 @@ def test_systems_that_diverge_are_drawn_as_the_rules_say():
         escaped += not np.isfinite([xs, ys]).all()
         color = number % 2 == 0
         rendering = Rendering.released(
-            size=40, points=points, weights=None, color=color, mask_seed=number
+            size=40, num_points=points, variation=None, color=color, mask_seed=number
         )
         color_of = reference.rainbow if color else reference.gray
         expected = reference.released_picture(maps, chances, points, 40, 6, number, color_of)
@@ -175,7 +175,7 @@ def test_systems_that_diverge_are_drawn_as_the_rules_say():
 
 
 def test_without_a_mask_seed_the_address_gives_one(first):
-    rendering = Rendering.released(size=64, points=5000)
+    rendering = Rendering.released(size=64, num_points=5000)
     a, b, other_patch = fdsl.render(first, 3, [80, 80, 84], rendering=rendering)
     assert (a == b).all()
     assert (a != other_patch).any()
@@ -190,7 +190,7 @@ def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
     """One mask a picture, the first that Python draws."""
     import random
 
-    rendering = Rendering.released(size=64, points=500, patch="fixed", mask_seed=5)
+    rendering = Rendering.released(size=64, num_points=500, patch="fixed", mask_seed=5)
     maps, chances = first[0]
     rows, columns = reference.released_cells(
         *reference.released_orbit(maps, chances, 500), 64, 64, 6
@@ -202,14 +202,14 @@ def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
 
 def test_failures_are_kept_or_drawn_again_as_asked(first):
     """Wide weights leave many a picture nearly black."""
-    settings = {"size": 64, "points": 4000, "weights": 0.9}
+    settings = {"size": 64, "num_points": 4000, "variation": 0.9}
     every_row = np.arange(0, 1000, 40)
     kept = Rendering.released(**settings)
-    again = Rendering.released(**settings, redraw=True)
+    again = Rendering.released(**settings, resample_degenerate=True)
     categories = np.repeat(np.arange(10), 25)
     indices = np.tile(every_row, 10)
     as_drawn = fdsl.render(first, categories, indices, rendering=kept)
-    redrawn, redraws = fdsl.render(first, categories, indices, rendering=again, return_redraws=True)
+    redrawn, redraws = fdsl.render(first, categories, indices, rendering=again, return_retries=True)
     nearly_black = (as_drawn != 0).mean(axis=(1, 2)) < 0.01 * 4000 / 64**2
     assert (redraws > 0).tolist() == nearly_black.tolist()
     assert nearly_black.any()
@@ -218,21 +218,23 @@ def test_failures_are_kept_or_drawn_again_as_asked(first):
 
 def test_what_was_drawn_before_leaves_no_trace(first):
     """Dots and masks are kept from picture to picture where they are the same."""
-    small = Rendering.released(size=48, points=900)
+    small = Rendering.released(size=48, num_points=900)
     others = [
         small,
-        Rendering.released(size=48, points=900, mask_seed=3),
-        Rendering.released(size=48, points=700, mask_seed=3),
-        Rendering.released(size=(48, 64), points=900, pad=4),
-        Rendering.released(size=48, points=900, patch="fixed"),
-        Rendering.released(size=48, points=900, draw="point"),
-        Rendering.released(size=48, points=900, weights=None),
+        Rendering.released(size=48, num_points=900, mask_seed=3),
+        Rendering.released(size=48, num_points=700, mask_seed=3),
+        Rendering.released(size=(48, 64), num_points=900, margin=4),
+        Rendering.released(size=48, num_points=900, patch="fixed"),
+        Rendering.released(size=48, num_points=900, draw="point"),
+        Rendering.released(size=48, num_points=900, variation=None),
     ]
     addresses = [(c, i) for c in (0, 1) for i in (0, 1, 4, 40, 41, 80, 200)]
     asked = [(rendering, *address) for rendering in others for address in addresses]
     expected = []
     for rendering, category, index in asked:  # each after another size
-        fdsl.render(first, 2, 0, rendering=Rendering.released(size=16, points=50), threads=1)
+        fdsl.render(
+            first, 2, 0, rendering=Rendering.released(size=16, num_points=50), num_threads=1
+        )
         expected.append(fdsl.render(first, category, index, 0, rendering, 1)[0])
     order = np.random.default_rng(0).permutation(4 * len(asked)) % len(asked)
     for number in [*range(len(asked)), *order]:
@@ -240,7 +242,7 @@ def test_what_was_drawn_before_leaves_no_trace(first):
         found = fdsl.render(first, category, index, 0, rendering, 1)[0]
         np.testing.assert_array_equal(found, expected[number])
         if number % 7 == 0:
-            IFS.search(1, 0.01, 1, sampler="released", size=32, points=900, threads=1)
+            IFS.search(1, 0.01, 1, sampler="released", size=32, num_points=900, num_threads=1)
 
 
 def test_a_mask_seed_is_for_the_released_sampler_alone():
@@ -255,12 +257,12 @@ def test_released_pictures_stream(first, workers):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Stream
 
-    rendering = Rendering.released(size=64, points=1000, crop=48)
+    rendering = Rendering.released(size=64, num_points=1000, crop=48)
     stream = Stream(first, rendering=rendering, batch_size=5, seed=3, steps_per_epoch=4)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
     images, labels = zip(*loader, strict=True)
     numbers = np.arange(20, dtype=np.uint64)
-    categories, indices = _core.stream_order(numbers, 10, None, 3)
+    categories, indices = _core.stream_order(numbers, 10, None, 1000, 3)
     expected = fdsl.render(first, categories, indices, 3, rendering)
     np.testing.assert_array_equal(torch.cat(images)[:, 0].numpy(), expected)
     assert torch.cat(labels).tolist() == categories.tolist()

@@ -20,19 +20,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import renderings
 
-SMALL = Rendering(size=48, points=1500)
+SMALL = Rendering(size=48, num_points=1500)
 POINT = dataclasses.replace(SMALL, draw="point")
 
 #: Every way of drawing, small.
 MODES = {
     f"{draw}-{color}-{crop}-{weights}-{variation}": Rendering(
         size=(40, 52),
-        points=700,
+        num_points=700,
         draw=draw.split("_")[0],
         patch=draw.split("_")[1],
         color=color == "color",
         crop=(24, 33) if crop == "crop" else None,
-        weights=None if weights == "same" else 0.4,
+        variation=None if weights == "same" else 0.4,
         variation=variation,
     )
     for draw in ("patch_random", "patch_fixed", "point_random")
@@ -62,13 +62,13 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def ifs():
-    return IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+    return IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
 
 
 @pytest.fixture(scope="module")
 def full():
     """Fuller than `ifs`, so that shapes can be told apart."""
-    return IFS.search(categories=5, fill_rate=0.2, seed=1, size=64, points=2000)
+    return IFS.search(categories=5, fill_rate=0.2, seed=1, size=64, num_points=2000)
 
 
 def lit(pictures, rendering):
@@ -76,7 +76,7 @@ def lit(pictures, rendering):
     return pictures.any(axis=-1) if rendering.color else pictures > 0
 
 
-def on(simd, ifs, categories, indices, rendering, seed=0, threads=1):
+def on(simd, ifs, categories, indices, rendering, seed=0, num_threads=1):
     """What `render` does, on one of the processor's paths."""
     categories, indices = np.array(categories, np.uint64), np.array(indices, np.uint64)
     size = len(indices) * rendering.channels * np.prod(rendering.output_size)
@@ -117,7 +117,7 @@ def outside(pictures, rendering, reach):
     ],
 )
 def test_a_batch_has_the_shape_that_its_rendering_says(ifs, size, crop, expected, color):
-    rendering = Rendering(size=size, crop=crop, color=color, points=500)
+    rendering = Rendering(size=size, crop=crop, color=color, num_points=500)
     pictures = render(ifs, [0, 1, 2], [0, 7, 999], rendering=rendering)
     assert rendering.output_size == expected
     assert rendering.channels == (3 if color else 1)
@@ -133,7 +133,7 @@ def test_a_gray_picture_is_black_and_127(ifs):
 
 def test_a_colour_picture_is_lit_where_the_gray_one_is_in_128_colours(ifs):
     for gray in (SMALL, POINT):
-        color = dataclasses.replace(gray, color=True, size=64, points=5000)
+        color = dataclasses.replace(gray, color=True, size=64, num_points=5000)
         gray = dataclasses.replace(color, color=False)
         pictures = render(ifs, np.arange(40) % 5, np.arange(40), rendering=color)
         np.testing.assert_array_equal(
@@ -175,7 +175,7 @@ def test_no_address_is_an_empty_batch(ifs, color):
     for nothing in ([], (), np.array([], np.int64)):
         for indices in (nothing, 3):
             pictures, redraws = render(
-                ifs, nothing, indices, rendering=rendering, return_redraws=True
+                ifs, nothing, indices, rendering=rendering, return_retries=True
             )
             assert pictures.shape == (0, 20, 30) + ((3,) if color else ())
             assert redraws.shape == (0,)
@@ -194,11 +194,11 @@ def test_neither_company_nor_threads_change_a_picture(ifs, rendering):
     rng = np.random.default_rng(0)
     categories, indices = rng.integers(0, 5, 256), rng.integers(0, 3000, 256)
     expected, redraws = render(
-        ifs, categories, indices, rendering=rendering, threads=1, return_redraws=True
+        ifs, categories, indices, rendering=rendering, num_threads=1, return_retries=True
     )
     for threads in (2, 3, 8):
         pictures, again = render(
-            ifs, categories, indices, rendering=rendering, threads=threads, return_redraws=True
+            ifs, categories, indices, rendering=rendering, num_threads=threads, return_retries=True
         )
         np.testing.assert_array_equal(pictures, expected)
         np.testing.assert_array_equal(again, redraws)
@@ -215,12 +215,12 @@ def test_neither_company_nor_threads_change_a_picture(ifs, rendering):
 
 def test_a_batch_of_thousands_is_its_parts(ifs):
     """The core looks for Ctrl-C every 1,024 pictures."""
-    rendering = Rendering(size=16, points=50, pad=2)
+    rendering = Rendering(size=16, num_points=50, margin=2)
     indices = np.arange(3000)
-    whole, redraws = render(ifs, indices % 5, indices, rendering=rendering, return_redraws=True)
+    whole, redraws = render(ifs, indices % 5, indices, rendering=rendering, return_retries=True)
     for part in (slice(0, 1000), slice(1000, 2049), slice(2049, 3000)):
         pictures, again = render(
-            ifs, indices[part] % 5, indices[part], rendering=rendering, return_redraws=True
+            ifs, indices[part] % 5, indices[part], rendering=rendering, return_retries=True
         )
         np.testing.assert_array_equal(pictures, whole[part])
         np.testing.assert_array_equal(again, redraws[part])
@@ -229,7 +229,7 @@ def test_a_batch_of_thousands_is_its_parts(ifs):
 @every_mode
 def test_every_path_of_the_processor_draws_the_same(ifs, rendering):
     indices = np.arange(0, 1000, 9)
-    expected = render(ifs, indices % 5, indices, 3, rendering, return_redraws=True)
+    expected = render(ifs, indices % 5, indices, 3, rendering, return_retries=True)
     for simd in _core.simd_paths():
         pixels, redraws = on(simd, ifs, indices % 5, indices, rendering, seed=3)
         np.testing.assert_array_equal(pixels, expected[0].reshape(-1))
@@ -242,7 +242,7 @@ def test_every_path_of_the_processor_draws_bad_systems_the_same(bad):
     ifs = IFS([maps], [probabilities])
     indices = np.arange(0, 1000, 23)
     for points in (1, 63, 64, 65, 1000):
-        rendering = Rendering(size=32, points=points)
+        rendering = Rendering(size=32, num_points=points)
         pixels, redraws = on("plain", ifs, indices * 0, indices, rendering)
         for simd in _core.simd_paths():
             for got, want in zip(
@@ -253,9 +253,9 @@ def test_every_path_of_the_processor_draws_bad_systems_the_same(bad):
 
 PROGRAM = """
 import hashlib, numpy, fdsl
-ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
 pictures = fdsl.render(ifs, numpy.arange(100) % 5, numpy.arange(0, 1000, 10), 1,
-                       fdsl.Rendering(size=48, points=1500, color=True))
+                       fdsl.Rendering(size=48, num_points=1500, color=True))
 print(ifs.digest(), hashlib.sha256(pictures.tobytes()).hexdigest())
 """
 
@@ -325,7 +325,7 @@ def test_indices_0_to_3_are_mirror_images(ifs, rendering):
 
 
 def test_a_crop_in_the_centre_is_mirrored_too(ifs):
-    rendering = Rendering(size=48, crop=(20, 32), crop_position="center", points=1500)
+    rendering = Rendering(size=48, crop=(20, 32), crop_position="center", num_points=1500)
     pictures = render(ifs, 2, np.arange(4), 5, rendering)
     np.testing.assert_array_equal(pictures[3], pictures[0][::-1, ::-1])
     whole = render(ifs, 2, np.arange(4), 5, dataclasses.replace(rendering, crop=None))
@@ -333,7 +333,7 @@ def test_a_crop_in_the_centre_is_mirrored_too(ifs):
 
 
 def test_a_random_crop_is_a_window_of_the_whole_picture(ifs):
-    rendering = Rendering(size=48, crop=(30, 40), weights=None, points=1500)
+    rendering = Rendering(size=48, crop=(30, 40), variation=None, num_points=1500)
     pictures = render(ifs, 2, np.arange(0, 64), 5, rendering)
     whole = render(ifs, 2, np.arange(0, 64), 5, dataclasses.replace(rendering, crop=None))
     places = set()
@@ -361,8 +361,8 @@ def test_the_grid_scales_one_letter_of_every_map_as_the_paper_says(full, w):
     factors = [1 - 2 * w, 1 - w, 1 + w, 1 + 2 * w]
     scalings = [(letter, factor or 0.01) for letter in range(6) for factor in factors]
     scalings.insert(2, (0, 1.0))
-    rendering = dataclasses.replace(SMALL, redraw=False, weights=w)
-    plain = dataclasses.replace(rendering, weights=None)
+    rendering = dataclasses.replace(SMALL, resample_degenerate=False, variation=w)
+    plain = dataclasses.replace(rendering, variation=None)
     for weight, (letter, factor) in enumerate(scalings):
         index = weight * 40 + 17
         maps = [category.maps.copy() for category in full]
@@ -375,7 +375,7 @@ def test_the_grid_scales_one_letter_of_every_map_as_the_paper_says(full, w):
 
 
 def test_instances_without_weights_differ_in_bytes_and_not_in_shape(full):
-    rendering = dataclasses.replace(POINT, points=5000, weights=None)
+    rendering = dataclasses.replace(POINT, num_points=5000, variation=None)
 
     def shapes(indices):
         pictures = render(full, np.repeat(range(5), len(indices)), indices * 5, 1, rendering)
@@ -391,11 +391,11 @@ def test_instances_without_weights_differ_in_bytes_and_not_in_shape(full):
 
 
 def test_continuous_variation_is_not_the_grid(full):
-    continuous = dataclasses.replace(SMALL, variation="continuous")
+    continuous = dataclasses.replace(SMALL, variation_kind="continuous")
     indices = np.arange(80, 120)  # where the grid scales nothing
     grid = render(full, 0, indices, 1, SMALL)
     np.testing.assert_array_equal(
-        grid, render(full, 0, indices, 1, dataclasses.replace(SMALL, weights=None))
+        grid, render(full, 0, indices, 1, dataclasses.replace(SMALL, variation=None))
     )
     assert (grid != render(full, 0, indices, 1, continuous)).any(axis=(1, 2)).all()
 
@@ -405,11 +405,11 @@ def test_continuous_variation_is_not_the_grid(full):
 
 @pytest.mark.parametrize("points", [1, 2, 63, 65, 300])
 def test_a_picture_has_at_most_as_many_lit_pixels_as_points(ifs, points):
-    rendering = dataclasses.replace(POINT, points=points)
+    rendering = dataclasses.replace(POINT, num_points=points)
     counts = (render(ifs, np.arange(100) % 5, np.arange(100), rendering=rendering) > 0).sum((1, 2))
     assert counts.min() >= 1 and counts.max() <= points
     assert counts.max() > 0.6 * points
-    patches = dataclasses.replace(SMALL, points=points)
+    patches = dataclasses.replace(SMALL, num_points=points)
     counts = (render(ifs, np.arange(100) % 5, np.arange(100), rendering=patches) > 0).sum((1, 2))
     assert counts.min() >= 1 and points < counts.max() <= 9 * points
 
@@ -419,7 +419,7 @@ def test_a_picture_has_at_most_as_many_lit_pixels_as_points(ifs, points):
     "size, pad", [(48, 6), (48, 0), (48, 1), (48, 23), ((40, 61), 10), ((33, 17), 7)]
 )
 def test_dots_fill_the_frame_and_patches_reach_one_pixel_further(ifs, size, pad, color):
-    rendering = Rendering(size=size, pad=pad, color=color, points=2000, draw="point")
+    rendering = Rendering(size=size, margin=pad, color=color, num_points=2000, draw="point")
     indices = np.arange(0, 1000, 20)  # none is mirrored
     pictures = render(ifs, indices % 5, indices, 1, rendering)
     assert outside(pictures, rendering, reach=0) == 0
@@ -439,7 +439,7 @@ def test_dots_fill_the_frame_and_patches_reach_one_pixel_further(ifs, size, pad,
 def test_a_fixed_patch_is_one_for_the_picture_and_another_for_the_next():
     """A single dot shows the mask of its picture; two dots far apart show it twice."""
     two = IFS([[[0, 0, 0, 0, -1, -1], [0, 0, 0, 0, 1, 1]]], [[0.5, 0.5]])
-    rendering = Rendering(size=32, points=200, patch="fixed", weights=None)
+    rendering = Rendering(size=32, num_points=200, patch="fixed", variation=None)
     indices = np.arange(0, 400, 4)
     pictures = render(two, 0, indices, 1, rendering)[:, ::-1]
     low, high = pictures[:, 5:8, 5:8], pictures[:, 25:28, 25:28]
@@ -455,25 +455,25 @@ def test_a_fixed_patch_is_one_for_the_picture_and_another_for_the_next():
 
 def test_found_categories_need_no_redraw_and_their_instances_do(full):
     indices = np.arange(1000)
-    none = dataclasses.replace(SMALL, weights=None)
-    _, redraws = render(full, indices % 5, indices, rendering=none, return_redraws=True)
+    none = dataclasses.replace(SMALL, variation=None)
+    _, redraws = render(full, indices % 5, indices, rendering=none, return_retries=True)
     assert redraws.dtype == np.uint8 and redraws.shape == (1000,)
     assert not redraws.any()
-    _, redraws = render(full, indices % 5, indices, rendering=SMALL, return_redraws=True)
+    _, redraws = render(full, indices % 5, indices, rendering=SMALL, return_retries=True)
     assert 0 < (redraws > 0).sum() < 500
     assert redraws.max() <= 10
 
 
 def test_redraws_change_the_pictures_that_failed_and_no_other(full):
     indices = np.arange(1000)
-    pictures, redraws = render(full, indices % 5, indices, 1, SMALL, return_redraws=True)
+    pictures, redraws = render(full, indices % 5, indices, 1, SMALL, return_retries=True)
     kept, none = render(
         full,
         indices % 5,
         indices,
         1,
-        dataclasses.replace(SMALL, redraw=False),
-        return_redraws=True,
+        dataclasses.replace(SMALL, resample_degenerate=False),
+        return_retries=True,
     )
     assert not none.any()
     differ = (pictures != kept).any(axis=(1, 2))
@@ -492,10 +492,10 @@ def test_no_picture_is_blank_however_bad_its_system(bad, draw, color, crop):
     maps, probabilities = BAD[bad]
     ifs = IFS([maps], [probabilities])
     indices = np.arange(0, 1000, 19)
-    for changes in ({}, {"weights": None}, {"variation": "continuous", "patch": "fixed"}):
+    for changes in ({}, {"variation": None}, {"variation_kind": "continuous", "patch": "fixed"}):
         for points in (1, 200):
             rendering = Rendering(
-                size=32, draw=draw, color=color, crop=crop, points=points, **changes
+                size=32, draw=draw, color=color, crop=crop, num_points=points, **changes
             )
             pictures = render(ifs, 0, indices, 1, rendering)
             assert lit(pictures, rendering).any(axis=(1, 2)).all()
@@ -523,9 +523,9 @@ def test_any_system_is_drawn_in_frame_not_blank_and_always_the_same(system, rend
     shares = shares / shares.sum() if shares.any() else np.full(len(shares), 1 / len(shares))
     ifs = IFS([maps], [shares])
     indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
-    pictures = render(ifs, 0, indices, seed, rendering, threads=1)
+    pictures = render(ifs, 0, indices, seed, rendering, num_threads=1)
     assert lit(pictures, rendering).any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(pictures, render(ifs, 0, indices, seed, rendering, threads=2))
+    np.testing.assert_array_equal(pictures, render(ifs, 0, indices, seed, rendering, num_threads=2))
     for simd in _core.simd_paths():
         pixels, _ = on(simd, ifs, indices * 0, indices, rendering, seed)
         np.testing.assert_array_equal(pixels, pictures.reshape(-1))
@@ -533,7 +533,7 @@ def test_any_system_is_drawn_in_frame_not_blank_and_always_the_same(system, rend
         reach = 0 if rendering.draw == "point" else 1
         unmirrored = pictures[:: 4 if rendering.flips else 1]
         assert outside(unmirrored, rendering, reach) == 0
-    as_they_are = dataclasses.replace(rendering, redraw=False)
+    as_they_are = dataclasses.replace(rendering, resample_degenerate=False)
     again = render(ifs, 0, indices, seed, as_they_are)
     np.testing.assert_array_equal(again, render(ifs, 0, indices, seed, as_they_are))
 
@@ -543,17 +543,17 @@ def test_any_system_is_drawn_in_frame_not_blank_and_always_the_same(system, rend
 
 FULL = Rendering(
     size=(40, 50),
-    points=123,
+    num_points=123,
     draw="point",
     patch="fixed",
     color=True,
-    weights=0.3,
-    pad=2,
+    variation=0.3,
+    margin=2,
     crop=(20, 30),
     crop_position="center",
-    variation="continuous",
+    variation_kind="continuous",
     flips=False,
-    redraw=False,
+    resample_degenerate=False,
     sampler="released",
     mask_seed=2**64 - 1,
 )
@@ -576,7 +576,7 @@ def test_renderings_are_equal_when_every_setting_is():
     assert Rendering() == Rendering(size=256)
     assert hash(Rendering()) == hash(Rendering(size=256))
     assert Rendering(size=[40, 50]) == Rendering(size=(40, 50))
-    assert len({Rendering(), FULL, dataclasses.replace(FULL), Rendering(weights=None)}) == 3
+    assert len({Rendering(), FULL, dataclasses.replace(FULL), Rendering(variation=None)}) == 3
     for field in dataclasses.fields(Rendering):
         if field.init:
             default = {field.name: getattr(Rendering(), field.name)}
@@ -590,7 +590,7 @@ def test_renderings_are_equal_when_every_setting_is():
     "rendering", [Rendering(), Rendering.paper(), Rendering.released(), FULL, Rendering(size=64)]
 )
 def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
-    picture = render(ifs, 0, 5, rendering=dataclasses.replace(rendering, points=100))
+    picture = render(ifs, 0, 5, rendering=dataclasses.replace(rendering, num_points=100))
     for back in (
         Rendering.from_dict(rendering.to_dict()),
         Rendering.from_dict(json.loads(json.dumps(rendering.to_dict()))),
@@ -600,7 +600,7 @@ def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
     ):
         assert back == rendering
         assert hash(back) == hash(rendering)
-        back = dataclasses.replace(back, points=100)
+        back = dataclasses.replace(back, num_points=100)
         np.testing.assert_array_equal(render(ifs, 0, 5, rendering=back), picture)
 
 
@@ -610,10 +610,10 @@ def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
         {"size": np.int64(64)},
         {"size": (np.int32(64), 32)},
         {"crop": np.uint8(64)},
-        {"points": np.int64(500)},
-        {"pad": np.int32(3)},
+        {"num_points": np.int64(500)},
+        {"margin": np.int32(3)},
         {"weights": np.float32(0.5)},
-        {"weights": 1},
+        {"variation": 1},
         {"color": np.bool_(True)},
         {"redraw": np.bool_(False)},
     ],
@@ -633,7 +633,7 @@ def test_the_named_settings_are_those_of_the_paper_and_of_the_script():
     assert (released.output_size, released.patch) == ((362, 362), "random")
     assert (released.weights, released.redraw) == (0.4, False)
     assert (released.sampler, paper.sampler) == ("released", "fdsl")
-    assert Rendering.paper(points=5, crop=None) == Rendering(patch="fixed", points=5)
+    assert Rendering.paper(num_points=5, crop=None) == Rendering(patch="fixed", num_points=5)
     assert Rendering.released(size=64).size == 64
 
 
@@ -660,16 +660,16 @@ def test_an_unknown_setting_is_named_beside_those_there_are():
         ({"size": (64,)}, ValueError, "(64,)"),
         ({"size": (64, 64, 3)}, ValueError, "(64, 64, 3)"),
         ({"size": -64}, ValueError, "-64"),
-        ({"size": 64, "pad": 40}, ValueError, "pad=40"),
-        ({"size": (64, 20), "pad": 10}, ValueError, "pad=10"),
+        ({"size": 64, "margin": 40}, ValueError, "margin=40"),
+        ({"size": (64, 20), "margin": 10}, ValueError, "margin=10"),
         ({"pad": -1}, ValueError, "-1"),
-        ({"pad": 1.0}, TypeError, "1.0"),
-        ({"pad": 2**70}, ValueError, str(2**70)),
-        ({"points": 0}, ValueError, "got 0"),
+        ({"margin": 1.0}, TypeError, "1.0"),
+        ({"margin": 2**70}, ValueError, str(2**70)),
+        ({"num_points": 0}, ValueError, "got 0"),
         ({"points": -5}, ValueError, "-5"),
-        ({"points": 2**25}, ValueError, str(2**25)),
-        ({"points": 2**70}, ValueError, str(2**70)),
-        ({"points": 1.5}, TypeError, "1.5"),
+        ({"num_points": 2**25}, ValueError, str(2**25)),
+        ({"num_points": 2**70}, ValueError, str(2**70)),
+        ({"num_points": 1.5}, TypeError, "1.5"),
         ({"points": "many"}, TypeError, "'many'"),
         ({"draw": "dots"}, ValueError, "dots"),
         ({"draw": None}, TypeError, "None"),
@@ -678,10 +678,10 @@ def test_an_unknown_setting_is_named_beside_those_there_are():
         ({"weights": -1}, ValueError, "got -1"),
         ({"weights": float("nan")}, ValueError, "got NaN"),
         ({"weights": float("inf")}, ValueError, "got inf"),
-        ({"weights": 2}, ValueError, "got 2"),
+        ({"variation": 2}, ValueError, "got 2"),
         ({"weights": "a"}, TypeError, "'a'"),
         ({"weights": True}, TypeError, "True"),
-        ({"variation": "continuous", "weights": -1}, ValueError, "got -1"),
+        ({"variation_kind": "continuous", "weights": -1}, ValueError, "got -1"),
         ({"crop": 0}, ValueError, "0×0"),
         ({"crop": 257}, ValueError, "257×257"),
         ({"crop": (300, 10)}, ValueError, "300×10"),
@@ -738,10 +738,10 @@ def test_an_address_that_cannot_be_is_refused(ifs, categories, indices, kind, sa
         ({"seed": -1}, ValueError, "-1"),
         ({"seed": 2**64}, ValueError, str(2**64)),
         ({"seed": 1.0}, TypeError, "1.0"),
-        ({"threads": 0}, ValueError, "got 0"),
+        ({"num_threads": 0}, ValueError, "got 0"),
         ({"threads": -2}, ValueError, "-2"),
-        ({"threads": 5000}, ValueError, "5000"),
-        ({"threads": 2.0}, TypeError, "2.0"),
+        ({"num_threads": 5000}, ValueError, "5000"),
+        ({"num_threads": 2.0}, TypeError, "2.0"),
         ({"rendering": {"size": 64}}, TypeError, "rendering must be Rendering"),
     ],
 )
@@ -755,7 +755,7 @@ def test_a_category_that_is_wrong_at_the_end_of_a_long_batch_is_found(ifs):
     categories = np.zeros(1500, int)
     categories[-1] = 5
     with pytest.raises(IndexError, match="category 5"):
-        render(ifs, categories, 0, rendering=Rendering(size=16, points=1, pad=0))
+        render(ifs, categories, 0, rendering=Rendering(size=16, num_points=1, margin=0))
 
 
 # Contact sheets
@@ -806,7 +806,7 @@ def test_a_contact_sheet_counts_categories_from_the_first_and_spreads_instances(
 
 
 def test_a_contact_sheet_of_wide_crops_and_of_the_default(ifs):
-    rendering = Rendering(size=40, crop=(20, 30), points=500)
+    rendering = Rendering(size=40, crop=(20, 30), num_points=500)
     sheet = contact_sheet(ifs, [1], [2, 3], rendering=rendering, label=False)
     assert sheet.shape == (22, 64)
     assert contact_sheet(ifs, 1, 1, label=False).shape == (258, 258)

@@ -25,7 +25,7 @@ from fdsl import _core
 from fdsl.torch import Instances, Normalize, Stream
 from torch.utils.data import DataLoader
 
-TINY = fdsl.Rendering(size=32, points=500)
+TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
 
 # Five workers on two cores are what we want here.
@@ -38,7 +38,7 @@ Drawn = list[tuple[tuple[int, ...], Any, Any]]
 
 @pytest.fixture(scope="module")
 def ifs() -> fdsl.IFS:
-    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ def test_no_picture_comes_twice(ifs: fdsl.IFS) -> None:
 
 def test_instances_come_round_again(ifs: fdsl.IFS) -> None:
     numbers = np.arange(60, dtype=np.uint64)
-    categories, indices = _core.stream_order(numbers, len(ifs), 3, 3)
+    categories, indices = _core.stream_order(numbers, len(ifs), 3, 1000, 3)
     addresses = list(zip(categories.tolist(), indices.tolist(), strict=True))
     everything = {(category, index) for category in range(5) for index in range(3)}
     for first in range(0, 60, 15):
@@ -200,7 +200,7 @@ def test_seeds_differ(ifs: fdsl.IFS) -> None:
 
 
 def test_threads_do_not_change_pictures(ifs: fdsl.IFS) -> None:
-    assert drawn(stream_of(ifs, threads=1), 3) == drawn(stream_of(ifs, threads=3), 3)
+    assert drawn(stream_of(ifs, num_threads=1), 3) == drawn(stream_of(ifs, num_threads=3), 3)
 
 
 def test_without_a_rendering_it_is_the_default_of_the_library(ifs: fdsl.IFS) -> None:
@@ -212,11 +212,13 @@ def test_without_a_rendering_it_is_the_default_of_the_library(ifs: fdsl.IFS) -> 
 
 
 def test_colour_has_three_channels(ifs: fdsl.IFS) -> None:
-    rendering = fdsl.Rendering(size=(32, 40), points=500, color=True)
+    rendering = fdsl.Rendering(size=(32, 40), num_points=500, color=True)
     images, _ = next(iter(stream_of(ifs, rendering=rendering)))
     assert images.shape == (BATCH, 3, 32, 40)
     assert images.is_contiguous(memory_format=torch.channels_last)
-    categories, indices = _core.stream_order(np.arange(BATCH, dtype=np.uint64), len(ifs), None, 3)
+    categories, indices = _core.stream_order(
+        np.arange(BATCH, dtype=np.uint64), len(ifs), None, 1000, 3
+    )
     expected = fdsl.render(ifs, categories, indices, 3, rendering)
     np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
     assert len({channel.numpy().tobytes() for channel in images.unbind(1)}) > 1
@@ -874,8 +876,8 @@ class TestCopies:
         ({"label_noise": float("nan")}, ValueError, "label_noise .* nan"),
         ({"label_noise": True}, TypeError, "label_noise must be a number, got True"),
         ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
-        ({"threads": 0}, ValueError, "threads .* 0"),
-        ({"threads": 1.5}, TypeError, "threads .* 1.5"),
+        ({"num_threads": 0}, ValueError, "threads .* 0"),
+        ({"num_threads": 1.5}, TypeError, "threads .* 1.5"),
     ],
     ids=str,
 )
@@ -895,7 +897,7 @@ def test_a_stream_refuses_bad_arguments(
         ({"family": "categories"}, TypeError, "family must be Family, got 'categories'"),
         ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
         ({"seed": -1}, ValueError, "seed .* -1"),
-        ({"threads": 0}, ValueError, "threads .* 0"),
+        ({"num_threads": 0}, ValueError, "threads .* 0"),
     ],
     ids=str,
 )
@@ -1136,7 +1138,7 @@ def test_ctrl_c_ends_a_search(progress: str) -> None:
         "import signal, fdsl\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('searching', flush=True)\n"
-        "fdsl.IFS.search(1, 0.9, size=64, points=5000, max_tries=10**12, progress="
+        "fdsl.IFS.search(1, 0.9, size=64, num_points=5000, max_tries=10**12, progress="
         f"{progress})\n"
     )
     try:

@@ -18,7 +18,7 @@ def main():
     torch.distributed.init_process_group("gloo")
     rank = torch.distributed.get_rank()
     ifs = fdsl.IFS.load("ifs.npz")
-    rendering = fdsl.Rendering(size=32, points=500)
+    rendering = fdsl.Rendering(size=32, num_points=500)
     size = 8 // torch.distributed.get_world_size()
     stream = Stream(ifs, rendering=rendering, batch_size=size, seed=3, steps_per_epoch=5)
     if rank % 3 == 2:
@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
-    ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, points=2000)
+    ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
     ifs.save(tmp_path / "ifs.npz")
     (tmp_path / "train.py").write_text(SCRIPT)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -54,7 +54,7 @@ def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
             process.wait()
     seen = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(ranks)]
 
-    rendering = fdsl.Rendering(size=32, points=500)
+    rendering = fdsl.Rendering(size=32, num_points=500)
     whole = list(Stream(ifs, rendering=rendering, batch_size=8, seed=3, steps_per_epoch=5))
     assert [len(batches) for batches in seen] == [5] * ranks
     for parts, (images, labels) in zip(zip(*seen, strict=True), whole, strict=True):

@@ -1,25 +1,32 @@
-"""Fractals as an endless, reproducible stream of pictures for pre-training vision models.
+"""Fractals and other formulas as an endless, reproducible stream of samples for pre-training
+vision models.
 
-Given the categories, a picture is a pure function of its address ``(seed, category,
-index)``: not of threads, workers, ranks, processors or what was drawn before.
+Given the categories, a sample is a pure function of its address ``(seed, category, index)``: not
+of threads, workers, ranks, processors or what was rendered before.
 
 >>> import fdsl
 >>> ifs = fdsl.IFS.search(categories=4, fill_rate=0.2, seed=1)
->>> fdsl.render(ifs, [0, 1, 2, 3], 0, rendering=fdsl.Rendering(size=64, points=12_500)).shape
+>>> fdsl.render(ifs, [0, 1, 2, 3], 0, rendering=fdsl.Rendering(size=64, num_points=12_500)).shape
 (4, 64, 64)
 """
 
 from fdsl._core import __version__, cores
-from fdsl.formulas import IFS, Bezier, Category, Family, Perlin, fractaldb, load
-from fdsl.rendering import Rendering, render
+from fdsl.families import IFS, Bezier, Category, Family, Perlin, fractaldb, load
+from fdsl.frame import Frame
+from fdsl.render import render
+from fdsl.rendering import Rendering, Strokes
+from fdsl.sample import Sample
 
 __all__ = [
     "IFS",
     "Bezier",
     "Category",
     "Family",
+    "Frame",
     "Perlin",
     "Rendering",
+    "Sample",
+    "Strokes",
     "__version__",
     "cores",
     "fractaldb",

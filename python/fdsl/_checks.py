@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import reprlib
-from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Size: TypeAlias = "int | tuple[int, int]"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Size: TypeAlias = int | tuple[int, int]
 Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 
 #: Characters of what the caller or a file gave that a message repeats.
@@ -33,6 +37,23 @@ def shown(value: object) -> str:
 def shortened(text: str) -> str:
     """Returns a text for a message, without its end if it is long."""
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes a function answer an argument's old name with the new one."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old, new in names.items():
+                if old in kwargs:
+                    name = function.__qualname__.removesuffix(".__init__")
+                    raise TypeError(f"{name} has no argument {old!r} any more: it is {new!r} now")
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def count_up_to(most: int, given: object, depth: int = 0) -> int:
@@ -63,13 +84,13 @@ def checked_seed(seed: int) -> int:
     return value
 
 
-def checked_threads(threads: int | None) -> int | None:
+def checked_threads(num_threads: int | None) -> int | None:
     """Returns the number of threads if there can be so many."""
-    if threads is None:
+    if num_threads is None:
         return None
-    value = checked_whole("threads", threads)
+    value = checked_whole("num_threads", num_threads)
     if not 1 <= value <= 1024:
-        raise ValueError(f"threads must be None or lie between 1 and 1024, got {shown(value)}")
+        raise ValueError(f"num_threads must be None or lie between 1 and 1024, got {shown(value)}")
     return value
 
 
@@ -92,7 +113,7 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
         raise IndexError(f"{name} must be 0 or more, got {array.min()}")
     if array.size and array.max() >= 2**64:
         raise IndexError(f"{name} must be less than 2**64, got {array.max()}")
-    return np.atleast_1d(array).astype(np.uint64)
+    return np.asarray(array.astype(np.uint64))
 
 
 def checked_type(name: str, value: Any, kind: Any) -> Any:

@@ -1,16 +1,16 @@
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "FORMAT",
     "Categories",
-    "Rendering",
     "__version__",
+    "address_key",
+    "check_settings",
     "cores",
-    "draw_dots",
+    "draw_points",
     "encode_png",
     "fail",
     "forked",
@@ -20,63 +20,49 @@ __all__ = [
     "stream_order",
 ]
 
-FORMAT: int
 __version__: str
 
 @final
 class Categories:
-    @staticmethod
-    def ifs(
-        maps: npt.NDArray[np.float64],
-        probabilities: npt.NDArray[np.float64],
-        lengths: npt.NDArray[np.int64],
-    ) -> Categories: ...
-    @staticmethod
-    def perlin(
-        frequencies: npt.NDArray[np.float64], octaves: int, persistence: float, contrast: float
-    ) -> Categories: ...
-    @staticmethod
-    def bezier(counts: npt.NDArray[np.uint64]) -> Categories: ...
+    def __new__(cls, name: str, parameters: dict[str, npt.NDArray[Any]]) -> Categories: ...
+    @property
+    def period(self) -> int: ...
+    @property
+    def format(self) -> int: ...
     def __len__(self) -> int: ...
     def render(
         self,
-        rendering: Rendering,
+        settings: str,
         categories: npt.NDArray[np.uint64],
         indices: npt.NDArray[np.uint64],
         seed: int,
-        threads: int | None,
-        pixels: npt.NDArray[np.uint8],
-        redraws: npt.NDArray[np.uint8],
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+        retries: npt.NDArray[np.uint8],
+        objects: npt.NDArray[np.uint16] | None = None,
         simd: str | None = None,
-    ) -> None: ...
-    def dots(
-        self, category: int, points: int, seed: int, simd: str | None = None
+    ) -> list[list[int]] | None: ...
+    def batch(
+        self,
+        settings: str,
+        numbers: npt.NDArray[np.uint64],
+        instances: int | None,
+        label_noise: float,
+        seed: int,
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+    ) -> npt.NDArray[np.int64]: ...
+    def points(
+        self, category: int, num_points: int, seed: int, simd: str | None = None
     ) -> npt.NDArray[np.float32] | None: ...
     def fill_rates(
-        self, size: int, points: int, pad: int, seed: int, threads: int | None = None
+        self, size: int, num_points: int, margin: int, seed: int, num_threads: int | None = None
     ) -> npt.NDArray[np.float64]: ...
 
-@final
-class Rendering:
-    def __new__(
-        cls,
-        *,
-        size: tuple[int, int],
-        points: int,
-        draw: str,
-        patch: str,
-        color: bool,
-        weights: float | None,
-        pad: int,
-        crop: tuple[int, int] | None,
-        crop_position: str,
-        variation: str,
-        flips: bool,
-        redraw: bool,
-        sampler: str,
-        mask_seed: int | None,
-    ) -> Rendering: ...
-
+def check_settings(family: str | None, settings: str) -> None: ...
+def address_key(
+    family: str, format: int, seed: int, category: int, index: int, attempt: int
+) -> list[int]: ...
 def search(
     *,
     categories: int,
@@ -85,26 +71,26 @@ def search(
     min_maps: int,
     max_maps: int,
     size: int,
-    points: int,
-    pad: int,
+    num_points: int,
+    margin: int,
     max_tries: int,
     sampler: str,
-    threads: int | None,
+    num_threads: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], int]: ...
-def draw_dots(
-    rendering: Rendering,
-    dots: npt.NDArray[np.float32],
+def draw_points(
+    settings: str,
+    points: npt.NDArray[np.float32],
     *,
     key: int | None = None,
     mask: int | None = None,
     simd: str | None = None,
 ) -> npt.NDArray[np.uint8]: ...
 def encode_png(
-    pixels: npt.NDArray[np.uint8], size: tuple[int, int], channels: int, threads: int | None
+    pixels: npt.NDArray[np.uint8], size: tuple[int, int], channels: int, num_threads: int | None
 ) -> list[bytes]: ...
 def stream_order(
-    numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, seed: int
+    numbers: npt.NDArray[np.uint64], categories: int, instances: int | None, period: int, seed: int
 ) -> list[npt.NDArray[np.uint64]]: ...
 def noisy_labels(
     categories: npt.NDArray[np.uint64],

@@ -1,4 +1,4 @@
-"""Pictures as PNG files."""
+"""Images as PNG files."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_threads
+from fdsl._checks import checked_threads, renamed
 
 __all__ = ["encode"]
 
 
-def encode(pictures: npt.ArrayLike, threads: int | None = None) -> list[bytes]:
-    """Encodes pictures as PNG files, each at the smallest depth that loses nothing.
+@renamed(threads="num_threads", pictures="images")
+def encode(images: npt.ArrayLike, num_threads: int | None = None) -> list[bytes]:
+    """Encodes images as PNG files, each at the smallest depth that loses nothing.
 
-    Gray fractals take one bit a pixel (black and 127, as a palette), up to 256 colours a palette
+    Gray fractals take one bit per pixel (black and 127, as a palette), up to 256 colors a palette
     of 2, 4 or 8 bits, anything else 8 or 24 bits. The bytes are the same on every machine.
 
     Args:
-        pictures: uint8 (B, H, W), or (B, H, W, 3) in colour; what ``fdsl.render`` returns.
-        threads: how many encode; all the cores this process may use if not given.
+        images: uint8 (B, H, W), or (B, H, W, 3) in color; what ``fdsl.render`` returns.
+        num_threads: how many encode; all the cores this process may use if not given.
 
     Returns:
-        The content of a file for each picture.
+        The content of a file for each image.
 
     Raises:
-        TypeError: the pictures are not uint8.
+        TypeError: the images are not uint8.
         ValueError: their shape is another.
 
     >>> import numpy as np
     >>> [file[:4] for file in encode(np.zeros((2, 8, 8), np.uint8))]
     [b'\\x89PNG', b'\\x89PNG']
     """
-    array = np.asarray(pictures)
+    array = np.asarray(images)
     if array.dtype != np.uint8:
-        raise TypeError(f"pictures must be uint8, got {array.dtype}")
+        raise TypeError(f"images must be uint8, got {array.dtype}")
     if array.ndim not in (3, 4) or array.shape[3:] not in ((), (3,)) or 0 in array.shape[1:]:
-        raise ValueError(f"pictures must have shape (B, H, W) or (B, H, W, 3), got {array.shape}")
+        raise ValueError(f"images must have shape (B, H, W) or (B, H, W, 3), got {array.shape}")
     height, width = array.shape[1:3]
     channels = 3 if array.ndim == 4 else 1
     flat = np.ascontiguousarray(array).reshape(-1)
-    return _core.encode_png(flat, (height, width), channels, checked_threads(threads))
+    return _core.encode_png(flat, (height, width), channels, checked_threads(num_threads))

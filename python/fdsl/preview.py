@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fdsl._checks import checked_whole
-from fdsl.formulas import Family
-from fdsl.rendering import Pictures, Rendering, render
+from fdsl.families import Family
+from fdsl.frame import Frame
+from fdsl.render import Images, render
 
 #: Of a sheet: what a viewer can still show.
 MOST_PIXELS = 1 << 28
@@ -23,18 +24,18 @@ def contact_sheet(
     categories: int | Sequence[int] = 8,
     instances: int | Sequence[int] = 8,
     *,
-    rendering: Rendering | None = None,
+    rendering: Frame | None = None,
     seed: int = 0,
     label: bool = True,
     progress: Callable[[int, int], object] | None = None,
-) -> Pictures:
+) -> Images:
     """Draws a row of instances for each category, under their numbers.
 
     Args:
         family: the categories.
         categories: how many of the first, or which.
         instances: how many of each, spread over the authors' grid of 1,000; or which.
-        rendering: how they are drawn; ``Rendering()`` if not given.
+        rendering: how they are drawn; the family's defaults if not given.
         seed: of every address.
         label: write category and index beside the pictures; needs Pillow.
         progress: called with (pictures drawn, pictures of the sheet).
@@ -42,7 +43,7 @@ def contact_sheet(
     Returns:
         uint8 (H, W), or (H, W, 3) in colour.
     """
-    rendering = Rendering() if rendering is None else rendering
+    frame = family.checked_style(rendering)
     rows = _numbers_or_count("categories", categories)
     if isinstance(rows, int):
         rows = list(range(min(rows, len(family))))
@@ -51,7 +52,7 @@ def contact_sheet(
         if columns > 1000:
             raise ValueError(f"instances must be at most 1000, or a list of them, got {columns}")
         columns = [number * (1000 // columns) for number in range(columns)]
-    height, width = rendering.output_size
+    height, width = frame.output_size
     if (pixels := len(rows) * len(columns) * height * width) > MOST_PIXELS:
         raise ValueError(
             f"a sheet may have at most {MOST_PIXELS:,} pixels, got {len(rows)} × {len(columns)} "
@@ -60,10 +61,10 @@ def contact_sheet(
     letters = max(11, height // 12)  # large enough to be read when the sheet is shrunk
     top, left, gap = (letters + 5, letters * 48 // 11, 2) if label else (0, 0, 2)
     shape = (top + len(rows) * (height + gap), left + len(columns) * (width + gap))
-    sheet = np.zeros((*shape, 3) if rendering.color else shape, np.uint8)
+    sheet = np.zeros((*shape, 3) if frame.color else shape, np.uint8)
     for number, row in enumerate(rows):
         y = top + number * (height + gap)
-        for place, picture in enumerate(render(family, row, columns, seed, rendering)):
+        for place, picture in enumerate(render(family, row, columns, seed, frame)):
             x = left + place * (width + gap)
             sheet[y : y + height, x : x + width] = picture
         if progress:
@@ -94,13 +95,13 @@ def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int
 
 
 def _labelled(
-    sheet: Pictures,
+    sheet: Images,
     rows: list[int],
     columns: list[int],
     margins: tuple[int, int, int],
     size: tuple[int, int],
     letters: int,
-) -> Pictures:
+) -> Images:
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ModuleNotFoundError:

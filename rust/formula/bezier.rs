@@ -8,21 +8,22 @@
 
 use std::sync::Arc;
 
-use crate::address::{Address, Purpose, Rng};
-use crate::canvas::{Masks, lit};
-use crate::error::Error;
-use crate::formula::{Formula, Scratch};
-use crate::machine::Watch;
-use crate::rendering::Rendering;
-use crate::simd::{Kernel, Lanes};
-use crate::window::{Window, unmirrored};
+use serde::Deserialize;
 
+use crate::address::{At, Purpose};
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::formula::{Formula, Outcome};
+use crate::frame::Frame;
+use crate::sample::Sample;
+use crate::simd::{Kernel, Lanes};
+use crate::surface::{LastPoint, Mark, lit, stroke};
+
+/// The control points.
+const CURVES: Purpose = Purpose(9);
 /// Straight pieces of a curve: at 4096 pixels one is a tenth of a pixel from the curve, at
 /// most, for the cubics that bend most. Part of the format.
 const PIECES: usize = 256;
-/// Other control points are drawn so often when a crop shows none of the curves, before the
-/// window is moved to one. Part of the format.
-const REDRAWS: u64 = 8;
 
 /// One category: how many control points a curve has, and how many curves there are.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Bezier {
 
 impl Bezier {
     /// Makes categories of (control points, curves), 2…64 and 1…256.
-    pub fn family(counts: &[[u64; 2]]) -> Result<Vec<Self>, Error> {
+    pub fn of_counts(counts: &[[u64; 2]]) -> Result<Vec<Self>, Error> {
         let mut bases: [Option<Arc<Basis>>; 65] = [const { None }; 65];
         let category = |&[points, curves]: &[u64; 2]| {
             if !(2..=64).contains(&points) {
@@ -49,70 +50,96 @@ impl Bezier {
         counts.iter().map(category).collect()
     }
 
-    fn draw_curves(&self, rng: &mut Rng, rendering: &Rendering, scratch: &mut Scratch) {
-        let Scratch { simd, canvas, path, .. } = scratch;
-        let Rendering { height, width, pad, .. } = *rendering;
-        let pad = pad as f64;
-        let mut pen = canvas.pen(height, width);
+    fn draw_curves(&self, at: At<'_>, style: &Strokes, scratch: &mut Scratch) {
+        let Scratch { surface, path } = scratch;
+        let Frame { height, width, .. } = *at.frame;
+        let (margin, mut rng) = (style.margin as f64, at.rng(CURVES));
+        let mut pen = surface.pen(height, width);
         for _ in 0..self.curves {
             let points = 0..self.basis.points();
             let controls = points.map(|_| {
-                let x = rng.between(pad, width as f64 - pad) as f32;
-                [x, rng.between(pad, height as f64 - pad) as f32]
+                let x = rng.between(margin, width as f64 - margin) as f32;
+                [x, rng.between(margin, height as f64 - margin) as f32]
             });
             path.controls.clear();
             path.controls.extend(controls);
-            simd.run(Trace { basis: &self.basis, path });
+            at.simd.run(Trace { basis: &self.basis, path });
             // A number just under the edge may round to it.
             let cell = |[x, y]: [f32; 2]| [(x as usize).min(width - 1), (y as usize).min(height - 1)];
             let ends = path.x.iter().zip(&path.y).map(|(&x, &y)| cell([x, y]));
-            let mut last = None;
-            for end in ends {
-                line(last.unwrap_or(end), end, |[x, y]| pen.dot(y, x));
-                last = Some(end);
-            }
+            stroke::polyline(ends, |[x, y]| pen.point(y, x));
         }
     }
+}
+
+/// How strokes are drawn.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strokes {
+    /// One pixel wide, or with a 3×3 brush.
+    pub draw: Width,
+    /// Pixels left free on each side of the control points.
+    pub margin: usize,
+}
+
+/// How wide a stroke is, in the words for points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Width {
+    /// One pixel.
+    Point,
+    /// A 3×3 brush.
+    Patch,
+}
+
+impl Default for Strokes {
+    fn default() -> Self {
+        Self { draw: Width::Patch, margin: 6 }
+    }
+}
+
+impl crate::formula::Style for Strokes {
+    fn check(&self, frame: &Frame) -> Result<(), Error> {
+        frame.check_margin(self.margin)
+    }
+}
+
+/// Memory kept from image to image.
+#[derive(Default)]
+pub struct Scratch {
+    surface: LastPoint,
+    path: Path,
 }
 
 impl Formula for Bezier {
-    fn draw(
-        &self,
-        address: Address,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        watch: &dyn Watch,
-        pixels: &mut [u8],
-    ) -> u8 {
-        let shared = unmirrored(address, rendering);
-        let mut attempt = 0;
-        loop {
-            self.draw_curves(&mut shared.rng(Purpose::Curves, attempt), rendering, scratch);
-            let mut window = Window::of(address, attempt, rendering);
-            if attempt > REDRAWS {
-                window.show(scratch.canvas.newest_cell(), rendering);
-            }
-            let simd = scratch.simd;
-            scratch.canvas.resolve(window, rendering, Masks::SOLID, simd, pixels);
-            if !rendering.redraw || lit(pixels, rendering, simd) > 0 || watch.stopped() {
-                return attempt as u8; // at most one more than REDRAWS
-            }
-            attempt += 1;
-        }
+    const NAME: &'static str = "bezier";
+    type Style = Strokes;
+    type Scratch = Scratch;
+
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        Self::of_counts(parameters.natural_rows("counts")?)
+    }
+
+    /// Renders the curves; a crop that shows none of them is degenerate.
+    fn draw(&self, at: At<'_>, style: &Strokes, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
+        self.draw_curves(at, style, scratch);
+        let color = at.frame.color;
+        scratch.surface.resolve(at.window(), style.mark(), color, at.simd, sample.image);
+        if lit(sample.image, color, at.simd) > 0 { Outcome::Shown } else { Outcome::Degenerate }
+    }
+
+    /// Moves the window to a curve.
+    fn draw_fallback(&self, at: At<'_>, style: &Strokes, scratch: &mut Scratch, sample: &mut Sample<'_>) {
+        self.draw_curves(at, style, scratch);
+        let mut window = at.window();
+        window.show(scratch.surface.newest_cell());
+        scratch.surface.resolve(window, style.mark(), at.frame.color, at.simd, sample.image);
     }
 }
 
-/// Walks from one cell to another, each step to one of the eight neighbours; the first cell is
-/// left out unless it is the last as well.
-fn line(from: [usize; 2], to: [usize; 2], mut dot: impl FnMut([usize; 2])) {
-    let way = |axis: usize| to[axis] as i64 - from[axis] as i64;
-    let steps = way(0).abs().max(way(1).abs()).max(1);
-    // In parts of 2⁻³² of a cell: over 4096 steps the error stays far below a cell.
-    let step = [0, 1].map(|axis| (way(axis) << 32) / steps);
-    let mut at = from.map(|cell| ((cell as i64) << 32) + (1 << 31));
-    for _ in 0..steps {
-        at = [at[0] + step[0], at[1] + step[1]];
-        dot(at.map(|part| (part >> 32) as usize)); // between the two cells
+impl Strokes {
+    fn mark(&self) -> Mark<'static> {
+        if self.draw == Width::Point { Mark::Pixel } else { Mark::SOLID }
     }
 }
 
@@ -149,8 +176,8 @@ impl Basis {
     }
 }
 
-/// One curve in the making; kept from picture to picture.
-pub(crate) struct Path {
+/// One curve in the making; kept from image to image.
+struct Path {
     controls: Vec<[f32; 2]>,
     /// The ends of the pieces.
     x: [f32; PIECES + 1],
@@ -203,20 +230,6 @@ mod tests {
                     let weight = f64::from(basis.weights[k as usize][piece]);
                     assert!((weight - expected).abs() < 1e-6, "{points} {piece} {k}");
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn a_line_goes_from_neighbour_to_neighbour_and_ends_where_it_should() {
-        for from in [[0, 0], [40, 7], [4095, 4095], [3, 3]] {
-            for to in [[0, 0], [4095, 0], [17, 4000], [3, 4], [3, 3]] {
-                let mut last = from;
-                line(from, to, |cell| {
-                    assert!(cell[0].abs_diff(last[0]) <= 1 && cell[1].abs_diff(last[1]) <= 1);
-                    last = cell;
-                });
-                assert_eq!(last, to, "{from:?}");
             }
         }
     }

@@ -1,67 +1,139 @@
-//! The trait a family of categories implements, and the families.
+//! What a family of categories implements, and the families.
 //!
-//! To add a family: one file here with a type for one category that implements
-//! [`Formula`], one constructor in `python/categories.rs`, one class in `python/fdsl/formulas/`,
-//! one row of golden digests. Nothing that streams, exports or trains changes.
+//! To add one: a file here with a type for one category that implements [`Formula`], its line in
+//! [`BUILT_IN`], and a class in `python/fdsl/formulas/`. Nothing that streams, exports or trains
+//! changes. Its tests are a row of golden digests (`tests/golden.rs`) and a line among the
+//! properties (`tests/properties.rs`).
 
 pub mod bezier;
 pub mod ifs;
 pub mod perlin;
 
-use crate::address::Address;
-use crate::canvas::{Canvas, Points};
-use crate::dots::Dots;
-use crate::formula::ifs::Map;
-use crate::formula::ifs::released::Replay;
-use crate::formula::ifs::table::Table;
-use crate::machine::Watch;
-use crate::rendering::Rendering;
-use crate::simd::Simd;
+use serde::de::DeserializeOwned;
+
+use crate::address::At;
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::sample::Sample;
 
 /// One category: a formula with its parameters fixed.
-pub trait Formula: Sync {
-    /// Draws the picture at `address` into `pixels` ([`Rendering::bytes`] of them, row by
-    /// row) and returns how often it was drawn again because it had failed.
-    ///
-    /// The bytes depend on `self`, `address` and `rendering`, on nothing else; randomness
-    /// comes from [`Address::rng`] alone. `scratch` may hold anything on entry. Once `watch` says
-    /// so, what `pixels` holds does not matter.
+///
+/// What a sample holds depends on `self`, the address, the frame and the style, on nothing else;
+/// randomness comes from [`At::rng`] alone. Scratch may hold anything on entry.
+pub trait Formula: Send + Sync + Sized + 'static {
+    /// What files and Python call the family.
+    const NAME: &'static str;
+    /// Raised whenever the same address would give other bytes than the release before.
+    const FORMAT: u64 = 1;
+    /// Instances of a category before they repeat in kind; an endless stream walks so many in
+    /// random order, then the next as many.
+    const PERIOD: u64 = 1000;
+    /// What this family alone obeys.
+    type Style: Style;
+    /// Memory that is kept from sample to sample, one per thread.
+    type Scratch: Default + 'static;
+
+    /// Makes the categories from their parameters, or says what is wrong with them.
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error>;
+
+    /// Returns how often a degenerate sample is rendered again before the fallback.
+    fn retries(_style: &Self::Style) -> u8 {
+        8
+    }
+
+    /// Renders one attempt.
     fn draw(
         &self,
-        address: Address,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        watch: &dyn Watch,
-        pixels: &mut [u8],
-    ) -> u8;
+        at: At<'_>,
+        style: &Self::Style,
+        scratch: &mut Self::Scratch,
+        sample: &mut Sample<'_>,
+    ) -> Outcome;
+
+    /// Renders something that shows, whatever the parameters, when every attempt was degenerate;
+    /// or when the first one had [`Outcome::Nothing`] to show and may not be repeated.
+    fn draw_fallback(
+        &self,
+        at: At<'_>,
+        style: &Self::Style,
+        scratch: &mut Self::Scratch,
+        sample: &mut Sample<'_>,
+    );
 }
 
-/// What drawing needs beside the picture; one a thread, kept from picture to picture.
-pub struct Scratch {
-    pub(crate) simd: Simd,
-    pub(crate) maps: Vec<Map>,
-    pub(crate) table: Table,
-    pub(crate) dots: Dots,
-    pub(crate) canvas: Canvas,
-    pub(crate) single: Points,
-    pub(crate) replay: Replay,
-    pub(crate) noise: perlin::Buffers,
-    pub(crate) path: bezier::Path,
+/// What a family alone obeys; read from the JSON that Python writes.
+pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Checks the settings against each other and the frame.
+    fn check(&self, _frame: &Frame) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Returns about how many bytes a sample takes while it is rendered.
+    fn memory(&self, frame: &Frame) -> usize {
+        8 * frame.height * frame.width
+    }
 }
 
-impl Scratch {
-    /// Starts empty; the buffers grow to the largest picture drawn.
-    pub fn new(simd: Simd) -> Self {
+/// The style of a family that has none.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoStyle {}
+
+impl Style for NoStyle {}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is something to see.
+    Shown,
+    /// There is too little to see.
+    Degenerate,
+    /// There is no image at all: the sample holds nothing.
+    Nothing,
+}
+
+/// Every family of this crate.
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn::of::<ifs::Ifs>(),
+    BuiltIn::of::<ifs::released::Released>(),
+    BuiltIn::of::<perlin::Perlin>(),
+    BuiltIn::of::<bezier::Bezier>(),
+];
+
+/// A family by name.
+pub struct BuiltIn {
+    /// What files and Python call it.
+    pub name: &'static str,
+    make: fn(&Arrays) -> Result<Box<dyn Family>, Error>,
+    check: fn(&str) -> Result<(), Error>,
+}
+
+impl BuiltIn {
+    const fn of<F: Formula>() -> Self {
         Self {
-            simd,
-            maps: vec![],
-            table: Table::default(),
-            dots: Dots::default(),
-            canvas: Canvas::default(),
-            single: Points::default(),
-            replay: Replay::default(),
-            noise: Default::default(),
-            path: Default::default(),
+            name: F::NAME,
+            make: |parameters| Ok(Box::new(F::family(parameters)?)),
+            check: |settings| crate::family::settings::<F::Style>(settings).map(|_| ()),
         }
+    }
+
+    /// Finds a family.
+    pub fn named(name: &str) -> Result<&'static Self, Error> {
+        BUILT_IN.iter().find(|family| family.name == name).ok_or_else(|| Error::Family {
+            known: BUILT_IN.iter().map(|family| family.name).collect::<Vec<_>>().join(", "),
+            given: name.to_owned(),
+        })
+    }
+
+    /// Makes the categories from their parameters.
+    pub fn make(&self, parameters: &Arrays) -> Result<Box<dyn Family>, Error> {
+        (self.make)(parameters)
+    }
+
+    /// Checks a frame and a style of this family, as JSON.
+    pub fn check(&self, settings: &str) -> Result<(), Error> {
+        (self.check)(settings)
     }
 }

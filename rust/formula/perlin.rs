@@ -5,29 +5,30 @@
 //! frequencies, because they alone decide what the eye takes for the texture; an instance is a
 //! shuffled gradient table and a phase, because every choice of those looks alike.
 //!
-//! A picture is a plane through Perlin's noise in space. On it the two lattice points above and
+//! An image is a plane through Perlin's noise in space. On it the two lattice points above and
 //! below each other melt into one gradient and one constant, so that along a row of samples a
 //! lattice point is a line, and a sample a blend of two lines: no look-up, no branch. Nothing
 //! transcendental is computed and nothing fused: the same bytes on every processor.
 
 use std::ops::RangeInclusive;
 
-use crate::address::{Address, Purpose, Rng};
+use crate::address::{At, Purpose, Rng};
+use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::{Formula, Scratch};
-use crate::machine::Watch;
-use crate::rendering::Rendering;
+use crate::formula::{Formula, NoStyle, Outcome};
+use crate::frame::Window;
+use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
-use crate::window::{Window, unmirrored};
 
+/// The gradient table and phase; numbered by color channel, and from one attempt to the next by
+/// fours.
+const NOISE: Purpose = Purpose(8);
 /// Samples in a lattice cell, at least; where pixels are larger, a pixel is the mean of several
 /// samples (anti-aliasing by area). Part of the format.
-const SAMPLES_A_CELL: f64 = 4.0;
+const SAMPLES_PER_CELL: f64 = 4.0;
 /// Samples along a pixel, at most: an octave that asked for more would be gray and is left out.
 /// Part of the format.
-const SAMPLES_A_PIXEL: f64 = 16.0;
-/// Redraws of a picture that is all black. Part of the format.
-const REDRAWS: u64 = 8;
+const SAMPLES_PER_PIXEL: f64 = 16.0;
 /// Lattice cells across an image. One cell over 4096 images is one shade.
 const FREQUENCIES: RangeInclusive<f64> = 1.0 / 4096.0..=4096.0;
 /// Noise repeats after so many lattice cells.
@@ -64,75 +65,64 @@ impl Perlin {
 }
 
 impl Formula for Perlin {
-    /// Draws the noise. A picture that is all black (a small part of coarse, harsh noise) is drawn
-    /// again, and after eight times its negative, which is white.
-    fn draw(
-        &self,
-        address: Address,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        watch: &dyn Watch,
-        pixels: &mut [u8],
-    ) -> u8 {
-        for attempt in 0..=REDRAWS {
-            self.draw_noise(address, attempt, 1.0, rendering, scratch, watch, pixels);
-            if !rendering.redraw || watch.stopped() || pixels.iter().any(|&pixel| pixel != 0) {
-                return attempt as u8; // at most REDRAWS
-            }
-        }
-        self.draw_noise(address, REDRAWS, -1.0, rendering, scratch, watch, pixels);
-        REDRAWS as u8 + 1
+    const NAME: &'static str = "perlin";
+    type Style = NoStyle;
+    type Scratch = Buffers;
+
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        let octaves = parameters.natural("octaves")?;
+        let (persistence, contrast) = (parameters.float("persistence")?, parameters.float("contrast")?);
+        let new = |&frequency: &[f64; 2]| Self::new(frequency, octaves, persistence, contrast);
+        parameters.rows("frequencies")?.iter().map(new).collect()
+    }
+
+    /// Renders the noise; an image that is all black (a small part of coarse, harsh noise) is
+    /// degenerate.
+    fn draw(&self, at: At<'_>, _: &NoStyle, buffers: &mut Buffers, sample: &mut Sample<'_>) -> Outcome {
+        self.draw_noise(at, at.attempt, 1.0, buffers, sample);
+        if sample.image.iter().any(|&pixel| pixel != 0) { Outcome::Shown } else { Outcome::Degenerate }
+    }
+
+    /// Renders the negative of the last attempt, which is white.
+    fn draw_fallback(&self, at: At<'_>, _: &NoStyle, buffers: &mut Buffers, sample: &mut Sample<'_>) {
+        self.draw_noise(at, at.attempt.saturating_sub(1), -1.0, buffers, sample);
     }
 }
 
 impl Perlin {
-    /// Draws one noise, in colour one for each channel, times `sign`.
-    #[allow(clippy::too_many_arguments)]
+    /// Renders one noise, in color one for each channel, times `sign`.
     fn draw_noise(
         &self,
-        address: Address,
+        mut at: At<'_>,
         attempt: u64,
         sign: f64,
-        rendering: &Rendering,
-        scratch: &mut Scratch,
-        watch: &dyn Watch,
-        pixels: &mut [u8],
+        buffers: &mut Buffers,
+        sample: &mut Sample<'_>,
     ) {
-        let shared = unmirrored(address, rendering);
-        let window = Window::of(address, attempt, rendering);
-        let Scratch { simd, noise: buffers, .. } = scratch;
-        let channels = rendering.channels();
+        at.attempt = attempt;
+        let (window, frame) = (at.window(), at.frame);
+        let channels = frame.channels();
         for channel in 0..channels {
-            let mut rng = shared.rng(Purpose::Noise, 4 * attempt + channel as u64);
+            let mut rng = at.numbered_rng(NOISE, 4 * attempt + channel as u64);
             let table = Table::new(&mut rng);
             buffers.sum.clear();
             buffers.sum.resize(window.height * window.width, 0.0);
             let (mut amplitude, mut total) = (1.0, 0.0);
             for octave in 0..self.octaves {
                 let scale = (1u64 << octave) as f64;
-                let columns = Axis::new(self.frequency[0] * scale, rendering.width, &mut rng);
-                let rows = Axis::new(self.frequency[1] * scale, rendering.height, &mut rng);
+                let columns = Axis::new(self.frequency[0] * scale, frame.width, &mut rng);
+                let rows = Axis::new(self.frequency[1] * scale, frame.height, &mut rng);
                 let z = rng.between(0.0, PERIOD);
                 if let (Some(columns), Some(rows)) = (columns, rows) {
                     let amplitude = amplitude as f32;
                     let table = &table;
-                    simd.run(Octave {
-                        table,
-                        columns,
-                        rows,
-                        z,
-                        amplitude,
-                        window,
-                        rendering,
-                        watch,
-                        buffers,
-                    });
+                    at.simd.run(Octave { table, columns, rows, z, amplitude, window, at, buffers });
                 }
                 total += amplitude;
                 amplitude *= self.persistence;
             }
             let factor = (sign * 127.5 * self.contrast / total) as f32;
-            for (pixel, &sum) in pixels[channel..].iter_mut().step_by(channels).zip(&buffers.sum) {
+            for (pixel, &sum) in sample.image[channel..].iter_mut().step_by(channels).zip(&buffers.sum) {
                 *pixel = (sum * factor + 128.0) as u8; // cut, and held between 0 and 255
             }
         }
@@ -192,8 +182,8 @@ impl Axis {
     /// Spreads `frequency` cells over `size` pixels; `None` where that is too fine to be seen.
     fn new(frequency: f64, size: usize, rng: &mut Rng) -> Option<Self> {
         let phase = rng.between(0.0, PERIOD); // drawn for every size alike
-        let samples = (SAMPLES_A_CELL * frequency / size as f64).ceil();
-        (samples <= SAMPLES_A_PIXEL).then_some(Self {
+        let samples = (SAMPLES_PER_CELL * frequency / size as f64).ceil();
+        (samples <= SAMPLES_PER_PIXEL).then_some(Self {
             phase,
             step: frequency / (size as f64 * samples),
             samples: samples as usize,
@@ -228,9 +218,9 @@ fn blend(share: f32, a: f32, b: f32) -> f32 {
     a + share * (b - a)
 }
 
-/// What the drawing of noise needs; kept from picture to picture.
+/// What the drawing of noise needs; kept from image to image.
 #[derive(Default)]
-pub(crate) struct Buffers {
+pub struct Buffers {
     /// The noise of each pixel that is kept, all octaves together.
     sum: Vec<f32>,
     /// For each sample of a row, how far it is through its cell.
@@ -255,8 +245,7 @@ struct Octave<'a> {
     z: f64,
     amplitude: f32,
     window: Window,
-    rendering: &'a Rendering,
-    watch: &'a dyn Watch,
+    at: At<'a>,
     buffers: &'a mut Buffers,
 }
 
@@ -266,7 +255,7 @@ impl Kernel for Octave<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { table, columns, rows, z, amplitude, window, rendering, watch, buffers } = self;
+        let Self { table, columns, rows, z, amplitude, window, at, buffers } = self;
         let Buffers { sum, along, eased, runs, above, below, lines, samples } = buffers;
         let z = Place::of(z);
 
@@ -275,7 +264,7 @@ impl Kernel for Octave<'_> {
         runs.clear();
         let (mut first, mut last) = (u32::MAX, 0);
         for column in 0..window.width {
-            let start = window.canvas_column(column, rendering) * columns.samples;
+            let start = window.surface_column(column) * columns.samples;
             for sample in start..start + columns.samples {
                 let place = columns.place(sample);
                 if runs.last().is_none_or(|&(_, cell)| cell != place.cell as usize) {
@@ -291,10 +280,10 @@ impl Kernel for Octave<'_> {
         let share = amplitude / (columns.samples * rows.samples) as f32;
         let mut cell = None;
         for (row, sum) in sum.chunks_exact_mut(window.width).enumerate() {
-            if watch.stopped() {
+            if at.stopped() {
                 return; // a row of the largest image takes a millisecond at most
             }
-            let start = window.canvas_row(row, rendering) * rows.samples;
+            let start = window.surface_row(row) * rows.samples;
             for sample in start..start + rows.samples {
                 let y = rows.place(sample);
                 if cell != Some(y.cell) {
@@ -347,6 +336,8 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
+    use crate::frame::Frame;
     use crate::machine::Flag;
     use crate::simd::Simd;
 
@@ -401,15 +392,23 @@ mod tests {
         assert!((value - 0.136_919_958_784_000_12).abs() < 1e-15);
     }
 
-    /// Fine and coarse, one sample a pixel and several, cropped and mirrored.
+    /// Fine and coarse, one sample a pixel and several, cropped and flipped.
     #[test]
-    fn a_picture_is_a_plane_through_perlins_noise() {
+    fn an_image_is_a_plane_through_perlins_noise() {
         for (frequency, size, samples) in [([2.0, 5.0], 64, 1), ([20.0, 3.5], 32, 3), ([64.0, 40.0], 16, 16)]
         {
-            let rendering = Rendering { height: size, width: size, ..Default::default() };
+            let frame = Frame { height: size, width: size, ..Frame::default() };
+            let address = Address { seed: 0, category: 0, index: 0 };
             let [left, top] = [3, 2];
-            let window =
-                Window { top, left, height: size - 6, width: size - 5, flip_rows: true, flip_columns: false };
+            let window = Window {
+                of: (size, size),
+                top,
+                left,
+                height: size - 6,
+                width: size - 5,
+                flip_rows: true,
+                flip_columns: false,
+            };
             let (phase, z) = ([250.3, 17.9], 255.4);
             let axis =
                 |i: usize| Axis { phase: phase[i], step: frequency[i] / (size * samples) as f64, samples };
@@ -422,8 +421,7 @@ mod tests {
                 z,
                 amplitude: 0.5,
                 window,
-                rendering: &rendering,
-                watch: &Flag::default(),
+                at: At::new(address, &frame, 1, simd, &Flag::default()),
                 buffers: &mut buffers,
             });
             for (row, sums) in buffers.sum.chunks(window.width).enumerate() {

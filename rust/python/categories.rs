@@ -1,200 +1,230 @@
-//! Categories of every family, ready to draw.
+//! Categories of every family, ready to render.
 
-use numpy::ndarray::ArrayView1;
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use std::any::Any;
+
+use numpy::{
+    Element, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArray1,
+    PyUntypedArray, PyUntypedArrayMethods, ToPyArray,
+};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
 use rayon::prelude::*;
 
-use super::rendering::PyRendering;
-use super::{detached, machine};
-use crate::address::{Address, Purpose};
-use crate::dots::Dots;
+use super::{detached, guarded, machine};
+use crate::address::Address;
+use crate::arrays::{Arrays, Numbers};
 use crate::error::Error;
-use crate::formula::bezier::Bezier;
+use crate::family::Family;
+use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::ifs::orbit;
+use crate::formula::ifs::orbit::{self, ORBIT};
 use crate::formula::ifs::table::Table;
-use crate::formula::ifs::{Ifs, Map};
-use crate::formula::perlin::Perlin;
-use crate::machine::{Flag, Watch, with_scratch};
-use crate::render::render_watched;
-use crate::rendering::Rendering;
+use crate::formula::{BuiltIn, Formula};
+use crate::label::label;
+use crate::machine::{Flag, Look, Machine, Watch, with_scratch};
+use crate::order;
+use crate::points::Points;
+use crate::sample::{SampleObjects, Samples};
 
 /// The categories of a data set, all of one family.
 #[pyclass(frozen, module = "fdsl._core")]
-pub(super) struct Categories(Family);
+pub(super) struct Categories(Box<dyn Family>);
 
-enum Family {
-    Ifs(Vec<Ifs>),
-    Perlin(Vec<Perlin>),
-    Bezier(Vec<Bezier>),
-}
-
-impl Family {
-    fn ifs(&self) -> PyResult<&[Ifs]> {
-        match self {
-            Family::Ifs(categories) => Ok(categories),
-            _ => Err(PyTypeError::new_err("these categories have neither dots nor filling rates")),
-        }
-    }
-}
-
+/// Makes categories of the family called `name` from its parameters, a dictionary of arrays.
 #[pymethods]
 impl Categories {
-    /// `maps` (n, 6) and `probabilities` (n,) of all categories one after the other;
-    /// `lengths` (categories,) says how many maps each has.
-    #[staticmethod]
-    fn ifs(
-        maps: PyReadonlyArray2<'_, f64>,
-        probabilities: PyReadonlyArray1<'_, f64>,
-        lengths: PyReadonlyArray1<'_, i64>,
-    ) -> PyResult<Self> {
-        let (maps, probabilities) = (maps.as_array(), probabilities.as_array());
-        let add = |sum: usize, &length: &i64| sum.checked_add(usize::try_from(length).ok()?);
-        let total = lengths.as_array().iter().try_fold(0, add);
-        if maps.ncols() != 6 || probabilities.len() != maps.nrows() || total != Some(maps.nrows()) {
-            let message = "maps (n, 6), probabilities (n,) and lengths (categories,) do not match";
-            return Err(PyValueError::new_err(message));
-        }
-        let mut rows = maps.rows().into_iter().zip(probabilities);
-        let mut categories = Vec::with_capacity(lengths.len()?);
-        for (category, &length) in lengths.as_array().iter().enumerate() {
-            let (maps, probabilities): (Vec<Map>, Vec<f64>) = rows
-                .by_ref()
-                .take(length as usize)
-                .map(|(row, &p)| (std::array::from_fn(|i| row[i]), p))
-                .unzip();
-            let ifs = Ifs::new(maps, probabilities)
-                .map_err(|error| PyValueError::new_err(format!("category {category}: {error}")))?;
-            categories.push(ifs);
-        }
-        Ok(Self(Family::Ifs(categories)))
-    }
-
-    /// `frequencies` (categories, 2): lattice cells across and down.
-    #[staticmethod]
-    fn perlin(
-        frequencies: PyReadonlyArray2<'_, f64>,
-        octaves: usize,
-        persistence: f64,
-        contrast: f64,
-    ) -> PyResult<Self> {
-        let pairs = frequencies.as_array();
-        let new = |pair: ArrayView1<'_, f64>| Perlin::new([pair[0], pair[1]], octaves, persistence, contrast);
-        let categories: Result<_, Error> = pairs.rows().into_iter().map(new).collect();
-        Ok(Self(Family::Perlin(categories?)))
-    }
-
-    /// `counts` (categories, 2): control points a curve, and curves.
-    #[staticmethod]
-    fn bezier(counts: PyReadonlyArray2<'_, u64>) -> PyResult<Self> {
-        let counts = counts.as_array();
-        let pairs: Vec<[u64; 2]> = counts.rows().into_iter().map(|pair| [pair[0], pair[1]]).collect();
-        Ok(Self(Family::Bezier(Bezier::family(&pairs)?)))
+    #[new]
+    fn new(name: &str, parameters: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let parameters = arrays(parameters)?;
+        let family = guarded(|| BuiltIn::named(name)?.make(&parameters))??;
+        Ok(Self(family))
     }
 
     fn __len__(&self) -> usize {
-        match &self.0 {
-            Family::Ifs(categories) => categories.len(),
-            Family::Perlin(categories) => categories.len(),
-            Family::Bezier(categories) => categories.len(),
-        }
+        self.0.len()
     }
 
-    /// Draws the pictures at (categories, indices) one after the other into `pixels`, and
-    /// how often each was drawn again into `redraws`.
+    /// How many instances a category has before they repeat in kind.
+    #[getter]
+    fn period(&self) -> u64 {
+        self.0.period()
+    }
+
+    /// The version of the family's format.
+    #[getter]
+    fn format(&self) -> u64 {
+        self.0.format()
+    }
+
+    /// Renders the samples at (categories, indices) one after the other into `images`, and how
+    /// often each was rendered again into `retries`. Returns `None`, or with `objects` (the maps
+    /// of which object each pixel shows) the categories of each sample's objects.
     #[allow(clippy::too_many_arguments)]
-    #[pyo3(signature = (rendering, categories, indices, seed, threads, pixels, redraws, simd=None))]
-    fn render(
+    #[pyo3(signature = (settings, categories, indices, seed, num_threads, images, retries, objects=None, simd=None))]
+    fn render<'py>(
         &self,
-        py: Python<'_>,
-        rendering: &PyRendering,
+        py: Python<'py>,
+        settings: &str,
         categories: PyReadonlyArray1<'_, u64>,
         indices: PyReadonlyArray1<'_, u64>,
         seed: u64,
-        threads: Option<usize>,
-        mut pixels: PyReadwriteArray1<'_, u8>,
-        mut redraws: PyReadwriteArray1<'_, u8>,
+        num_threads: Option<usize>,
+        mut images: PyReadwriteArray1<'_, u8>,
+        mut retries: PyReadwriteArray1<'_, u8>,
+        mut objects: Option<PyReadwriteArray1<'_, u16>>,
         simd: Option<&str>,
-    ) -> PyResult<()> {
-        let machine = machine(threads, simd)?;
-        let rendering = &rendering.0;
-        let places: Vec<(u64, u64)> =
-            categories.as_array().iter().copied().zip(indices.as_array().iter().copied()).collect();
-        let (pixels, redraws) = (pixels.as_slice_mut()?, redraws.as_slice_mut()?);
-        let expected = places.len() * rendering.bytes();
-        if pixels.len() != expected {
-            Err(Error::Buffer { expected, given: pixels.len() })?;
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        let machine = machine(num_threads, simd)?;
+        let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
+        if indices.len() != categories.len() {
+            Err(Error::Buffer { expected: categories.len(), given: indices.len() })?;
         }
-        if redraws.len() != places.len() || indices.len()? != categories.len()? {
-            Err(Error::Buffer { expected: places.len(), given: redraws.len() })?;
-        }
-        detached(py, |look| match &self.0 {
-            Family::Ifs(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
-            Family::Perlin(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
-            Family::Bezier(c) => render_watched(c, &places, seed, rendering, &machine, look, pixels, redraws),
-        })
+        let places: Vec<(u64, u64)> = categories.iter().copied().zip(indices.iter().copied()).collect();
+        let (images, retries) = (images.as_slice_mut()?, retries.as_slice_mut()?);
+        let mut of_objects = vec![vec![]; places.len()];
+        let maps = objects.as_mut().map(|maps| maps.as_slice_mut()).transpose()?;
+        let wanted = maps.is_some();
+        let objects = maps.map(|maps| SampleObjects { maps, categories: &mut of_objects });
+        let samples = Samples { images, retries, objects };
+        detached(py, |look| self.0.render(&places, seed, settings, &machine, look, samples))?;
+        if wanted { Ok(Some(PyList::new(py, of_objects)?)) } else { Ok(None) }
     }
 
-    /// Returns the dots of one unscaled category, (points, 2); `None` if an orbit escaped.
-    /// For looking at, and for tests.
-    #[pyo3(signature = (category, points, seed, simd=None))]
-    fn dots<'py>(
+    /// Renders the samples numbered `numbers` of the stream `seed` into `images`, in one call, and
+    /// returns their labels.
+    #[allow(clippy::too_many_arguments)]
+    fn batch<'py>(
+        &self,
+        py: Python<'py>,
+        settings: &str,
+        numbers: PyReadonlyArray1<'_, u64>,
+        instances: Option<u64>,
+        label_noise: f64,
+        seed: u64,
+        num_threads: Option<usize>,
+        mut images: PyReadwriteArray1<'_, u8>,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let machine = machine(num_threads, None)?;
+        if instances == Some(0) {
+            Err(Error::NoCategories)?;
+        }
+        let (numbers, images) = (numbers.as_slice()?, images.as_slice_mut()?);
+        let labels = detached(py, |look| {
+            let (count, period) = (self.0.len() as u64, self.0.period());
+            let place = |&n: &u64| order::sample(n, count, instances, period, seed);
+            let places: Vec<(u64, u64)> = numbers.iter().map(place).collect();
+            let retries = &mut vec![0; places.len()];
+            let samples = Samples { images, retries, objects: None };
+            self.0.render(&places, seed, settings, &machine, look, samples)?;
+            let label = |(category, index)| label(Address { seed, category, index }, count, label_noise);
+            Ok(places.into_iter().map(|place| label(place) as i64).collect::<Vec<_>>()) // far below 2⁶³
+        })?;
+        Ok(labels.to_pyarray(py))
+    }
+
+    /// Returns the points of one category's orbit, unscaled, (num_points, 2); `None` if it
+    /// escaped. For looking at, and for tests.
+    #[pyo3(signature = (category, num_points, seed, simd=None))]
+    fn points<'py>(
         &self,
         py: Python<'py>,
         category: usize,
-        points: usize,
+        num_points: usize,
         seed: u64,
         simd: Option<&str>,
     ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
         let simd = machine(None, simd)?.simd;
-        Rendering { points, ..Default::default() }.checked()?;
-        let categories = self.0.ifs()?;
+        Measure { num_points, ..Measure::default() }.checked()?;
+        let categories = self.ifs()?;
         let out_of_range = Error::Category { category: category as u64, categories: categories.len() };
         let ifs = categories.get(category).ok_or(out_of_range)?;
-        let mut dots = Dots::default();
+        let mut points = Points::default();
         let played = detached(py, |_| {
-            let mut rng = Address { seed, category: category as u64, index: 0 }.rng(Purpose::Orbit, 0);
+            let address = Address { seed, category: category as u64, index: 0 };
             let mut table = Table::default();
             table.lay(ifs.maps(), ifs.probabilities());
-            Ok(orbit::play(&table, &mut rng, points, simd, &mut dots))
+            Ok(orbit::play(&table, &mut address.rng(Ifs::FORMAT, ORBIT, 0), num_points, simd, &mut points))
         })?;
         if played.is_none() {
             return Ok(None);
         }
-        let pairs: Vec<Vec<f32>> = dots.x.iter().zip(&dots.y).map(|(&x, &y)| vec![x, y]).collect();
+        let pairs: Vec<Vec<f32>> = points.x.iter().zip(&points.y).map(|(&x, &y)| vec![x, y]).collect();
         Ok(Some(PyArray2::from_vec2(py, &pairs)?))
     }
 
     /// Returns the filling rate of each category, unscaled.
-    #[pyo3(signature = (size, points, pad, seed, threads=None))]
+    #[pyo3(signature = (size, num_points, margin, seed, num_threads=None))]
     fn fill_rates<'py>(
         &self,
         py: Python<'py>,
         size: usize,
-        points: usize,
-        pad: usize,
+        num_points: usize,
+        margin: usize,
         seed: u64,
-        threads: Option<usize>,
+        num_threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        let measure = Measure { size, points, pad }.checked()?;
-        let categories = self.0.ifs()?;
-        let machine = machine(threads, None)?;
-        let rate = |(category, ifs): (usize, &Ifs), flag: &Flag| {
-            if flag.stopped() {
-                return 0.0;
-            }
-            let address = Address { seed, category: category as u64, index: 0 };
-            let mut rng = address.rng(Purpose::Orbit, 0);
-            with_scratch(machine.simd, |scratch| measure.fill_rate(ifs, &mut rng, scratch))
-        };
-        let rates: Vec<f64> = detached(py, |look| {
-            machine.install_watched(look, |flag| {
-                let categories = categories.par_iter().enumerate().with_max_len(1);
-                categories.map(|category| rate(category, flag)).collect()
-            })
-        })?;
+        let measure = Measure { size, num_points, margin }.checked()?;
+        let categories = self.ifs()?;
+        let machine = machine(num_threads, None)?;
+        let rates = detached(py, |look| fill_rates(categories, measure, seed, machine, look))?;
         Ok(rates.to_pyarray(py))
     }
+}
+
+impl Categories {
+    fn ifs(&self) -> PyResult<&[Ifs]> {
+        let family: &dyn Any = &*self.0;
+        let categories = family.downcast_ref::<Vec<Ifs>>().map(Vec::as_slice);
+        categories.ok_or_else(|| {
+            PyTypeError::new_err(format!("{} has neither orbits nor filling rates", self.0.name()))
+        })
+    }
+}
+
+fn fill_rates(
+    categories: &[Ifs],
+    measure: Measure,
+    seed: u64,
+    machine: Machine,
+    look: Look<'_>,
+) -> Result<Vec<f64>, Error> {
+    let rate = |(category, ifs): (usize, &Ifs), flag: &Flag| {
+        if flag.stopped() {
+            return 0.0;
+        }
+        let address = Address { seed, category: category as u64, index: 0 };
+        let mut rng = address.rng(Ifs::FORMAT, ORBIT, 0);
+        with_scratch(|scratch| measure.fill_rate(ifs, &mut rng, machine.simd, scratch))
+    };
+    machine.install_watched(look, |flag| {
+        let categories = categories.par_iter().enumerate().with_max_len(1);
+        categories.map(|category| rate(category, flag)).collect()
+    })
+}
+
+/// Copies a dictionary of float64, int64 and uint64 arrays.
+fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
+    let mut arrays = Arrays::default();
+    for (name, array) in parameters {
+        let name: String = name.extract()?;
+        let numbers = if let Some(numbers) = numbers::<f64>(&array)? {
+            Numbers::Floats(numbers)
+        } else if let Some(numbers) = numbers::<i64>(&array)? {
+            Numbers::Integers(numbers)
+        } else if let Some(numbers) = numbers::<u64>(&array)? {
+            Numbers::Naturals(numbers)
+        } else {
+            let message = format!("{name} must be an array of float64, int64 or uint64");
+            return Err(PyTypeError::new_err(message));
+        };
+        let shape = array.cast::<PyUntypedArray>()?.shape().to_vec();
+        arrays.insert(name, shape, numbers);
+    }
+    Ok(arrays)
+}
+
+fn numbers<T: Element + Copy>(array: &Bound<'_, PyAny>) -> PyResult<Option<Vec<T>>> {
+    let Ok(array) = array.cast::<PyArrayDyn<T>>() else { return Ok(None) };
+    Ok(Some(array.try_readonly()?.as_array().iter().copied().collect()))
 }

@@ -2,7 +2,6 @@
 
 mod categories;
 mod png;
-mod rendering;
 mod search;
 mod testing;
 
@@ -14,6 +13,7 @@ use pyo3::prelude::*;
 
 use crate::address::Address;
 use crate::error::Error;
+use crate::formula::{BuiltIn, NoStyle};
 use crate::label::label;
 use crate::machine::{Look, Machine};
 use crate::simd::Simd;
@@ -31,10 +31,10 @@ impl From<Error> for PyErr {
     }
 }
 
-fn machine(threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Error> {
+fn machine(num_threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Error> {
     Ok(match simd {
-        Some(name) => Machine { threads, simd: Simd::named(name)? },
-        None => Machine::new(threads)?,
+        Some(name) => Machine { threads: num_threads, simd: Simd::named(name)? },
+        None => Machine::new(num_threads)?,
     })
 }
 
@@ -96,13 +96,14 @@ fn stream_order<'py>(
     numbers: PyReadonlyArray1<'_, u64>,
     categories: u64,
     instances: Option<u64>,
+    period: u64,
     seed: u64,
 ) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
-    if categories == 0 || instances == Some(0) {
+    if categories == 0 || instances == Some(0) || period == 0 {
         Err(Error::NoCategories)?;
     }
     let numbers = numbers.as_slice()?;
-    filled(py, numbers.len(), |i| order::sample(numbers[i], categories, instances, seed))
+    filled(py, numbers.len(), |i| order::sample(numbers[i], categories, instances, period, seed))
 }
 
 /// Returns the labels of addresses of which a share `noise` has one drawn by chance.
@@ -130,6 +131,24 @@ fn cores() -> usize {
     pool::cores()
 }
 
+/// Checks the settings (`{"frame": …, "style": …}`) of a family, or the frame alone.
+#[pyfunction]
+#[pyo3(signature = (family, settings))]
+fn check_settings(family: Option<&str>, settings: &str) -> PyResult<()> {
+    match family {
+        Some(name) => BuiltIn::named(name)?.check(settings)?,
+        None => _ = crate::family::settings::<NoStyle>(settings)?,
+    }
+    Ok(())
+}
+
+/// Returns 128 bits that a family written in Python seeds its random numbers with: a pure function
+/// of the family's name and format, and of the address and attempt.
+#[pyfunction]
+fn address_key(family: &str, format: u64, seed: u64, category: u64, index: u64, attempt: u64) -> [u64; 2] {
+    crate::address::foreign_key(family, format, [seed, category, index, attempt])
+}
+
 /// Notes that this process is a fork, whose parent's threads are not here.
 #[pyfunction]
 fn forked() {
@@ -150,13 +169,11 @@ mod core {
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
-    use super::rendering::PyRendering;
-    #[pymodule_export]
     use super::search::search;
     #[pymodule_export]
-    use super::testing::{draw_dots, fail};
+    use super::testing::{draw_points, fail};
     #[pymodule_export]
-    use super::{cores, forked, noisy_labels, simd_paths, stream_order};
+    use super::{address_key, check_settings, cores, forked, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict;
 
@@ -168,7 +185,6 @@ mod core {
             let after = [("after_in_child", forked)].into_py_dict(module.py())?;
             os.call_method("register_at_fork", (), Some(&after))?;
         }
-        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("FORMAT", crate::address::FORMAT)
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures as PNG files.
+//! Images as PNG files.
 
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
@@ -9,16 +9,16 @@ use super::{detached, machine};
 use crate::error::Error;
 use crate::machine::Watch;
 
-/// Encodes pictures that lie one after the other, `size` (height, width) and `channels` bytes
+/// Encodes images that lie one after the other, `size` (height, width) and `channels` bytes
 /// a pixel, and returns a file for each.
 #[pyfunction]
-#[pyo3(signature = (pixels, size, channels, threads))]
+#[pyo3(signature = (pixels, size, channels, num_threads))]
 pub(super) fn encode_png<'py>(
     py: Python<'py>,
     pixels: PyReadonlyArray1<'py, u8>,
     size: (usize, usize),
     channels: usize,
-    threads: Option<usize>,
+    num_threads: Option<usize>,
 ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
     let pixels = pixels.as_slice()?;
     let (height, width) = size;
@@ -26,7 +26,7 @@ pub(super) fn encode_png<'py>(
     if bytes == 0 || !matches!(channels, 1 | 3) || pixels.len() % bytes != 0 {
         Err(Error::Buffer { expected: bytes, given: pixels.len() })?;
     }
-    let machine = machine(threads, None)?;
+    let machine = machine(num_threads, None)?;
     // A copy, because a large image takes seconds and can't be stopped half-way.
     let pixels = pixels.to_vec();
     let files = detached(py, move |look| {

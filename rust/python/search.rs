@@ -5,13 +5,11 @@ use std::ops::ControlFlow;
 use numpy::{PyArray1, PyArray2, ToPyArray};
 use pyo3::prelude::*;
 
-use super::rendering::choice;
 use super::{guarded, machine};
 use crate::error::Error;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::ifs::search::{Search, Stopped};
+use crate::formula::ifs::search::{Sampler, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
-use crate::rendering::Sampler;
 
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
@@ -20,7 +18,7 @@ type FoundArrays<'py> =
 /// and the number of candidates tried. `progress(found, tried)` may raise to stop it.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, points, pad, max_tries, sampler, threads, progress))]
+#[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, num_points, margin, max_tries, sampler, num_threads, progress))]
 pub(super) fn search<'py>(
     py: Python<'py>,
     categories: usize,
@@ -29,22 +27,25 @@ pub(super) fn search<'py>(
     min_maps: usize,
     max_maps: usize,
     size: usize,
-    points: usize,
-    pad: usize,
+    num_points: usize,
+    margin: usize,
     max_tries: u64,
     sampler: &str,
-    threads: Option<usize>,
+    num_threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<FoundArrays<'py>> {
-    let sampler = choice(
-        "sampler",
-        sampler,
-        "'fdsl' or 'released'",
-        [("fdsl", Sampler::Fdsl), ("released", Sampler::Released)],
-    )?;
-    let measure = Measure { size, points, pad };
+    let sampler = match sampler {
+        "fdsl" => Sampler::Fdsl,
+        "released" => Sampler::Released,
+        _ => Err(Error::Choice {
+            name: "sampler",
+            accepted: "'fdsl' or 'released'",
+            given: sampler.to_owned(),
+        })?,
+    };
+    let measure = Measure { size, num_points, margin };
     let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
-    let machine = machine(threads, None)?;
+    let machine = machine(num_threads, None)?;
     let report = |found: usize, tried: u64| {
         let told = Python::try_attach(|py| {
             py.check_signals()?; // Ctrl-C

@@ -1,43 +1,45 @@
-//! Parts of a picture in the making, for tests.
+//! Parts of an image in the making, for tests.
 
 use numpy::{PyArray1, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::rendering::PyRendering;
 use super::{detached, guarded, machine};
-use crate::canvas::{Canvas, Masks};
-use crate::dots::{Bounds, Dots};
-use crate::window::Window;
+use crate::family;
+use crate::formula::ifs::{Draw, Style};
+use crate::frame::{Frame, Window};
+use crate::points::{Bounds, Points};
+use crate::surface::{LastPoint, Mark, Masks};
 
-/// Draws given dots (n, 2) without mirroring or cropping, rows from the top, and returns the
-/// pixels in a row; masks are random with a key, or fixed.
+/// Renders given points (n, 2) with the settings of an IFS, neither flipped nor cropped, rows from
+/// the top, and returns the pixels in a row; masks are random with a key, or fixed.
 #[pyfunction]
-#[pyo3(signature = (rendering, dots, *, key=None, mask=None, simd=None))]
-pub(super) fn draw_dots<'py>(
+#[pyo3(signature = (settings, points, *, key=None, mask=None, simd=None))]
+pub(super) fn draw_points<'py>(
     py: Python<'py>,
-    rendering: &PyRendering,
-    dots: PyReadonlyArray2<'py, f32>,
+    settings: &str,
+    points: PyReadonlyArray2<'_, f32>,
     key: Option<u32>,
     mask: Option<u32>,
     simd: Option<&str>,
 ) -> PyResult<Bound<'py, PyArray1<u8>>> {
     let simd = machine(None, simd)?.simd;
-    let rendering = &rendering.0;
-    if dots.as_array().ncols() != 2 || dots.as_array().iter().any(|v| !v.is_finite()) {
-        return Err(PyValueError::new_err("dots must be finite, (n, 2)"));
+    let (frame, style) = family::settings::<Style>(settings)?;
+    if points.as_array().ncols() != 2 || points.as_array().iter().any(|v| !v.is_finite()) {
+        return Err(PyValueError::new_err("points must be finite, (n, 2)"));
     }
     let masks = key.map_or(Masks::Fixed(mask.unwrap_or(511)), Masks::Random);
-    let (x, y) = dots.as_array().rows().into_iter().map(|dot| (dot[0], dot[1])).unzip();
-    let dots = Dots { x, y };
-    let (height, width) = (rendering.height, rendering.width);
-    let mut canvas = Canvas::default();
-    let pixels = guarded(|| {
-        canvas.plot(&dots, Bounds::of(&dots), height, width, rendering.pad, simd);
-        let window = Window { top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
-        let mut pixels = vec![0; height * width * rendering.channels()];
-        canvas.resolve(window, rendering, masks, simd, &mut pixels);
-        pixels
+    let mark = if style.draw == Draw::Point { Mark::Pixel } else { Mark::Patch(masks) };
+    let (x, y) = points.as_array().rows().into_iter().map(|point| (point[0], point[1])).unzip();
+    let points = Points { x, y };
+    let Frame { height, width, color, .. } = frame;
+    let mut pixels = vec![0; height * width * frame.channels()];
+    guarded(|| {
+        let mut surface = LastPoint::default();
+        surface.plot(&points, Bounds::of(&points), height, width, style.margin, simd);
+        let of = (height, width);
+        let window = Window { of, top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+        surface.resolve(window, mark, color, simd, &mut pixels);
     })?;
     Ok(pixels.to_pyarray(py))
 }

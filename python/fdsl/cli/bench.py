@@ -20,8 +20,8 @@ from fdsl.cli.options import (
     loaded,
     rendering_of,
 )
-from fdsl.formulas import Family
-from fdsl.rendering import Rendering
+from fdsl.families import Family
+from fdsl.frame import Frame
 
 
 def add_bench(commands: Commands) -> None:
@@ -45,7 +45,8 @@ def _bench(a: argparse.Namespace) -> None:
     if not a.seconds > 0:
         raise ValueError(f"seconds must be above 0, got {a.seconds}")
     checked_seed(a.seed)
-    family, rendering = loaded(a), rendering_of(a)
+    family = loaded(a)
+    rendering = rendering_of(a, family)
     cores = _core.cores()
     print(f"{platform.processor() or platform.machine()}, {cores} cores; {family!r}")
     print(f"{rendering}")
@@ -64,27 +65,28 @@ def _bench(a: argparse.Namespace) -> None:
 
 
 def _rates(
-    family: Family, rendering: Rendering, seed: int, path: str, threads: int, seconds: float
+    family: Family, rendering: Frame, seed: int, path: str, threads: int, seconds: float
 ) -> list[float]:
     """Pictures a second of several batches, the first left out; no picture is drawn twice."""
     some, first = 8 * threads, 0
     height, width = rendering.output_size
-    pixels = np.empty(some * height * width * rendering.channels, np.uint8)
-    redraws = np.empty(some, np.uint8)
+    channels = (3,) if rendering.color else ()
+    images = np.empty((some, height, width, *channels), np.uint8)
+    retries = np.empty(some, np.uint8)
     rates: list[float] = []
     end = time.perf_counter() + seconds
     while len(rates) < 4 or time.perf_counter() < end:
         numbers = np.arange(first, first + some, dtype=np.uint64)
         start = time.perf_counter()
-        family._renderer().render(
-            rendering._core,
+        family.render_into(
+            rendering,
             numbers % np.uint64(len(family)),
             numbers * np.uint64(4),
             seed,
             threads,
-            pixels,
-            redraws,
-            path,
+            images,
+            retries,
+            simd=path,
         )
         rates.append(some / (time.perf_counter() - start))
         first += some

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed
 from fdsl.cli.bar import bar
 from fdsl.cli.options import (
@@ -21,9 +20,9 @@ from fdsl.cli.options import (
     loaded,
     rendering_of,
 )
-from fdsl.formulas import IFS, Family
-from fdsl.formulas.readers import refuse_other_csv
-from fdsl.rendering import render
+from fdsl.families import IFS, Family
+from fdsl.families.readers import refuse_other_csv
+from fdsl.render import render
 
 #: That a search may be asked for: at half a minute a thousand, eight hours on two cores.
 MOST_CATEGORIES = 1_000_000
@@ -66,8 +65,14 @@ def add_search(commands: Commands) -> None:
         metavar="N",
         help="of the picture that the filling rate is measured on (default: 512)",
     )
-    add("--points", type=int, default=100_000, metavar="N", help="dots on it (default: 100000)")
-    add("--pad", type=int, default=6, metavar="N", help="pixels left free around them (default: 6)")
+    add("--num-points", type=int, default=100_000, metavar="N", help="dots on it (default: 100000)")
+    add(
+        "--margin",
+        type=int,
+        default=6,
+        metavar="N",
+        help="pixels left free around them (default: 6)",
+    )
     add(
         "--max-tries",
         type=int,
@@ -100,7 +105,7 @@ def add_info(commands: Commands) -> None:
         "info",
         _info,
         "say what categories are, how full they are and how many pictures have to be drawn again",
-        "fdsl info categories.npz\nfdsl info fractaldb-1000 --weights 0.1",
+        "fdsl info categories.npz\nfdsl info fractaldb-1000 --variation 0.1",
     )
     add_source(parser)
     add_seed(parser)
@@ -130,10 +135,10 @@ def _search(a: argparse.Namespace) -> None:
             min_maps=a.min_maps,
             max_maps=a.max_maps,
             size=a.size,
-            points=a.points,
-            pad=a.pad,
+            num_points=a.num_points,
+            margin=a.margin,
             max_tries=a.max_tries,
-            threads=a.threads,
+            num_threads=a.num_threads,
             progress=lambda found, tried: progress(found, None),
         )
     _save(found, out)
@@ -150,7 +155,8 @@ def _convert(a: argparse.Namespace) -> None:
 
 def _info(a: argparse.Namespace) -> None:
     checked_seed(a.seed)
-    family, rendering = loaded(a), rendering_of(a)
+    family = loaded(a)
+    rendering = rendering_of(a, family)
     rows = [
         ("categories", f"{len(family):,} of {type(family).__name__}"),
         ("SHA-256", family.digest()),
@@ -158,7 +164,7 @@ def _info(a: argparse.Namespace) -> None:
     if isinstance(family, IFS):
         sizes = Counter(len(maps) for maps, _ in family)
         of_each = ", ".join(f"{count:,} of {maps}" for maps, count in sorted(sizes.items()))
-        rates = family.fill_rates(seed=a.seed, threads=a.threads)
+        rates = family.fill_rates(seed=a.seed, num_threads=a.num_threads)
         least, middle, most = np.quantile(rates, [0, 0.5, 1])
         rows.append(("maps", of_each))
         if family.candidates_tried is not None:
@@ -170,21 +176,21 @@ def _info(a: argparse.Namespace) -> None:
         rows.append(("first, last", f"{family[0]}, {family[-1]}"))
 
     drawn = lit = redrawn = 0
-    wanted, some = checked_positive("pictures", a.pictures), rendering._at_once
+    wanted, some = checked_positive("pictures", a.pictures), rendering.images_at_once
     with bar("pictures", "pictures", wanted) as progress:
         for first in range(0, wanted, some):
             part = np.arange(first, min(first + some, wanted), dtype=np.uint64)
             # As a stream goes: all weight rows alike, however few pictures there are.
-            categories, indices = _core.stream_order(part, len(family), None, a.seed)
-            pictures, redraws = render(
-                family, categories, indices, a.seed, rendering, a.threads, return_redraws=True
+            categories, indices = family.order(part, None, a.seed)
+            images, retries = render(
+                family, categories, indices, a.seed, rendering, a.num_threads, return_retries=True
             )
-            drawn, redrawn = drawn + len(part), redrawn + int((redraws > 0).sum())
-            lit += int(np.count_nonzero(pictures.reshape(len(part), -1, rendering.channels).any(2)))
+            drawn, redrawn = drawn + len(part), redrawn + int((retries > 0).sum())
+            lit += int(np.count_nonzero(images.reshape(len(part), -1, rendering.channels).any(2)))
             progress(drawn, None)
     height, width = rendering.output_size
     rows.append(("pixels lit", f"{lit / (drawn * height * width):.1%} of {drawn:,} pictures"))
-    off = "" if rendering.redraw else " (redrawing is off)"
+    off = "" if rendering.resample_degenerate else " (redrawing is off)"
     rows.append(("drawn again", f"{redrawn / drawn:.2%} of them{off}"))
     for name, value in rows:
         print(f"{name:<14}{value}")

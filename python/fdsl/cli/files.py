@@ -28,9 +28,9 @@ def add_export(commands: Commands) -> None:
         _export,
         "write pictures to webdataset shards or image folders",
         "fdsl export fractaldb-1000 shards                  # a million pictures\n"
-        "fdsl export fractaldb-1000 shards --shard-index 3 --num-shards 8   # one job of eight\n"
+        "fdsl export fractaldb-1000 shards --job-index 3 --num-jobs 8   # one job of eight\n"
         "fdsl finalize shards                               # once all are there\n"
-        "fdsl export categories.npz folders --layout released --recipe released",
+        "fdsl export categories.npz folders --layout released --preset released",
     )
     add_source(parser)
     add = parser.add_argument
@@ -46,14 +46,14 @@ def add_export(commands: Commands) -> None:
     of_shards = "pictures a shard, of webdataset (default: 10000)"
     add("--shard-size", type=int, metavar="N", help=of_shards)
     add(
-        "--shard-index",
+        "--job-index",
         type=int,
         default=0,
         metavar="I",
         help="this is part I of the work (default: 0)",
     )
     cut = "into how many parts the work is cut, for job arrays (default: 1)"
-    add("--num-shards", type=int, default=1, metavar="N", help=cut)
+    add("--num-jobs", type=int, default=1, metavar="N", help=cut)
     add_seed(parser)
     add_threads(parser)
     add_rendering(parser)
@@ -72,16 +72,17 @@ def add_finalize(commands: Commands) -> None:
 
 
 def _export(a: argparse.Namespace) -> None:
-    family, rendering = loaded(a), rendering_of(a)
+    family = loaded(a)
+    rendering = rendering_of(a, family)
     a.interrupted = "run the same command again to go on: what is whole stays"
     with bar("export", "pictures") as progress:
         shared: dict[str, Any] = {
             "instances": a.instances,
             "rendering": rendering,
             "seed": a.seed,
-            "shard_index": a.shard_index,
-            "num_shards": a.num_shards,
-            "threads": a.threads,
+            "job_index": a.job_index,
+            "num_jobs": a.num_jobs,
+            "num_threads": a.num_threads,
             "progress": progress,
         }
         if a.layout == "webdataset":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fdsl.formulas import Family, Perlin, load
-from fdsl.formulas.load import SOURCES
-from fdsl.rendering import Rendering
+from fdsl.families import Family, Perlin, load
+from fdsl.families.load import SOURCES
+from fdsl.frame import Frame
+from fdsl.rendering import Rendering, Strokes
 
 #: That one option may list.
 MOST_NUMBERS = 1_000_000
@@ -19,11 +19,34 @@ LAST_NUMBER = 2**64 - 1
 
 Commands = Any  # argparse keeps the type of its sub-parsers to itself
 
-RECIPES: dict[str, Callable[..., Rendering]] = {
-    "default": Rendering,
-    "paper": Rendering.paper,
-    "released": Rendering.released,
+PRESETS = ("default", "paper", "released")
+
+#: What options were called in the first releases.
+RENAMED = {
+    "--weights": "--variation",
+    "--points": "--num-points",
+    "--pad": "--margin",
+    "--redraw": "--resample-degenerate",
+    "--no-redraw": "--no-resample-degenerate",
+    "--recipe": "--preset",
+    "--threads": "--num-threads",
+    "--shard-index": "--job-index",
+    "--num-shards": "--num-jobs",
 }
+
+
+class Renamed(argparse.Action):
+    """Answers an option's old name with the new one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option: str | None = None,
+    ) -> None:
+        """Ends the command."""
+        parser.error(f"there is no {option} any more: it is {RENAMED[str(option)]} now")
 
 
 def command(
@@ -42,6 +65,8 @@ def command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, parser=parser)
+    for old in RENAMED:
+        parser.add_argument(old, action=Renamed, nargs="?", help=argparse.SUPPRESS)
     return parser
 
 
@@ -65,8 +90,8 @@ def add_seed(parser: argparse.ArgumentParser, of: str = "every picture's address
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Adds --threads."""
-    parser.add_argument("--threads", type=int, help="how many work (default: all cores)")
+    """Adds --num-threads."""
+    parser.add_argument("--num-threads", type=int, help="how many work (default: all cores)")
 
 
 def loaded(arguments: argparse.Namespace) -> Family:
@@ -93,36 +118,63 @@ def chosen(family: Family, categories: list[int]) -> list[int]:
 
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
-    """Adds an option for each setting of a ``Rendering``; what is not given is the recipe's."""
-    add = parser.add_argument_group("how pictures are drawn").add_argument
+    """Adds an option for each setting; what is not given is the preset's."""
+    add = parser.add_argument_group("how images are rendered").add_argument
     switch = argparse.BooleanOptionalAction
-    recipes = "what the options below are if not given: the library's defaults, the paper's text, "
-    recipes += "or the authors' program to the byte"
-    add("--recipe", choices=RECIPES, default="default", help=recipes)
+    presets = "what the options below are if not given: the library's defaults, the paper's text, "
+    presets += "or the authors' program to the byte"
+    add("--preset", choices=PRESETS, default="default", help=presets)
     add("--size", type=size, metavar="N", help="height and width: 256, or 256x320")
     add("--crop", type=size, metavar="N", help="keep a window of this size")
-    add("--crop-position", choices=["random", "center"], help="where the window stands")
-    add("--points", type=int, metavar="N", help="dots a picture (fractals)")
-    add("--draw", choices=["patch", "point"], help="3×3 patches or single pixels")
-    add("--patch", choices=["random", "fixed"], help="a mask for every dot, or for the picture")
+    add("--crop-position", choices=["random", "center"], help="where the window is")
     add("--color", action=switch, help="three channels instead of one")
-    add("--weights", type=weights, metavar="W", help="interval of the variation, or none")
-    grid = "the authors' 25 weight rows, or a weight drawn for each picture"
-    add("--variation", choices=["grid", "continuous"], help=grid)
-    add("--pad", type=int, metavar="N", help="pixels left free around the dots")
-    add("--flips", action=switch, help="whether index %% 4 mirrors")
-    add("--redraw", action=switch, help="whether pictures that failed are drawn again")
-    add("--mask-seed", type=int, metavar="N", help="of the patches, for --recipe released")
+    add("--flips", action=switch, help="whether index %% 4 flips the image")
+    again = "whether degenerate images are rendered again"
+    add("--resample-degenerate", action=switch, help=again)
+    add("--draw", choices=["patch", "point"], help="3×3 patches or single pixels")
+    add("--margin", type=int, metavar="N", help="pixels left free around points and curves")
+    fractals = parser.add_argument_group("of fractals alone").add_argument
+    fractals("--num-points", type=int, metavar="N", help="points per image")
+    masks = "a mask for every point, or for the image"
+    fractals("--patch", choices=["random", "fixed"], help=masks)
+    fractals("--variation", type=variation, metavar="W", help="interval of the variation, or none")
+    kinds = "the authors' 25 rows of factors, or a factor drawn for each image"
+    fractals("--variation-kind", choices=["grid", "continuous"], help=kinds)
+    fractals("--mask-seed", type=int, metavar="N", help="of the patches, for --preset released")
 
 
-def rendering_of(arguments: argparse.Namespace) -> Rendering:
-    """Returns the rendering that the options describe."""
-    names = [field.name for field in dataclasses.fields(Rendering) if field.name != "sampler"]
-    given = {name: getattr(arguments, name) for name in names}
+def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
+    """Returns what the options describe, as the family obeys it.
+
+    Raises:
+        ValueError: an option means nothing to the family.
+    """
+    style = family.style
+    every = {name for kind in (Frame, Rendering, Strokes, style) for name in kind.names()}
+    given: dict[str, Any] = {name: getattr(arguments, name, None) for name in every}
     given = {name: value for name, value in given.items() if value is not None}
-    if given.get("weights") == "none":
-        given["weights"] = None
-    return RECIPES[arguments.recipe](**given)
+    if given.get("variation") == "none":
+        given["variation"] = None
+    for name in given:
+        if name not in style.names():
+            options = ", ".join(
+                option(other) for other in style.names() if hasattr(arguments, other)
+            )
+            raise ValueError(
+                f"{option(name)} means nothing to {type(family).__name__}, which takes {options}"
+            )
+    if arguments.preset == "default":
+        return style(**given)
+    preset = getattr(style, arguments.preset, None)
+    if preset is None:
+        raise ValueError(f"--preset {arguments.preset} is for fractals, got {family!r}")
+    made: Frame = preset(**given)
+    return made
+
+
+def option(name: str) -> str:
+    """Returns the option of a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 def size(text: str) -> int | tuple[int, int]:
@@ -136,12 +188,13 @@ def size(text: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def weights(text: str) -> float | str:
+def variation(text: str) -> float | str:
     """Reads a number or ``none``."""
     try:
         return "none" if text == "none" else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number or none, got {text!r}") from None
+        now = "; that is --variation-kind now" if text in ("grid", "continuous") else ""
+        raise argparse.ArgumentTypeError(f"must be a number or none, got {text!r}{now}") from None
 
 
 def numbers(text: str) -> list[int]:

@@ -27,7 +27,7 @@ from fdsl.cli.options import (
     rendering_of,
 )
 from fdsl.preview import contact_sheet
-from fdsl.rendering import render
+from fdsl.render import render
 
 
 def add_render(commands: Commands) -> None:
@@ -38,7 +38,7 @@ def add_render(commands: Commands) -> None:
         _render,
         "draw pictures by their addresses",
         "fdsl render categories.npz --category 3 --index 77 --out picture.png\n"
-        "fdsl render fractaldb-1000 --category 0-2 --index 80,84 --recipe released --out folder",
+        "fdsl render fractaldb-1000 --category 0-2 --index 80,84 --preset released --out folder",
     )
     add_source(parser)
     add = parser.add_argument
@@ -108,17 +108,18 @@ def _render(a: argparse.Namespace) -> None:
             f"a folder may take at most {MOST_NUMBERS:,} images, got {total:,}; fdsl export writes "
             "more"
         )
-    family, rendering = loaded(a), rendering_of(a)
+    family = loaded(a)
+    rendering = rendering_of(a, family)
     chosen(family, a.category)  # before any of them is written
     if not one:
         out.mkdir(parents=True, exist_ok=True)
     places = itertools.product(a.category, a.index)
     with bar("render", "pictures", total) as progress:
-        for first in range(0, total, rendering._at_once):
-            part = list(itertools.islice(places, rendering._at_once))
+        for first in range(0, total, rendering.images_at_once):
+            part = list(itertools.islice(places, rendering.images_at_once))
             categories, indices = [c for c, _ in part], [i for _, i in part]
-            pictures = render(family, categories, indices, a.seed, rendering, a.threads)
-            files = png.encode(pictures, a.threads)
+            pictures = render(family, categories, indices, a.seed, rendering, a.num_threads)
+            files = png.encode(pictures, a.num_threads)
             for (category, index), file in zip(part, files, strict=True):
                 write_whole(out if one else out / f"{category:05d}_{index:06d}.png", file)
             progress(first + len(part), None)
@@ -138,7 +139,7 @@ def _preview(a: argparse.Namespace) -> None:
             family,
             spread.tolist() if a.category is None else chosen(family, a.category),
             a.columns if a.index is None else a.index,
-            rendering=rendering_of(a),
+            rendering=rendering_of(a, family),
             seed=a.seed,
             label=labels,
             progress=progress,

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fdsl import _core
 from fdsl._files import part_of, saying_what, writing_whole
-from fdsl.formulas import IFS, Family
+from fdsl.families import IFS, Family
 
 #: Version of the names, labels, addresses and PNG encoding. Raise it when one of them changes: an
 #: export that was begun with another is refused.
@@ -110,7 +109,7 @@ class WebDataset(Layout):
     def samples(self, unit: int) -> list[Sample]:
         first = unit * self.shard_size
         numbers = np.arange(first, first + self.pictures(unit), dtype=np.uint64)
-        order = _core.stream_order(numbers, len(self.family), self.instances, self.seed)
+        order = self.family.order(numbers, self.instances, self.seed)
         columns = (array.tolist() for array in (numbers, *order))
         wide = digits(9, len(self.family) * self.instances)
         return [Sample(f"{n:0{wide}d}", *place) for n, *place in zip(*columns, strict=True)]

@@ -12,8 +12,8 @@ from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_type
 from fdsl._files import write_once
 from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout
-from fdsl.formulas import Family
-from fdsl.rendering import Rendering
+from fdsl.families import Family
+from fdsl.frame import Frame
 
 #: The file beside the shards that says what they hold.
 PLAN = "plan.json"
@@ -24,7 +24,7 @@ class Plan:
     """Categories, how they are drawn, and how the pictures are spread over files."""
 
     family: Family
-    rendering: Rendering
+    rendering: Frame
     seed: int
     #: Pictures of each category.
     instances: int
@@ -37,7 +37,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         checked_type("family", self.family, Family)
-        checked_type("rendering", self.rendering, Rendering)
+        checked_type("rendering", self.rendering, Frame)
         checked_seed(self.seed)
         checked_positive("instances", self.instances)
         checked_positive("shard_size", self.shard_size)
@@ -69,7 +69,7 @@ class Plan:
             "seed": self.seed,
             "rendering": self.rendering.to_dict(),
             "fdsl": self.version,
-            "format": _core.FORMAT,
+            "format": self.family.format,
             "layout_format": LAYOUT_FORMAT,
         }
 
@@ -79,7 +79,11 @@ class Plan:
         here = self.settings()
         found = {"layout_format": 1, "categories_key": here["categories_key"], **found}
         if isinstance(found.get("rendering"), dict):
-            found["rendering"] = {**Rendering().to_dict(), **found["rendering"]}
+            try:
+                # Also of the first releases, whose settings had other names.
+                found["rendering"] = type(self.rendering).from_dict(found["rendering"]).to_dict()
+            except (TypeError, ValueError) as error:
+                return f"its rendering cannot be read: {error}"
         for name, ours in here.items():
             there = found.get(name)
             # The version is for people to read: the format numbers say which of them write the
@@ -144,9 +148,10 @@ class Plan:
             raise FileNotFoundError(f"no export in {folder}: it has no {PLAN}")
         found = _read(folder / PLAN)
         try:
+            family = Family.load(folder / f"categories-{found['categories_sha256'][:16]}.npz")
             plan = cls(
-                family=Family.load(folder / f"categories-{found['categories_sha256'][:16]}.npz"),
-                rendering=Rendering.from_dict(found["rendering"]),
+                family=family,
+                rendering=family.style.from_dict(found["rendering"]),
                 version=str(found["fdsl"]),
                 **{name: found[name] for name in ("seed", "instances", "layout", "shard_size")},
             )

@@ -13,12 +13,14 @@ from fdsl._checks import (
     checked_positive,
     checked_threads,
     checked_whole,
+    renamed,
 )
 from fdsl._files import PathLike
 from fdsl.export.layout import Sample
 from fdsl.export.plan import Plan
-from fdsl.formulas import Family
-from fdsl.rendering import Rendering, render
+from fdsl.families import Family
+from fdsl.frame import Frame
+from fdsl.render import render
 
 Progress = Callable[[int, int], object]
 
@@ -44,17 +46,18 @@ class Written(NamedTuple):
         )
 
 
+@renamed(threads="num_threads", shard_index="job_index", num_shards="num_jobs")
 def shards(
     family: Family,
     folder: PathLike,
     *,
     instances: int = 1000,
-    rendering: Rendering | None = None,
+    rendering: Frame | None = None,
     seed: int = 0,
     shard_size: int = 10_000,
-    shard_index: int = 0,
-    num_shards: int = 1,
-    threads: int | None = None,
+    job_index: int = 0,
+    num_jobs: int = 1,
+    num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Writes webdataset shards ``000000.tar``, …; those that are there are left alone.
@@ -68,13 +71,13 @@ def shards(
         family: the categories.
         folder: where the shards go; made if it is not there.
         instances: pictures of each category.
-        rendering: how they are drawn; ``Rendering()`` if not given.
+        rendering: how they are drawn; the family's defaults if not given.
         seed: of every address.
         shard_size: pictures a shard.
-        shard_index: of this process in a job array: it writes shards ``shard_index``,
-            ``shard_index + num_shards``, ….
-        num_shards: how many processes share the work.
-        threads: that draw; all the cores this process may use if not given.
+        job_index: of this process in a job array: it writes shards ``job_index``,
+            ``job_index + num_jobs``, ….
+        num_jobs: how many processes share the work.
+        num_threads: that render; all the cores this process may use if not given.
         progress: called with (written, to be written) as this process writes.
 
     Raises:
@@ -85,26 +88,27 @@ def shards(
     """
     plan = Plan(
         family=family,
-        rendering=Rendering() if rendering is None else rendering,
+        rendering=family.checked_style(rendering),
         seed=seed,
         instances=instances,
         layout="webdataset",
         shard_size=shard_size,
     )
-    return _write(plan, folder, shard_index, num_shards, threads, progress)
+    return _write(plan, folder, job_index, num_jobs, num_threads, progress)
 
 
+@renamed(threads="num_threads", shard_index="job_index", num_shards="num_jobs")
 def folders(
     family: Family,
     folder: PathLike,
     *,
     instances: int = 1000,
     names: Literal["plain", "released"] = "plain",
-    rendering: Rendering | None = None,
+    rendering: Frame | None = None,
     seed: int = 0,
-    shard_index: int = 0,
-    num_shards: int = 1,
-    threads: int | None = None,
+    job_index: int = 0,
+    num_jobs: int = 1,
+    num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Writes a folder of PNG files for each category; those that are there are left alone.
@@ -119,12 +123,12 @@ def folders(
         instances: pictures of each category.
         names: ``"plain"`` is ``00003/000077.png``, category and index; ``"released"`` is what the
             authors call the same picture, ``00003/00003_01_count_9_flip1.png``.
-        rendering: how they are drawn; ``Rendering()`` if not given.
+        rendering: how they are drawn; the family's defaults if not given.
         seed: of every address.
-        shard_index: of this process in a job array: it writes categories ``shard_index``,
-            ``shard_index + num_shards``, ….
-        num_shards: how many processes share the work.
-        threads: that draw; all the cores this process may use if not given.
+        job_index: of this process in a job array: it writes categories ``job_index``,
+            ``job_index + num_jobs``, ….
+        num_jobs: how many processes share the work.
+        num_threads: that render; all the cores this process may use if not given.
         progress: called with (written, to be written) as this process writes.
 
     Raises:
@@ -136,29 +140,29 @@ def folders(
         raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
     plan = Plan(
         family=family,
-        rendering=Rendering() if rendering is None else rendering,
+        rendering=family.checked_style(rendering),
         seed=seed,
         instances=instances,
         layout="folders" if names == "plain" else "released",
         shard_size=instances,
     )
-    return _write(plan, folder, shard_index, num_shards, threads, progress)
+    return _write(plan, folder, job_index, num_jobs, num_threads, progress)
 
 
 def _write(
     plan: Plan,
     folder: PathLike,
-    shard_index: int,
-    num_shards: int,
-    threads: int | None,
+    job_index: int,
+    num_jobs: int,
+    num_threads: int | None,
     progress: Progress | None,
 ) -> Written:
     start, path = time.perf_counter(), Path(folder)
-    every = checked_positive("num_shards", num_shards)
-    first = checked_whole("shard_index", shard_index)
+    every = checked_positive("num_jobs", num_jobs)
+    first = checked_whole("job_index", job_index)
     if first >= every:
-        raise ValueError(f"shard_index must be below num_shards, got {first} of {every}")
-    checked_threads(threads)
+        raise ValueError(f"job_index must be below num_jobs, got {first} of {every}")
+    checked_threads(num_threads)
     layout = plan.files
     layout.prepare()
     plan.claim(path)
@@ -177,7 +181,7 @@ def _write(
                 progress(written, total)
 
     for unit in missing:
-        files = drawn(plan, layout.samples(unit), threads)
+        files = drawn(plan, layout.samples(unit), num_threads)
         layout.write(path / layout.name(unit), counted(files))
         plan.confirm(path)  # hours of work are not written to a folder that was cleared meanwhile
     there = {entry.name for entry in path.iterdir()}
@@ -191,23 +195,23 @@ def _write(
 
 
 def drawn(
-    plan: Plan, samples: Sequence[Sample], threads: int | None
+    plan: Plan, samples: Sequence[Sample], num_threads: int | None
 ) -> Iterator[tuple[Sample, bytes]]:
     """Draws and encodes the pictures; the next while those before are written."""
-    some = plan.rendering._at_once
+    some = plan.rendering.images_at_once
     parts = [samples[at : at + some] for at in range(0, len(samples), some)]
     with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_files, plan, parts[0], threads)
+        coming = ahead.submit(_files, plan, parts[0], num_threads)
         for number, part in enumerate(parts):
             files = coming.result()
             if number + 1 < len(parts):
-                coming = ahead.submit(_files, plan, parts[number + 1], threads)
+                coming = ahead.submit(_files, plan, parts[number + 1], num_threads)
             yield from zip(part, files, strict=True)
 
 
-def _files(plan: Plan, samples: Sequence[Sample], threads: int | None) -> list[bytes]:
+def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[bytes]:
     """The PNG file of each sample."""
     categories = [sample.category for sample in samples]
     indices = [sample.index for sample in samples]
-    pictures = render(plan.family, categories, indices, plan.seed, plan.rendering, threads)
-    return png.encode(pictures, threads)
+    pictures = render(plan.family, categories, indices, plan.seed, plan.rendering, num_threads)
+    return png.encode(pictures, num_threads)

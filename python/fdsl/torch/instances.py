@@ -19,9 +19,10 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
 )
-from fdsl.formulas import Family
-from fdsl.rendering import Rendering, render
-from fdsl.torch.stream import channels_first, noisy_labels
+from fdsl.families import Family
+from fdsl.frame import Frame
+from fdsl.render import render
+from fdsl.torch.stream import channels_first
 
 
 class Instances(Dataset[tuple[Any, Any]]):
@@ -34,13 +35,13 @@ class Instances(Dataset[tuple[Any, Any]]):
     Args:
         family: the categories.
         instances: of each; the authors' data base has 1,000.
-        rendering: how pictures are drawn; ``Rendering()`` if not given.
+        rendering: how pictures are drawn; the family's defaults if not given.
         seed: of every address.
         label_noise: share of the pictures, 0…1, with a label drawn from all categories alike, as
             in ``Stream``.
         transform: takes the picture, uint8 (C, H, W), and returns what is wanted.
         target_transform: takes the label, an int.
-        threads: that render a batch; one in a worker and all cores elsewhere if not given.
+        num_threads: that render a batch; one in a worker and all cores elsewhere if not given.
 
     Raises:
         IndexError: there is no such item.
@@ -52,12 +53,12 @@ class Instances(Dataset[tuple[Any, Any]]):
         family: Family,
         instances: int = 1000,
         *,
-        rendering: Rendering | None = None,
+        rendering: Frame | None = None,
         seed: int = 0,
         label_noise: float = 0.0,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
-        threads: int | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
         self.instances = checked_positive("instances", instances)
@@ -66,14 +67,12 @@ class Instances(Dataset[tuple[Any, Any]]):
             raise ValueError(
                 f"instances must be at most {most} of {len(family)} categories, got {instances}"
             )
-        self.rendering: Rendering = (
-            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
-        )
+        self.rendering: Frame = family.checked_style(rendering)
         self.seed = checked_seed(seed)
         self.label_noise = checked_share("label_noise", label_noise)
         self.transform = transform
         self.target_transform = target_transform
-        self.threads = checked_threads(threads)
+        self.num_threads = checked_threads(num_threads)
         #: The authors' folder names: 00000, 00001, …
         self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
         self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
@@ -96,8 +95,8 @@ class Instances(Dataset[tuple[Any, Any]]):
         numbers = np.array([self._number(item) for item in items], np.int64)
         categories, indices = numbers // self.instances, numbers % self.instances
         in_worker = get_worker_info() is not None or len(items) == 1
-        threads = 1 if self.threads is None and in_worker else self.threads
-        images = render(self.family, categories, indices, self.seed, self.rendering, threads)
+        num_threads = 1 if self.num_threads is None and in_worker else self.num_threads
+        images = render(self.family, categories, indices, self.seed, self.rendering, num_threads)
         transform = self.transform or _as_it_is
         target_transform = self.target_transform or _as_it_is
         labels = self._labels(categories.astype(np.uint64), indices.astype(np.uint64)).tolist()
@@ -110,7 +109,7 @@ class Instances(Dataset[tuple[Any, Any]]):
     def _labels(
         self, categories: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.int64]:
-        return noisy_labels(self.family, categories, indices, self.seed, self.label_noise)
+        return self.family.labels(categories, indices, self.seed, self.label_noise)
 
     def _number(self, item: int) -> int:
         number = operator.index(item)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, Sampler, default_convert
 
-from fdsl._checks import checked_positive, checked_type
+from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
 
 #: What becomes of a batch that is drawn: as the loop gets it, and when it is there on the device.
@@ -33,7 +33,7 @@ class Loader:
     resume are those of ``Stream`` under torch's ``DataLoader``, to the byte.
 
     Memory is new for each batch and never drawn into again while somebody holds a part of it, so
-    a batch may be kept. ``prefetch`` batches are ready at most, beside the one that is drawn and
+    a batch may be kept. ``prefetch_batches`` batches are ready at most, beside the one that is drawn and
     those that the loop holds. Closing, an exception, the end of the epoch or forgetting the
     iterator end the thread, once it has drawn the batch that it is at. The thread starts when the
     first batch is asked for.
@@ -52,10 +52,11 @@ class Loader:
 
     Args:
         stream: what to draw; its ``batch_size`` may not be ``None``.
-        prefetch: how many batches may be ready, 1 or more.
+        prefetch_batches: how many batches may be ready, 1 or more.
         device: copy batches there, on a CUDA device beside the computation; if not given they
             stay in this process's memory.
-        normalize: what becomes of the images on ``device``, such as ``Normalize()``; it is moved
+        transform: what becomes of the images on ``device``, any callable; a module, such as
+            ``Normalize()``, is moved
             there, and its gradients are not recorded. Random numbers that it draws are those of
             the process, in no fixed order with the network's.
         pin_memory: draw into page-locked memory, from which copies to a GPU need not be waited
@@ -63,7 +64,7 @@ class Loader:
 
     Yields:
         (images, labels): as ``Stream`` does, uint8 (B, C, H, W) and int64 (B,), on ``device``; or
-        what ``normalize`` makes of the images.
+        what ``transform`` makes of the images.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -81,25 +82,26 @@ class Loader:
     multiprocessing_context = None
     generator = None
 
+    @renamed(prefetch="prefetch_batches", normalize="transform")
     def __init__(
         self,
         stream: Stream,
         *,
-        prefetch: int = 2,
+        prefetch_batches: int = 2,
         device: torch.device | str | int | None = None,
-        normalize: nn.Module | None = None,
+        transform: Callable[[torch.Tensor], Any] | None = None,
         pin_memory: bool | None = None,
     ) -> None:
         self.stream: Stream = checked_type("stream", stream, Stream)
         if stream.batch_size is None:
             raise ValueError("a Loader hands out batches: give its stream a batch_size, not None")
-        self.prefetch = checked_positive("prefetch", prefetch)
+        self.prefetch_batches = checked_positive("prefetch_batches", prefetch_batches)
         self.device = None if device is None else _checked_device(device)
-        self.normalize: nn.Module | None = (
-            None if normalize is None else checked_type("normalize", normalize, nn.Module)
-        )
-        if self.normalize is not None and self.device is not None:
-            self.normalize.to(self.device)
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform must be callable, got {transform!r}")
+        self.transform = transform
+        if isinstance(transform, nn.Module) and self.device is not None:
+            transform.to(self.device)
         if pin_memory is None:
             on_gpu = self.device is None or self.device.type == "cuda"
             self.pin_memory = torch.cuda.is_available() and on_gpu
@@ -124,7 +126,7 @@ class Loader:
         elif self.pin_memory:
             gpu = torch.cuda.current_device()  # a new thread's would be the first
         iterator = LoaderIterator(
-            self.stream, source, self._latest, self._deliver(), self.prefetch, gpu
+            self.stream, source, self._latest, self._deliver(), self.prefetch_batches, gpu
         )
         self._iterators.add(iterator)
         return iterator
@@ -193,17 +195,17 @@ class Loader:
 
     def __repr__(self) -> str:
         where = "" if self.device is None else f", device={str(self.device)!r}"
-        return f"<Loader of {self.stream!r}, prefetch={self.prefetch}{where}>"
+        return f"<Loader of {self.stream!r}, prefetch_batches={self.prefetch_batches}{where}>"
 
     def _deliver(self) -> _Deliver:
         """Returns what the thread does with a batch; it may not hold the loader."""
-        device, normalize = self.device, self.normalize
-        if device is None and normalize is None:
+        device, transform = self.device, self.transform
+        if device is None and transform is None:
             return lambda batch: (batch, None)
         side = None
         if device is not None and device.type == "cuda":
             side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own stub
-            side.wait_stream(torch.cuda.current_stream(device))  # where `normalize` was made
+            side.wait_stream(torch.cuda.current_stream(device))  # where `transform` was made
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
             images, labels = batch
@@ -212,8 +214,8 @@ class Loader:
                     # Elsewhere nothing would keep the bytes until they are copied.
                     images = images.to(device, non_blocking=side is not None)
                     labels = labels.to(device, non_blocking=side is not None)
-                if normalize is not None:
-                    images = normalize(images)
+                if transform is not None:
+                    images = transform(images)
                 return Batch(images, labels), None if side is None else side.record_event()
 
         return deliver
@@ -253,13 +255,13 @@ class LoaderIterator(Iterator[Sample]):
         source: StreamIterator,
         latest: _Latest,
         deliver: _Deliver,
-        prefetch: int,
+        prefetch_batches: int,
         gpu: int | None,
     ) -> None:
         self._stream, self._source, self._latest = stream, source, latest
         self._process, self._done = os.getpid(), False
         # The thread knows the line and not this iterator, or nobody could drop it.
-        self._line = _Line(prefetch)
+        self._line = _Line(prefetch_batches)
         self._thread = threading.Thread(
             target=_draw_ahead,
             args=(source, deliver, self._line, gpu),
@@ -283,7 +285,7 @@ class LoaderIterator(Iterator[Sample]):
         if isinstance(ready, BaseException):
             self.close()
             if isinstance(ready, StopIteration):  # would end the epoch without a word
-                raise RuntimeError("normalize raised StopIteration") from ready
+                raise RuntimeError("transform raised StopIteration") from ready
             raise ready
         number: int = ready[0]
         batch: Sample = ready[1]

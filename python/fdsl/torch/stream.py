@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map  # its documented way in
 
-from fdsl import _core
 from fdsl._checks import (
     checked_positive,
     checked_seed,
@@ -21,9 +19,10 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
+    renamed,
 )
-from fdsl.formulas import Family
-from fdsl.rendering import Rendering, render
+from fdsl.families import Family
+from fdsl.frame import Frame
 from fdsl.torch.place import AHEAD, HERE, Place
 from fdsl.torch.ranks import checked_ranks, ranks_of_distributed, ranks_of_launcher
 
@@ -74,7 +73,7 @@ class Stream(IterableDataset[Sample]):
 
     Args:
         family: the categories; a label is a category's number.
-        rendering: how pictures are drawn; ``Rendering()`` if not given.
+        rendering: how pictures are drawn; the family's defaults if not given.
         batch_size: samples a batch and rank. ``None`` yields single samples, uint8
             (C, H, W) and int64 (), for a DataLoader that collates. The order then depends on
             ``num_workers``: sample n goes to worker n mod W, and each worker fills batches of
@@ -91,7 +90,7 @@ class Stream(IterableDataset[Sample]):
             ``RANK``, else 0. Looked up whenever an iteration begins; a copy and a worker are told
             what was found, unless they find their own.
         world_size: how many ranks there are; found like ``rank``.
-        threads: that render; one in a worker and all cores elsewhere if not given.
+        num_threads: that render; one in a worker and all cores elsewhere if not given.
 
     Yields:
         (images, labels): uint8 (B, C, H, W) with C = 1, or 3 in colour (then with
@@ -102,11 +101,12 @@ class Stream(IterableDataset[Sample]):
         ValueError: an argument is out of range.
     """
 
+    @renamed(threads="num_threads")
     def __init__(
         self,
         family: Family,
         *,
-        rendering: Rendering | None = None,
+        rendering: Frame | None = None,
         batch_size: int | None = 256,
         seed: int = 0,
         steps_per_epoch: int | None = None,
@@ -114,12 +114,10 @@ class Stream(IterableDataset[Sample]):
         label_noise: float = 0.0,
         rank: int | None = None,
         world_size: int | None = None,
-        threads: int | None = None,
+        num_threads: int | None = None,
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
-        self.rendering: Rendering = (
-            Rendering() if rendering is None else checked_type("rendering", rendering, Rendering)
-        )
+        self.rendering: Frame = family.checked_style(rendering)
         self.batch_size = None if batch_size is None else checked_positive("batch_size", batch_size)
         self.seed = checked_seed(seed)
         self.steps_per_epoch = (
@@ -131,7 +129,7 @@ class Stream(IterableDataset[Sample]):
             raise ValueError(f"steps_per_epoch must be less than 2**62, got {steps_per_epoch}")
         self.instances = None if instances is None else checked_positive("instances", instances)
         self.label_noise = checked_share("label_noise", label_noise)
-        self.threads = checked_threads(threads)
+        self.num_threads = checked_threads(num_threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
         self._ranks = None if rank is None else checked_ranks(rank, world_size)
@@ -263,7 +261,7 @@ class Stream(IterableDataset[Sample]):
         return self._samples(*self._place.next())
 
     def _threads(self) -> int | None:
-        return 1 if self.threads is None and get_worker_info() is not None else self.threads
+        return 1 if self.num_threads is None and get_worker_info() is not None else self.num_threads
 
 
 class StreamIterator(Iterator[Sample]):
@@ -356,22 +354,18 @@ class StreamIterator(Iterator[Sample]):
             raise ValueError(f"a stream has 2**63 samples, and {firsts[-1]} is too near its end")
         within = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
-        categories, indices = _core.stream_order(
-            numbers, len(stream.family), stream.instances, stream.seed
-        )
         rendering = stream.rendering
         channels = (3,) if rendering.color else ()
         images = self._empty((len(numbers), *rendering.output_size, *channels))
-        render(
-            stream.family,
-            categories,
-            indices,
-            stream.seed,
+        labels = stream.family.batch_into(
             rendering,
+            numbers,
+            stream.instances,
+            stream.label_noise,
+            stream.seed,
             stream._threads(),
-            out=images.numpy(),
+            images.numpy(),
         )
-        labels = noisy_labels(stream.family, categories, indices, stream.seed, stream.label_noise)
         return channels_first(images), torch.from_numpy(labels)
 
 
@@ -386,19 +380,6 @@ def checked_samples(state: dict[str, int]) -> int:
     if samples >= SAMPLES:
         raise ValueError(f"samples must be less than 2**62, got {samples}")
     return samples
-
-
-def noisy_labels(
-    family: Family,
-    categories: npt.NDArray[np.uint64],
-    indices: npt.NDArray[np.uint64],
-    seed: int,
-    noise: float,
-) -> npt.NDArray[np.int64]:
-    """Returns the labels of addresses: the categories, or what ``label_noise`` made of them."""
-    if noise > 0:
-        categories = _core.noisy_labels(categories, indices, seed, len(family), noise)
-    return categories.astype(np.int64)
 
 
 def channels_first(pictures: Tensor) -> Tensor:

@@ -2,18 +2,23 @@
 //! (paper, equations 1 and 2).
 //!
 //! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of
-//! a category, [`draw`] puts the two on a canvas, [`search`] finds categories that [`measure`] finds
+//! a category, [`draw`] puts the two on a surface, [`search`] finds categories that [`measure`] finds
 //! full enough. `released` does all of it as the authors' program did.
 
 pub mod draw;
 pub mod measure;
 pub mod orbit;
-pub(crate) mod released;
+pub mod released;
 pub mod search;
+pub mod style;
 pub mod table;
 pub mod vary;
 
+use crate::arrays::Arrays;
 use crate::error::Error;
+
+pub use draw::Scratch;
+pub use style::{Draw, Patch, Style, Variation};
 
 /// One affine map as a b c d e f: x' = a·x + b·y + e, y' = c·x + d·y + f.
 pub type Map = [f64; 6];
@@ -50,6 +55,28 @@ impl Ifs {
             return Err(Error::ProbabilitySum(sum));
         }
         Ok(Self { maps, probabilities })
+    }
+
+    /// Takes `maps` (n, 6) and `probabilities` (n,) of all categories one after the other;
+    /// `lengths` (categories,) says how many maps each has.
+    pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        let mut maps = parameters.rows::<6>("maps")?;
+        let mut probabilities = parameters.floats("probabilities")?;
+        let category = |(category, length): (usize, usize)| {
+            let (own_maps, own_probabilities);
+            (own_maps, maps) = maps.split_at_checked(length).ok_or(Error::Parameter("lengths"))?;
+            (own_probabilities, probabilities) =
+                probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
+            Self::new(own_maps.to_vec(), own_probabilities.to_vec())
+                .map_err(|error| Error::OfCategory { category, error: Box::new(error) })
+        };
+        let categories: Vec<Self> =
+            parameters.lengths("lengths")?.into_iter().enumerate().map(category).collect::<Result<_, _>>()?;
+        if maps.is_empty() && probabilities.is_empty() {
+            Ok(categories)
+        } else {
+            Err(Error::Parameter("lengths"))
+        }
     }
 
     /// Gives each map a probability in proportion to |det A| = |ad − bc|. The paper writes

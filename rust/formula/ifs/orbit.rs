@@ -1,10 +1,10 @@
 //! The chaos game: 64 orbits of one system, played side by side.
 //!
-//! One orbit is a chain in which every dot waits for the one before. 64 of them, each
+//! One orbit is a chain in which every point waits for the one before. 64 of them, each
 //! started at a place of its own and let run for a while first, sample the same attractor
 //! and keep 16 lanes busy. Their number and order are part of the format.
 //!
-//! Tried for 200,000 dots on one core of an AMD EPYC (Zen 3, AVX2), where this takes 118 µs, or
+//! Tried for 200,000 points on one core of an AMD EPYC (Zen 3, AVX2), where this takes 118 µs, or
 //! 100 µs for up to four maps:
 //!
 //! | instead | µs |
@@ -12,41 +12,43 @@
 //! | one, two or eight groups of lanes in flight, not four | 127, 121, 119 |
 //! | two maps told apart by a blend, not looked up (for 100) | 119 |
 //! | always into the same 64 KiB: what 1.6 MB of memory cost | 114 |
-//! | no box around the dots: what it costs | 107 |
+//! | no box around the points: what it costs | 107 |
 //! | played twice, first for the box, then between the stores to cells: no memory | 107 + 190 |
 //!
-//! Some 45 instructions for eight dots keep the processor busy; what is left is fewer of them.
+//! Some 45 instructions for eight points keep the processor busy; what is left is fewer of them.
 
-use crate::address::Rng;
-use crate::dots::{Bounds, Dots};
+use crate::address::{Purpose, Rng};
 use crate::formula::ifs::table::Table;
+use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd};
 
+/// The chaos game.
+pub const ORBIT: Purpose = Purpose(1);
 /// Orbits played side by side. Part of the format.
 pub const ORBITS: usize = 64;
-/// Steps each orbit takes before its dots count. Part of the format.
+/// Steps each orbit takes before its points count. Part of the format.
 pub const WARM_UP: usize = 32;
 /// An orbit beyond this has escaped: f32 would stretch it over a handful of pixels.
 pub const ESCAPED: f32 = 1e6;
 
-/// Steps between looks at whether the orbits have escaped. No part of the format: what
+/// Steps between checks whether the orbits have escaped. No part of the format: what
 /// is not finite stays so, and a box that is too large stays too large.
-const STEPS_A_LOOK: usize = 256;
+const STEPS_PER_CHECK: usize = 256;
 
-/// Plays the chaos game (Barnsley, *Fractals Everywhere*): each dot is a randomly chosen
-/// map of the one before. Fills `dots` with `points` dots and returns the box around them,
+/// Plays the chaos game (Barnsley, *Fractals Everywhere*): each point is a randomly chosen
+/// map of the one before. Fills `points` with `count` points and returns the box around them,
 /// or `None` as soon as an orbit has escaped.
-pub fn play(table: &Table, rng: &mut Rng, points: usize, simd: Simd, dots: &mut Dots) -> Option<Bounds> {
+pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut Points) -> Option<Bounds> {
     let mut orbits = Orbits::start(rng);
-    let whole_steps = points / ORBITS;
-    let room = points.max(WARM_UP * ORBITS);
-    dots.x.resize(room, 0.0);
-    dots.y.resize(room, 0.0);
+    let whole_steps = count / ORBITS;
+    let room = count.max(WARM_UP * ORBITS);
+    points.x.resize(room, 0.0);
+    points.y.resize(room, 0.0);
 
     let mut bounds = Bounds::EMPTY;
     let mut steps = |from: usize, to: usize, bounds: &mut Bounds| {
         let range = from * ORBITS..to * ORBITS;
-        let (x, y) = (&mut dots.x[range.clone()], &mut dots.y[range]);
+        let (x, y) = (&mut points.x[range.clone()], &mut points.y[range]);
         let steps = Steps { table, orbits: &mut orbits, bounds, x, y };
         if table.few() {
             simd.run(Few(steps));
@@ -56,43 +58,43 @@ pub fn play(table: &Table, rng: &mut Rng, points: usize, simd: Simd, dots: &mut 
             orbits.steps_of_many_maps(table, bounds, x, y);
         }
     };
-    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // neither box nor dots are kept
-    for from in (0..whole_steps).step_by(STEPS_A_LOOK) {
-        steps(from, whole_steps.min(from + STEPS_A_LOOK), &mut bounds);
+    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // neither box nor points are kept
+    for from in (0..whole_steps).step_by(STEPS_PER_CHECK) {
+        steps(from, whole_steps.min(from + STEPS_PER_CHECK), &mut bounds);
         if bounds.beyond(ESCAPED) {
             return None;
         }
     }
-    // The dots that do not fill a last step come from the first orbits.
-    for i in whole_steps * ORBITS..points {
-        let dot = orbits.step(table, i % ORBITS);
-        (dots.x[i], dots.y[i]) = (dot[0], dot[1]);
-        bounds.add(dot);
+    // The points that do not fill a last step come from the first orbits.
+    for i in whole_steps * ORBITS..count {
+        let point = orbits.step(table, i % ORBITS);
+        (points.x[i], points.y[i]) = (point[0], point[1]);
+        bounds.add(point);
     }
-    dots.x.truncate(points);
-    dots.y.truncate(points);
+    points.x.truncate(count);
+    points.y.truncate(count);
     let finite = orbits.x.iter().chain(&orbits.y).all(|v| v.is_finite());
     (finite && !bounds.beyond(ESCAPED)).then_some(bounds)
 }
 
 /// Plays the game for a system that escapes: an orbit that leaves for infinity starts
 /// again where it began. For the last resort (`draw.rs`); slow and the same everywhere.
-pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, points: usize, dots: &mut Dots) -> Bounds {
+pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, count: usize, points: &mut Points) -> Bounds {
     let start = Orbits::start(rng);
     let mut orbits = start.clone();
-    dots.x.clear();
-    dots.y.clear();
-    for i in 0..points {
+    points.x.clear();
+    points.y.clear();
+    for i in 0..count {
         let lane = i % ORBITS;
-        let mut dot = orbits.step(table, lane);
-        if !dot.iter().all(|v| v.abs() <= ESCAPED) {
-            dot = [start.x[lane], start.y[lane]];
-            (orbits.x[lane], orbits.y[lane]) = (dot[0], dot[1]);
+        let mut point = orbits.step(table, lane);
+        if !point.iter().all(|v| v.abs() <= ESCAPED) {
+            point = [start.x[lane], start.y[lane]];
+            (orbits.x[lane], orbits.y[lane]) = (point[0], point[1]);
         }
-        dots.x.push(dot[0]);
-        dots.y.push(dot[1]);
+        points.x.push(point[0]);
+        points.y.push(point[1]);
     }
-    Bounds::of(dots)
+    Bounds::of(points)
 }
 
 /// Where each orbit is, and its own xoroshiro64* (Blackman and Vigna).
@@ -125,7 +127,7 @@ impl Orbits {
         s0.wrapping_mul(0x9E37_79BB)
     }
 
-    /// Moves one orbit and returns its dot. `Steps` does the same to all of them.
+    /// Moves one orbit and returns its point. `Steps` does the same to all of them.
     fn step(&mut self, table: &Table, lane: usize) -> [f32; 2] {
         let [a, b, c, d, e, f] = table.map(self.random(lane));
         let (x, y) = (self.x[lane], self.y[lane]);
@@ -136,9 +138,9 @@ impl Orbits {
 
     fn steps_of_many_maps(&mut self, table: &Table, bounds: &mut Bounds, x: &mut [f32], y: &mut [f32]) {
         for (i, (x, y)) in x.iter_mut().zip(y).enumerate() {
-            let dot = self.step(table, i % ORBITS);
-            bounds.add(dot);
-            [*x, *y] = dot;
+            let point = self.step(table, i % ORBITS);
+            bounds.add(point);
+            [*x, *y] = point;
         }
     }
 }
@@ -182,7 +184,7 @@ impl Steps<'_> {
     /// costs a look-up more.
     #[inline(always)]
     fn play<L: Lanes, const FEW: bool>(self, l: L) {
-        let Self { table, orbits, bounds, x: dots_x, y: dots_y } = self;
+        let Self { table, orbits, bounds, x: points_x, y: points_y } = self;
         /// Groups of lanes in flight: enough to hide how long a step takes.
         const GROUPS: usize = 4;
 
@@ -213,8 +215,8 @@ impl Steps<'_> {
                 s0[g] = l.load_u(&orbits.s0[lane..]);
                 s1[g] = l.load_u(&orbits.s1[lane..]);
             }
-            let steps = dots_x.chunks_exact_mut(ORBITS).zip(dots_y.chunks_exact_mut(ORBITS));
-            for (dots_x, dots_y) in steps {
+            let steps = points_x.chunks_exact_mut(ORBITS).zip(points_y.chunks_exact_mut(ORBITS));
+            for (points_x, points_y) in steps {
                 for g in 0..GROUPS {
                     let word = l.mul_u(s0[g], star);
                     let mixed = l.xor(s1[g], s0[g]);
@@ -229,8 +231,8 @@ impl Steps<'_> {
                     let row = [x[g], y[g]];
                     x[g] = affine::<L, FEW>(l, row, [a, b, e], map);
                     y[g] = affine::<L, FEW>(l, row, [c, d, f], map);
-                    l.store_f(&mut dots_x[block + g * L::N..], x[g]);
-                    l.store_f(&mut dots_y[block + g * L::N..], y[g]);
+                    l.store_f(&mut points_x[block + g * L::N..], x[g]);
+                    l.store_f(&mut points_y[block + g * L::N..], y[g]);
                     x_min = l.min_f(x[g], x_min);
                     y_min = l.min_f(y[g], y_min);
                     x_max = l.max_f(x[g], x_max);
@@ -268,7 +270,7 @@ fn affine<L: Lanes, const FEW: bool>(l: L, [x, y]: [L::F; 2], letters: [L::F; 3]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{Address, Purpose};
+    use crate::address::Address;
     use rand_core::{Rng as _, SeedableRng};
 
     #[test]
@@ -288,12 +290,12 @@ mod tests {
         let address = Address { seed: 0, category: 0, index: 0 };
         for scale in [2.0, 1e30, 1e300] {
             let table = Table::new(&[[scale, 0.0, 0.0, scale, 1.0, 1.0]], &[1.0]);
-            let mut dots = Dots::default();
+            let mut points = Points::default();
             for simd in Simd::available() {
-                let mut rng = address.rng(Purpose::Orbit, 0);
-                assert_eq!(play(&table, &mut rng, 10_000, simd, &mut dots), None);
+                let mut rng = address.rng(1, ORBIT, 0);
+                assert_eq!(play(&table, &mut rng, 10_000, simd, &mut points), None);
             }
-            let bounds = play_tamed(&table, &mut address.rng(Purpose::Orbit, 0), 10_000, &mut dots);
+            let bounds = play_tamed(&table, &mut address.rng(1, ORBIT, 0), 10_000, &mut points);
             assert!(!bounds.beyond(ESCAPED));
         }
     }

@@ -14,12 +14,24 @@ use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
+use crate::formula::Formula;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::search::Candidates;
 use crate::machine::{Machine, with_scratch};
-use crate::rendering::Sampler;
 use crate::simd::Simd;
+
+/// The parameters of a candidate category.
+const SEARCH: Purpose = Purpose(5);
+
+/// Whose candidates a search looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// This crate's: many orbits at once, drawn from the address.
+    Fdsl,
+    /// The authors' released program, replayed to the bit.
+    Released,
+}
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -92,7 +104,7 @@ impl Search {
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
         // Some ten milliseconds of work a thread between two calls of `progress`.
-        let work = self.measure.points + self.measure.size * self.measure.size;
+        let work = self.measure.num_points + self.measure.size * self.measure.size;
         let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
         let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
         // Of those turned down, the most pixels that one lit.
@@ -173,11 +185,11 @@ impl Search {
     /// Draws candidate `k`, n maps, six numbers each from [−1, 1], and counts the pixels it lights.
     fn candidate(&self, k: u64, simd: Simd, hopeless: usize) -> Option<(Ifs, usize)> {
         let address = Address { seed: self.seed, category: 0, index: k };
-        let mut rng = address.rng(Purpose::Search, 0);
+        let mut rng = address.rng(Ifs::FORMAT, SEARCH, 0);
         let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
         let maps = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
         let ifs = Ifs::by_determinant(maps)?;
-        let lit = with_scratch(simd, |scratch| self.measure.lit(&ifs, &mut rng, scratch, hopeless));
+        let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, hopeless, simd, scratch));
         Some((ifs, lit))
     }
 }

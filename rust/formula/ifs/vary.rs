@@ -1,9 +1,12 @@
 //! From the number of an instance to how it differs from its category.
 
-use crate::address::{Address, Purpose};
+use crate::address::{At, Purpose};
 use crate::formula::ifs::Map;
-use crate::rendering::{Rendering, Sampler, Weights};
-use crate::window::FLIPS;
+use crate::formula::ifs::style::Variation;
+use crate::frame::FLIPS;
+
+/// The variation of the parameters.
+const VARIATION: Purpose = Purpose(3);
 
 /// Weight rows: the category itself, and four factors for each of six letters.
 pub const ROWS: u64 = 25;
@@ -23,7 +26,7 @@ pub struct Place {
     pub weight: u64,
     /// 0…9 in the first thousand instances, 10…19 in the second, without end.
     pub patch: u64,
-    /// Bit 0 mirrors top and bottom, bit 1 left and right.
+    /// Bit 0 flips top and bottom, bit 1 left and right.
     pub flip: u64,
 }
 
@@ -39,32 +42,29 @@ impl Place {
     }
 }
 
-/// Scales one letter of every map, as the weights and the address say; `attempt` counts
-/// redraws. The probabilities stay as they are. Fills `varied`.
+/// Scales one letter of every map, as the variation and the address say. The probabilities stay as
+/// they are. Fills `varied`. `as_written` rounds a factor of the grid.
 pub(crate) fn vary(
     maps: &[Map],
-    rendering: &Rendering,
-    address: Address,
-    attempt: u64,
+    variation: Variation,
+    at: At<'_>,
+    as_written: fn(f64) -> f64,
     varied: &mut Vec<Map>,
 ) {
     varied.clear();
     varied.extend_from_slice(maps);
-    let mut rng = address.rng(Purpose::Weights, attempt);
-    let (letter, factor) = match rendering.weights {
-        Weights::Identity => return,
-        Weights::Grid(w) => {
-            let row = if attempt == 0 { Place::of(address.index).weight } else { rng.below(ROWS) };
+    let mut rng = at.rng(VARIATION);
+    let (letter, factor) = match variation {
+        Variation::Identity => return,
+        Variation::Grid(w) => {
+            let row = if at.attempt == 0 { Place::of(at.index()).weight } else { rng.below(ROWS) };
             if row == UNSCALED {
                 return;
             }
             let (letter, factor) = row_of_the_grid(row, w);
-            match rendering.sampler {
-                Sampler::Fdsl => (letter, factor),
-                Sampler::Released => (letter, as_written(factor)),
-            }
+            (letter, as_written(factor))
         }
-        Weights::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
+        Variation::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
     };
     for map in varied {
         map[letter] *= factor;
@@ -79,11 +79,6 @@ fn row_of_the_grid(row: u64, w: f64) -> (usize, f64) {
     let factor = 1.0 + steps * w;
     // A factor of 0 (at w = 0.5) would collapse the system; the paper takes 0.01.
     ((scaled / 4) as usize, if factor == 0.0 { 0.01 } else { factor })
-}
-
-/// The authors' files say 0.2 where 1 − 2·0.4 is 0.19999999999999996.
-fn as_written(factor: f64) -> f64 {
-    (factor * 1e9).round() / 1e9
 }
 
 #[cfg(test)]

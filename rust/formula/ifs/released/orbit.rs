@@ -10,7 +10,7 @@ const DROPPED: usize = 100;
 /// Draws that are turned into maps at once.
 const CHUNK: usize = 256;
 
-/// The dots of one picture, first as numbers and then as pixels.
+/// The points of one image, first as numbers and then as pixels.
 #[derive(Default)]
 pub(crate) struct Orbit {
     x: Vec<f64>,
@@ -22,13 +22,13 @@ pub(crate) struct Orbit {
 }
 
 impl Orbit {
-    /// Plays the chaos game from the origin, which is itself the first of `points` dots.
+    /// Plays the chaos game from the origin, which is itself the first of `count` points.
     /// `draws` fills a slice with the random numbers from a place of the stream on.
     pub(super) fn play(
         &mut self,
         maps: &[Map],
         probabilities: &[f64],
-        points: usize,
+        count: usize,
         simd: Simd,
         mut draws: impl FnMut(usize, &mut [f64]),
     ) {
@@ -40,8 +40,8 @@ impl Orbit {
                 sum
             })
             .collect();
-        self.x.resize(points, 0.0);
-        self.y.resize(points, 0.0);
+        self.x.resize(count, 0.0);
+        self.y.resize(count, 0.0);
         (self.x[0], self.y[0]) = (0.0, 0.0);
         let (mut x, mut y) = (0.0, 0.0);
         let mut extremes = [(0.0, 0.0); 2];
@@ -51,12 +51,12 @@ impl Orbit {
             draws(played - 1, &mut units[..xs.len()]);
             simd.run(Choose { units: &units, cumulative: &cumulative, chosen: &mut chosen });
             for ((at_x, at_y), &map) in xs.iter_mut().zip(ys).zip(&chosen) {
-                // By rounding no map may be chosen: then the dot repeats.
+                // By rounding no map may be chosen: then the point repeats.
                 if let Some(&[a, b, c, d, e, f]) = maps.get(map as usize) {
                     (x, y) = (x * a + y * b + e, x * c + y * d + f);
                 }
                 (*at_x, *at_y) = (x, y);
-                // Here, where each dot waits for the one before, they cost nothing.
+                // Here, where each point waits for the one before, they cost nothing.
                 extremes[0] = wider(extremes[0], x);
                 extremes[1] = wider(extremes[1], y);
             }
@@ -73,7 +73,7 @@ impl Orbit {
         }
     }
 
-    /// The program drops what is NaN, with the hundred dots before it: first by x, then by y.
+    /// The program drops what is NaN, with the hundred points before it: first by x, then by y.
     /// A NaN in one coordinate is one in both a step later, and stays.
     fn drop_what_is_no_number(&mut self) {
         for by_x in [true, false] {
@@ -89,13 +89,13 @@ impl Orbit {
         self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| wider(e, v)));
     }
 
-    /// Finds the pixel of every dot: x and y are stretched independently over `size − 2·pad`
+    /// Finds the pixel of every point: x and y are stretched independently over `size − 2·margin`
     /// pixels.
-    pub(super) fn rescale(&mut self, height: usize, width: usize, pad: usize, simd: Simd) {
+    pub(super) fn rescale(&mut self, height: usize, width: usize, margin: usize, simd: Simd) {
         let (mut rows, mut columns) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.columns));
         rows.clear();
         columns.clear();
-        self.pixels([height, width], pad, simd, |some_rows, some_columns| {
+        self.pixels([height, width], margin, simd, |some_rows, some_columns| {
             rows.extend_from_slice(some_rows);
             columns.extend_from_slice(some_columns);
             ControlFlow::Continue(())
@@ -103,31 +103,31 @@ impl Orbit {
         (self.rows, self.columns) = (rows, columns);
     }
 
-    /// Does so for a few dots after the other, and gives their rows and columns to `each`.
+    /// Does so for a few points after the other, and gives their rows and columns to `each`.
     pub(super) fn pixels(
         &self,
         [height, width]: [usize; 2],
-        pad: usize,
+        margin: usize,
         simd: Simd,
         mut each: impl FnMut(&[u16], &[u16]) -> ControlFlow<()>,
     ) {
         let (mut rows, mut columns) = ([0; CHUNK], [0; CHUNK]);
         for (x, y) in self.x.chunks(CHUNK).zip(self.y.chunks(CHUNK)) {
             let (rows, columns) = (&mut rows[..y.len()], &mut columns[..x.len()]);
-            simd.run(Stretch { values: y, extremes: self.extremes[1], size: height, pad, pixels: rows });
-            simd.run(Stretch { values: x, extremes: self.extremes[0], size: width, pad, pixels: columns });
+            simd.run(Stretch { values: y, extremes: self.extremes[1], size: height, margin, pixels: rows });
+            simd.run(Stretch { values: x, extremes: self.extremes[0], size: width, margin, pixels: columns });
             if each(rows, columns).is_break() {
                 return;
             }
         }
     }
 
-    /// Returns how many dots there are.
-    pub(super) fn dots(&self) -> usize {
+    /// Returns how many points there are.
+    pub(super) fn points(&self) -> usize {
         self.x.len()
     }
 
-    /// Returns the (row, column) of each dot; some may lie outside the picture.
+    /// Returns the (row, column) of each point; some may lie outside the image.
     pub(super) fn cells(&self) -> impl Iterator<Item = (usize, usize)> {
         self.rows.iter().zip(&self.columns).map(|(&row, &column)| (row.into(), column.into()))
     }
@@ -160,7 +160,7 @@ struct Stretch<'a> {
     values: &'a [f64],
     extremes: (f64, f64),
     size: usize,
-    pad: usize,
+    margin: usize,
     pixels: &'a mut [u16],
 }
 
@@ -169,14 +169,14 @@ impl Kernel for Stretch<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        let Self { values, extremes, size, pad, pixels } = self;
+        let Self { values, extremes, size, margin, pixels } = self;
         let (low, high) = extremes;
         // Rounding keeps order: the extremes of the moved values are the extremes, moved.
         let moved = if low < 0.0 { low } else { 0.0 };
         let range = (high - moved) - (low - moved);
-        let (span, pad) = ((size - 2 * pad) as f64, pad as f64);
+        let (span, margin) = ((size - 2 * margin) as f64, margin as f64);
         for (pixel, v) in pixels.iter_mut().zip(values) {
-            *pixel = uint16((v - moved) / range * span + pad);
+            *pixel = uint16((v - moved) / range * span + margin);
         }
     }
 }

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::Orbit;
+use crate::formula::ifs::released::mersenne::Mersenne;
 use crate::formula::ifs::{Ifs, Map};
 use crate::machine::with_scratch;
-use crate::mersenne::Mersenne;
 use crate::simd::Simd;
 
 /// The candidates, a block at a time.
@@ -30,7 +30,7 @@ impl Candidates {
         measure: Measure,
         block: usize,
     ) -> Self {
-        let mut stream = Stream { numbers: Mersenne::numpy(seed), maps, points: measure.points };
+        let mut stream = Stream { numbers: Mersenne::numpy(seed), maps, num_points: measure.num_points };
         let drawn = stream.by_ref().take(block).collect();
         Self { stream, measure, block, drawn }
     }
@@ -45,9 +45,8 @@ impl Candidates {
         let now = std::mem::take(drawn);
         let rated = |mut candidate: Candidate| {
             let ifs = candidate.ifs.take()?;
-            let lit = with_scratch(simd, |scratch| {
-                lit(&ifs, candidate.numbers, measure, hopeless, simd, scratch.replay.free_orbit())
-            });
+            // Its own: an orbit kept for rendering stays that of its image.
+            let lit = with_scratch(|orbit| lit(&ifs, candidate.numbers, measure, hopeless, simd, orbit));
             Some((ifs, lit))
         };
         let (measured, next) =
@@ -67,8 +66,8 @@ struct Candidate {
 struct Stream {
     numbers: Mersenne,
     maps: RangeInclusive<u32>,
-    /// Dots of a candidate, so numbers drawn for its orbit.
-    points: usize,
+    /// Points of a candidate, so numbers drawn for its orbit.
+    num_points: usize,
 }
 
 impl Iterator for Stream {
@@ -76,11 +75,11 @@ impl Iterator for Stream {
 
     /// Draws n maps of six numbers from [−1, 1], and passes over the orbit's numbers.
     fn next(&mut self) -> Option<Candidate> {
-        let Self { numbers, maps, points } = self;
+        let Self { numbers, maps, num_points } = self;
         let n = numbers.integer(*maps.start(), *maps.end());
         let maps: Vec<Map> = (0..n).map(|_| std::array::from_fn(|_| -1.0 + 2.0 * numbers.unit())).collect();
         let candidate = Candidate { ifs: Ifs::by_determinant(maps), numbers: numbers.clone() };
-        numbers.skip(2 * *points);
+        numbers.skip(2 * *num_points);
         Some(candidate)
     }
 }
@@ -94,12 +93,12 @@ fn lit(
     simd: Simd,
     orbit: &mut Orbit,
 ) -> usize {
-    let Measure { size, points, pad } = *measure;
-    orbit.play(&ifs.maps, &ifs.probabilities, points, simd, |_, units| numbers.units(units));
+    let Measure { size, num_points, margin } = *measure;
+    orbit.play(&ifs.maps, &ifs.probabilities, num_points, simd, |_, units| numbers.units(units));
     // A bit a pixel stays in the nearest cache.
     let mut lit = vec![0u64; (size * size).div_ceil(64)];
-    let (mut count, mut left) = (0, orbit.dots());
-    orbit.pixels([size, size], pad, simd, |rows, columns| {
+    let (mut count, mut left) = (0, orbit.points());
+    orbit.pixels([size, size], margin, simd, |rows, columns| {
         for (&row, &column) in rows.iter().zip(columns) {
             let (row, column) = (usize::from(row), usize::from(column));
             if row < size && column < size {

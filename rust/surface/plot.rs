@@ -1,48 +1,48 @@
-//! From dots to the cells they fall on.
+//! From points to the cells they fall on.
 //!
-//! Half of a picture's time goes here: some 200,000 stores to cells in random order, into
+//! Half of an image's time goes here: some 200,000 stores to cells in random order, into
 //! more memory than the nearest cache has. Tried, on one core of an AMD EPYC (Zen 3), for 200,000
-//! dots of the published categories on 256² cells, where this takes 160 µs (with the bounds of
+//! points of the published categories on 256² cells, where this takes 160 µs (with the bounds of
 //! each cell checked apart: 180 µs):
 //!
 //! | instead | µs |
 //! |---|---|
-//! | fetching each cell's cache line some dots ahead | 195 |
-//! | a plane of 16 bits (too few for 200,000 dots, but for the comparison) | 185 |
+//! | fetching each cell's cache line some points ahead | 195 |
+//! | a plane of 16 bits (too few for 200,000 points, but for the comparison) | 185 |
 //! | taking the cells out of the vector registers, not from memory | 205 |
-//! | from the last dot to the first, a store only where none fell yet; marks of one bit | 305 |
+//! | from the last point to the first, a store only where none fell yet; marks of one bit | 305 |
 //! | – marks of one byte | 265 |
-//! | – eight dots passed over at once where all have fallen | 230 |
-//! | no buffer of dots: the orbit played twice, the second time between the stores | 297 for 277 |
-//! | dots outside a crop of 224² all to the same cell, as if they were passed over | 172 |
+//! | – eight points passed over at once where all have fallen | 230 |
+//! | no buffer of points: the orbit played twice, the second time between the stores | 297 for 277 |
+//! | points outside a crop of 224² all to the same cell, as if they were passed over | 172 |
 //! | non-temporal stores | 2,480 |
 //! | all cells in the nearest cache, were it large enough: what sorting them could gain at best | 105 |
 //!
-//! Sorting by blocks of cells costs three stores a dot, more than the 55 µs it could gain. The cells of
-//! a 64² picture fit the nearest cache as they are.
+//! Sorting by blocks of cells costs three stores a point, more than the 55 µs it could gain. The cells of
+//! a 64² image fit the nearest cache as they are.
 
-use crate::dots::{Bounds, Dots};
+use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes};
 
 /// Dots whose cells are found at once.
 pub(super) const CHUNK: usize = 64;
 
-/// What the dots fall on.
+/// What the points fall on.
 pub(super) trait Plane {
-    /// Lets dots fall on these cells, the first of them dot number `first`, counted from 0;
-    /// a whole [`CHUNK`], but for the last dots of a picture.
+    /// Lets points fall on these cells, the first of them point number `first`, counted from 0;
+    /// a whole [`CHUNK`], but for the last points of an image.
     fn fall(&mut self, first: usize, cells: &[u32]) -> Go;
 }
 
-/// Whether the dots that are left are wanted.
+/// Whether the points that are left are wanted.
 #[derive(PartialEq)]
 pub(super) enum Go {
     On,
     Stop,
 }
 
-/// Where the dots fall: x and y are stretched independently so that they fill the columns
-/// `pad ..= width − pad` and the rows alike.
+/// Where the points fall: x and y are stretched independently so that they fill the columns
+/// `margin ..= width − margin` and the rows alike.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     columns: Stretch,
@@ -54,12 +54,12 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Lays `height` × `width` cells under the dots, with a border on every side.
-    pub(super) fn new(bounds: Bounds, [height, width]: [usize; 2], pad: usize, border: usize) -> Self {
+    /// Lays `height` × `width` cells under the points, with a border on every side.
+    pub(super) fn new(bounds: Bounds, [height, width]: [usize; 2], margin: usize, border: usize) -> Self {
         let stride = width + 2 * border;
         Self {
-            columns: Stretch::new(bounds.min[0], bounds.max[0], width, pad),
-            rows: Stretch::new(bounds.min[1], bounds.max[1], height, pad),
+            columns: Stretch::new(bounds.min[0], bounds.max[0], width, margin),
+            rows: Stretch::new(bounds.min[1], bounds.max[1], height, margin),
             stride,
             origin: border * stride + border,
         }
@@ -75,15 +75,15 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn new(min: f32, max: f32, size: usize, pad: usize) -> Self {
-        // The authors stretch over size − 2·pad; without padding that would be one too far.
-        let span = (size - 2 * pad).min(size - 1 - pad) as f32;
+    fn new(min: f32, max: f32, size: usize, margin: usize) -> Self {
+        // The authors stretch over size − 2·margin; without padding that would be one too far.
+        let span = (size - 2 * margin).min(size - 1 - margin) as f32;
         let range = max - min;
         // Dots in one line have no width to stretch: they stand in the middle.
         if range < f32::MIN_POSITIVE * 1e6 {
             return Self { min, scale: 0.0, offset: (size / 2) as f32 };
         }
-        Self { min, scale: span / range, offset: pad as f32 }
+        Self { min, scale: span / range, offset: margin as f32 }
     }
 
     #[inline(always)]
@@ -92,9 +92,9 @@ impl Stretch {
     }
 }
 
-/// Lets all dots fall, in order.
+/// Lets all points fall, in order.
 pub(super) struct Plot<'a, P> {
-    pub(super) dots: &'a Dots,
+    pub(super) points: &'a Points,
     pub(super) grid: Grid,
     pub(super) plane: P,
 }
@@ -104,13 +104,13 @@ impl<P: Plane> Kernel for Plot<'_, P> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) -> P {
-        let Self { dots, grid, mut plane } = self;
+        let Self { points, grid, mut plane } = self;
         let (columns, rows) = (grid.columns.on(l), grid.rows.on(l));
         let (stride, origin) = (l.splat_u(grid.stride as u32), l.splat_u(grid.origin as u32));
 
         let mut cells = [0u32; CHUNK];
         let (mut rest_x, mut rest_y) = ([0.0; CHUNK], [0.0; CHUNK]);
-        for (i, (x, y)) in dots.x.chunks(CHUNK).zip(dots.y.chunks(CHUNK)).enumerate() {
+        for (i, (x, y)) in points.x.chunks(CHUNK).zip(points.y.chunks(CHUNK)).enumerate() {
             let (mut all_x, mut all_y) = (x, y);
             if x.len() < CHUNK {
                 rest_x[..x.len()].copy_from_slice(x);

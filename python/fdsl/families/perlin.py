@@ -8,9 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl import _core
 from fdsl._checks import checked_number, checked_whole
-from fdsl.formulas.family import Arrays, Family, square_grid
+from fdsl.families.base import Arrays, CoreFamily, square_grid
 
 
 class Frequencies(NamedTuple):
@@ -20,7 +19,7 @@ class Frequencies(NamedTuple):
     y: float
 
 
-class Perlin(Family):
+class Perlin(CoreFamily):
     """Improved Perlin noise (Perlin, "Improving Noise", 2002); immutable, a sequence of
     ``Frequencies``.
 
@@ -30,14 +29,14 @@ class Perlin(Family):
     texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies
     1…10 each way, ``Perlin(1296)`` 1…36.
 
-    Of a ``Rendering`` it uses ``size``, ``crop``, ``flips``, ``color`` (a noise of its own for each
-    channel) and ``redraw`` (of a part that is all black). Where pixels are large against the
+    It takes a ``Frame``; in color each channel is a noise of its own, and an image that is all black
+    is degenerate. Where pixels are large against the
     lattice a pixel is the mean of several samples, and octaves too fine to be seen are left out,
     so that nothing aliases.
 
     Args:
         categories: how many, a square number n², for the frequencies 1…n each way (category
-            (fx − 1)·n + fy − 1); or an array (C, 2) of frequencies (fx, fy) above 0, up to 4096.
+            (fx − 1)·n + fy − 1); or an array (C, 2) of frequencies (fx, fy) from 1/4096 to 4096.
         octaves: 1…16; each has twice the frequency of the one before.
         persistence: amplitude of an octave against the one before, above 0 and up to 1.
         contrast: at 1 the noise goes from black at −1 to white at 1; above 0, up to 100.
@@ -64,7 +63,7 @@ class Perlin(Family):
         self._octaves = checked_whole("octaves", octaves)
         self._persistence = checked_number("persistence", persistence)
         self._contrast = checked_number("contrast", contrast)
-        self._renderer()  # checks the numbers
+        self.core()  # checks the numbers
 
     @property
     def octaves(self) -> int:
@@ -122,9 +121,4 @@ class Perlin(Family):
             octaves=int(arrays["octaves"]),
             persistence=float(arrays["persistence"]),
             contrast=float(arrays["contrast"]),
-        )
-
-    def _make_renderer(self) -> _core.Categories:
-        return _core.Categories.perlin(
-            self._frequencies, self.octaves, self.persistence, self.contrast
         )

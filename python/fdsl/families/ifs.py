@@ -18,10 +18,11 @@ from fdsl._checks import (
     checked_type,
     checked_whole,
     count_up_to,
+    renamed,
 )
 from fdsl._files import PathLike, write_all
-from fdsl.formulas.family import Family
-from fdsl.formulas.readers import (
+from fdsl.families.base import CoreFamily
+from fdsl.families.readers import (
     MOST_MAPS,
     MOST_MAPS_IN_ALL,
     Floats,
@@ -29,6 +30,8 @@ from fdsl.formulas.readers import (
     read_pickle,
     refuse_other_csv,
 )
+from fdsl.frame import Frame
+from fdsl.rendering import Rendering
 
 Lengths = npt.NDArray[np.int64]
 
@@ -42,7 +45,7 @@ class Category(NamedTuple):
     probabilities: Floats
 
 
-class IFS(Family):
+class IFS(CoreFamily):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
     The maps of all categories lie in one array, one category after the other, and so do their
@@ -70,6 +73,7 @@ class IFS(Family):
     """
 
     name = "ifs"
+    style = Rendering
 
     def __init__(
         self,
@@ -129,7 +133,7 @@ class IFS(Family):
         for array in (self._maps, self._probabilities, self._lengths, self._borders):
             array.flags.writeable = False
         self._candidates_tried = tried
-        self._renderer()
+        self.core()
 
     @classmethod
     def _from_flat(
@@ -140,6 +144,7 @@ class IFS(Family):
         return ifs
 
     @classmethod
+    @renamed(points="num_points", pad="margin", threads="num_threads")
     def search(
         cls,
         categories: int = 1000,
@@ -149,18 +154,18 @@ class IFS(Family):
         min_maps: int = 2,
         max_maps: int | None = None,
         size: int = 512,
-        points: int = 100_000,
-        pad: int = 6,
+        num_points: int = 100_000,
+        margin: int = 6,
         max_tries: int = 100_000,
         sampler: Literal["fdsl", "released"] = "fdsl",
-        threads: int | None = None,
+        num_threads: int | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> IFS:
         """Searches for categories as the paper does (section 3.2), on all cores.
 
         A candidate has a number of maps uniform in ``min_maps…max_maps`` and parameters
         uniform in [−1, 1]; a map is chosen in proportion to |det A|. It is accepted when its
-        filling rate, the share of pixels that ``points`` dots light on a picture of
+        filling rate, the share of pixels that ``num_points`` points light on an image of
         ``size``², is at least ``fill_rate``.
         The result depends on these settings and the seed, not on the number of threads.
 
@@ -178,12 +183,12 @@ class IFS(Family):
             min_maps: least number of maps.
             max_maps: largest number of maps; the paper's 8 if not given, or with
                 ``sampler="released"`` the program's 7.
-            size: height and width of the picture the filling rate is measured on.
-            points: dots on it.
-            pad: pixels left free around them.
+            size: height and width of the image the filling rate is measured on.
+            num_points: points on it.
+            margin: pixels left free around them.
             max_tries: gives up after so many candidates in a row without a category.
             sampler: whose random numbers: this library's, or the released program's.
-            threads: how many search; all the cores this process may use if not given.
+            num_threads: how many search; all the cores this process may use if not given.
             progress: called with (found, tried) after every few candidates; what it raises, and
                 Ctrl-C, ends the search.
 
@@ -207,10 +212,10 @@ class IFS(Family):
             max_maps=most_maps,
             sampler=checked_type("sampler", sampler, str),
             size=checked_whole("size", size),
-            points=checked_whole("points", points),
-            pad=checked_whole("pad", pad),
+            num_points=checked_whole("num_points", num_points),
+            margin=checked_whole("margin", margin),
             max_tries=checked_whole("max_tries", max_tries),
-            threads=checked_threads(threads),
+            num_threads=checked_threads(num_threads),
             progress=progress,
         )
         return cls._from_flat(maps, probabilities, lengths, tried)
@@ -270,14 +275,15 @@ class IFS(Family):
         """How many candidates the search looked at; ``None`` if there was none."""
         return self._candidates_tried
 
+    @renamed(points="num_points", pad="margin", threads="num_threads")
     def fill_rates(
         self,
         *,
         size: int = 512,
-        points: int = 100_000,
-        pad: int = 6,
+        num_points: int = 100_000,
+        margin: int = 6,
         seed: int = 0,
-        threads: int | None = None,
+        num_threads: int | None = None,
     ) -> Floats:
         """Measures the filling rate of each category anew, as the search does.
 
@@ -286,10 +292,10 @@ class IFS(Family):
         """
         numbers = (
             checked_whole("size", size),
-            checked_whole("points", points),
-            checked_whole("pad", pad),
+            checked_whole("num_points", num_points),
+            checked_whole("margin", margin),
         )
-        return self._renderer().fill_rates(*numbers, checked_seed(seed), checked_threads(threads))
+        return self.core().fill_rates(*numbers, checked_seed(seed), checked_threads(num_threads))
 
     def digest(self) -> str:
         """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order.
@@ -369,8 +375,9 @@ class IFS(Family):
             None if tried < 0 else tried,
         )
 
-    def _make_renderer(self) -> _core.Categories:
-        return _core.Categories.ifs(**self._arrays())
+    def _core_name(self, frame: Frame | None) -> str:
+        compat = frame.compat if isinstance(frame, Rendering) else None
+        return self.name if compat is None else compat
 
 
 NONE_GIVEN = "an IFS needs at least one category, got none"

@@ -1,11 +1,11 @@
-//! The colours of the dots.
+//! The colors of the points.
 
 /// Colours in the authors' cycle.
 pub(super) const COLORS: usize = 128;
 
-/// The authors' cycle of colours: hue 2π·i/128, saturation and intensity 0.75, cut to
+/// The authors' cycle of colors: hue 2π·i/128, saturation and intensity 0.75, cut to
 /// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
-/// so no cosine is needed. Entry 0 is black; those after the colours are never shown.
+/// so no cosine is needed. Entry 0 is black; those after the colors are never shown.
 pub(super) static PALETTE: [[u8; 3]; 256] = palette();
 
 const fn palette() -> [[u8; 3]; 256] {
@@ -38,8 +38,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_colours_are_the_authors_colours() {
-        // Read off a picture that the authors' program drew.
+    fn the_colors_are_the_authors_colors() {
+        // Read off an image that the authors' program rendered.
         assert_eq!(PALETTE[1], [47, 47, 191]);
         assert_eq!(PALETTE[2], [47, 54, 191]);
         assert_eq!(PALETTE[22], [47, 189, 191]);

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fdsl._checks import checked_positive
-from fdsl.formulas.ifs import IFS
+from fdsl.families.ifs import IFS
 
 #: What ``IFS.search(10_000, 0.2, seed=1, sampler="released")`` finds: the ``maps`` of all
 #: categories, (36322, 6) float64, and their ``lengths``, (10000,) uint8. Probabilities follow from

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fdsl._checks import shortened
 from fdsl._files import INCOMPLETE, read_at_most
-from fdsl.formulas.unpickle import PickledArray, unpickled
+from fdsl.families.unpickle import PickledArray, unpickled
 
 Floats = npt.NDArray[np.float64]
 

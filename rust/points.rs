@@ -1,13 +1,13 @@
-//! The dots of one picture, and the box around them.
+//! The points of an orbit, and the box around them.
 
-/// The dots of one picture, in the order they fell; f32 is enough for a pixel.
+/// The points of an orbit, in their order; f32 is enough for a pixel.
 #[derive(Default)]
-pub struct Dots {
+pub struct Points {
     pub(crate) x: Vec<f32>,
     pub(crate) y: Vec<f32>,
 }
 
-/// The smallest box around all dots.
+/// The smallest box around all points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// Smallest x and y.
@@ -19,10 +19,10 @@ pub struct Bounds {
 impl Bounds {
     pub(crate) const EMPTY: Self = Self { min: [f32::INFINITY; 2], max: [f32::NEG_INFINITY; 2] };
 
-    /// Returns the box around dots that all are finite.
-    pub(crate) fn of(dots: &Dots) -> Self {
+    /// Returns the box around points that all are finite.
+    pub(crate) fn of(points: &Points) -> Self {
         let mut bounds = Self::EMPTY;
-        dots.x.iter().zip(&dots.y).for_each(|(&x, &y)| bounds.add([x, y]));
+        points.x.iter().zip(&points.y).for_each(|(&x, &y)| bounds.add([x, y]));
         bounds
     }
 
@@ -34,7 +34,7 @@ impl Bounds {
         self.max = [max(x, self.max[0]), max(y, self.max[1])];
     }
 
-    /// Says whether a dot lies further out than `limit`, or is no number.
+    /// Says whether a point lies further out than `limit`, or is no number.
     pub(crate) fn beyond(&self, limit: f32) -> bool {
         !self.min.iter().chain(&self.max).all(|v| v.abs() <= limit) // false for NaN
     }

@@ -8,20 +8,20 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl import _core
-from fdsl.formulas.family import Arrays, Family, square_grid
+from fdsl.families.base import Arrays, CoreFamily, square_grid
+from fdsl.rendering import Strokes
 
 
 class Counts(NamedTuple):
     """One category of curves."""
 
-    #: Control points a curve.
+    #: Control points per curve.
     points: int
-    #: Curves a picture.
+    #: Curves per image.
     curves: int
 
 
-class Bezier(Family):
+class Bezier(CoreFamily):
     """Bézier curves; immutable, a sequence of ``Counts``.
 
     The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9) and
@@ -30,10 +30,8 @@ class Bezier(Family):
     decide how curves bend and how full the picture is; an instance is where the control points
     lie. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
 
-    Of a ``Rendering`` it uses ``size``, ``crop``, ``pad``, ``flips``, ``color`` (the authors'
-    cycle of 128 colours along each curve), ``draw`` (``"patch"`` is a brush of 3×3 pixels,
-    ``"point"`` a line of one) and ``redraw`` (of a crop that shows nothing). There are no gaps
-    along a curve.
+    It takes ``Strokes``; in color the authors' cycle of 128 colors runs along each curve, and a crop
+    that shows nothing is degenerate. There are no gaps along a curve.
 
     Args:
         categories: how many, a square number n², for 2…n+1 control points and 1…n curves (category
@@ -48,6 +46,7 @@ class Bezier(Family):
     """
 
     name = "bezier"
+    style = Strokes
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 144) -> None:
         counts = square_grid(categories, first=(2, 1), most=63)
@@ -56,7 +55,7 @@ class Bezier(Family):
         if counts.min() < 0:
             raise ValueError(f"control points and curves must be 1 or more, got {counts.min()}")
         self._counts = counts.astype(np.uint64)
-        self._renderer()  # checks the numbers
+        self.core()  # checks the numbers
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the two numbers of a category."""
@@ -85,6 +84,3 @@ class Bezier(Family):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Bezier:
         return cls(arrays["counts"])
-
-    def _make_renderer(self) -> _core.Categories:
-        return _core.Categories.bezier(self._counts)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fdsl._checks import shortened
 from fdsl._files import PathLike
-from fdsl.formulas.bezier import Bezier
-from fdsl.formulas.family import Family
-from fdsl.formulas.fractaldb import fractaldb
-from fdsl.formulas.ifs import IFS
-from fdsl.formulas.perlin import Perlin
+from fdsl.families.base import Family
+from fdsl.families.bezier import Bezier
+from fdsl.families.fractaldb import fractaldb
+from fdsl.families.ifs import IFS
+from fdsl.families.perlin import Perlin
 
 #: What ``load`` takes, for messages and help.
 SOURCES = (

@@ -1,5 +1,5 @@
 //! The Mersenne Twister (Matsumoto and Nishimura 1998), as NumPy's legacy `RandomState` and
-//! Python's `random` draw from it. For replaying other programs; our own pictures draw from
+//! Python's `random` draw from it. For replaying other programs; our own images draw from
 //! [`Rng`](crate::address::Rng).
 //!
 //! A block of 624 words is twisted at once and tempered only when somebody reads it, so that

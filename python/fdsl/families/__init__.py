@@ -1,0 +1,10 @@
+"""Families of categories."""
+
+from fdsl.families.base import Family
+from fdsl.families.bezier import Bezier
+from fdsl.families.fractaldb import fractaldb
+from fdsl.families.ifs import IFS, Category
+from fdsl.families.load import load
+from fdsl.families.perlin import Perlin
+
+__all__ = ["IFS", "Bezier", "Category", "Family", "Perlin", "fractaldb", "load"]

@@ -1,0 +1,418 @@
+"""What every family of categories promises."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import operator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl._checks import checked_type, count_up_to, shortened, shown
+from fdsl._files import PathLike, read_at_most, write_whole
+from fdsl.families.drawing import draw_samples
+from fdsl.families.readers import MOST_BYTES, read_arrays
+from fdsl.families.registry import find, register
+from fdsl.frame import Frame
+from fdsl.sample import Sample
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+#: Pairs of parameters that noise or curves may have, one a category.
+MOST_PAIRS = 4096**2
+
+
+class Family:
+    """Categories of one kind of formula; immutable, a sequence of their parameters.
+
+    ``fdsl.render`` renders any family, ``fdsl.torch.Stream`` streams and ``fdsl.export`` writes it.
+    To make one of your own, subclass this class and define ``draw``; that is all:
+
+    >>> import fdsl, numpy as np
+    >>> class Disks(fdsl.Family):
+    ...     name = "disks"
+    ...
+    ...     def draw(self, category, rng, frame):
+    ...         rows, columns = np.ogrid[: frame.height, : frame.width]
+    ...         image = np.zeros((frame.height, frame.width), np.uint8)
+    ...         for row, column in rng.uniform(0, frame.height, (category + 1, 2)):
+    ...             image[(rows - row) ** 2 + (columns - column) ** 2 < 40] = 255
+    ...         return image
+    >>> fdsl.render(Disks(10), [0, 9], 7, rendering=fdsl.Frame(size=64)).shape
+    (2, 64, 64)
+
+    A subclass is known by its ``name``: ``fdsl.load("disks-10")``, the command and the scripts find
+    it once its module is imported, or at once if an installed package names it among its entry
+    points (group ``fdsl.families``).
+
+    Args:
+        categories: how many; or an array (C, …) of numbers, the parameters of each.
+
+    Raises:
+        ValueError: there is no category.
+        TypeError: the parameters are not numbers.
+    """
+
+    #: What files and the command line call the family; the name of the class, in lower case, if
+    #: a subclass does not say.
+    name: ClassVar[str] = "family"
+    #: How its images are rendered: ``Frame``, or a subclass with settings of this family's own.
+    style: ClassVar[type[Frame]] = Frame
+    #: To be raised whenever the same address gives other bytes than the release before.
+    format: ClassVar[int] = 1
+    #: What there is to learn beside a label: ``"labels"``, ``"mask"``, ``"boxes"``. A family that
+    #: names any returns an ``fdsl.Sample`` from ``draw``.
+    targets: ClassVar[tuple[str, ...]] = ()
+    #: Instances of a category before they repeat in kind; an endless stream walks so many in
+    #: random order, then the next as many.
+    period: ClassVar[int] = 1000
+
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 10) -> None:
+        self._parameters = _parameters(categories)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__.lower()
+        register(cls)
+
+    def draw(
+        self, category: Any, rng: np.random.Generator, frame: Any
+    ) -> npt.NDArray[np.uint8] | Sample:
+        """Draws one instance of a category, whole: cropping and flipping come after.
+
+        Args:
+            category: its parameters, ``self[number]``: the number itself for a family that was
+                made with one, else that row of the array.
+            rng: the only source of randomness, keyed by the address; the four flips of an image
+                share it.
+            frame: what to obey: ``frame.height``, ``frame.width``, ``frame.color``, and whatever
+                the family's own ``style`` has.
+
+        Returns:
+            uint8 (H, W), or (H, W, 3) where ``frame.color``; or an ``fdsl.Sample`` with the image
+            and its objects.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no draw(category, rng, frame)")
+
+    def __len__(self) -> int:
+        """How many categories there are."""
+        return len(self._parameters)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            return self._from_arrays({"categories": self._parameters[key]})
+        parameters = self._parameters[self._checked(key)]
+        return parameters.item() if parameters.ndim == 0 else parameters
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the parameters of a category as plain values that JSON can hold."""
+        return {"parameters": self._parameters[self._checked(category)].tolist()}
+
+    def checked_style(self, rendering: Frame | None) -> Frame:
+        """Returns the settings as this family obeys them; its defaults if there are none.
+
+        Raises:
+            TypeError: there are settings that mean nothing to this family.
+        """
+        style = self.style
+        if rendering is None:
+            return style()
+        checked_type("rendering", rendering, Frame)
+        if type(rendering) is Frame:
+            return style(**rendering.to_dict())
+        if not isinstance(rendering, style):
+            raise TypeError(_means_nothing(self, rendering))
+        foreign = set(rendering.names()) - set(style.names())
+        if foreign and style is Frame:
+            raise TypeError(_means_nothing(self, rendering))
+        return rendering
+
+    def render_into(
+        self,
+        frame: Frame,
+        categories: npt.NDArray[np.uint64],
+        indices: npt.NDArray[np.uint64],
+        seed: int,
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+        retries: npt.NDArray[np.uint8],
+        objects: npt.NDArray[np.uint16] | None = None,
+        simd: str | None = None,
+    ) -> list[list[int]] | None:
+        """Renders addresses into memory; ``fdsl.render`` is the way to call it.
+
+        Args:
+            frame: from ``checked_style``.
+            categories: (B,).
+            indices: (B,).
+            seed: of every address.
+            num_threads: how many render, where the family is not in Python.
+            images: (B, H, W) or (B, H, W, 3), in one piece.
+            retries: (B,), how often each was rendered again.
+            objects: (B, H, W), which object each pixel shows, where that is wanted.
+            simd: the processor's path, where the family is not in Python.
+
+        Returns:
+            For each sample the categories of its objects, where they are wanted.
+        """
+        return draw_samples(self, frame, categories, indices, seed, images, retries, objects)
+
+    def batch_into(
+        self,
+        frame: Frame,
+        numbers: npt.NDArray[np.uint64],
+        instances: int | None,
+        label_noise: float,
+        seed: int,
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+    ) -> npt.NDArray[np.int64]:
+        """Renders the samples of these numbers of a stream, and returns their labels (B,)."""
+        categories, indices = self.order(numbers, instances, seed)
+        retries = np.empty(len(numbers), np.uint8)
+        self.render_into(frame, categories, indices, seed, num_threads, images, retries)
+        return self.labels(categories, indices, seed, label_noise)
+
+    def order(
+        self, numbers: npt.NDArray[np.uint64], instances: int | None, seed: int
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """Returns the categories and indices of the samples of these numbers of a stream."""
+        categories, indices = _core.stream_order(numbers, len(self), instances, self.period, seed)
+        return categories, indices
+
+    def labels(
+        self,
+        categories: npt.NDArray[np.uint64],
+        indices: npt.NDArray[np.uint64],
+        seed: int,
+        label_noise: float,
+    ) -> npt.NDArray[np.int64]:
+        """Returns the labels of addresses: the categories, or what ``label_noise`` makes of them."""
+        if label_noise > 0:
+            categories = _core.noisy_labels(categories, indices, seed, len(self), label_noise)
+        return categories.astype(np.int64)
+
+    def _arrays(self) -> Arrays:
+        """Everything that samples depend on."""
+        return {"categories": self._parameters}
+
+    def _notes(self) -> Arrays:
+        """What a file remembers beside that."""
+        return {}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Makes the family of its arrays and notes."""
+        family = cls.__new__(cls)
+        family._parameters = _parameters(arrays["categories"])
+        return family
+
+    def digest(self) -> str:
+        """Returns the SHA-256 that identifies a published set of categories."""
+        return self.key()
+
+    def key(self) -> str:
+        """Returns the SHA-256 of everything that images depend on, category borders included.
+
+        Families are equal exactly when their keys are. ``digest`` is the same for every family but
+        ``IFS``, whose digest is that of the authors' files and leaves out where a category ends.
+        """
+        content = hashlib.sha256(self.name.encode())
+        for name, array in sorted(self._arrays().items()):
+            content.update(f"{name}{array.shape}{array.dtype.newbyteorder('<').str}".encode())
+            content.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return content.hexdigest()
+
+    def save(self, file: PathLike) -> None:
+        """Writes the categories to one .npz file, whole or not at all."""
+        buffer = io.BytesIO()
+        content: dict[str, Any] = {**self._arrays(), **self._notes()}
+        np.savez_compressed(buffer, family=self.name, **content)
+        write_whole(Path(file), buffer.getvalue())
+
+    @classmethod
+    def load(cls, file: PathLike) -> Self:
+        """Reads what ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not one that ``save`` wrote, or holds another family.
+        """
+        path = Path(file)
+        try:
+            content = read_at_most(path, MOST_BYTES)  # what goes wrong after this lies in the file
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
+        try:
+            arrays = read_arrays(content)
+            name = str(arrays.pop("family", "ifs"))  # the first files did not say
+            kind = find(name)
+            if not issubclass(kind, cls):
+                raise ValueError(f"it holds categories of {kind.__name__}")
+            return kind._from_arrays(arrays)
+        except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
+            what = f"a file that {cls.__name__}.save wrote"
+            raise ValueError(f"{path} is not {what}: {shortened(str(error))}") from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[category] for category in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        # By bits, as the key and so the hash: 0.0 is not -0.0.
+        assert isinstance(other, Family)
+        pairs = zip(self._arrays().values(), other._arrays().values(), strict=True)
+        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_arrays, (type(self), {**self._arrays(), **self._notes()})
+
+    def _checked(self, category: int) -> int:
+        number = operator.index(category)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(
+                f"category {category} is out of range: there are {len(self)}, counted from 0"
+            )
+        return number
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self)} categories>"
+
+
+class CoreFamily(Family):
+    """A family of the core: its arrays are handed over as they are, and checked there."""
+
+    def core(self, frame: Frame | None = None) -> _core.Categories:
+        """Returns the categories in the core; made when first asked for, in the process that asks."""
+        name = self._core_name(frame)
+        made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
+        if name not in made:
+            made[name] = _core.Categories(name, self._arrays())
+        return made[name]
+
+    def _core_name(self, frame: Frame | None) -> str:
+        """What the core calls the family that renders with these settings."""
+        return self.name
+
+    def render_into(  # noqa: D102  # as in ``Family``
+        self,
+        frame: Frame,
+        categories: npt.NDArray[np.uint64],
+        indices: npt.NDArray[np.uint64],
+        seed: int,
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+        retries: npt.NDArray[np.uint8],
+        objects: npt.NDArray[np.uint16] | None = None,
+        simd: str | None = None,
+    ) -> list[list[int]] | None:
+        return self.core(frame).render(
+            frame.settings,
+            categories,
+            indices,
+            seed,
+            num_threads,
+            images.reshape(-1),
+            retries,
+            None if objects is None else objects.reshape(-1),
+            simd,
+        )
+
+    def batch_into(  # noqa: D102  # as in ``Family``
+        self,
+        frame: Frame,
+        numbers: npt.NDArray[np.uint64],
+        instances: int | None,
+        label_noise: float,
+        seed: int,
+        num_threads: int | None,
+        images: npt.NDArray[np.uint8],
+    ) -> npt.NDArray[np.int64]:
+        # One call into the core for order, images and labels.
+        return self.core(frame).batch(
+            frame.settings, numbers, instances, label_noise, seed, num_threads, images.reshape(-1)
+        )
+
+
+def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
+    """Returns the numbers 0…n−1, or a copy of an array with a row for each category."""
+    try:
+        number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
+    except TypeError:
+        array = np.array(categories)
+        if array.dtype.kind not in "fiu":
+            raise TypeError(
+                f"categories must be an integer or an array of numbers (C, …), got {shown(categories)}"
+            ) from None
+    else:
+        if not 1 <= number <= MOST_PAIRS:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_PAIRS:,}, got {shown(number)}"
+            )
+        array = np.arange(number)
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(f"a family needs at least one category, got shape {array.shape}")
+    array.flags.writeable = False
+    return array
+
+
+def _means_nothing(family: Family, rendering: Frame) -> str:
+    """Says which settings mean nothing to a family, and which it takes."""
+    style = family.style
+    foreign = [name for name in rendering.names() if name not in style.names()]
+    settings = f", whose {', '.join(foreign)} mean nothing to it" if foreign else ""
+    return (
+        f"{type(family).__name__} takes a {style.__name__} ({', '.join(style.names())}), got a "
+        f"{type(rendering).__name__}{settings}"
+    )
+
+
+def square_grid(
+    categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
+) -> npt.NDArray[Any]:
+    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``;
+    n is at most ``most``.
+    """
+    try:
+        number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
+    except TypeError:
+        if count_up_to(2 * MOST_PAIRS, categories) > 2 * MOST_PAIRS:
+            raise ValueError(
+                f"categories must be at most {MOST_PAIRS:,} pairs of numbers"
+            ) from None
+        pairs = np.asarray(categories)
+        if pairs.dtype.kind not in "fiu":
+            raise TypeError(
+                f"categories must be an integer or pairs of numbers (C, 2), got {shown(categories)}"
+            ) from None
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
+            raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}") from None
+        return pairs.copy()
+    if number > most**2:
+        given = f"{number:,}" if number < 2**64 else shown(number)
+        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {given}")
+    side = math.isqrt(max(number, 0))
+    if number < 1 or side**2 != number:
+        raise ValueError(f"categories must be a square number, such as 100, got {shown(number)}")
+    rows, columns = np.divmod(np.arange(number), side)
+    return np.stack([rows + first[0], columns + first[1]], axis=1)
+
+
+def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:
+    return kind._from_arrays(arrays)

@@ -1,0 +1,210 @@
+"""What every family obeys: size, crop, flips, color, and what becomes of degenerate images."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from fdsl import _core
+from fdsl._checks import (
+    Size,
+    checked_number,
+    checked_pair,
+    checked_type,
+    checked_whole,
+    shown,
+    side_or_pair,
+)
+
+if typing.TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: What settings were called in the first releases.
+RENAMED = {
+    "weights": "variation",
+    "points": "num_points",
+    "pad": "margin",
+    "redraw": "resample_degenerate",
+    "sampler": "compat",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What every family obeys. Families that obey more have a style of their own, a subclass:
+    ``Rendering`` for the points of fractals, ``Strokes`` for curves.
+
+    ``Frame.paper()`` has the settings of the paper. ``dataclasses.replace(frame, size=64)`` makes
+    another.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    #: Height and width of the whole image, 16…4096 (paper, Table 5). One number is a square.
+    size: Size = 256
+    #: Height and width of the window that is kept; ``None`` keeps the whole image.
+    crop: Size | None = None
+    #: Where the window is: drawn for each image, or in the center.
+    crop_position: Literal["random", "center"] = "random"
+    #: Whether ``index % 4`` flips the image: not, top-bottom, left-right, both.
+    flips: bool = True
+    #: Three channels instead of one gray one.
+    color: bool = False
+    #: Whether a degenerate image (it diverged, or shows next to nothing) is rendered again with
+    #: other random numbers. With the published fractals, 7 in 100 are.
+    resample_degenerate: bool = True
+
+    #: The family of the core that checks the settings; ``None`` checks those of every family.
+    _checked_as: ClassVar[str | None] = None
+    #: What ``paper`` sets.
+    _paper: ClassVar[dict[str, Any]] = {"size": 256, "crop": 224}
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Says what is accepted, where ``__init__`` would only say what is not."""
+        for name in settings:
+            if name not in cls.names():
+                raise TypeError(cls._unknown(name))
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, kind in _kinds(self.__class__).items():
+            object.__setattr__(self, name, _plain(name, getattr(self, name), kind))
+        _core.check_settings(self._checked_as, self.settings)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Returns the names of the settings."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """Returns the settings of the paper's text.
+
+        Args:
+            **changes: any setting, instead of the paper's.
+        """
+        return cls(**{**cls._paper, **changes})
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
+        """Makes a frame from what ``to_dict`` returned, also by way of JSON.
+
+        Reads what the first releases wrote, too: their settings were the same for every family,
+        so those that mean nothing to this one are left out.
+        """
+        if "points" in settings or "weights" in settings:
+            settings = {k: v for k, v in _translated(settings).items() if k in cls.names()}
+        unknown = sorted(set(settings) - set(cls.names()))
+        if unknown:
+            raise ValueError(cls._unknown(unknown[0]))
+        return cls(**settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain values that JSON can hold."""
+        values = {name: getattr(self, name) for name in self.names()}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @property
+    def channels(self) -> int:
+        """3 in color, else 1."""
+        return 3 if self.color else 1
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Height and width of what is kept."""
+        return checked_pair("size", self.size if self.crop is None else self.crop)
+
+    @property
+    def height(self) -> int:
+        """Height of the whole image."""
+        return checked_pair("size", self.size)[0]
+
+    @property
+    def width(self) -> int:
+        """Width of the whole image."""
+        return checked_pair("size", self.size)[1]
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images to render at once where more than those would only cost memory."""
+        height, width = self.output_size
+        return max(1, min(512, (1 << 24) // (height * width * self.channels)))
+
+    @functools.cached_property
+    def settings(self) -> str:
+        """The settings as the core reads them (JSON)."""
+        values = self.to_dict()
+        frame = {name: values.pop(name) for name in Frame.names()}
+        frame["size"] = checked_pair("size", self.size)
+        if self.crop is not None:
+            frame["crop"] = checked_pair("crop", self.crop)
+        return json.dumps({"frame": frame, "style": self._style(values)})
+
+    def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What the core is told beside the frame; of families in Python, nothing."""
+        return {} if self._checked_as is None else settings
+
+    @classmethod
+    def _unknown(cls, name: str) -> str:
+        if name in RENAMED and RENAMED[name] in cls.names():
+            return f"{cls.__name__} has no setting {name!r} any more: it is {RENAMED[name]!r} now"
+        return f"{cls.__name__} has no setting {shown(name)}; it has {', '.join(cls.names())}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)
+
+
+def _translated(settings: dict[str, Any]) -> dict[str, Any]:
+    """Gives the settings of the first releases their names of today."""
+    new = dict(settings)
+    if "variation" in new:
+        new["variation_kind"] = new.pop("variation")
+    for old, name in RENAMED.items():
+        if old in new:
+            new[name] = new.pop(old)
+    if new.get("compat") == "fdsl":
+        new["compat"] = None
+    return new
+
+
+@functools.cache
+def _kinds(cls: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {name: hints[name] for name in cls.names()}
+
+
+def _plain(name: str, value: Any, kind: Any) -> Any:
+    """Returns a setting of a kind as a plain value, however JSON and NumPy bring it."""
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    choices = [
+        choice
+        for one in kinds
+        if typing.get_origin(one) is Literal
+        for choice in typing.get_args(one)
+    ]
+    if choices:
+        checked_type(name, value, str)
+        if value not in choices:
+            names = [repr(choice) for choice in choices] + ["None"] * (type(None) in kinds)
+            raise ValueError(f"{name} must be {' or '.join(names)}, got {shown(value)}")
+        return str(value)
+    if name in ("size", "crop"):
+        return side_or_pair(checked_pair(name, value))
+    if bool in kinds:
+        return bool(checked_type(name, value, (bool, np.bool_)))
+    if float in kinds:
+        return checked_number(name, value)
+    return checked_whole(name, value) if int in kinds else value
+
+
+_UNIONS = (typing.Union, types.UnionType)

@@ -1,0 +1,133 @@
+"""Rendering samples by address."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl._checks import (
+    Numbers,
+    checked_numbers,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    renamed,
+)
+from fdsl.families import Family
+from fdsl.frame import Frame
+
+Images: TypeAlias = "npt.NDArray[np.uint8]"
+
+
+@overload
+def render(
+    family: Family,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = ...,
+    rendering: Frame | None = ...,
+    num_threads: int | None = ...,
+    *,
+    out: Images | None = ...,
+    return_retries: Literal[False] = ...,
+    simd: str | None = ...,
+) -> Images: ...
+@overload
+def render(
+    family: Family,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = ...,
+    rendering: Frame | None = ...,
+    num_threads: int | None = ...,
+    *,
+    out: Images | None = ...,
+    return_retries: Literal[True],
+    simd: str | None = ...,
+) -> tuple[Images, npt.NDArray[np.uint8]]: ...
+@renamed(threads="num_threads", return_redraws="return_retries")
+def render(
+    family: Family,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = 0,
+    rendering: Frame | None = None,
+    num_threads: int | None = None,
+    *,
+    out: Images | None = None,
+    return_retries: bool = False,
+    simd: str | None = None,
+) -> Images | tuple[Images, npt.NDArray[np.uint8]]:
+    """Renders images, each a pure function of ``(seed, category, index)``.
+
+    Args:
+        family: the categories.
+        categories: integers in ``0…len(family)-1``, one or an array (B,).
+        indices: integers from 0 on, one or an array (B,); one stands for all. The first
+            1,000 of fractals are the authors' grid, ``variation·40 + patch·4 + flip``.
+        seed: 0…2⁶⁴−1; tells one data set from another.
+        rendering: how they are rendered: a ``Frame``, or the family's own style; the style's
+            defaults if not given.
+        num_threads: how many render; all the cores this process may use if not given. The images
+            do not depend on it.
+        out: where to render, of the shape that is returned, in one piece; new memory if not given.
+        return_retries: also return how often each image was rendered again because it was
+            degenerate, uint8 (B,), or () where the image has no batch dimension.
+        simd: the processor's path, one of ``"plain"``, ``"avx2"``, ``"avx512"`` and ``"neon"``; the
+            fastest, or that of the environment variable ``FDSL_SIMD``, if not given. The images
+            do not depend on it.
+
+    Returns:
+        uint8 (B, H, W), or (B, H, W, 3) in color. Where both categories and indices are one
+        integer, one image: (H, W), or (H, W, 3).
+
+    Raises:
+        IndexError: a category or an index is out of range.
+        TypeError: categories or indices are not integers, ``out`` is no array of bytes, or
+            ``rendering`` has settings that mean nothing to the family.
+        ValueError: they do not match in shape, ``out`` has another shape or lies in pieces, or seed
+            or num_threads are out of range.
+
+    >>> import fdsl
+    >>> ifs = fdsl.IFS.search(categories=2, fill_rate=0.2, seed=1)
+    >>> small = fdsl.Rendering(size=64, num_points=10_000)
+    >>> fdsl.render(ifs, [0, 1], 7, rendering=small).shape, fdsl.render(ifs, 0, 7).shape
+    ((2, 64, 64), (256, 256))
+    """
+    checked_type("family", family, Family)
+    frame = family.checked_style(rendering)
+    category_numbers = checked_numbers("categories", categories)
+    index_numbers = checked_numbers("indices", indices)
+    try:
+        both = np.broadcast_arrays(category_numbers, index_numbers)
+    except ValueError:
+        raise ValueError(
+            f"categories and indices must match in length, got {category_numbers.size} and "
+            f"{index_numbers.size}"
+        ) from None
+    chosen, indexed = (np.ascontiguousarray(numbers).reshape(-1) for numbers in both)
+    channels = (3,) if frame.color else ()
+    shape = (*both[0].shape, *frame.output_size, *channels)
+    images = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
+    retries = np.zeros(len(chosen), np.uint8)
+    seed, num_threads = checked_seed(seed), checked_threads(num_threads)
+    if simd is not None:
+        checked_type("simd", simd, str)
+    batch = images.reshape(-1, *shape[both[0].ndim :])
+    family.render_into(frame, chosen, indexed, seed, num_threads, batch, retries, simd=simd)
+    return (images, retries.reshape(both[0].shape)) if return_retries else images
+
+
+def _checked_out(out: Images, shape: tuple[int, ...]) -> Images:
+    checked_type("out", out, np.ndarray)
+    if out.dtype != np.uint8:
+        raise TypeError(f"out must be uint8, got {out.dtype}")
+    if out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError(
+            f"out must be a writeable array of shape {shape} in one piece, got shape {out.shape}"
+            f"{'' if out.flags.c_contiguous else ' in pieces'}"
+            f"{'' if out.flags.writeable else ' that cannot be written'}"
+        )
+    return out

@@ -1,0 +1,126 @@
+//! How the points of a system become an image: settings, checked once and trusted afterwards.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::frame::Frame;
+
+/// What a point leaves on the image (paper, section 3.3, "Patch vs. Point").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// One pixel.
+    Point,
+    /// A 3×3 patch whose black cells erase what they cover.
+    Patch(Patch),
+}
+
+/// Where a patch's mask comes from (paper, Table 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Patch {
+    /// A new non-empty mask for every point.
+    Random,
+    /// One non-empty mask for the whole image.
+    Fixed,
+}
+
+/// How the instances of a category differ from it (paper, "Weight of intra-category fractals").
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Variation {
+    /// No map parameter is scaled.
+    Identity,
+    /// One letter of every map is scaled by 1−2w, 1−w, 1+w or 1+2w: the authors' 25 rows.
+    Grid(f64),
+    /// One letter of every map is scaled by a factor drawn from [1−2w, 1+2w].
+    Continuous(f64),
+}
+
+/// How the points of a system become an image.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Settings")]
+pub struct Style {
+    /// Points per image.
+    pub num_points: usize,
+    /// Point or patch.
+    pub draw: Draw,
+    /// The variation inside a category.
+    pub variation: Variation,
+    /// Pixels left free on each side of the points.
+    pub margin: usize,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            num_points: 200_000,
+            draw: Draw::Patch(Patch::Random),
+            variation: Variation::Grid(0.4),
+            margin: 6,
+        }
+    }
+}
+
+/// The settings as Python and JSON write them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    pub(super) num_points: usize,
+    pub(super) draw: Kind,
+    pub(super) patch: Patch,
+    pub(super) variation: Option<f64>,
+    pub(super) variation_kind: VariationKind,
+    pub(super) margin: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Point,
+    Patch,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum VariationKind {
+    Grid,
+    Continuous,
+}
+
+impl TryFrom<Settings> for Style {
+    type Error = Error;
+
+    fn try_from(settings: Settings) -> Result<Self, Error> {
+        let Settings { num_points, draw, patch, variation, variation_kind, margin } = settings;
+        let draw = match draw {
+            Kind::Point => Draw::Point,
+            Kind::Patch => Draw::Patch(patch),
+        };
+        let variation = match (variation, variation_kind) {
+            (Some(w), _) if !(0.0..=1.0).contains(&w) => return Err(Error::Variation(w)),
+            // With nothing to vary, every re-render would try the same maps again.
+            (None | Some(0.0), _) => Variation::Identity,
+            (Some(w), VariationKind::Grid) => Variation::Grid(w),
+            (Some(w), VariationKind::Continuous) => Variation::Continuous(w),
+        };
+        Ok(Self { num_points, draw, variation, margin })
+    }
+}
+
+impl crate::formula::Style for Style {
+    fn check(&self, frame: &Frame) -> Result<(), Error> {
+        // 24 bits of point number leave room for the cell of a patch beside it (surface/last.rs).
+        if !(1..=1 << 24).contains(&self.num_points) {
+            return Err(Error::NumPoints(self.num_points));
+        }
+        if let Variation::Grid(w) | Variation::Continuous(w) = self.variation
+            && !(w > 0.0 && w <= 1.0)
+        {
+            return Err(Error::Variation(w));
+        }
+        frame.check_margin(self.margin)
+    }
+
+    fn memory(&self, frame: &Frame) -> usize {
+        8 * (frame.height * frame.width) + 16 * self.num_points
+    }
+}
