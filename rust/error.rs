@@ -31,6 +31,9 @@ pub enum Error {
     #[error("a category needs between 1 and 256 curves, got {0}")]
     Curves(u64),
 
+    #[error("{name} must be {accepted}, got {given}")]
+    Number { name: &'static str, accepted: &'static str, given: f64 },
+
     #[error("size must lie between 16 and 4096 on each side, got {height}×{width}")]
     Size { height: usize, width: usize },
     #[error("margin must leave at least 2 pixels of the size: 2·margin ≤ {smaller} − 2, got margin={margin}")]
