@@ -75,7 +75,7 @@ class Frame:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        for name, kind in _kinds(self.__class__).items():
+        for name, kind in _kinds(typing.cast(Any, type(self))).items():
             object.__setattr__(self, name, _plain(name, getattr(self, name), kind))
         _core.check_settings(self._checked_as, self.settings)
 
