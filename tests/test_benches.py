@@ -43,7 +43,7 @@ def close(one, other):
 def ours(category, **rendering):
     ifs = fdsl.IFS([category.maps], [category.probabilities])
     rendering = fdsl.Rendering(size=64, variation=None, flips=False, **rendering)
-    return fdsl.render(ifs, 0, 0, rendering=rendering)[0]
+    return fdsl.render(ifs, 0, 0, rendering=rendering)
 
 
 @pytest.mark.parametrize("draw", ["patch", "point"])

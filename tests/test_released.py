@@ -135,15 +135,9 @@ def test_the_pictures_are_those_the_program_drew(first, made, flip, simd):
         color=shade == "color",
         mask_seed=made["python_random_seed"],
     )
-    pixels = np.empty((1, *rendering.output_size, rendering.channels), np.uint8)
-    category = np.array([made["category"]], np.uint64)
-    index = np.array([made["weight_row"] * 40 + flip], np.uint64)
-    redraws = np.empty(1, np.uint8)
-    first._renderer().render(
-        rendering._core, category, index, 0, 1, pixels.reshape(-1), redraws, simd
-    )
-    picture = np.broadcast_to(pixels[0], (*rendering.output_size, 3))
-    assert hashlib.sha256(picture.tobytes()).hexdigest() == made["sha256_flip"][flip]
+    index = made["weight_row"] * 40 + flip
+    picture = fdsl.render(first, made["category"], index, rendering=rendering, simd=simd)
+    assert hashlib.sha256(rgb(picture).tobytes()).hexdigest() == made["sha256_flip"][flip]
 
 
 def expanding(rng):
@@ -169,7 +163,7 @@ def test_systems_that_diverge_are_drawn_as_the_rules_say():
         color_of = reference.rainbow if color else reference.gray
         expected = reference.released_picture(maps, chances, points, 40, 6, number, color_of)
         np.testing.assert_array_equal(
-            rgb(fdsl.render(ifs, 0, 80, rendering=rendering)[0]), expected
+            rgb(fdsl.render(ifs, 0, 80, rendering=rendering)), expected
         )
     assert 20 < escaped < 50
 
@@ -179,7 +173,7 @@ def test_without_a_mask_seed_the_address_gives_one(first):
     a, b, other_patch = fdsl.render(first, 3, [80, 80, 84], rendering=rendering)
     assert (a == b).all()
     assert (a != other_patch).any()
-    assert (a != fdsl.render(first, 3, 80, seed=1, rendering=rendering)[0]).any()
+    assert (a != fdsl.render(first, 3, 80, seed=1, rendering=rendering)).any()
     # The patch draws of a weight row share every dot and differ in their masks alone.
     point = dataclasses.replace(rendering, draw="point")
     dots = fdsl.render(first, 3, [80, 84, 88], seed=5, rendering=point)
@@ -197,7 +191,7 @@ def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
     )
     mask = random.Random(5).randrange(1, 512)
     expected = reference.picture(rows + 2, columns + 2, 64, 64, lambda _: mask, reference.gray)
-    np.testing.assert_array_equal(rgb(fdsl.render(first, 0, 80, rendering=rendering)[0]), expected)
+    np.testing.assert_array_equal(rgb(fdsl.render(first, 0, 80, rendering=rendering)), expected)
 
 
 def test_failures_are_kept_or_drawn_again_as_asked(first):
@@ -235,18 +229,18 @@ def test_what_was_drawn_before_leaves_no_trace(first):
         fdsl.render(
             first, 2, 0, rendering=Rendering.released(size=16, num_points=50), num_threads=1
         )
-        expected.append(fdsl.render(first, category, index, 0, rendering, 1)[0])
+        expected.append(fdsl.render(first, category, index, 0, rendering, 1))
     order = np.random.default_rng(0).permutation(4 * len(asked)) % len(asked)
     for number in [*range(len(asked)), *order]:
         rendering, category, index = asked[number]
-        found = fdsl.render(first, category, index, 0, rendering, 1)[0]
+        found = fdsl.render(first, category, index, 0, rendering, 1)
         np.testing.assert_array_equal(found, expected[number])
         if number % 7 == 0:
             IFS.search(1, 0.01, 1, sampler="released", size=32, num_points=900, num_threads=1)
 
 
-def test_a_mask_seed_is_for_the_released_sampler_alone():
-    with pytest.raises(ValueError, match="mask_seed is for sampler='released' alone, got 3"):
+def test_a_mask_seed_is_for_the_released_program_alone():
+    with pytest.raises(ValueError, match="mask_seed is for compat='released' alone, got 3"):
         Rendering(mask_seed=3)
     with pytest.raises(ValueError, match="mask_seed must be 0 or more, got -1"):
         Rendering.released(mask_seed=-1)
