@@ -1,28 +1,32 @@
 """What hypothesis draws from, for more than one file."""
 
-from fdsl import IFS, Bezier, Family, Perlin, Rendering
+from fdsl import IFS, Bezier, Family, Frame, Perlin, Rendering, Strokes
 from hypothesis import strategies as st
 
 sides = st.integers(16, 40)
 
 
 @st.composite
-def renderings(draw):
+def renderings(draw, style: type[Frame] = Rendering) -> Frame:
+    """Settings of any style."""
     size = draw(sides), draw(sides)
     crop = draw(st.none() | st.tuples(st.integers(1, size[0]), st.integers(1, size[1])))
-    return Rendering(
-        size=size,
-        crop=crop,
-        num_points=draw(st.integers(1, 500)),
-        draw=draw(st.sampled_from(["patch", "point"])),
-        patch=draw(st.sampled_from(["random", "fixed"])),
-        color=draw(st.booleans()),
-        variation=draw(st.none() | st.floats(0, 1, exclude_min=True)),
-        margin=draw(st.integers(0, (min(size) - 2) // 2)),
-        crop_position=draw(st.sampled_from(["random", "center"])),
-        variation_kind=draw(st.sampled_from(["grid", "continuous"])),
-        flips=draw(st.booleans()),
-    )
+    settings = {
+        "size": size,
+        "crop": crop,
+        "color": draw(st.booleans()),
+        "crop_position": draw(st.sampled_from(["random", "center"])),
+        "flips": draw(st.booleans()),
+    }
+    if style in (Rendering, Strokes):
+        settings["draw"] = draw(st.sampled_from(["patch", "point"]))
+        settings["margin"] = draw(st.integers(0, (min(size) - 2) // 2))
+    if style is Rendering:
+        settings["num_points"] = draw(st.integers(1, 500))
+        settings["patch"] = draw(st.sampled_from(["random", "fixed"]))
+        settings["variation"] = draw(st.none() | st.floats(0, 1, exclude_min=True))
+        settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous"]))
+    return style(**settings)
 
 
 @st.composite
@@ -43,3 +47,9 @@ def families(draw) -> Family:
         persistence=draw(st.floats(0.01, 1)),
         contrast=draw(st.floats(0.01, 100)),
     )
+
+
+#: A family, and settings that it takes.
+rendered_families = families().flatmap(
+    lambda family: st.tuples(st.just(family), renderings(family.style))
+)

@@ -7,12 +7,10 @@ import re
 import fdsl
 import numpy as np
 import pytest
-from fdsl import IFS, Bezier, Family, Perlin, Rendering, _core
+from fdsl import IFS, Bezier, Family, Frame, Perlin, Strokes, _core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import families, renderings
-
-SMALL = Rendering(size=48, num_points=5000)
+from strategies import rendered_families
 
 
 def fractals() -> IFS:
@@ -31,8 +29,14 @@ def family(request) -> Family:
     return MAKE[request.param]()
 
 
-def draw(family, categories, indices, rendering=SMALL, seed=0, **more):
-    return fdsl.render(family, categories, indices, seed, rendering, **more)
+def style(family, num_points=5000, **settings) -> Frame:
+    """Settings as the family takes them, small."""
+    of_fractals = {"num_points": num_points} if isinstance(family, IFS) else {}
+    return family.style(**{"size": 48, **of_fractals, **settings})
+
+
+def draw(family, categories, indices, rendering=None, seed=0, **more):
+    return fdsl.render(family, categories, indices, seed, rendering or style(family), **more)
 
 
 def lit(pictures):
@@ -45,7 +49,7 @@ def lit(pictures):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("crop", [None, (20, 30)])
 def test_pictures_have_the_shape_of_their_rendering(family, color, crop):
-    rendering = Rendering(size=(40, 56), num_points=3000, crop=crop, color=color)
+    rendering = style(family, 3000, size=(40, 56), crop=crop, color=color)
     pictures = draw(family, [0, 1, 2], 5, rendering)
     assert pictures.shape == (3, *(crop or (40, 56)), *([3] if color else []))
     assert (lit(pictures) > 0).all()
@@ -53,31 +57,27 @@ def test_pictures_have_the_shape_of_their_rendering(family, color, crop):
 
 def test_seed_category_and_index_each_make_another_picture(family):
     one, category, index = draw(family, [1, 2, 1], [7, 7, 503])
-    other = draw(family, [1], 7, seed=1)[0]
+    other = draw(family, 1, 7, seed=1)
     assert all((one != picture).any() for picture in (category, index, other))
 
 
 @pytest.mark.parametrize("color", [False, True])
 def test_indices_0_to_3_are_mirror_images(family, color):
-    rendering = Rendering(size=48, num_points=5000, color=color)
+    rendering = style(family, color=color)
     a, b, c, d = draw(family, 2, [8, 9, 10, 11], rendering)
     assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == a[::-1, ::-1]).all()
-    unmirrored = Rendering(size=48, num_points=5000, color=color, flips=False)
+    unmirrored = style(family, color=color, flips=False)
     e, f = draw(family, 2, [8, 9], unmirrored)
     assert (e != f).any()
 
 
 def test_a_crop_is_a_window_of_the_whole_picture(family):
     whole = draw(family, 3, [0, 1, 2, 3])
-    centred = draw(
-        family,
-        3,
-        [0, 1, 2, 3],
-        Rendering(size=48, num_points=5000, crop=24, crop_position="center"),
-    )
+    in_the_center = style(family, crop=24, crop_position="center")
+    centred = draw(family, 3, [0, 1, 2, 3], in_the_center)
     assert (centred == whole[:, 12:36, 12:36]).all()
     windows = [{whole[0][y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(9)}]
-    random = draw(family, 3, 0, Rendering(size=48, num_points=5000, crop=40))[0]
+    random = draw(family, 3, 0, style(family, crop=40))
     assert random.tobytes() in windows[0]
 
 
@@ -87,20 +87,17 @@ def test_threads_and_company_leave_no_trace(family):
     for threads in (2, 5):
         assert (draw(family, categories, indices, num_threads=threads) == together).all()
     for at in (0, 31, 59):
-        assert (draw(family, categories[at], indices[at])[0] == together[at]).all()
+        assert (draw(family, categories[at], indices[at]) == together[at]).all()
 
 
 @pytest.mark.parametrize("color", [False, True])
 def test_every_path_of_the_processor_draws_the_same(family, color):
-    rendering = Rendering(size=(33, 61), num_points=3000, color=color, crop=(30, 41))
-    categories = np.arange(12, dtype=np.uint64) % len(family)
-    indices = np.arange(12, dtype=np.uint64) * 91
-    found = []
-    for simd in _core.simd_paths():
-        pixels = np.empty(12 * 30 * 41 * rendering.channels, np.uint8)
-        redraws = np.empty(12, np.uint8)
-        family._renderer().render(rendering._core, categories, indices, 0, 1, pixels, redraws, simd)
-        found.append(pixels.tobytes())
+    rendering = style(family, 3000, size=(33, 61), color=color, crop=(30, 41))
+    categories, indices = np.arange(12) % len(family), np.arange(12) * 91
+    found = [
+        draw(family, categories, indices, rendering, num_threads=1, simd=simd).tobytes()
+        for simd in _core.simd_paths()
+    ]
     assert len(set(found)) == 1
 
 
@@ -149,15 +146,16 @@ def test_every_family_streams(family, workers):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Instances, Stream
 
-    stream = Stream(family, rendering=SMALL, batch_size=7, seed=3, steps_per_epoch=3)
+    small = style(family)
+    stream = Stream(family, rendering=small, batch_size=7, seed=3, steps_per_epoch=3)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
     images, labels = zip(*loader, strict=True)
     numbers = np.arange(21, dtype=np.uint64)
     categories, indices = _core.stream_order(numbers, len(family), None, 1000, 3)
     assert (torch.cat(images)[:, 0].numpy() == draw(family, categories, indices, seed=3)).all()
     assert torch.cat(labels).tolist() == categories.tolist()
-    image, label = Instances(family, 10, rendering=SMALL)[13]
-    assert label == 1 and (image[0].numpy() == draw(family, 1, 3)[0]).all()
+    image, label = Instances(family, 10, rendering=small)[13]
+    assert label == 1 and (image[0].numpy() == draw(family, 1, 3)).all()
 
 
 @pytest.mark.parametrize("family, share", [(Perlin(16), 0.7), (Bezier(16), 0.2)], ids=repr)
@@ -168,7 +166,8 @@ def test_a_small_classifier_tells_categories_apart(family, share):
     from torch import nn
 
     torch.manual_seed(0)
-    rendering = Rendering(size=32, margin=2)
+    margin = {"margin": 2} if isinstance(family, Bezier) else {}
+    rendering = style(family, size=32, **margin)
     layers = []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
@@ -198,10 +197,9 @@ def test_a_small_classifier_tells_categories_apart(family, share):
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(families(), renderings(), st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
-def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(
-    family, rendering, seed, start
-):
+@given(rendered_families, st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
+def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(given, seed, start):
+    family, rendering = given
     categories = np.arange(8, dtype=np.uint64) % len(family)
     indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
     together = draw(family, categories, indices, rendering, seed, num_threads=1)
@@ -211,13 +209,10 @@ def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(
     assert (together == draw(family, categories, indices, rendering, seed, num_threads=8)).all()
     for at in (0, 7):
         alone = draw(family, categories[at], indices[at], rendering, seed)
-        assert (alone[0] == together[at]).all()
+        assert (alone == together[at]).all()
     for simd in _core.simd_paths():
-        pixels, redraws = np.empty(together.size, np.uint8), np.empty(8, np.uint8)
-        family._renderer().render(
-            rendering._core, categories, indices, seed, 1, pixels, redraws, simd
-        )
-        assert (pixels == together.reshape(-1)).all()
+        by_path = draw(family, categories, indices, rendering, seed, num_threads=1, simd=simd)
+        assert (by_path == together).all()
     if len(family) == 1 and rendering.flips and rendering.crop is None:
         a, b, c, d = together[:4]
         assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == c[::-1]).all()
@@ -256,7 +251,7 @@ def crossings(pictures, axis):
 def test_frequencies_are_those_of_the_noise():
     grid = Perlin([(2, 2), (8, 2), (2, 8), (8, 8)])
     few, across, down, many = (
-        draw(grid, number, np.arange(40) * 4, Rendering(size=96)) for number in range(4)
+        draw(grid, number, np.arange(40) * 4, Frame(size=96)) for number in range(4)
     )
     for axis, fast, slow in ((2, across, down), (1, down, across)):
         assert crossings(fast, axis) > 2.5 * crossings(slow, axis)
@@ -264,10 +259,10 @@ def test_frequencies_are_those_of_the_noise():
 
 
 def test_noise_is_gray_in_the_middle_and_reaches_both_ways():
-    pictures = draw(Perlin(36), np.arange(36), np.arange(36) * 4, Rendering(size=64))
+    pictures = draw(Perlin(36), np.arange(36), np.arange(36) * 4, Frame(size=64))
     assert abs(pictures.mean() - 127.5) < 4
     assert pictures.min() < 40 and pictures.max() > 215
-    harsh = draw(Perlin(36, contrast=4), np.arange(36), np.arange(36) * 4, Rendering(size=64))
+    harsh = draw(Perlin(36, contrast=4), np.arange(36), np.arange(36) * 4, Frame(size=64))
     assert harsh.std() > 2 * pictures.std()
 
 
@@ -279,22 +274,22 @@ def test_octaves_add_detail():
 
 def test_noise_that_is_finer_than_the_pixels_fades_instead_of_aliasing():
     sizes = [
-        draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Rendering(size=s)) for s in (16, 32, 256)
+        draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Frame(size=s)) for s in (16, 32, 256)
     ]
     spread = [pictures.std() for pictures in sizes]
     assert spread[0] < spread[1] < spread[2]
-    assert draw(Perlin([(4096, 4096)]), 0, 0, Rendering(size=16)).std() == 0
+    assert draw(Perlin([(4096, 4096)]), 0, 0, Frame(size=16)).std() == 0
 
 
 def test_a_larger_picture_of_noise_shows_the_same_noise():
-    small, large = (draw(Perlin(16), 9, 4, Rendering(size=s))[0] for s in (32, 128))
+    small, large = (draw(Perlin(16), 9, 4, Frame(size=s)) for s in (32, 128))
     shrunk = large.reshape(32, 4, 32, 4).mean(axis=(1, 3))
     assert np.abs(shrunk - small).max() < 3
 
 
 def test_the_channels_of_coloured_noise_differ_and_the_first_is_the_gray_one():
-    color = draw(Perlin(16), 9, 4, Rendering(size=48, color=True))[0]
-    assert (color[..., 0] == draw(Perlin(16), 9, 4, Rendering(size=48))[0]).all()
+    color = draw(Perlin(16), 9, 4, Frame(size=48, color=True))
+    assert (color[..., 0] == draw(Perlin(16), 9, 4, Frame(size=48))).all()
     assert (color[..., 0] != color[..., 1]).mean() > 0.9
 
 
@@ -317,7 +312,7 @@ def parts(picture):
 @pytest.mark.parametrize("size", [48, 700])
 def test_there_is_no_gap_along_a_curve(size):
     one_curve = Bezier([(points, 1) for points in (2, 3, 4, 9, 33, 64)])
-    line = Rendering(size=size, draw="point")
+    line = Strokes(size=size, draw="point")
     for category in range(len(one_curve)):
         for picture in draw(one_curve, category, [0, 4, 8], line):
             assert parts(picture) == 1
@@ -325,7 +320,7 @@ def test_there_is_no_gap_along_a_curve(size):
 
 def test_a_brush_is_the_line_widened_by_a_pixel():
     line, brush = (
-        draw(Bezier(16), 9, 4, Rendering(size=48, draw=draw_as))[0] != 0
+        draw(Bezier(16), 9, 4, Strokes(size=48, draw=draw_as)) != 0
         for draw_as in ("point", "patch")
     )
     wide = np.zeros_like(line)
@@ -338,19 +333,19 @@ def test_more_curves_fill_more_and_stay_inside_the_padding():
     curves = Bezier([(4, 1), (4, 4), (4, 16)])
     rates = [lit(draw(curves, number, np.arange(20) * 4)).mean() for number in range(3)]
     assert rates[0] < rates[1] < rates[2]
-    pictures = draw(curves, 2, np.arange(40), Rendering(size=48, margin=10, draw="point"))
+    pictures = draw(curves, 2, np.arange(40), Strokes(size=48, margin=10, draw="point"))
     rows, columns = np.nonzero(pictures.max(axis=0))
     assert min(rows.min(), columns.min()) >= 9 and max(rows.max(), columns.max()) <= 38
 
 
 def test_curves_pass_through_their_ends_and_bend():
     """Of a Bézier curve the ends are control points; a line of two is straight."""
-    straight = draw(Bezier([(2, 1)]), 0, np.arange(0, 200, 4), Rendering(size=64, draw="point"))
+    straight = draw(Bezier([(2, 1)]), 0, np.arange(0, 200, 4), Strokes(size=64, draw="point"))
     for picture in straight:
         rows, columns = np.nonzero(picture)
         spread = np.cov(np.stack([rows, columns])) if len(rows) > 2 else np.zeros((2, 2))
         assert np.linalg.eigvalsh(spread)[0] < 0.2
-    bent = draw(Bezier([(5, 1)]), 0, np.arange(0, 200, 4), Rendering(size=64, draw="point"))
+    bent = draw(Bezier([(5, 1)]), 0, np.arange(0, 200, 4), Strokes(size=64, draw="point"))
     widths = [np.linalg.eigvalsh(np.cov(np.stack(np.nonzero(picture))))[0] for picture in bent]
     assert np.median(widths) > 1
 
@@ -358,10 +353,10 @@ def test_curves_pass_through_their_ends_and_bend():
 def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
     line = Bezier([(2, 1)])
     tiny = {"size": 128, "crop": 8}
-    pictures, redraws = draw(line, 0, np.arange(200), Rendering(**tiny), return_retries=True)
+    pictures, redraws = draw(line, 0, np.arange(200), Strokes(**tiny), return_retries=True)
     assert (lit(pictures) > 0).all() and redraws.max() > 2
     assert (
-        lit(draw(line, 0, np.arange(200), Rendering(**tiny, resample_degenerate=False))) == 0
+        lit(draw(line, 0, np.arange(200), Strokes(**tiny, resample_degenerate=False))) == 0
     ).any()
 
 

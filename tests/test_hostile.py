@@ -424,7 +424,7 @@ NPZ = {
     ),
     "no end of lengths": (saved(lengths=np.zeros(10**6, np.int64)), "cannot have the lengths"),
     "lengths in two dimensions": (saved(lengths=np.ones((1, 1), int)), "lengths must be integers"),
-    "a long family": (saved(family="x" * 10**6), "it holds 'xxx"),
+    "a long family": (saved(family="x" * 10**6), "there is no family 'xxx"),
 }
 
 

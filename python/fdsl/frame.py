@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from typing import Any, ClassVar, Literal
@@ -203,7 +204,10 @@ def _plain(name: str, value: Any, kind: Any) -> Any:
     if bool in kinds:
         return bool(checked_type(name, value, (bool, np.bool_)))
     if float in kinds:
-        return checked_number(name, value)
+        number = checked_number(name, value)
+        if not math.isfinite(number):  # JSON has no word for it
+            raise ValueError(f"{name} must be a finite number, got {number}")
+        return number
     return checked_whole(name, value) if int in kinds else value
 
 
