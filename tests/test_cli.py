@@ -93,14 +93,14 @@ def test_render_draws_what_the_library_draws(capsys, ifs):
     assert run("render", "c.npz", "--category", "3", "--index", "7", "--seed", "5", *SMALL,
                "--out", "one.png") == 0  # fmt: skip
     small = fdsl.Rendering(size=32, num_points=2000)
-    np.testing.assert_array_equal(read("one.png"), fdsl.render(ifs, 3, 7, 5, small)[0])
+    np.testing.assert_array_equal(read("one.png"), fdsl.render(ifs, 3, 7, 5, small))
     assert said(capsys) == "one.png\n"
     assert (
         run("render", "c.npz", "--category", "0-2,5", "--index", "1,9", *SMALL, "--out", "f") == 0
     )
     files = sorted(file.name for file in Path("f").iterdir())
     assert files == [f"{c:05d}_{i:06d}.png" for c in (0, 1, 2, 5) for i in (1, 9)]
-    np.testing.assert_array_equal(read("f/00005_000009.png"), fdsl.render(ifs, 5, 9, 0, small)[0])
+    np.testing.assert_array_equal(read("f/00005_000009.png"), fdsl.render(ifs, 5, 9, 0, small))
 
 
 def test_the_largest_index_can_be_drawn(ifs):
@@ -113,9 +113,9 @@ def test_the_largest_index_can_be_drawn(ifs):
 
 def test_noise_has_options_of_its_own():
     noise = ["--octaves", "3", "--persistence", "0.7", "--contrast", "2"]
-    assert run("render", "perlin-9", *noise, "--category", "5", *SMALL, "--out", "n.png") == 0
+    assert run("render", "perlin-9", *noise, "--category", "5", "--size", "32", "--out", "n.png") == 0
     family = fdsl.Perlin(9, octaves=3, persistence=0.7, contrast=2)
-    expected = fdsl.render(family, 5, 0, 0, fdsl.Rendering(size=32, num_points=2000))[0]
+    expected = fdsl.render(family, 5, 0, 0, fdsl.Frame(size=32))
     np.testing.assert_array_equal(read("n.png"), expected)
 
 
@@ -177,15 +177,17 @@ def test_every_setting_of_a_rendering_is_an_option(ifs, monkeypatch, options, re
 
 @pytest.mark.parametrize("source", ["c.npz", "perlin-16", "bezier-16"])
 def test_preview_draws_a_sheet_of_any_family(ifs, source):
-    assert run("preview", source, "--categories", "3", "--instances", "4", *SMALL, "--no-labels",
+    small = SMALL if source == "c.npz" else SMALL[:2]  # points are of fractals alone
+    assert run("preview", source, "--categories", "3", "--instances", "4", *small, "--no-labels",
                "--out", "sheet.png") == 0  # fmt: skip
     family = fdsl.load(source)
     sheet = read("sheet.png")
     assert sheet.shape == (3 * 34, 4 * 34)
-    last = fdsl.render(family, len(family) - 1, 0, 0, fdsl.Rendering(size=32, num_points=2000))[0]
+    rendering = fdsl.Rendering(size=32, num_points=2000) if small is SMALL else fdsl.Frame(size=32)
+    last = fdsl.render(family, len(family) - 1, 0, 0, rendering)
     np.testing.assert_array_equal(sheet[68:100, :32], last)  # spread over all categories
     assert (
-        run("preview", source, "--category", "1", "--index", "8-9", *SMALL, "--out", "l.png") == 0
+        run("preview", source, "--category", "1", "--index", "8-9", *small, "--out", "l.png") == 0
     )
     assert read("l.png").shape == (34 + 16, 2 * 34 + 48)
 
@@ -212,7 +214,7 @@ def test_export_writes_and_finalize_checks(capsys, ifs):
 def test_export_writes_folders(ifs, layout, file):
     assert run("export", "c.npz", "f", "--layout", layout, "--instances", "4", *SMALL) == 0
     small = fdsl.Rendering(size=32, num_points=2000)
-    np.testing.assert_array_equal(read(f"f/{file}"), fdsl.render(ifs, 1, 3, 0, small)[0])
+    np.testing.assert_array_equal(read(f"f/{file}"), fdsl.render(ifs, 1, 3, 0, small))
 
 
 def test_convert_changes_the_form_and_not_the_numbers(ifs):
@@ -281,7 +283,7 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("convert c.npz empty.npz", "empty.npz is a folder: a file .npz cannot take its place"),
         ("convert c.npz plain", "plain is a file: a folder for CSV files cannot take its place"),
         ("render c.npz --size 8 --out x.png", "size must lie between 16 and 4096"),
-        ("render c.npz --mask-seed 3 --out x.png", "mask_seed is for sampler='released' alone"),
+        ("render c.npz --mask-seed 3 --out x.png", "mask_seed is for compat='released' alone"),
         ("render c.npz --seed -1 --out x.png", "seed must be 0 or more, got -1"),
         ("preview c.npz --out sheet", "OUT must be a file .png, got sheet"),
         ("preview c.npz --categories 0 --out x.png", "categories must be at least 1"),
@@ -326,7 +328,7 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
         ("search", "required: --out"),
         ("search --categories many --out x", "invalid int value: 'many'"),
         ("render c.npz --size 2x3x4 --out x", "must be 256 or, height first, 256x320; got '2x3x4'"),
-        ("render c.npz --weights much --out x", "must be a number or none, got 'much'"),
+        ("render c.npz --variation much --out x", "must be a number or none, got 'much'"),
         ("render c.npz --category one --out x", "must be numbers such as 3 or 0-7,159; got 'one'"),
         ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159; got '5-3'"),
         ("render c.npz --index 3- --out x", "must be numbers such as 3 or 0-7,159; got '3-'"),
@@ -528,7 +530,7 @@ def test_a_sheet_of_endless_ranges_is_refused(endless):
 
 
 def test_a_sheet_takes_numbers_of_any_size_for_how_many():
-    curves, small = fdsl.Bezier(4), fdsl.Rendering(size=16)
+    curves, small = fdsl.Bezier(4), fdsl.Frame(size=16)
     sheet = contact_sheet(curves, 2**63, [2**63, 2**64 - 1], rendering=small, label=False)
     assert sheet.shape == (4 * 18, 2 * 18)
     with pytest.raises(TypeError, match=r"must be an integer or a list of them, got 1\.5"):
