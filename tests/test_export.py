@@ -28,6 +28,8 @@ resource = pytest.importorskip("resource")  # also: the signals that are sent he
 Image = pytest.importorskip("PIL.Image")
 
 SMALL = fdsl.Rendering(size=32, num_points=2000)
+#: For families that are not of points.
+FRAME = fdsl.Frame(size=32)
 #: What another process needs to write a part of the same export.
 SETTINGS = """
 import fdsl, fdsl.export, sys
@@ -83,19 +85,18 @@ def samples(folder: Path):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_png_reads_back_to_the_pixel(family, color):
-    pictures = fdsl.render(
-        FAMILIES[family](), [0, 1, 2], 5, rendering=fdsl.Rendering(size=(33, 45), color=color)
-    )
+    frame = fdsl.Frame(size=(33, 45), color=color)
+    pictures = fdsl.render(FAMILIES[family](), [0, 1, 2], 5, rendering=frame)
     for file, picture in zip(png.encode(pictures), pictures, strict=True):
         image = Image.open(io.BytesIO(file)).convert("RGB" if color else "L")
         np.testing.assert_array_equal(np.array(image), picture)
 
 
 def test_gray_fractals_take_one_bit_a_pixel(ifs):
-    (file,) = png.encode(fdsl.render(ifs, 0, 0, rendering=SMALL))
+    (file,) = png.encode(fdsl.render(ifs, [0], 0, rendering=SMALL))
     depth, kind = file[24], file[25]  # of the header
     assert (depth, kind) == (1, 3)  # one bit, into a palette
-    (noise,) = png.encode(fdsl.render(fdsl.Perlin(4), 3, 0, rendering=SMALL))
+    (noise,) = png.encode(fdsl.render(fdsl.Perlin(4), [3], 0, rendering=FRAME))
     assert (noise[24], noise[25]) == (8, 0)  # eight bits of gray
 
 
@@ -124,8 +125,9 @@ def test_what_is_no_batch_of_pictures_is_refused(pictures, kind, said):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_sample_is_what_render_draws_for_its_address(family, tmp_path):
+    rendering = SMALL if family == "ifs" else FRAME
     family = FAMILIES[family]()
-    written = write(family, tmp_path, instances=12)
+    written = write(family, tmp_path, instances=12, rendering=rendering)
     assert (written.pictures, written.skipped) == (12 * len(family), 0)
     found = list(samples(tmp_path))
     addresses = [(address["category"], address["index"]) for _, address, _ in found]
@@ -134,7 +136,7 @@ def test_every_sample_is_what_render_draws_for_its_address(family, tmp_path):
         assert label == address["category"]
         assert address["parameters"] == family.parameters(label)
         assert (address["family"], address["seed"]) == (family.name, 3)
-        again = fdsl.render(family, label, address["index"], address["seed"], SMALL)[0]
+        again = fdsl.render(family, label, address["index"], address["seed"], rendering)
         np.testing.assert_array_equal(pixels, again)
 
 
@@ -284,8 +286,8 @@ def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
         ({"num_jobs": 0}, ValueError, "num_jobs must be at least 1, got 0"),
         ({"job_index": 2, "num_jobs": 2}, ValueError, "got 2 of 2"),
         ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
-        ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
-        ({"num_threads": 0}, ValueError, "threads must be None or lie between 1 and 1024, got 0"),
+        ({"rendering": 224}, TypeError, "rendering must be Frame, got 224"),
+        ({"num_threads": 0}, ValueError, "num_threads must be None or lie between 1 and 1024, got 0"),
     ],
 )
 def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
@@ -431,7 +433,7 @@ def test_class_folders_are_read_by_torchvision(ifs, tmp_path):
     assert found.classes == ["00000", "00001", "00002", "00003", "00004"]
     for (file, label), (image, _) in zip(found.samples, found, strict=True):
         index = int(Path(file).stem)
-        expected = fdsl.render(ifs, label, index, 3, SMALL)[0]
+        expected = fdsl.render(ifs, label, index, 3, SMALL)
         np.testing.assert_array_equal(np.array(image)[..., 0], expected)
 
 
@@ -442,7 +444,7 @@ def test_the_authors_file_names_are_theirs(ifs, tmp_path):
     assert files[0] == "00001_00_count_0_flip0.png" and files[-1] == "00001_24_count_9_flip3.png"
     for weight, patch, flip in ((0, 0, 0), (2, 7, 3), (24, 9, 1)):
         file = tmp_path / "00001" / f"00001_{weight:02d}_count_{patch}_flip{flip}.png"
-        expected = fdsl.render(ifs, 1, weight * 40 + patch * 4 + flip, rendering=SMALL)[0]
+        expected = fdsl.render(ifs, 1, weight * 40 + patch * 4 + flip, rendering=SMALL)
         np.testing.assert_array_equal(np.array(Image.open(file).convert("L")), expected)
     with pytest.raises(ValueError, match="end after 1000 instances, got instances=1001"):
         fdsl.export.folders(ifs, tmp_path / "b", instances=1001, names="released")
@@ -720,7 +722,7 @@ def test_webdataset_reads_every_sample(ifs, tmp_path):
     read = wds.WebDataset(urls, shardshuffle=False).decode("l8").to_tuple("png", "cls", "json")
     found = 0
     for pixels, label, address in read:
-        expected = fdsl.render(ifs, label, address["index"], address["seed"], SMALL)[0]
+        expected = fdsl.render(ifs, label, address["index"], address["seed"], SMALL)
         np.testing.assert_array_equal(np.asarray(pixels).squeeze(), expected)
         found += 1
     assert found == 100

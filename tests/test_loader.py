@@ -164,10 +164,9 @@ def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
 
 
 def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
-    drawn = []
+    drawn, batch_into = [], fdsl.IFS.batch_into
     monkeypatch.setattr(
-        "fdsl.torch.stream.render",
-        lambda *args, out, **more: (drawn.append(1), fdsl.render(*args, out=out, **more)),
+        fdsl.IFS, "batch_into", lambda *args: (drawn.append(1), batch_into(*args))[1]
     )
     with Loader(stream_of(ifs), prefetch_batches=2) as loader:
         batches = iter(loader)
@@ -178,7 +177,7 @@ def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
         assert len(drawn) == 4
 
 
-def test_normalize_happens_on_the_way(ifs) -> None:
+def test_a_transform_happens_on_the_way(ifs) -> None:
     normalize = Normalize(mean=0.3, std=0.4, dtype=torch.bfloat16)
     with Loader(stream_of(ifs, steps_per_epoch=3), device="cpu", transform=normalize) as loader:
         for (images, labels), (bytes_, expected) in zip(
@@ -389,13 +388,13 @@ def test_an_error_in_the_thread_is_raised_in_the_loop(ifs, monkeypatch) -> None:
         raise OSError("no room")
 
     loader = Loader(stream_of(ifs))
-    monkeypatch.setattr("fdsl.torch.stream.render", broken)
+    monkeypatch.setattr(fdsl.IFS, "batch_into", broken)
     with pytest.raises(OSError, match="no room"):
         list(loader)
     assert not threads()
 
 
-def test_a_stop_iteration_of_normalize_does_not_end_the_epoch(ifs) -> None:
+def test_a_stop_iteration_of_a_transform_does_not_end_the_epoch(ifs) -> None:
     class Broken(torch.nn.Module):
         def forward(self, images: Any) -> Any:
             return images + next(self.parameters())  # it has none
@@ -411,7 +410,7 @@ def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) ->
         entered.set()
         go.wait(20)
 
-    monkeypatch.setattr("fdsl.torch.stream.render", slow)
+    monkeypatch.setattr(fdsl.IFS, "batch_into", slow)
     loader = Loader(stream_of(ifs))
     batches = iter(loader)
     left: list[list[Any]] = []
@@ -474,7 +473,7 @@ def test_a_copy_starts_where_its_stream_does(ifs) -> None:
     loader = Loader(stream_of(ifs, steps_per_epoch=4), prefetch_batches=1)
     next(iter(loader))
     for twin in (pickle.loads(pickle.dumps(loader)), copy.deepcopy(loader)):
-        assert twin.prefetch == 1
+        assert twin.prefetch_batches == 1
         loader.set_epoch(0)
         twin.set_epoch(0)
         assert equal(list(twin), list(stream_of(ifs, steps_per_epoch=4)))
@@ -550,11 +549,11 @@ next(batches)
     ("arguments", "error", "message"),
     [
         ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
-        ({"prefetch": 0}, ValueError, "prefetch must be at least 1, got 0"),
+        ({"prefetch_batches": 0}, ValueError, "prefetch_batches must be at least 1, got 0"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
         ({"device": "meta"}, ValueError, "device is 'meta', which holds no pictures"),
-        ({"normalize": 0.5}, TypeError, "normalize must be Module, got 0.5"),
+        ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],
 )

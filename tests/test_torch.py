@@ -139,7 +139,7 @@ def test_a_batch_is_what_render_draws_for_its_addresses(
     for number, (images, labels) in enumerate(islice(stream, 3)):
         first = (number * world_size + rank) * BATCH
         categories, indices = _core.stream_order(
-            np.arange(first, first + BATCH, dtype=np.uint64), len(ifs), None, 9
+            np.arange(first, first + BATCH, dtype=np.uint64), len(ifs), None, 1000, 9
         )
         assert (images.dtype, images.shape) == (torch.uint8, (BATCH, 1, 32, 32))
         assert (labels.dtype, labels.tolist()) == (torch.int64, categories.tolist())
@@ -868,7 +868,7 @@ class TestCopies:
         ({"rank": 0, "world_size": 0}, ValueError, "world_size .* 0"),
         ({"rank": "0", "world_size": 2}, TypeError, "rank .* '0'"),
         ({"family": [[1, 2]]}, TypeError, r"family must be Family, got \[\[1, 2\]\]"),
-        ({"rendering": "paper"}, TypeError, "rendering must be Rendering, got 'paper'"),
+        ({"rendering": "paper"}, TypeError, "rendering must be Frame, got 'paper'"),
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"seed": 2**64}, ValueError, f"seed .* {2**64}"),
         ({"seed": "a"}, TypeError, "seed .* 'a'"),
@@ -895,7 +895,7 @@ def test_a_stream_refuses_bad_arguments(
         ({"instances": -2}, ValueError, "instances .* -2"),
         ({"instances": 1.5}, TypeError, "instances .* 1.5"),
         ({"family": "categories"}, TypeError, "family must be Family, got 'categories'"),
-        ({"rendering": 224}, TypeError, "rendering must be Rendering, got 224"),
+        ({"rendering": 224}, TypeError, "rendering must be Frame, got 224"),
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"num_threads": 0}, ValueError, "threads .* 0"),
     ],
