@@ -32,7 +32,7 @@ class Steps:
     def __init__(self, model: str, device: torch.device, *, compiled: bool) -> None:
         self.device, self.gpu = device, device.type == "cuda"
         torch.backends.cudnn.benchmark = True
-        network = torchvision.models.get_model(model, variation=None, num_classes=10)
+        network = torchvision.models.get_model(model, weights=None, num_classes=10)
         self.network: Any = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
         if compiled:
@@ -82,11 +82,11 @@ def rows(steps: Steps, name: str, a: argparse.Namespace) -> Iterator[list[str]]:
         stream = Stream(ifs, rendering=rendering, batch_size=a.batch_size, num_threads=threads)
         return Loader(stream, device=steps.device, transform=normalize)
 
-    with loader(max(a.threads)) as some:
+    with loader(max(a.num_threads)) as some:
         fixed = next(iter(some))
     still, _ = steps.rate(forever(fixed), a.steps, a.warm)
     yield [f"{name}: a fixed batch", number(still), "1", ""]
-    for threads in a.threads:
+    for threads in a.num_threads:
         with loader(threads) as fed:
             rate, waited = steps.rate(iter(fed), a.steps, a.warm)
         threads_named = f"{threads} thread{'s' if threads > 1 else ''}"

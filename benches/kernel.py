@@ -12,11 +12,11 @@ import peers
 from fdsl import _core
 from measure import Rates, number, rounds, table
 
-PLAIN = {
-    "variation": None,
-    "resample_degenerate": False,
-}  # the categories themselves, each drawn once
+# The categories themselves, each rendered once.
+PLAIN = {"variation": None, "resample_degenerate": False}
 SQUARE = fdsl.Rendering(**PLAIN)
+SMALL = fdsl.Rendering(size=64, num_points=12_500, **PLAIN)
+FRAME = fdsl.Frame(resample_degenerate=False)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Line:
     """One row of the table: what is drawn, and how fast it should be."""
 
     name: str
-    rendering: fdsl.Rendering
+    rendering: Any  # as its family takes it
     target: float | None = None  # pictures a second
     family: str = "fractaldb-10"
 
@@ -34,13 +34,9 @@ LINES = [
     Line("– patch fixed", fdsl.Rendering(patch="fixed", **PLAIN)),
     Line("– patch random, colour", fdsl.Rendering(color=True, **PLAIN)),
     Line("– point, 100,000 dots", fdsl.Rendering(draw="point", num_points=100_000, **PLAIN), 8000),
-    Line(
-        "64², 12,500 dots, patch random",
-        fdsl.Rendering(size=64, num_points=12_500, **PLAIN),
-        40_000,
-    ),
-    Line("256², Perlin-100", SQUARE, 1500, "perlin-100"),
-    Line("256², Bezier-1024", SQUARE, 1500, "bezier-1024"),
+    Line("64², 12,500 dots, patch random", SMALL, 40_000),
+    Line("256², Perlin-100", FRAME, 1500, "perlin-100"),
+    Line("256², Bezier-1024", FRAME, 1500, "bezier-1024"),
 ]
 PATCHES, FIXED, COLOR, POINTS = (line.name for line in LINES[:4])
 
@@ -70,15 +66,12 @@ def draw(line: Line, path: str, pictures: int, categories: int = 10) -> Callable
     """Draws so many pictures, on one thread: the published ones' first, of others any ten."""
     family = fdsl.load(line.family)
     some = np.linspace(0, len(family) - 1, 10).astype(np.uint64)[:categories]
-    height, width = line.rendering.output_size
-    pixels = np.empty(pictures * height * width * line.rendering.channels, np.uint8)
-    redraws = np.empty(pictures, np.uint8)
     numbers = np.arange(pictures, dtype=np.uint64)
-    places = some[numbers % categories]
-    arguments = (line.rendering._core, places, numbers, 0, 1, pixels, redraws, path)
+    arguments = (family, some[numbers % categories], numbers, 0, line.rendering, 1)
+    out = fdsl.render(*arguments)  # the memory, once
 
     def work() -> int:
-        family._renderer().render(*arguments)
+        fdsl.render(*arguments, out=out, simd=path)
         return pictures
 
     return work
@@ -112,7 +105,7 @@ def measured(*, quick: bool) -> Kernel:
         first = lines[0]
         if peers.have_numba() and first.name in theirs:
             loop = peers.numba_patches if first.name == PATCHES else peers.numba_points
-            contenders["numba"] = each(ifs, by_numba, loop, first.rendering.points)
+            contenders["numba"] = each(ifs, by_numba, loop, first.rendering.num_points)
         rates = rounds(first.name, contenders, count)
         for line in lines:
             ours[line.name] = {path: rates[f"{line.name}: {path}"] for path in paths}
@@ -120,7 +113,7 @@ def measured(*, quick: bool) -> Kernel:
             theirs[first.name]["numba"] = rates["numba"], ours[first.name][paths[-1]]
     few = ifs[: 1 if quick else 3]
     for line, how in ((LINES[0], "patch"), (LINES[3], "point")):
-        points = 2000 if quick else line.rendering.points
+        points = 2000 if quick else line.rendering.num_points
         slow = {"numpy": each(few, peers.numpy_picture, points, 256, how)}
         if how == "patch" and (found := peers.datumaro()):
             slow["datumaro"] = each(few, peers.datumaro_picture, found[0], points, 256)

@@ -113,7 +113,8 @@ def test_the_largest_index_can_be_drawn(ifs):
 
 def test_noise_has_options_of_its_own():
     noise = ["--octaves", "3", "--persistence", "0.7", "--contrast", "2"]
-    assert run("render", "perlin-9", *noise, "--category", "5", "--size", "32", "--out", "n.png") == 0
+    assert run("render", "perlin-9", *noise, "--category", "5", "--size", "32",
+               "--out", "n.png") == 0  # fmt: skip
     family = fdsl.Perlin(9, octaves=3, persistence=0.7, contrast=2)
     expected = fdsl.render(family, 5, 0, 0, fdsl.Frame(size=32))
     np.testing.assert_array_equal(read("n.png"), expected)

@@ -273,9 +273,7 @@ def test_octaves_add_detail():
 
 
 def test_noise_that_is_finer_than_the_pixels_fades_instead_of_aliasing():
-    sizes = [
-        draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Frame(size=s)) for s in (16, 32, 256)
-    ]
+    sizes = [draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Frame(size=s)) for s in (16, 32, 256)]
     spread = [pictures.std() for pictures in sizes]
     assert spread[0] < spread[1] < spread[2]
     assert draw(Perlin([(4096, 4096)]), 0, 0, Frame(size=16)).std() == 0

@@ -957,7 +957,9 @@ def test_load_says_what_it_takes(tmp_path):
     with pytest.raises(ValueError, match="square number, such as 100, got 7"):
         fdsl.load("perlin-7")
     np.savez(tmp_path / "future.npz", family="dragons")
-    with pytest.raises(ValueError, match="there is no family 'dragons'; known are .*bezier, .*ifs, .*perlin"):
+    with pytest.raises(
+        ValueError, match=r"no family 'dragons'; known are .*bezier, .*ifs, .*perlin"
+    ):
         fdsl.load(tmp_path / "future.npz")
     (tmp_path / "odd.txt").write_text("text")
     with pytest.raises(ValueError, match=r"odd\.txt is not a file that Family\.save wrote"):

@@ -162,9 +162,7 @@ def test_systems_that_diverge_are_drawn_as_the_rules_say():
         )
         color_of = reference.rainbow if color else reference.gray
         expected = reference.released_picture(maps, chances, points, 40, 6, number, color_of)
-        np.testing.assert_array_equal(
-            rgb(fdsl.render(ifs, 0, 80, rendering=rendering)), expected
-        )
+        np.testing.assert_array_equal(rgb(fdsl.render(ifs, 0, 80, rendering=rendering)), expected)
     assert 20 < escaped < 50
 
 

@@ -198,7 +198,7 @@ class Family:
         seed: int,
         label_noise: float,
     ) -> npt.NDArray[np.int64]:
-        """Returns the labels of addresses: the categories, or what ``label_noise`` makes of them."""
+        """Returns the labels of addresses: the categories, but for ``label_noise``."""
         if label_noise > 0:
             categories = _core.noisy_labels(categories, indices, seed, len(self), label_noise)
         return categories.astype(np.int64)
@@ -299,7 +299,7 @@ class CoreFamily(Family):
     """A family of the core: its arrays are handed over as they are, and checked there."""
 
     def core(self, frame: Frame | None = None) -> _core.Categories:
-        """Returns the categories in the core; made when first asked for, in the process that asks."""
+        """Returns the categories in the core; made in the process that first asks for them."""
         name = self._core_name(frame)
         made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
         if name not in made:
@@ -358,7 +358,8 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
         array = np.array(categories)
         if array.dtype.kind not in "fiu":
             raise TypeError(
-                f"categories must be an integer or an array of numbers (C, …), got {shown(categories)}"
+                "categories must be an integer or an array of numbers (C, …), got "
+                f"{shown(categories)}"
             ) from None
     else:
         if not 1 <= number <= MOST_PAIRS:

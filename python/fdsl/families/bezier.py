@@ -30,8 +30,8 @@ class Bezier(CoreFamily):
     decide how curves bend and how full the picture is; an instance is where the control points
     lie. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
 
-    It takes ``Strokes``; in color the authors' cycle of 128 colors runs along each curve, and a crop
-    that shows nothing is degenerate. There are no gaps along a curve.
+    It takes ``Strokes``; in color the authors' cycle of 128 colors runs along each curve, and a
+    crop that shows nothing is degenerate. There are no gaps along a curve.
 
     Args:
         categories: how many, a square number n², for 2…n+1 control points and 1…n curves (category

@@ -77,7 +77,8 @@ def _drawn(family: Family, parameters: Any, frame: Frame, address: Address, atte
         raise TypeError(f"{type(family).__name__}.draw must return a uint8 array, got {kind}")
     if image.shape != (*shape, *channels):
         raise ValueError(
-            f"{type(family).__name__}.draw must return shape {(*shape, *channels)}, got {image.shape}"
+            f"{type(family).__name__}.draw must return shape {(*shape, *channels)}, "
+            f"got {image.shape}"
         )
     if drawn.objects.shape != shape:
         raise ValueError(

@@ -29,10 +29,9 @@ class Perlin(CoreFamily):
     texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies
     1…10 each way, ``Perlin(1296)`` 1…36.
 
-    It takes a ``Frame``; in color each channel is a noise of its own, and an image that is all black
-    is degenerate. Where pixels are large against the
-    lattice a pixel is the mean of several samples, and octaves too fine to be seen are left out,
-    so that nothing aliases.
+    It takes a ``Frame``; in color each channel is a noise of its own, and an image that is all
+    black is degenerate. Where pixels are large against the lattice a pixel is the mean of several
+    samples, and octaves too fine to be seen are left out, so that nothing aliases.
 
     Args:
         categories: how many, a square number n², for the frequencies 1…n each way (category
