@@ -47,6 +47,9 @@ class Rendering(Frame):
     _paper: ClassVar[dict[str, Any]] = {**Frame._paper, "patch": "fixed", "variation": 0.4}
 
     def __post_init__(self) -> None:
+        old: object = self.variation
+        if isinstance(old, str) and old in ("grid", "continuous"):  # values of the first releases
+            raise TypeError(f"variation is a number now: give variation_kind={old!r}")
         super().__post_init__()
         if self.compat is None and self.mask_seed is not None:
             raise ValueError(f"mask_seed is for compat='released' alone, got {self.mask_seed}")

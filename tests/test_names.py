@@ -1,0 +1,389 @@
+"""Old names are answered with the new ones, and what the first releases wrote is still read."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import fdsl
+import fdsl.cli
+import fdsl.export
+import numpy as np
+import pytest
+from fdsl import IFS, Bezier, Family, Frame, Perlin, Rendering, Strokes, png, render
+from fdsl.cli.options import RENAMED
+
+SMALL = Rendering(size=32, num_points=2000)
+FAMILIES = {
+    "ifs": lambda: fdsl.fractaldb(3),
+    "perlin": lambda: Perlin(4),
+    "bezier": lambda: Bezier(4),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request) -> Family:
+    return FAMILIES[request.param]()
+
+
+# Arguments of the first releases
+
+
+SETTINGS = {
+    "weights": (0.3, "variation"),
+    "points": (5000, "num_points"),
+    "pad": (3, "margin"),
+    "redraw": (False, "resample_degenerate"),
+    "sampler": ("released", "compat"),
+}
+
+
+@pytest.mark.parametrize("old", SETTINGS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        Rendering,
+        Rendering.paper,
+        Rendering.released,
+        lambda **settings: dataclasses.replace(SMALL, **settings),
+    ],
+    ids=["Rendering", "paper", "released", "replace"],
+)
+def test_an_old_setting_is_answered_with_the_new_one(make, old):
+    value, new = SETTINGS[old]
+    said = f"Rendering has no setting {old!r} any more: it is {new!r} now"
+    with pytest.raises(TypeError, match=re.escape(said)):
+        make(**{old: value})
+
+
+@pytest.mark.parametrize(
+    "style, old, said",
+    [
+        (
+            Frame,
+            "redraw",
+            "Frame has no setting 'redraw' any more: it is 'resample_degenerate' now",
+        ),
+        (Strokes, "redraw", "it is 'resample_degenerate' now"),
+        (Strokes, "pad", "Strokes has no setting 'pad' any more: it is 'margin' now"),
+        # What means nothing to them has no new name.
+        (Frame, "points", "Frame has no setting 'points'; it has size, crop, crop_position, flips"),
+        (Strokes, "weights", "Strokes has no setting 'weights'; it has size, crop"),
+    ],
+)
+def test_a_frame_answers_only_what_it_still_has(style, old, said):
+    with pytest.raises(TypeError, match=re.escape(said)):
+        style(**{old: SETTINGS[old][0]})
+
+
+@pytest.mark.parametrize("old", ["grid", "continuous"])
+def test_the_old_values_of_variation_are_answered_with_their_new_setting(old):
+    with pytest.raises(TypeError, match=f"variation is a number now: give variation_kind='{old}'"):
+        Rendering(variation=old)
+
+
+ARRAY = np.zeros((1, 8, 8), np.uint8)
+CALLS = {
+    "render, threads": (lambda **old: render(Bezier(4), 0, 0, **old), "threads", "num_threads"),
+    "render, return_redraws": (
+        lambda **old: render(Bezier(4), 0, 0, **old), "return_redraws", "return_retries",
+    ),
+    **{
+        f"{name}, {old}": (call, old, new)
+        for name, call in {
+            "IFS.search": lambda **old: IFS.search(1, 0.05, seed=1, **old),
+            "IFS.fill_rates": lambda **old: fdsl.fractaldb(1).fill_rates(**old),
+        }.items()
+        for old, new in {"points": "num_points", "pad": "margin", "threads": "num_threads"}.items()
+    },
+    "encode, threads": (lambda **old: png.encode(ARRAY, **old), "threads", "num_threads"),
+    "encode, pictures": (png.encode, "pictures", "images"),
+    **{
+        f"{call.__name__}, {old}": (
+            lambda call=call, **old: call(Bezier(4), "an export", **old), old, new,
+        )
+        for call in (fdsl.export.shards, fdsl.export.folders)
+        for old, new in {
+            "threads": "num_threads", "shard_index": "job_index", "num_shards": "num_jobs",
+        }.items()
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_old_argument_is_answered_with_the_new_one(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call, old, new = CALLS[name]
+    function = name.split(",")[0]
+    said = f"{function} has no argument {old!r} any more: it is {new!r} now"
+    with pytest.raises(TypeError, match=re.escape(said)):
+        call(**{old: ARRAY if old == "pictures" else 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("Stream", "threads", "num_threads"),
+        ("Loader", "prefetch", "prefetch_batches"),
+        ("Loader", "normalize", "transform"),
+    ],
+)
+def test_an_old_argument_of_the_torch_part_is_answered_with_the_new_one(name, old, new):
+    pytest.importorskip("torch")
+    from fdsl.torch import Loader, Stream
+
+    stream = Stream(Bezier(4), batch_size=2)
+    made = {
+        "Stream": lambda **more: Stream(Bezier(4), **more),
+        "Loader": lambda **more: Loader(stream, **more),
+    }
+    said = f"{name} has no argument {old!r} any more: it is {new!r} now"
+    with pytest.raises(TypeError, match=re.escape(said)):
+        made[name](**{old: 1})
+
+
+# Options of the first releases
+
+
+@pytest.mark.parametrize("value", [["1"], []], ids=["with a value", "without"])
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_option_is_answered_with_the_new_one(capsys, tmp_path, monkeypatch, old, value):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        fdsl.cli.main(["export", "bezier-4", "folder", old, *value])
+    error = capsys.readouterr().err
+    assert error.endswith(f"error: there is no {old} any more: it is {RENAMED[old]} now\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_old_option_has_a_new_one_that_is_there(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        fdsl.cli.main(["export", "--help"])
+    text = capsys.readouterr().out
+    for old, new in RENAMED.items():
+        assert re.search(rf"{new}\b", text), new
+        assert not re.search(rf"(?<!\w){old}\b(?!-)", text), old  # not shown any more
+
+
+@pytest.mark.parametrize("old", ["grid", "continuous"])
+def test_the_old_values_of_the_option_variation_are_answered(capsys, old):
+    with pytest.raises(SystemExit, match="2"):
+        fdsl.cli.main(["render", "fractaldb-1", "--variation", old, "--out", "x.png"])
+    assert "that is --variation-kind now" in capsys.readouterr().err
+
+
+# Settings that mean nothing to a family
+
+
+FOREIGN = {
+    "Perlin, Rendering": (
+        lambda: Perlin(4), SMALL,
+        "Perlin takes a Frame (size, crop, crop_position, flips, color, resample_degenerate), got "
+        "a Rendering, whose num_points, draw, patch, variation, variation_kind, margin, compat, "
+        "mask_seed mean nothing to it",
+    ),
+    "Perlin, Strokes": (
+        lambda: Perlin(4), Strokes(size=32),
+        "Perlin takes a Frame (size, crop, crop_position, flips, color, resample_degenerate), got "
+        "a Strokes, whose draw, margin mean nothing to it",
+    ),
+    "Bezier, Rendering": (
+        lambda: Bezier(4), SMALL,
+        "Bezier takes a Strokes (size, crop, crop_position, flips, color, resample_degenerate, "
+        "draw, margin), got a Rendering, whose num_points, patch, variation, variation_kind, "
+        "compat, mask_seed mean nothing to it",
+    ),
+    "IFS, Strokes": (
+        lambda: fdsl.fractaldb(1), Strokes(size=32),
+        "IFS takes a Rendering (size, crop, crop_position, flips, color, resample_degenerate, "
+        "num_points, draw, patch, variation, variation_kind, margin, compat, mask_seed), got a "
+        "Strokes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_settings_that_mean_nothing_to_a_family_are_refused(case, tmp_path):
+    make, rendering, said = FOREIGN[case]
+    with pytest.raises(TypeError, match=re.escape(said)):
+        render(make(), 0, 0, rendering=rendering)
+    with pytest.raises(TypeError, match=re.escape(said)):
+        fdsl.export.folders(make(), tmp_path / "export", rendering=rendering)
+    assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_stream_refuses_settings_that_mean_nothing(case):
+    pytest.importorskip("torch")
+    from fdsl.torch import Stream
+
+    make, rendering, said = FOREIGN[case]
+    with pytest.raises(TypeError, match=re.escape(said)):
+        Stream(make(), rendering=rendering)
+
+
+def test_a_frame_goes_with_every_family(family):
+    frame = Frame(size=40, crop=(30, 20), color=True)
+    expected = render(family, [0, 1], 5, rendering=family.style(**frame.to_dict()))
+    np.testing.assert_array_equal(render(family, [0, 1], 5, rendering=frame), expected)
+    np.testing.assert_array_equal(
+        render(family, 1, 5), render(family, 1, 5, rendering=family.style())
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (
+            "perlin-4 --num-points 5",
+            "--num-points means nothing to Perlin, which takes --size, --crop, --crop-position, "
+            "--flips, --color, --resample-degenerate",
+        ),
+        (
+            "bezier-4 --variation none",
+            "--variation means nothing to Bezier, which takes --size, --crop, --crop-position, "
+            "--flips, --color, --resample-degenerate, --draw, --margin",
+        ),
+        ("perlin-4 --no-color --margin 3", "--margin means nothing to Perlin"),
+        ("bezier-4 --patch fixed", "--patch means nothing to Bezier"),
+        ("perlin-4 --preset released", "--preset released is for fractals, got <Perlin"),
+    ],
+)
+@pytest.mark.parametrize("command", ["render", "preview"])
+def test_an_option_that_means_nothing_is_refused(
+    capsys, tmp_path, monkeypatch, command, arguments, said
+):
+    monkeypatch.chdir(tmp_path)
+    assert fdsl.cli.main([command, *arguments.split(), "--out", "x.png"]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+# One image, or several
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_one_number_each_makes_one_image(family, color):
+    frame = Frame(size=(20, 30), color=color)
+    shape = (20, 30, 3) if color else (20, 30)
+    out = np.empty(shape, np.uint8)
+    image, retries = render(family, 1, 5, 3, frame, out=out, return_retries=True)
+    assert image is out and (retries.shape, retries.dtype) == ((), np.uint8)
+    several, counts = render(family, [1], 5, 3, frame, return_retries=True)
+    assert several.shape == (1, *shape) and counts.shape == (1,)
+    np.testing.assert_array_equal(several[0], image)
+    assert render(family, 1, [5, 6], 3, frame).shape == (2, *shape)
+    with pytest.raises(ValueError, match=re.escape(f"of shape {shape} in one piece")):
+        render(family, 1, 5, 3, frame, out=np.empty((1, *shape), np.uint8))
+
+
+def test_a_family_is_of_the_format_and_period_of_the_core(family):
+    core = family.core()
+    assert (family.format, family.period, len(family)) == (core.format, core.period, len(core))
+    released = fdsl.fractaldb(1).core(Rendering.released())
+    assert (IFS.format, IFS.period) == (released.format, released.period)
+
+
+# What the first releases wrote
+
+
+#: ``Rendering(…).to_dict()``, of every family.
+OLD = {
+    "size": 32, "points": 2000, "draw": "point", "patch": "fixed", "color": True, "weights": 0.3,
+    "pad": 2, "crop": [20, 30], "crop_position": "center", "variation": "continuous",
+    "flips": False, "redraw": False, "sampler": "fdsl", "mask_seed": None,
+}  # fmt: skip
+FRAME = {
+    "size": 32, "crop": (20, 30), "crop_position": "center", "flips": False, "color": True,
+    "resample_degenerate": False,
+}  # fmt: skip
+NEW = {
+    Frame: Frame(**FRAME),
+    Strokes: Strokes(**FRAME, draw="point", margin=2),
+    Rendering: Rendering(
+        **FRAME, num_points=2000, draw="point", patch="fixed", variation=0.3,
+        variation_kind="continuous", margin=2,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", NEW)
+def test_old_settings_are_read(style):
+    read = style.from_dict(json.loads(json.dumps(OLD)))
+    assert read == NEW[style]
+    assert style.from_dict(json.loads(json.dumps(read.to_dict()))) == read
+    before_there_were_samplers = {k: v for k, v in OLD.items() if k not in ("sampler", "mask_seed")}
+    assert style.from_dict(before_there_were_samplers) == read
+    unvaried = style.from_dict({**OLD, "weights": None, "variation": "grid"})
+    if style is Rendering:
+        assert (unvaried.variation, unvaried.variation_kind) == (None, "grid")
+
+
+def test_old_settings_of_the_released_program_are_read():
+    released = {"size": 362, "crop": None, "crop_position": "random", "patch": "random",
+                "draw": "patch", "color": False, "flips": True, "points": 200_000, "pad": 6,
+                "weights": 0.4, "variation": "grid", "sampler": "released",
+                "mask_seed": 7}  # fmt: skip
+    assert Rendering.from_dict({**OLD, **released}) == Rendering.released(mask_seed=7)
+
+
+def old_plan(plan: dict, rendering: dict, *, early: bool) -> dict:
+    """A plan or its ``metadata.json`` as a first release wrote it."""
+    later = ("categories_key", "layout_format") if early else ()
+    kept = {name: value for name, value in plan.items() if name not in later}
+    return {**kept, "rendering": {**OLD, **rendering}, "fdsl": "0.1.0"}
+
+
+#: What the first releases called the same categories, and the settings of a plan for each.
+PLANS = {
+    "ifs": (
+        "7b463e8a462c251824c25764a07026b67f09ca9f26f02f8f60567060d4df1a60",
+        Rendering(size=32, num_points=2000),
+        {"draw": "patch", "patch": "random", "weights": 0.4, "variation": "grid", "pad": 6},
+    ),
+    "perlin": (
+        "48e4f09da00aeb4e59945d9fad667d6c31189b64bdaa0fae3f1de90cefdc6334",
+        Frame(size=32),
+        {},
+    ),
+    "bezier": (
+        "73a174d8848448d8139b111e297145a5a55df21c1c200d52ea5c7485f8cacf33",
+        Strokes(size=32, margin=3),
+        {"draw": "patch", "pad": 3},
+    ),
+}
+REST = {"color": False, "crop": None, "crop_position": "random", "flips": True, "redraw": True}
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["first release", "later"])
+@pytest.mark.parametrize("layout", ["webdataset", "folders"])
+@pytest.mark.parametrize("name", PLANS)
+def test_an_old_export_goes_on_and_is_finalized(tmp_path, name, layout, early):
+    pytest.importorskip("webdataset")
+    digest, rendering, changes = PLANS[name]
+    family = FAMILIES[name]()
+    assert family.digest() == digest
+    settings = {"instances": 8, "rendering": rendering, "seed": 3}
+
+    def write(folder: Path, **more):
+        if layout == "webdataset":
+            return fdsl.export.shards(family, folder, shard_size=6, **settings, **more)
+        return fdsl.export.folders(family, folder, **settings, **more)
+
+    write(tmp_path, num_jobs=2)
+    file = tmp_path / "plan.json"
+    old = old_plan(json.loads(file.read_text()), {**REST, **changes}, early=early)
+    file.write_text(json.dumps(old, indent=1) + "\n")
+    written = write(tmp_path)
+    assert written.pictures > 0 and written.skipped > 0
+    assert json.loads(file.read_text()) == old
+    metadata = fdsl.export.finalize(tmp_path)
+    assert metadata["pictures"] == 8 * len(family)
+    # ... and once more, against the description that the first release left.
+    described = old_plan(metadata, {**REST, **changes}, early=early)
+    (tmp_path / "metadata.json").write_text(json.dumps(described))
+    assert fdsl.export.finalize(tmp_path)["shards"] == metadata["shards"]
+    file.write_text(json.dumps({**old, "rendering": {**old["rendering"], "redraw": False}}))
+    with pytest.raises(ValueError, match="rendering is"):
+        write(tmp_path)
