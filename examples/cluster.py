@@ -56,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train_on_clusters(s: Settings) -> int:
     """Trains, and returns the exit code. A stop within an epoch keeps its clusters."""
     s = replace(s, **pretrain.preset_of(s))
-    rendering = pretrain.chosen_rendering(s)
     with Run(s) as run:
         if run.size > 1:
             raise ValueError("cluster.py runs in one process")
         saved = run.checkpoint("labels", "asked")
         family = pretrain.chosen_categories(s, run, saved)
+        rendering = pretrain.chosen_rendering(s, family)
         steps_per_epoch = pretrain.length_of_epoch(s, family)
         images = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
         count = steps_per_epoch * s.batch_size

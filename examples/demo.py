@@ -122,7 +122,7 @@ def render_sheet(s: Settings, file: Path) -> None:
     s.out.mkdir(parents=True, exist_ok=True)
     ifs = fdsl.IFS.search(categories=10 if s.fast else 100, fill_rate=0.2, seed=1)
     ifs.save(file)
-    rendering = fdsl.Rendering.paper(size=128, crop=128, points=50_000)
+    rendering = fdsl.Rendering.paper(size=128, crop=128, num_points=50_000)
     sheet = fdsl.preview.contact_sheet(ifs, categories=8, instances=8, rendering=rendering)
     Image.fromarray(sheet).save(s.out / "categories.png")
     print(f"found {len(ifs)} categories among {ifs.candidates_tried} candidates", flush=True)

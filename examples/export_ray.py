@@ -76,7 +76,7 @@ def write_part(shared: tuple[fdsl.Family, str, dict[str, Any]], part: int, parts
     """Writes every `parts`-th shard on one core; returns how many pictures are there now."""
     family, folder, settings = shared
     written = fdsl.export.shards(
-        family, folder, shard_index=part, num_shards=parts, threads=1, **settings
+        family, folder, job_index=part, num_jobs=parts, num_threads=1, **settings
     )
     return written.pictures + written.skipped
 

@@ -41,10 +41,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"lr": 0.01, "fill_rate": 0.1, "sampler": "fdsl"},
     "released": {"lr": 0.1, "fill_rate": 0.2, "sampler": "released"},
 }
-#: The options of a rendering, and what the library calls them.
-RENDERING = {"size": "size", "crop": "crop", "num_points": "points", "draw": "draw"}
-RENDERING |= {"patch": "patch", "color": "color", "variation": "weights", "margin": "pad"}
-RENDERING |= {"resample_degenerate": "redraw"}
+#: The options of how images are rendered; a family takes those that mean something to it.
+RENDERING = ("size", "crop", "num_points", "draw", "patch", "color", "variation", "margin")
+RENDERING += ("resample_degenerate",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
-    s, rendering = replace(s, **preset_of(s)), chosen_rendering(s)
+    s = replace(s, **preset_of(s))
     with Run(s) as run:
         saved = run.checkpoint("stream", "asked")
         family = chosen_categories(s, run, saved)
+        rendering = chosen_rendering(s, family)
         stream = stream_of(s, run, family, rendering)
         loader, steps_per_epoch = loader_of(s, run, stream), length_of_epoch(s, family)
         model = build_model(s.model, classes=len(family), seed=s.seed)
@@ -151,14 +151,16 @@ def preset_of(s: Settings) -> dict[str, Any]:
     return {name: preset[name] for name in ("lr", "fill_rate") if getattr(s, name) is None}
 
 
-def chosen_rendering(s: Settings) -> fdsl.Rendering:
-    """The preset, with what the command line changes."""
-    given = {theirs: getattr(s, ours) for ours, theirs in RENDERING.items()}
-    given = {name: value for name, value in given.items() if value is not None}
-    if s.preset == "paper":
-        return fdsl.Rendering.paper(**given)
-    # Their images are whole, 362 x 362; their training crops them.
-    return fdsl.Rendering.released(**{"crop": 224, **given})
+def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
+    """The preset of the family's style, with what the command line changes."""
+    given = {name: getattr(s, name) for name in RENDERING if getattr(s, name) is not None}
+    for name in set(given) - set(family.style.names()):
+        option, kind = name.replace("_", "-"), type(family).__name__
+        raise ValueError(f"--{option} means nothing to {kind}; it takes {family.style.names()}")
+    if s.preset == "released" and family.style is fdsl.Rendering:
+        # Their images are whole, 362 x 362; their training crops them.
+        return fdsl.Rendering.released(**{"crop": 224, **given})
+    return family.style.paper(**given)
 
 
 def asked(s: Settings) -> dict[str, Any]:
@@ -196,7 +198,7 @@ def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
     return s.steps_per_epoch or max(1, len(family) * (s.instances or 1000) // s.batch_size)
 
 
-def stream_of(s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Rendering) -> Stream:
+def stream_of(s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Frame) -> Stream:
     """This process's share of the images."""
     if s.batch_size % run.size:
         raise ValueError(f"--batch-size {s.batch_size} does not divide over {run.size} processes")
@@ -234,20 +236,19 @@ def preparation(s: Settings) -> nn.Module:
     return nn.Sequential(shrink, Normalize(mean=MEAN, std=STD))
 
 
-def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Rendering) -> dict[str, Any]:
+def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
     """What a checkpoint must have been made with for this run to go on from it."""
     names = ("model", "batch_size", "seed", "optimizer", "instances", "shrink", "label_noise")
-    called = {theirs: ours for ours, theirs in RENDERING.items()}
     return {
         **{name: getattr(s, name) for name in names},
-        **{called.get(name, name): value for name, value in rendering.to_dict().items()},
+        **rendering.to_dict(),
         "categories": family.digest(),
         "steps_per_epoch": length_of_epoch(s, family),
     }
 
 
 def save_weights(
-    s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Rendering, *, classes: int
+    s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Frame, *, classes: int
 ) -> None:
     """Writes weights.safetensors, and weights.json, which its header holds too."""
     about = Provenance(

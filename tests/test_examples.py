@@ -658,12 +658,17 @@ def test_a_preset_sets_all_that_it_means() -> None:
     paper, released = (pretrain.Settings(preset=name) for name in ("paper", "released"))
     assert pretrain.preset_of(paper) == {"lr": 0.01, "fill_rate": 0.1}
     assert pretrain.preset_of(released) == {"lr": 0.1, "fill_rate": 0.2}
-    assert pretrain.chosen_rendering(paper) == fdsl.Rendering.paper()
-    assert pretrain.chosen_rendering(released) == fdsl.Rendering.released(crop=224)
+    ifs = fdsl.fractaldb(10)
+    assert pretrain.chosen_rendering(paper, ifs) == fdsl.Rendering.paper()
+    assert pretrain.chosen_rendering(released, ifs) == fdsl.Rendering.released(crop=224)
     assert pretrain.asked(released)["sampler"] == "released"
-    given = pretrain.Settings(preset="released", lr=0.3, variation=0.1, source="perlin-4")
+    given = pretrain.Settings(preset="released", lr=0.3, variation=0.1)
     assert pretrain.preset_of(given) == {"fill_rate": 0.2}
-    assert pretrain.chosen_rendering(given).weights == 0.1
+    assert pretrain.chosen_rendering(given, ifs).variation == 0.1
+    with pytest.raises(ValueError, match="--variation means nothing to Perlin; it takes"):
+        pretrain.chosen_rendering(given, fdsl.Perlin(4))
+    noise = pretrain.chosen_rendering(pretrain.Settings(), fdsl.Perlin(4))
+    assert noise == fdsl.Frame.paper()
 
 
 def closure(script: str) -> dict[str, int]:

@@ -191,7 +191,7 @@ def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
 def test_the_full_scale_is_the_papers():
     settings = pretrain.Settings(**FULL.pretraining({}, long=True))
     usual = pretrain.Settings(categories=1000, fill_rate=0.1, instances=1000)
-    assert pretrain.chosen_rendering(settings) == fdsl.Rendering.paper()
+    assert pretrain.chosen_rendering(settings, fdsl.fractaldb(10)) == fdsl.Rendering.paper()
     for name in (
         "model",
         "epochs",

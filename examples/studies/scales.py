@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import fdsl
 from pretrain import PRESETS
 
 #: Of the paper: an image, the part the network sees, points, empty border.
@@ -80,7 +81,12 @@ class Scale:
                 del given["instances"]
         if "clusters" in given:
             given["clusters"] = min(given["clusters"], self.clusters)
-        return {**settings, **given}
+        settings = {**settings, **given}
+        if "source" in settings:  # what means nothing to a family cannot be given to it
+            style = fdsl.load(settings["source"]).style
+            foreign = set(fdsl.Rendering.names()) - set(style.names())
+            settings = {name: value for name, value in settings.items() if name not in foreign}
+        return settings
 
     def drawing(
         self, *, size: int = SIZE, num_points: int = POINTS, finer: float = 1.0
