@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
@@ -18,7 +19,7 @@ from fdsl._checks import checked_type, count_up_to, shortened, shown
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MOST_BYTES, read_arrays
-from fdsl.families.registry import find, register
+from fdsl.families.registry import find, register, run_script, script_of
 from fdsl.frame import Frame
 from fdsl.sample import Sample
 
@@ -52,7 +53,12 @@ class Family:
 
     A subclass is known by its ``name``: ``fdsl.load("disks-10")``, the command and the scripts find
     it once its module is imported, or at once if an installed package names it among its entry
-    points (group ``fdsl.families``).
+    points (group ``fdsl.families``); ``fdsl.load("disks.py:disks-10")`` imports its script first.
+
+    A subclass may have settings of its own: what ``__init__`` sets on ``self``, under names
+    without a leading underscore, belongs to the family. It is saved, compared and sent to workers
+    with the categories, without ``__init__`` being called again; so it must be a number, a text or
+    an array of numbers.
 
     Args:
         categories: how many; or an array (C, …) of numbers, the parameters of each.
@@ -75,12 +81,16 @@ class Family:
     #: Instances of a category before they repeat in kind; an endless stream walks so many in
     #: random order, then the next as many.
     period: ClassVar[int] = 1000
+    #: Whether it is no family itself, but what families have in common.
+    _abstract: ClassVar[bool] = False
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 10) -> None:
         self._parameters = _parameters(categories)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if cls.__dict__.get("_abstract", False):
+            return
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
         register(cls)
@@ -111,7 +121,7 @@ class Family:
     def __getitem__(self, key: Any) -> Any:
         """Returns a category, or for a slice those categories, counted from 0 again."""
         if isinstance(key, slice):
-            return self._from_arrays({"categories": self._parameters[key]})
+            return self._from_arrays({**self._arrays(), "categories": self._parameters[key]})
         parameters = self._parameters[self._checked(key)]
         return parameters.item() if parameters.ndim == 0 else parameters
 
@@ -198,14 +208,27 @@ class Family:
         seed: int,
         label_noise: float,
     ) -> npt.NDArray[np.int64]:
-        """Returns the labels of addresses: the categories, but for ``label_noise``."""
+        """Returns the labels of addresses: the categories, but for a share ``label_noise``."""
         if label_noise > 0:
             categories = _core.noisy_labels(categories, indices, seed, len(self), label_noise)
         return categories.astype(np.int64)
 
     def _arrays(self) -> Arrays:
         """Everything that samples depend on."""
-        return {"categories": self._parameters}
+        arrays = {"categories": self._parameters}
+        for name, value in vars(self).items():
+            if name.startswith("_") or isinstance(
+                getattr(type(self), name, None), functools.cached_property
+            ):
+                continue
+            arrays[name] = np.asarray(value)
+            if arrays[name].dtype.kind not in "biufU" or name in ("categories", "family"):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} must be a number, a text or an array of numbers "
+                    f"to be a setting of the family, got {shown(value)}; begin the names of other "
+                    "attributes, and those that categories or family have taken, with an underscore"
+                )
+        return arrays
 
     def _notes(self) -> Arrays:
         """What a file remembers beside that."""
@@ -216,6 +239,9 @@ class Family:
         """Makes the family of its arrays and notes."""
         family = cls.__new__(cls)
         family._parameters = _parameters(arrays["categories"])
+        for name, array in arrays.items():
+            if name != "categories":
+                setattr(family, name, array.item() if array.ndim == 0 else array)
         return family
 
     def digest(self) -> str:
@@ -280,7 +306,10 @@ class Family:
         return hash(self.key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_arrays, (type(self), {**self._arrays(), **self._notes()})
+        arrays = {**self._arrays(), **self._notes()}
+        if (script := script_of(type(self))) is not None:
+            return _from_script, (str(script), type(self).__qualname__, arrays)
+        return _from_arrays, (type(self), arrays)
 
     def _checked(self, category: int) -> int:
         number = operator.index(category)
@@ -298,8 +327,10 @@ class Family:
 class CoreFamily(Family):
     """A family of the core: its arrays are handed over as they are, and checked there."""
 
+    _abstract = True
+
     def core(self, frame: Frame | None = None) -> _core.Categories:
-        """Returns the categories in the core; made in the process that first asks for them."""
+        """Returns the categories in the core, which are made when first asked for."""
         name = self._core_name(frame)
         made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
         if name not in made:
@@ -416,4 +447,9 @@ def square_grid(
 
 
 def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:
+    return kind._from_arrays(arrays)
+
+
+def _from_script(script: str, name: str, arrays: Arrays) -> Any:
+    kind = operator.attrgetter(name)(run_script(script))
     return kind._from_arrays(arrays)

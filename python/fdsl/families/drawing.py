@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ FLIPS = 4
 RETRIES = 8
 #: Numbers the random streams of crop windows, beside those of the attempts.
 CROP = 1 << 32
+#: Objects of an image: what 16 bits can number.
+MOST_OBJECTS = 65_535
 
 
 def draw_samples(
@@ -67,31 +70,42 @@ def _drawn(family: Family, parameters: Any, frame: Frame, address: Address, atte
     name, format, seed, category, index = address
     shared = (name, format, seed, category, index - _flip(frame, index))
     drawn = family.draw(parameters, _generator(shared, attempt), frame)
-    shape = (frame.height, frame.width)
+    what = f"{type(family).__name__}.draw"
     if not isinstance(drawn, Sample):
-        drawn = Sample(drawn, np.ones(shape, np.uint16), [category])
+        if family.targets:
+            raise TypeError(
+                f"{what} must return an fdsl.Sample, since the family has the targets "
+                f"{', '.join(family.targets)}; got {type(drawn).__name__}"
+            )
+        drawn = Sample(drawn, np.ones((frame.height, frame.width), np.uint16), [category])
+    shape = (frame.height, frame.width)
     channels = (3,) if frame.color else ()
-    image = drawn.image
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8):
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"{type(family).__name__}.draw must return a uint8 array, got {kind}")
-    if image.shape != (*shape, *channels):
+    if not (isinstance(drawn.image, np.ndarray) and drawn.image.dtype == np.uint8):
+        raise TypeError(f"{what} must return a uint8 array, got {_kind(drawn.image)}")
+    if drawn.image.shape != (*shape, *channels):
+        raise ValueError(f"{what} must return shape {(*shape, *channels)}, got {drawn.image.shape}")
+    objects = drawn.objects
+    if not (isinstance(objects, np.ndarray) and objects.dtype.kind in "iu"):
+        raise TypeError(f"the objects of {what} must be an array of integers, got {_kind(objects)}")
+    if objects.shape != shape:
+        raise ValueError(f"the objects of {what} must have shape {shape}, got {objects.shape}")
+    count = min(len(drawn.categories), MOST_OBJECTS)
+    least, most = int(objects.min()), int(objects.max())
+    if least < 0 or most > count:
         raise ValueError(
-            f"{type(family).__name__}.draw must return shape {(*shape, *channels)}, "
-            f"got {image.shape}"
+            f"the objects of {what} are numbered from 1 to {count}, and 0 is background; got "
+            f"{least if least < 0 else most}"
         )
-    if drawn.objects.shape != shape:
-        raise ValueError(
-            f"the objects of {type(family).__name__}.draw must have shape {shape}, got "
-            f"{drawn.objects.shape}"
-        )
-    most = int(drawn.objects.max(initial=0))
-    if int(drawn.objects.min(initial=0)) < 0 or most > min(len(drawn.categories), 65_535):
-        raise ValueError(
-            f"the objects of {type(family).__name__}.draw are numbered from 1 to "
-            f"{len(drawn.categories)}, got {most}"
-        )
+    for one in drawn.categories:
+        if not 0 <= operator.index(one) < len(family):
+            raise ValueError(
+                f"the categories of {what} must lie between 0 and {len(family) - 1}, got {one}"
+            )
     return drawn
+
+
+def _kind(value: object) -> str:
+    return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _kept(

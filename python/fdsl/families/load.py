@@ -8,15 +8,15 @@ from pathlib import Path
 from fdsl._checks import shortened
 from fdsl._files import PathLike
 from fdsl.families.base import Family
-from fdsl.families.bezier import Bezier
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
-from fdsl.families.perlin import Perlin
+from fdsl.families.registry import NAME, find, names, run_script
 
 #: What ``load`` takes, for messages and help.
 SOURCES = (
     "a name (fractaldb-1k, perlin-100, bezier-144), a file that was saved (.npz), a folder of "
-    "the authors' CSV files or of an export, or a pickle (.pkl) of Improving Fractal Pre-training"
+    "the authors' CSV files or of an export, a pickle (.pkl) of Improving Fractal Pre-training, or "
+    "a script and a name (families.py:disks-10)"
 )
 
 
@@ -24,8 +24,10 @@ def load(source: PathLike) -> Family:
     """Returns categories by name, or reads them from a file or folder of any kind.
 
     Args:
-        source: ``"fractaldb-N"`` (also ``"fractaldb-1k"`` and ``"fractaldb-10k"``),
-            ``"perlin-N"`` or ``"bezier-N"``; a file that ``save`` wrote; a
+        source: ``"fractaldb-N"`` (also ``"fractaldb-1k"`` and ``"fractaldb-10k"``), or the name of
+            any other family and the number it is made with, such as ``"perlin-100"`` or
+            ``"bezier-144"``; a script and such a name, ``"families.py:disks-10"``, which imports
+            the script first; a file that ``save`` wrote; a
             folder of the authors' CSV files (``IFS.from_csv``) or one that was exported to; or a
             pickle (``IFS.from_pickle``).
 
@@ -41,13 +43,9 @@ def load(source: PathLike) -> Family:
         there = path.exists()
     except OSError:  # longer than the name of a file can be
         there = False
-    named = re.fullmatch(r"(fractaldb|perlin|bezier)-(\d{1,20})|fractaldb-(1|10)k", str(source))
-    if named and not there:
-        number = int(named[2] or f"{named[3]}000")
-        if named[1] in ("perlin", "bezier"):
-            return Perlin(number) if named[1] == "perlin" else Bezier(number)
-        return fractaldb(number)
     if not there:
+        if (found := _by_name(str(source))) is not None:
+            return found
         raise FileNotFoundError(f"no categories at {shortened(str(path))}: expected {SOURCES}")
     if path.is_dir():
         exported = sorted(path.glob("categories-*.npz"))
@@ -59,3 +57,21 @@ def load(source: PathLike) -> Family:
     if path.suffix in (".pkl", ".pickle"):
         return IFS.from_pickle(path)
     return Family.load(path)
+
+
+def _by_name(source: str) -> Family | None:
+    """Makes the family of a name, if it is one that is known, or that a script makes known."""
+    named = re.fullmatch(rf"(?:(.+\.py):)?({NAME})-(\d{{1,20}}|10?k)", source)
+    if named is None:
+        return None
+    script, name, number = named.groups()
+    if script is not None:
+        run_script(script)
+    elif name == "fractaldb":
+        return fractaldb(int(number.replace("k", "000")))
+    elif name not in names():
+        return None
+    kind = find(name)
+    if number.endswith("k") or issubclass(kind, IFS):  # no number makes an IFS
+        return None
+    return kind(int(number))

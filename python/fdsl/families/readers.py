@@ -143,7 +143,7 @@ def _array(content: bytes) -> npt.NDArray[Any]:
         raise ValueError(f"an array in it has the unknown version {version}")
     shape, by_column, dtype = headers[version](file)
     left = len(content) - file.tell()
-    if dtype.kind not in "fiuU" or dtype.itemsize == 0:
+    if dtype.kind not in "bfiuU" or dtype.itemsize == 0:
         raise ValueError("an array in it holds neither numbers nor text")
     if math.prod(shape) * dtype.itemsize != left:
         raise ValueError(f"an array in it has {left:,} bytes, which is not what its header says")

@@ -1,4 +1,4 @@
-"""Pictures as torch data sets. The only folder of the package that imports torch.
+"""Images as torch data sets. The only folder of the package that imports torch.
 
 >>> import fdsl, torch
 >>> from fdsl.torch import Stream
@@ -12,14 +12,23 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 try:
-    from fdsl.torch.instances import Instances
+    from fdsl.torch.dataset import Dataset
     from fdsl.torch.loader import Loader
     from fdsl.torch.normalize import Normalize
-    from fdsl.torch.stream import Stream
+    from fdsl.torch.stream import Batch, Stream
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
     raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
 
-__all__ = ["Instances", "Loader", "Normalize", "Stream"]
+__all__ = ["Batch", "Dataset", "Loader", "Normalize", "Stream"]
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name == "Instances":
+        # An AttributeError would be hidden by ``from fdsl.torch import Instances``.
+        raise TypeError("fdsl.torch.Instances has another name now: fdsl.torch.Dataset")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

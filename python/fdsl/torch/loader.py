@@ -20,6 +20,7 @@ from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
+from fdsl.torch.tensors import mapped
 
 #: What becomes of a batch that is drawn: as the loop gets it, and when it is there on the device.
 _Deliver = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
@@ -33,10 +34,10 @@ class Loader:
     resume are those of ``Stream`` under torch's ``DataLoader``, to the byte.
 
     Memory is new for each batch and never drawn into again while somebody holds a part of it, so
-    a batch may be kept. ``prefetch_batches`` batches are ready at most, beside the one that is drawn and
-    those that the loop holds. Closing, an exception, the end of the epoch or forgetting the
-    iterator end the thread, once it has drawn the batch that it is at. The thread starts when the
-    first batch is asked for.
+    a batch may be kept. At most ``prefetch_batches`` batches are ready, beside the one that is
+    rendered and those that the loop holds. Closing, an exception, the end of the epoch or
+    forgetting the iterator end the thread, once it has rendered the batch that it is at. The thread
+    starts when the first batch is asked for.
 
     Trainers find what they look for in a ``DataLoader``: ``dataset``, ``sampler``,
     ``batch_sampler`` and so on. The epoch of ``sampler`` is that of the stream: Lightning needs no
@@ -55,16 +56,16 @@ class Loader:
         prefetch_batches: how many batches may be ready, 1 or more.
         device: copy batches there, on a CUDA device beside the computation; if not given they
             stay in this process's memory.
-        transform: what becomes of the images on ``device``, any callable; a module, such as
-            ``Normalize()``, is moved
-            there, and its gradients are not recorded. Random numbers that it draws are those of
-            the process, in no fixed order with the network's.
+        transform: what becomes of the images on ``device``, any callable: of the images alone, so
+            nothing that moves them away from a mask or boxes. A module, such as ``Normalize()``,
+            is moved there, and its gradients are not recorded. Random numbers that it draws are
+            those of the process, in no fixed order with the network's.
         pin_memory: draw into page-locked memory, from which copies to a GPU need not be waited
             for; if not given, where there is a GPU and ``device`` is not another.
 
     Yields:
-        (images, labels): as ``Stream`` does, uint8 (B, C, H, W) and int64 (B,), on ``device``; or
-        what ``transform`` makes of the images.
+        (images, targets): as ``Stream`` does, uint8 (B, C, H, W) and its targets, on ``device``;
+        or what ``transform`` makes of the images.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -208,15 +209,17 @@ class Loader:
             side.wait_stream(torch.cuda.current_stream(device))  # where `transform` was made
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
-            images, labels = batch
+            images, targets = batch
             with torch.no_grad(), torch.cuda.stream(side):
                 if device is not None:
                     # Elsewhere nothing would keep the bytes until they are copied.
                     images = images.to(device, non_blocking=side is not None)
-                    labels = labels.to(device, non_blocking=side is not None)
+                    targets = mapped(
+                        lambda part: part.to(device, non_blocking=side is not None), targets
+                    )
                 if transform is not None:
                     images = transform(images)
-                return Batch(images, labels), None if side is None else side.record_event()
+                return Batch(images, targets), None if side is None else side.record_event()
 
         return deliver
 
@@ -293,8 +296,8 @@ class LoaderIterator(Iterator[Sample]):
         if copied is not None:
             now = torch.cuda.current_stream(batch[0].device)
             now.wait_event(copied)
-            for part in batch:
-                part.record_stream(now)  # or its memory might serve the next batch too early
+            # Or its memory might serve the next batch too early.
+            mapped(lambda part: part.record_stream(now), list(batch))
         assert self._progress is not None
         self._progress.taken = max(self._progress.taken, number + 1)
         return batch

@@ -1,4 +1,4 @@
-"""Pictures without end, in an order that nothing but the seed decides."""
+"""Samples without end, in an order that nothing but the seed decides."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ from fdsl._checks import (
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.targets import checked_target, render_batch
 from fdsl.torch.place import AHEAD, HERE, Place
 from fdsl.torch.ranks import checked_ranks, ranks_of_distributed, ranks_of_launcher
+from fdsl.torch.tensors import channels_first, tensors
 
-Sample = tuple[Tensor, Tensor]
+#: Images and their targets, or one of each.
+Sample = tuple[Tensor, Any]
 
 #: A stream starts below this sample; it ends at twice as many.
 SAMPLES = 2**62
 
 
 class Batch(NamedTuple):
-    """A batch: uint8 (B, C, H, W), or what became of it, and int64 (B,)."""
+    """A batch: uint8 (B, C, H, W), or what became of it, and the targets: int64 (B,) if labels."""
 
     images: Tensor
-    labels: Tensor
+    targets: Any
 
 
 def _refuse_batches(_: Any, *, collate_fn_map: Any = None) -> NoReturn:
@@ -73,7 +76,9 @@ class Stream(IterableDataset[Sample]):
 
     Args:
         family: the categories; a label is a category's number.
-        rendering: how pictures are drawn; the family's defaults if not given.
+        rendering: how images are rendered; the family's defaults if not given.
+        target: what there is to learn: ``"label"``; or, where the family offers it, ``"labels"``,
+            ``"mask"`` or ``"boxes"``.
         batch_size: samples a batch and rank. ``None`` yields single samples, uint8
             (C, H, W) and int64 (), for a DataLoader that collates. The order then depends on
             ``num_workers``: sample n goes to worker n mod W, and each worker fills batches of
@@ -83,9 +88,9 @@ class Stream(IterableDataset[Sample]):
             gives the stream a length, which stays so after a resume. ``None`` is endless.
         instances: a category has only this many instances, which come round again (paper,
             Figure 4); ``None`` never repeats one.
-        label_noise: share of the pictures, 0…1, whose label is drawn from all categories alike
-            (paper, Figure 5). The address decides: a picture keeps its label, and more noise
-            keeps the labels that less noise drew. The pictures and their order do not change.
+        label_noise: share of the images, 0…1, whose label is drawn from all categories
+            (paper, Figure 5). The address decides: an image keeps its label, and more noise
+            keeps the labels that less noise drew. The images and their order do not change.
         rank: of this process; if not given, that of ``torch.distributed``, else torchrun's
             ``RANK``, else 0. Looked up whenever an iteration begins; a copy and a worker are told
             what was found, unless they find their own.
@@ -93,8 +98,12 @@ class Stream(IterableDataset[Sample]):
         num_threads: that render; one in a worker and all cores elsewhere if not given.
 
     Yields:
-        (images, labels): uint8 (B, C, H, W) with C = 1, or 3 in colour (then with
-        channels-last strides), and int64 (B,).
+        (images, targets): uint8 (B, C, H, W) with C = 1, or 3 in color (then with channels-last
+        strides), and the targets. ``"label"``: int64 (B,). ``"labels"``: float32 (B, C), 1 for the
+        category of each visible object. ``"mask"``: int64 (B, H, W), 0 for background, else
+        category + 1. ``"boxes"``: for each image a dict, as torchvision's detection models take
+        them: ``boxes`` float32 (N, 4), left, top, right, bottom; ``labels`` int64 (N,), category
+        + 1; ``masks`` uint8 (N, H, W).
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -107,6 +116,7 @@ class Stream(IterableDataset[Sample]):
         family: Family,
         *,
         rendering: Frame | None = None,
+        target: str = "label",
         batch_size: int | None = 256,
         seed: int = 0,
         steps_per_epoch: int | None = None,
@@ -129,6 +139,7 @@ class Stream(IterableDataset[Sample]):
             raise ValueError(f"steps_per_epoch must be less than 2**62, got {steps_per_epoch}")
         self.instances = None if instances is None else checked_positive("instances", instances)
         self.label_noise = checked_share("label_noise", label_noise)
+        self.target = checked_target(family, target, self.label_noise)
         self.num_threads = checked_threads(num_threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
@@ -342,8 +353,8 @@ class StreamIterator(Iterator[Sample]):
             end = self._next + self.AHEAD * self._workers
             if self._batches is not None:
                 end = min(end, self._batches)
-            images, labels = self._draw(range(self._next, end, self._workers))
-            self._singles.extend(zip(images, labels, strict=True))
+            images, targets = self._draw(range(self._next, end, self._workers))
+            self._singles.extend(zip(images, targets, strict=True))
         return self._singles.popleft()
 
     def _draw(self, batches: Sequence[int]) -> Sample:
@@ -357,7 +368,8 @@ class StreamIterator(Iterator[Sample]):
         rendering = stream.rendering
         channels = (3,) if rendering.color else ()
         images = self._empty((len(numbers), *rendering.output_size, *channels))
-        labels = stream.family.batch_into(
+        targets = render_batch(
+            stream.family,
             rendering,
             numbers,
             stream.instances,
@@ -365,8 +377,9 @@ class StreamIterator(Iterator[Sample]):
             stream.seed,
             stream._threads(),
             images.numpy(),
+            stream.target,
         )
-        return channels_first(images), torch.from_numpy(labels)
+        return channels_first(images), tensors(targets)
 
 
 def checked_samples(state: dict[str, int]) -> int:
@@ -380,11 +393,6 @@ def checked_samples(state: dict[str, int]) -> int:
     if samples >= SAMPLES:
         raise ValueError(f"samples must be less than 2**62, got {samples}")
     return samples
-
-
-def channels_first(pictures: Tensor) -> Tensor:
-    """Returns (B, H, W) or (B, H, W, 3) as (B, C, H, W), in the same memory."""
-    return pictures.unsqueeze(1) if pictures.ndim == 3 else pictures.permute(0, 3, 1, 2)
 
 
 def _empty(shape: tuple[int, ...]) -> Tensor:

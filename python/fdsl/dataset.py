@@ -1,0 +1,213 @@
+"""A data set with a length, in NumPy: what Grain, Keras and plain loops need."""
+
+from __future__ import annotations
+
+import multiprocessing
+import operator
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl._checks import (
+    checked_positive,
+    checked_seed,
+    checked_share,
+    checked_threads,
+    checked_type,
+)
+from fdsl.families import Family
+from fdsl.frame import Frame
+from fdsl.targets import (
+    Objects,
+    Targets,
+    checked_target,
+    render_objects,
+    render_targets,
+    targets_of,
+)
+
+#: Bytes that ``cache=True`` may keep.
+MOST_CACHED = 1 << 35
+
+
+class Dataset:
+    """The first instances of every category as a data set with a length, rendered when asked for.
+
+    Item ``c · instances + i`` is instance i of category c, and always the same. Threads and
+    processes may share it.
+
+    Args:
+        family: the categories.
+        instances: of each; the authors' data base has 1,000.
+        rendering: how images are rendered; the family's defaults if not given.
+        target: what there is to learn: ``"label"``, or where the family offers it ``"labels"``,
+            ``"mask"`` or ``"boxes"``.
+        seed: of every address.
+        label_noise: share of the images, 0…1, with a label drawn from all categories, as in
+            ``fdsl.torch.Stream``.
+        cache: render every image now and keep it: with ``instances=1`` the regime of OFDB and
+            1p-frac, where augmentation does the rest. 1,000 gray images of 512² are 262 MB, and
+            at most 34 GB may be kept; a target beside the label adds two bytes per pixel. Forked
+            workers share the memory. What is pickled does not hold it: a spawned worker renders
+            its own, when it is first asked.
+        num_threads: that render; if not given one for a single item and in a worker (a daemonic
+            process), else all cores.
+
+    Raises:
+        IndexError: there is no such item.
+        TypeError, ValueError: an argument is of the wrong type or out of range.
+
+    >>> import fdsl
+    >>> data = fdsl.Dataset(fdsl.Perlin(4), instances=10, rendering=fdsl.Frame(size=32))
+    >>> image, label = data[13]
+    >>> len(data), image.shape, image.dtype, label
+    (40, (32, 32), dtype('uint8'), 1)
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        instances: int = 1000,
+        *,
+        rendering: Frame | None = None,
+        target: str = "label",
+        seed: int = 0,
+        label_noise: float = 0.0,
+        cache: bool = False,
+        num_threads: int | None = None,
+    ) -> None:
+        self.family: Family = checked_type("family", family, Family)
+        self.instances = checked_positive("instances", instances)
+        most = sys.maxsize // len(family)  # or there is no length
+        if self.instances > most:
+            raise ValueError(
+                f"instances must be at most {most} of {len(family)} categories, got {instances}"
+            )
+        self.rendering: Frame = family.checked_style(rendering)
+        self.seed = checked_seed(seed)
+        self.label_noise = checked_share("label_noise", label_noise)
+        self.target = checked_target(family, target, self.label_noise)
+        self.num_threads = checked_threads(num_threads)
+        self.cache = bool(checked_type("cache", cache, (bool, np.bool_)))
+        self._lock = threading.Lock()
+        self._kept: _Kept | None = None
+        if self.cache:
+            self._check_memory()
+            self._kept = self._rendered()
+
+    def __len__(self) -> int:
+        return len(self.family) * self.instances
+
+    def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
+        """Returns an image, uint8 (H, W) or (H, W, 3), and its target: an int, float32 (C,),
+        int64 (H, W), or a dict of arrays."""
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
+        """Renders many items at once."""
+        images, targets = self._batch(items)
+        return list(zip(images, targets, strict=True))
+
+    def __repr__(self) -> str:
+        return f"<Dataset: {len(self.family)} categories of {self.instances}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _batch(
+        self, items: Sequence[SupportsIndex]
+    ) -> tuple[npt.NDArray[np.uint8], list[int] | Targets]:
+        """Returns the images and targets of items, in memory that is the caller's."""
+        images, targets = self._arrays(np.array([self._number(item) for item in items], np.int64))
+        if self.target == "label" and isinstance(targets, np.ndarray):
+            return images, targets.tolist()
+        return images, targets
+
+    def _arrays(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], Targets]:
+        categories, indices = self._addresses(numbers)
+        if not self.cache:
+            images = self._empty(len(numbers))
+            alone = len(numbers) == 1 or multiprocessing.current_process().daemon
+            num_threads = 1 if self.num_threads is None and alone else self.num_threads
+            where = (self.family, self.rendering, categories, indices, self.seed, num_threads)
+            return images, render_targets(*where, images, self.target, self.label_noise)
+        if (kept := self._kept) is None:  # in a process that was sent no images
+            with self._lock:  # the first thread to ask renders
+                kept = self._kept = self._kept or self._rendered()
+        images = kept.images[numbers]  # a copy: nobody writes into what is kept
+        if kept.objects is None:
+            return images, self._labels(categories, indices)
+        of_objects = [kept.of_objects[number] for number in numbers.tolist()]
+        objects = kept.objects[numbers]
+        return images, targets_of(objects, of_objects, self.target, len(self.family))
+
+    def _rendered(self) -> _Kept:
+        """Renders all images, a part at a time: an interrupt is noticed between them at least."""
+        kept = _Kept(self._empty(len(self)))
+        if self.target != "label":
+            kept.objects = np.empty((len(self), *self.rendering.output_size), np.uint16)
+        step = self.rendering.images_at_once
+        num_threads = self.num_threads
+        if num_threads is None and multiprocessing.current_process().daemon:
+            num_threads = 1
+        for first in range(0, len(self), step):
+            numbers = np.arange(first, min(first + step, len(self)))
+            images = kept.images[first : first + len(numbers)]
+            where = (self.family, self.rendering, *self._addresses(numbers), self.seed, num_threads)
+            if kept.objects is None:
+                render_targets(*where, images, "label")
+            else:
+                objects, of_objects = render_objects(*where, images)
+                kept.objects[first : first + len(numbers)] = objects
+                kept.of_objects += of_objects
+        return kept
+
+    def _check_memory(self) -> None:
+        height, width = self.rendering.output_size
+        of_pixel = self.rendering.channels + (0 if self.target == "label" else 2)
+        needed = len(self) * height * width * of_pixel
+        if needed > MOST_CACHED:
+            raise ValueError(
+                f"cache=True keeps at most {MOST_CACHED:,} bytes, got {len(self):,} images of "
+                f"{height} × {width}, {needed:,} bytes: take fewer instances, or smaller images"
+            )
+
+    def _empty(self, count: int) -> npt.NDArray[np.uint8]:
+        channels = (3,) if self.rendering.color else ()
+        return np.empty((count, *self.rendering.output_size, *channels), np.uint8)
+
+    def _addresses(
+        self, numbers: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        categories, indices = np.divmod(numbers.astype(np.uint64), np.uint64(self.instances))
+        return categories, indices
+
+    def _labels(
+        self, categories: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.int64]:
+        return self.family.labels(categories, indices, self.seed, self.label_noise)
+
+    def _number(self, item: SupportsIndex) -> int:
+        number = operator.index(item)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(f"item {item} is out of range: there are {len(self)}")
+        return number
+
+
+class _Kept:
+    """What ``cache=True`` keeps of every item."""
+
+    def __init__(self, images: npt.NDArray[np.uint8]) -> None:
+        self.images = images
+        #: Which object each pixel shows, and the categories of the objects, where they matter.
+        self.objects: Objects | None = None
+        self.of_objects: list[list[int]] = []
