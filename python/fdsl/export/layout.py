@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -36,6 +36,10 @@ class Sample:
     key: str
     category: int
     index: int
+
+
+#: The image of a sample and the files of its target, by their endings.
+Files: TypeAlias = dict[str, bytes]
 
 
 class Layout(ABC):
@@ -84,8 +88,8 @@ class Layout(ABC):
         """The files beside a picture, by their endings."""
 
     @abstractmethod
-    def write(self, path: Path, files: Iterable[tuple[Sample, bytes]]) -> None:
-        """Writes a unit of pictures (PNG), whole or not at all."""
+    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
+        """Writes a unit of images and what was rendered with them, whole or not at all."""
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
@@ -124,11 +128,11 @@ class WebDataset(Layout):
         }
         return {"cls": str(sample.category).encode(), "json": json.dumps(address).encode()}
 
-    def write(self, path: Path, files: Iterable[tuple[Sample, bytes]]) -> None:
+    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
         TarWriter = _tar_writer()
         with writing_whole(path) as file, TarWriter(file, mtime=0, encoder=False) as tar:
-            for sample, png in files:
-                tar.write({"__key__": sample.key, "png": png, **self.described(sample)})
+            for sample, rendered in files:
+                tar.write({"__key__": sample.key, **rendered, **self.described(sample)})
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
         # Header by header instead of with tarfile.open, which follows links, skips what stands
@@ -186,13 +190,14 @@ class ClassFolders(Layout):
     def described(self, sample: Sample) -> dict[str, bytes]:
         return {}
 
-    def write(self, path: Path, files: Iterable[tuple[Sample, bytes]]) -> None:
+    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
         part = part_of(path)
         with saying_what(path):
             try:
                 part.mkdir()
-                for sample, png in files:
-                    (part / f"{sample.key}.png").write_bytes(png)
+                for sample, rendered in files:
+                    for ending, content in rendered.items():
+                        (part / f"{sample.key}.{ending}").write_bytes(content)
                 try:
                     part.replace(path)
                 except OSError:

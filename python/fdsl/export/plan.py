@@ -12,6 +12,7 @@ from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_type
 from fdsl._files import write_once
 from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout
+from fdsl.export.target import check_target
 from fdsl.families import Family
 from fdsl.frame import Frame
 
@@ -32,6 +33,8 @@ class Plan:
     layout: str
     #: Pictures a shard, or a folder.
     shard_size: int
+    #: What is written beside images, other than their label; a name in ``fdsl.targets.TARGETS``.
+    target: str = "label"
     #: Of fdsl, when the export was begun.
     version: str = _core.__version__
 
@@ -43,6 +46,9 @@ class Plan:
         checked_positive("shard_size", self.shard_size)
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        check_target(self.family, self.target)
+        if self.target != "label" and self.layout != "webdataset":
+            raise ValueError(f"a target beside the label is for shards, got target={self.target!r}")
         self.files.check_counts()
 
     @functools.cached_property
@@ -68,6 +74,7 @@ class Plan:
             "instances": self.instances,
             "seed": self.seed,
             "rendering": self.rendering.to_dict(),
+            "target": self.target,
             "fdsl": self.version,
             "format": self.family.format,
             "layout_format": LAYOUT_FORMAT,
@@ -77,7 +84,8 @@ class Plan:
         """Names the first setting in which a plan or its ``metadata.json`` differs, if any does."""
         # What a file does not have is newer than it, and at its default.
         here = self.settings()
-        found = {"layout_format": 1, "categories_key": here["categories_key"], **found}
+        older = {"layout_format": 1, "categories_key": here["categories_key"], "target": "label"}
+        found = {**older, **found}
         if isinstance(found.get("rendering"), dict):
             try:
                 # Also of the first releases, whose settings had other names.
@@ -153,6 +161,7 @@ class Plan:
                 family=family,
                 rendering=family.style.from_dict(found["rendering"]),
                 version=str(found["fdsl"]),
+                target=found.get("target", "label"),
                 **{name: found[name] for name in ("seed", "instances", "layout", "shard_size")},
             )
         except KeyError as error:

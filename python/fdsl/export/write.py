@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from fdsl import png
 from fdsl._checks import (
     checked_positive,
@@ -16,11 +18,13 @@ from fdsl._checks import (
     renamed,
 )
 from fdsl._files import PathLike
-from fdsl.export.layout import Sample
+from fdsl.export.layout import Files, Sample
 from fdsl.export.plan import Plan
+from fdsl.export.target import files_of
 from fdsl.families import Family
 from fdsl.frame import Frame
 from fdsl.render import render
+from fdsl.targets import render_objects
 
 Progress = Callable[[int, int], object]
 
@@ -53,6 +57,7 @@ def shards(
     *,
     instances: int = 1000,
     rendering: Frame | None = None,
+    target: str = "label",
     seed: int = 0,
     shard_size: int = 10_000,
     job_index: int = 0,
@@ -63,7 +68,13 @@ def shards(
     """Writes webdataset shards ``000000.tar``, …; those that are there are left alone.
 
     A sample has ``.png``, ``.cls`` (the label) and ``.json`` (its address and the parameters of
-    its category). Samples come in the order of ``fdsl.torch.Stream`` with the same seed: every
+    its category), and the files of its target: ``"labels"`` a ``.labels.json``, the numbers of the
+    categories that are visible; ``"mask"`` a ``.mask.png``, whose pixels are 0 for background, else
+    category + 1 (8 bits with a palette, or 16 of gray above 255 categories); ``"boxes"`` a
+    ``.boxes.json`` with ``boxes`` and ``labels`` as ``fdsl.torch.Stream`` has them, and an
+    ``.objects.png``, whose pixels are the number of the box that they belong to, from 1 on.
+
+    Samples come in the order of ``fdsl.torch.Stream`` with the same seed: every
     ``len(family)`` of them hold each category once, so shards need little more shuffling. A
     shard's bytes depend on the arguments and its number alone.
 
@@ -71,7 +82,8 @@ def shards(
         family: the categories.
         folder: where the shards go; made if it is not there.
         instances: pictures of each category.
-        rendering: how they are drawn; the family's defaults if not given.
+        rendering: how they are rendered; the family's defaults if not given.
+        target: what is written beside images and labels, where the family offers it.
         seed: of every address.
         shard_size: pictures a shard.
         job_index: of this process in a job array: it writes shards ``job_index``,
@@ -89,6 +101,7 @@ def shards(
     plan = Plan(
         family=family,
         rendering=family.checked_style(rendering),
+        target=target,
         seed=seed,
         instances=instances,
         layout="webdataset",
@@ -172,11 +185,11 @@ def _write(
     total = sum(map(layout.pictures, missing))
     written = size = 0
 
-    def counted(files: Iterator[tuple[Sample, bytes]]) -> Iterator[tuple[Sample, bytes]]:
+    def counted(files: Iterator[tuple[Sample, Files]]) -> Iterator[tuple[Sample, Files]]:
         nonlocal written, size
-        for sample, file in files:
-            yield sample, file
-            written, size = written + 1, size + len(file)
+        for sample, rendered in files:
+            yield sample, rendered
+            written, size = written + 1, size + len(rendered["png"])
             if progress and (written % 100 == 0 or written == total):
                 progress(written, total)
 
@@ -196,8 +209,8 @@ def _write(
 
 def drawn(
     plan: Plan, samples: Sequence[Sample], num_threads: int | None
-) -> Iterator[tuple[Sample, bytes]]:
-    """Draws and encodes the pictures; the next while those before are written."""
+) -> Iterator[tuple[Sample, Files]]:
+    """Renders and encodes the images; the next while those before are written."""
     some = plan.rendering.images_at_once
     parts = [samples[at : at + some] for at in range(0, len(samples), some)]
     with ThreadPoolExecutor(1) as ahead:
@@ -209,9 +222,22 @@ def drawn(
             yield from zip(part, files, strict=True)
 
 
-def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[bytes]:
-    """The PNG file of each sample."""
-    categories = [sample.category for sample in samples]
-    indices = [sample.index for sample in samples]
-    pictures = render(plan.family, categories, indices, plan.seed, plan.rendering, num_threads)
-    return png.encode(pictures, num_threads)
+def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[Files]:
+    """The PNG file of each sample, and the files of its target."""
+    categories = np.array([sample.category for sample in samples], np.uint64)
+    indices = np.array([sample.index for sample in samples], np.uint64)
+    family, frame = plan.family, plan.rendering
+    if plan.target == "label":
+        images = render(family, categories, indices, plan.seed, frame, num_threads)
+        return [{"png": file} for file in png.encode(images, num_threads)]
+    channels = (3,) if frame.color else ()
+    images = np.empty((len(samples), *frame.output_size, *channels), np.uint8)
+    maps, of_objects = render_objects(
+        family, frame, categories, indices, plan.seed, num_threads, images
+    )
+    return [
+        {"png": file, **files_of(objects, numbers, plan.target, len(family))}
+        for file, objects, numbers in zip(
+            png.encode(images, num_threads), maps, of_objects, strict=True
+        )
+    ]

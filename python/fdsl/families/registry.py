@@ -1,4 +1,4 @@
-"""Families by name: those of this package, subclasses of ``fdsl.Family`` wherever they were defined,
+"""Families by name: those of this package, subclasses of ``fdsl.Family`` wherever defined,
 and those that installed packages name among their entry points (group ``fdsl.families``)."""
 
 from __future__ import annotations
