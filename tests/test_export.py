@@ -86,8 +86,9 @@ def samples(folder: Path):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_png_reads_back_to_the_pixel(family, color):
-    frame = fdsl.Frame(size=(33, 45), color=color)
-    pictures = fdsl.render(FAMILIES[family](), [0, 1, 2], 5, rendering=frame)
+    pictures = fdsl.render(
+        FAMILIES[family](), [0, 1, 2], 5, rendering=fdsl.Frame(size=(33, 45), color=color)
+    )
     for file, picture in zip(png.encode(pictures), pictures, strict=True):
         image = Image.open(io.BytesIO(file)).convert("RGB" if color else "L")
         np.testing.assert_array_equal(np.array(image), picture)
@@ -97,7 +98,7 @@ def test_gray_fractals_take_one_bit_a_pixel(ifs):
     (file,) = png.encode(fdsl.render(ifs, [0], 0, rendering=SMALL))
     depth, kind = file[24], file[25]  # of the header
     assert (depth, kind) == (1, 3)  # one bit, into a palette
-    (noise,) = png.encode(fdsl.render(fdsl.Perlin(4), [3], 0, rendering=FRAME))
+    (noise,) = png.encode(fdsl.render(fdsl.Perlin(4), [3], 0, rendering=fdsl.Frame(size=32)))
     assert (noise[24], noise[25]) == (8, 0)  # eight bits of gray
 
 
@@ -128,6 +129,7 @@ def test_what_is_no_batch_of_pictures_is_refused(pictures, kind, said):
 def test_every_sample_is_what_render_draws_for_its_address(family, tmp_path):
     rendering = SMALL if family == "ifs" else FRAME
     family = FAMILIES[family]()
+    rendering = SMALL if isinstance(family, fdsl.IFS) else fdsl.Frame(size=32)
     written = write(family, tmp_path, instances=12, rendering=rendering)
     assert (written.pictures, written.skipped) == (12 * len(family), 0)
     found = list(samples(tmp_path))
@@ -288,7 +290,11 @@ def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
         ({"job_index": 2, "num_jobs": 2}, ValueError, "got 2 of 2"),
         ({"seed": -1}, ValueError, "seed must be 0 or more, got -1"),
         ({"rendering": 224}, TypeError, "rendering must be Frame, got 224"),
-        ({"num_threads": 0}, ValueError, "num_threads must be None or lie between 1 and 1024"),
+        (
+            {"num_threads": 0},
+            ValueError,
+            "num_threads must be None or lie between 1 and 1024, got 0",
+        ),
     ],
 )
 def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):

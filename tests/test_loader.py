@@ -22,6 +22,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import fdsl
+from fdsl.targets import render_batch
 from fdsl.torch import Loader, Normalize, Stream
 from processes import started
 from torch.utils.data import DataLoader
@@ -166,7 +167,8 @@ def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
 def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
     drawn, batch_into = [], fdsl.IFS.batch_into
     monkeypatch.setattr(
-        fdsl.IFS, "batch_into", lambda *args: (drawn.append(1), batch_into(*args))[1]
+        "fdsl.torch.stream.render_batch",
+        lambda *args: (drawn.append(1), render_batch(*args))[1],
     )
     with Loader(stream_of(ifs), prefetch_batches=2) as loader:
         batches = iter(loader)
@@ -388,7 +390,7 @@ def test_an_error_in_the_thread_is_raised_in_the_loop(ifs, monkeypatch) -> None:
         raise OSError("no room")
 
     loader = Loader(stream_of(ifs))
-    monkeypatch.setattr(fdsl.IFS, "batch_into", broken)
+    monkeypatch.setattr("fdsl.torch.stream.render_batch", broken)
     with pytest.raises(OSError, match="no room"):
         list(loader)
     assert not threads()
@@ -406,11 +408,12 @@ def test_a_stop_iteration_of_a_transform_does_not_end_the_epoch(ifs) -> None:
 def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) -> None:
     entered, go = threading.Event(), threading.Event()
 
-    def slow(*_: Any, **__: Any) -> None:
+    def slow(*args: Any) -> Any:
         entered.set()
         go.wait(20)
+        return render_batch(*args)
 
-    monkeypatch.setattr(fdsl.IFS, "batch_into", slow)
+    monkeypatch.setattr("fdsl.torch.stream.render_batch", slow)
     loader = Loader(stream_of(ifs))
     batches = iter(loader)
     left: list[list[Any]] = []
@@ -550,10 +553,12 @@ next(batches)
     [
         ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
         ({"prefetch_batches": 0}, ValueError, "prefetch_batches must be at least 1, got 0"),
+        ({"prefetch": 2}, TypeError, "'prefetch' any more: it is 'prefetch_batches'"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
         ({"device": "meta"}, ValueError, "device is 'meta', which holds no pictures"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
+        ({"normalize": Normalize()}, TypeError, "'normalize' any more: it is 'transform'"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],
 )

@@ -42,6 +42,7 @@ assert tuple(labels.shape) == (32,) and set(images.unique().tolist()) == {0, 127
 assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
 assert state == {"samples": 16}, state
 """,
+    "families.md": "assert image.shape == mask.shape == (64, 64)",
     "paper.md": "assert picture.shape == (362, 362)",
 }
 

@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 
 import fdsl
 from fdsl import _core
-from fdsl.torch import Instances, Normalize, Stream
+from fdsl.torch import Dataset, Normalize, Stream
 from torch.utils.data import DataLoader
 
 TINY = fdsl.Rendering(size=32, num_points=500)
@@ -139,7 +139,7 @@ def test_a_batch_is_what_render_draws_for_its_addresses(
     for number, (images, labels) in enumerate(islice(stream, 3)):
         first = (number * world_size + rank) * BATCH
         categories, indices = _core.stream_order(
-            np.arange(first, first + BATCH, dtype=np.uint64), len(ifs), None, 1000, 9
+            np.arange(first, first + BATCH, dtype=np.uint64), len(ifs), None, ifs.period, 9
         )
         assert (images.dtype, images.shape) == (torch.uint8, (BATCH, 1, 32, 32))
         assert (labels.dtype, labels.tolist()) == (torch.int64, categories.tolist())
@@ -189,10 +189,10 @@ def test_a_noisy_label_belongs_to_its_address(ifs: fdsl.IFS, workers: int) -> No
     for images, names in loader_of(stream, workers):
         for image, name in zip(images, names, strict=True):  # each picture comes several times
             assert labels.setdefault(image.numpy().tobytes(), int(name)) == int(name)
-    items = Instances(ifs, 4, rendering=TINY, seed=3, label_noise=0.5)
+    items = Dataset(ifs, 4, rendering=TINY, seed=3, label_noise=0.5)
     assert items.targets == [label for _, label in items]
     assert {image.numpy().tobytes(): label for image, label in items} == labels
-    assert items.targets != Instances(ifs, 4, rendering=TINY, seed=3).targets
+    assert items.targets != Dataset(ifs, 4, rendering=TINY, seed=3).targets
 
 
 def test_seeds_differ(ifs: fdsl.IFS) -> None:
@@ -205,10 +205,10 @@ def test_threads_do_not_change_pictures(ifs: fdsl.IFS) -> None:
 
 def test_without_a_rendering_it_is_the_default_of_the_library(ifs: fdsl.IFS) -> None:
     stream = Stream(ifs, batch_size=1)
-    assert stream.rendering == Instances(ifs).rendering == fdsl.Rendering()
+    assert stream.rendering == Dataset(ifs).rendering == fdsl.Rendering()
     images, _ = next(iter(stream))
     assert images.shape == (1, 1, 256, 256)
-    assert Instances(ifs)[0][0].shape == (1, 256, 256)
+    assert Dataset(ifs)[0][0].shape == (1, 256, 256)
 
 
 def test_colour_has_three_channels(ifs: fdsl.IFS) -> None:
@@ -222,7 +222,7 @@ def test_colour_has_three_channels(ifs: fdsl.IFS) -> None:
     expected = fdsl.render(ifs, categories, indices, 3, rendering)
     np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
     assert len({channel.numpy().tobytes() for channel in images.unbind(1)}) > 1
-    assert Instances(ifs, 2, rendering=rendering)[0][0].shape == (3, 32, 40)
+    assert Dataset(ifs, 2, rendering=rendering)[0][0].shape == (3, 32, 40)
 
 
 # Single samples
@@ -786,10 +786,10 @@ def test_numbers_near_the_largest_are_refused_or_drawn(ifs: fdsl.IFS) -> None:
     with pytest.raises(ValueError, match="2\\*\\*63"):
         drawn(long, 1)  # the second epoch starts behind the end
     most = (2**63 - 1) // 5
-    assert len(Instances(ifs, most)) == 5 * most
+    assert len(Dataset(ifs, most)) == 5 * most
     for instances in (most + 1, 2**63):
         with pytest.raises(ValueError, match=f"at most {most} .*{instances}"):
-            Instances(ifs, instances)
+            Dataset(ifs, instances)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -876,8 +876,10 @@ class TestCopies:
         ({"label_noise": float("nan")}, ValueError, "label_noise .* nan"),
         ({"label_noise": True}, TypeError, "label_noise must be a number, got True"),
         ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
-        ({"num_threads": 0}, ValueError, "threads .* 0"),
-        ({"num_threads": 1.5}, TypeError, "threads .* 1.5"),
+        ({"num_threads": 0}, ValueError, "num_threads .* 0"),
+        ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
+        ({"threads": 1}, TypeError, "'threads' any more: it is 'num_threads'"),
+        ({"rendering": fdsl.Strokes()}, TypeError, "IFS takes a Rendering"),
     ],
     ids=str,
 )
@@ -901,81 +903,86 @@ def test_a_stream_refuses_bad_arguments(
     ],
     ids=str,
 )
-def test_instances_refuse_bad_arguments(
+def test_a_data_set_refuses_bad_arguments(
     ifs: fdsl.IFS, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Instances(**{"family": ifs, **arguments})
+        Dataset(**{"family": ifs, **arguments})
 
 
-# Instances
+# Data sets with a length
 
 
 @pytest.fixture
-def instances(ifs: fdsl.IFS) -> Instances:
-    return Instances(ifs, 3, rendering=TINY, seed=8)
+def data(ifs: fdsl.IFS) -> Dataset:
+    return Dataset(ifs, 3, rendering=TINY, seed=8)
 
 
-def test_items_are_what_render_draws(ifs: fdsl.IFS, instances: Instances) -> None:
-    assert len(instances) == 15
+def test_items_are_what_render_draws(ifs: fdsl.IFS, data: Dataset) -> None:
+    assert len(data) == 15
     expected = fdsl.render(ifs, np.repeat(np.arange(5), 3), np.tile(np.arange(3), 5), 8, TINY)
     for item in range(15):
-        image, label = instances[item]
+        image, label = data[item]
         assert (image.dtype, image.shape) == (torch.uint8, (1, 32, 32))
         assert type(label) is int
         assert label == item // 3
         np.testing.assert_array_equal(image[0].numpy(), expected[item])
 
 
-def test_items_drawn_together_are_those_drawn_alone(instances: Instances) -> None:
+def test_items_drawn_together_are_those_drawn_alone(data: Dataset) -> None:
     items = [14, 0, -1, 7, 7, 3]
-    assert drawn(instances.__getitems__(items)) == drawn(instances[item] for item in items)
-    assert instances.__getitems__([]) == []
+    assert drawn(data.__getitems__(items)) == drawn(data[item] for item in items)
+    assert data.__getitems__([]) == []
 
 
-def test_items_count_from_the_end_too(instances: Instances) -> None:
-    assert drawn([instances[-1], instances[-15]]) == drawn([instances[14], instances[0]])
+def test_items_count_from_the_end_too(data: Dataset) -> None:
+    assert drawn([data[-1], data[-15]]) == drawn([data[14], data[0]])
     for item in (15, -16):
         with pytest.raises(IndexError, match=str(item)):
-            instances[item]
+            data[item]
 
 
-def test_an_item_that_is_not_whole_is_refused(instances: Instances) -> None:
+def test_an_item_that_is_not_whole_is_refused(data: Dataset) -> None:
     for item in (1.5, "1", None):
         with pytest.raises(TypeError):
-            instances[item]  # type: ignore[index]  # what is wrong is the point
+            data[item]  # type: ignore[index]  # what is wrong is the point
 
 
-def test_instances_stand_where_an_image_folder_stood(instances: Instances) -> None:
-    assert instances.classes == ["00000", "00001", "00002", "00003", "00004"]
-    assert instances.class_to_idx == {name: i for i, name in enumerate(instances.classes)}
-    assert instances.targets == [instances[item][1] for item in range(15)]
+def test_a_data_set_stands_where_an_image_folder_stood(data: Dataset) -> None:
+    assert data.classes == ["00000", "00001", "00002", "00003", "00004"]
+    assert data.class_to_idx == {name: i for i, name in enumerate(data.classes)}
+    assert data.targets == [data[item][1] for item in range(15)]
 
 
-def test_transforms_see_each_picture_and_label(ifs: fdsl.IFS, instances: Instances) -> None:
-    changed = Instances(
+def test_transforms_see_each_picture_and_label(ifs: fdsl.IFS, data: Dataset) -> None:
+    changed = Dataset(
         ifs, 3, rendering=TINY, seed=8, transform=lambda image: image.sum().item(),
         target_transform=lambda label: f"category {label}",
     )  # fmt: skip
-    expected = [(image.sum().item(), f"category {label}") for image, label in islice(instances, 15)]
+    expected = [(image.sum().item(), f"category {label}") for image, label in islice(data, 15)]
     assert changed.__getitems__(list(range(15))) == expected
     assert changed[4] == expected[4]
 
 
 @needs_fork
-def test_a_shuffled_loader_gives_each_item_once(instances: Instances) -> None:
-    loader = DataLoader(
-        instances, BATCH, shuffle=True, num_workers=2, multiprocessing_context="fork"
-    )
+def test_a_shuffled_loader_gives_each_item_once(data: Dataset) -> None:
+    loader = DataLoader(data, BATCH, shuffle=True, num_workers=2, multiprocessing_context="fork")
     found = singles(drawn(loader))
-    expected = drawn(instances[item] for item in range(15))
+    expected = drawn(data[item] for item in range(15))
     assert sorted(found) == sorted(expected)
 
 
-def test_pickled_instances_are_the_same(instances: Instances) -> None:
-    other = pickle.loads(pickle.dumps(instances))
-    assert drawn(other[item] for item in range(15)) == drawn(instances[item] for item in range(15))
-    assert (repr(other), other.classes) == (repr(instances), instances.classes)
+def test_a_pickled_data_set_is_the_same(data: Dataset) -> None:
+    other = pickle.loads(pickle.dumps(data))
+    assert drawn(other[item] for item in range(15)) == drawn(data[item] for item in range(15))
+    assert (repr(other), other.classes) == (repr(data), data.classes)
+
+
+def test_the_old_name_says_the_new_one() -> None:
+    with pytest.raises(TypeError, match=r"Instances has another name now: fdsl\.torch\.Dataset"):
+        from fdsl.torch import Instances  # noqa: F401
+    with pytest.raises(AttributeError, match="no attribute 'Instance'"):
+        fdsl.torch.Instance  # noqa: B018
 
 
 # Normalize

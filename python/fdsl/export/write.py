@@ -14,6 +14,7 @@ from fdsl import png
 from fdsl._checks import (
     checked_positive,
     checked_threads,
+    checked_type,
     checked_whole,
     renamed,
 )
@@ -98,6 +99,7 @@ def shards(
         OSError: a file cannot be written, or was removed meanwhile. What is whole by then stays.
         ModuleNotFoundError: webdataset is not installed.
     """
+    checked_type("family", family, Family)
     plan = Plan(
         family=family,
         rendering=family.checked_style(rendering),
@@ -151,6 +153,7 @@ def folders(
     """
     if names not in ("plain", "released"):
         raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
+    checked_type("family", family, Family)
     plan = Plan(
         family=family,
         rendering=family.checked_style(rendering),

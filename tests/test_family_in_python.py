@@ -1,0 +1,561 @@
+"""A family that is written in Python works everywhere a family of the core does."""
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import fdsl
+import fdsl.cli
+import fdsl.export
+import numpy as np
+import pytest
+from families_in_python import Disks, Scenes
+from fdsl.families import registry
+from fdsl.preview import contact_sheet
+
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+FRAME = fdsl.Frame(size=(30, 40), crop=(24, 28))
+DISKS = Disks(6)
+
+
+@pytest.fixture(autouse=True)
+def _known_names():
+    """A test that makes families known does not leave them behind."""
+    known, scripts, modules, path = (
+        dict(registry._known), dict(registry._scripts), set(sys.modules), list(sys.path),
+    )  # fmt: skip
+    yield
+    registry._known.clear()
+    registry._known.update(known)
+    registry._scripts.clear()
+    registry._scripts.update(scripts)
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith(("fdsl_script_", "disks", "spots")):
+            del sys.modules[name]
+
+
+def slow(family, category, index, frame=FRAME, seed=0):
+    """One image, cropped and flipped by hand."""
+    whole = fdsl.Frame(size=frame.size, flips=False)
+    if frame.flips:
+        image = fdsl.render(family, category, index - index % 4, seed, whole)
+        return image[:: -1 if index & 1 else 1, :: -1 if index & 2 else 1]
+    return fdsl.render(family, category, index, seed, whole)
+
+
+# Rendering
+
+
+def test_images_depend_on_their_address_alone():
+    together = fdsl.render(DISKS, [0, 3, 5, 3], [7, 0, 9, 1], 4, FRAME)
+    assert together.shape == (4, 24, 28)
+    for number, (category, index) in enumerate([(0, 7), (3, 0), (5, 9), (3, 1)]):
+        alone = fdsl.render(DISKS, category, index, 4, FRAME, num_threads=1)
+        np.testing.assert_array_equal(alone, together[number])
+    everything = fdsl.render(DISKS, np.repeat(range(6), 20), np.tile(range(20), 6), 4, FRAME)
+    assert len({image.tobytes() for image in everything}) > 110
+    assert not np.array_equal(fdsl.render(DISKS, 3, 1, 5, FRAME), together[3])
+
+
+def test_flips_share_their_random_numbers_and_crops_do_not():
+    for index in range(8):
+        frame = fdsl.Frame(size=(30, 40))
+        image = fdsl.render(DISKS, 5, index, 0, frame)
+        np.testing.assert_array_equal(image, slow(DISKS, 5, index, frame))
+    central = fdsl.Frame(size=(30, 40), crop=(24, 28), crop_position="center")
+    np.testing.assert_array_equal(
+        fdsl.render(DISKS, 5, 6, 0, central), slow(DISKS, 5, 6, central)[3:27, 6:34]
+    )
+    windows = set()
+    for index in range(40):
+        whole, image = slow(DISKS, 5, index), fdsl.render(DISKS, 5, index, 0, FRAME)
+        every = [(y, x) for y in range(7) for x in range(13)]
+        fits = [(y, x) for y, x in every if np.array_equal(whole[y : y + 24, x : x + 28], image)]
+        assert fits
+        windows.update(fits[:1])
+    assert len(windows) > 20
+
+
+def test_black_images_are_drawn_again(monkeypatch):
+    draws = []
+
+    def draw(self, category, rng, frame):
+        draws.append(category)
+        return np.full((frame.height, frame.width), rng.random() > 0.7, np.uint8)
+
+    monkeypatch.setattr(Disks, "draw", draw)
+    frame = fdsl.Frame(size=16, flips=False)
+    images, retries = fdsl.render(
+        DISKS, np.zeros(200, int), np.arange(200), 0, frame, return_retries=True
+    )
+    assert images.any((1, 2)).sum() > 180 and len(draws) == 200 + retries.sum() > 400
+    assert retries.max() == 8
+    once = fdsl.Frame(size=16, flips=False, resample_degenerate=False)
+    plain = fdsl.render(DISKS, np.zeros(200, int), np.arange(200), 0, once)
+    assert 30 < plain.any((1, 2)).sum() < 90
+    np.testing.assert_array_equal(plain[retries == 0], images[retries == 0])
+
+
+@pytest.mark.parametrize(
+    ("family", "drawn", "error", "said"),
+    [
+        (DISKS, None, TypeError, r"Disks\.draw must return a uint8 array, got NoneType"),
+        (DISKS, np.zeros((30, 40)), TypeError, "must return a uint8 array, got float64"),
+        (DISKS, np.zeros((40, 30), np.uint8), ValueError, r"shape \(30, 40\), got \(40, 30\)"),
+        (Scenes(3), np.zeros((30, 40), np.uint8), TypeError, "must return an fdsl.Sample, since"),
+        (Scenes(3), (None, [0]), TypeError, "objects of Scenes.draw must be an array of integers"),
+        (Scenes(3), (np.zeros((30, 40)), [0]), TypeError, "array of integers, got float64"),
+        (Scenes(3), (np.zeros((3, 4), int), [0]), ValueError, r"shape \(30, 40\), got \(3, 4\)"),
+        (Scenes(3), (np.full((30, 40), 2), [0]), ValueError, "from 1 to 1, .*; got 2"),
+        (Scenes(3), (np.full((30, 40), -1), [0]), ValueError, "from 1 to 1, .*; got -1"),
+        (Scenes(3), (np.ones((30, 40), int), [3]), ValueError, "between 0 and 2, got 3"),
+        (Scenes(3), (np.ones((30, 40), int), [-1]), ValueError, "between 0 and 2, got -1"),
+    ],
+)
+def test_what_draw_may_not_return_is_refused(monkeypatch, family, drawn, error, said):
+    if isinstance(drawn, tuple):
+        drawn = fdsl.Sample(np.zeros((30, 40), np.uint8), *drawn)
+    monkeypatch.setattr(type(family), "draw", lambda *_: drawn)
+    with pytest.raises(error, match=said):
+        fdsl.render(family, 0, 0, 0, FRAME)
+
+
+def test_a_family_without_draw_or_with_settings_of_others_says_so():
+    class Nothing(fdsl.Family):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Nothing has no draw\(category, rng, frame\)"):
+        fdsl.render(Nothing(2), 0, 0)
+    with pytest.raises(TypeError, match=r"Disks takes a Frame .* Rendering, whose num_points"):
+        fdsl.render(DISKS, 0, 0, 0, fdsl.Rendering())
+    with pytest.raises(ValueError, match="categories must lie between 1 and"):
+        Disks(0)
+    with pytest.raises(TypeError, match="an integer or an array of numbers"):
+        Disks("ten")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shade(fdsl.Frame):
+    """Settings of a family's own."""
+
+    shade: int = 255
+
+
+class Shaded(Disks):
+    name = "shaded"
+    style = Shade
+
+    def draw(self, category, rng, frame):
+        return np.minimum(super().draw(category, rng, frame), frame.shade).astype(np.uint8)
+
+
+def test_a_family_has_a_style_of_its_own(tmp_path):
+    family, style = Shaded(3), Shade(size=24, shade=99)
+    image = fdsl.render(family, 2, 5, 0, style)
+    assert set(np.unique(image)) == {0, 99}
+    plain = fdsl.render(family, 2, 5, 0, fdsl.Frame(size=24))
+    np.testing.assert_array_equal(plain > 0, image > 0)
+    assert plain.max() == 255
+    assert pickle.loads(pickle.dumps(style)) == style != Shade(size=24)
+    assert Shade.from_dict(json.loads(json.dumps(style.to_dict()))) == style
+    with pytest.raises(TypeError, match=r"Shaded takes a Shade .*shade.* got a Strokes"):
+        fdsl.render(family, 2, 5, 0, fdsl.Strokes())
+    with pytest.raises(TypeError, match="shade must be an integer"):
+        Shade(shade="gray")
+    pytest.importorskip("webdataset")
+    fdsl.export.folders(family, tmp_path, instances=2, rendering=style)
+    assert fdsl.export.finalize(tmp_path)["rendering"]["shade"] == 99
+
+
+def test_a_contact_sheet_shows_it():
+    sheet = contact_sheet(DISKS, [5], [3], rendering=FRAME, label=False)
+    np.testing.assert_array_equal(sheet[:24, :28], fdsl.render(DISKS, 5, 3, 0, FRAME))
+
+
+# Streams
+
+
+def batches(stream, workers=0, method=None):
+    torch = pytest.importorskip("torch")
+    if method is not None and method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {method}")
+    loader = torch.utils.data.DataLoader(
+        stream, batch_size=None, num_workers=workers, multiprocessing_context=method
+    )
+    return [(images.numpy().tobytes(), targets.tolist()) for images, targets in loader]
+
+
+def stream_of(family=DISKS, **changes):
+    fdsl_torch = pytest.importorskip("fdsl.torch")
+    settings = {"rendering": FRAME, "batch_size": 4, "seed": 2, "steps_per_epoch": 5}
+    return fdsl_torch.Stream(family, **{**settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("workers", "method"),
+    [(2, "fork"), (5, "fork"), (2, "spawn")],
+)
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_workers_yield_the_same_bytes(workers, method):
+    expected = batches(stream_of())
+    assert len(expected) == 5
+    order = DISKS.order(np.arange(20, dtype=np.uint64), None, 2)
+    images = fdsl.render(DISKS, *order, 2, FRAME)
+    assert [image for image, _ in expected] == [
+        images[at : at + 4].tobytes() for at in range(0, 20, 4)
+    ]
+    assert batches(stream_of(), workers, method) == expected
+    assert batches(stream_of(num_threads=3)) == expected
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0), (2, 5)])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_an_epoch_resumes_with_other_workers(before, after):
+    torch = pytest.importorskip("torch")
+    expected = batches(stream_of()) + batches(stream_of(steps_per_epoch=10))[5:]
+    stream = stream_of()
+    method = "fork" if before else None
+    loader = torch.utils.data.DataLoader(
+        stream, batch_size=None, num_workers=before, multiprocessing_context=method
+    )
+    iterator = iter(loader)
+    for _ in range(3):
+        next(iterator)
+    state = json.loads(json.dumps(stream.state_dict(batches=3)))
+    del iterator
+    resumed = stream_of()
+    resumed.load_state_dict(state)
+    method = "fork" if after else None
+    rest = batches(resumed, after, method) + batches(resumed, after, method)
+    assert rest == expected[3:]
+
+
+def test_a_loader_and_a_pickled_stream_yield_the_same_bytes():
+    fdsl_torch = pytest.importorskip("fdsl.torch")
+    expected = batches(stream_of())
+    with fdsl_torch.Loader(stream_of()) as loader:
+        assert [
+            (images.numpy().tobytes(), labels.tolist()) for images, labels in loader
+        ] == expected
+    assert batches(pickle.loads(pickle.dumps(stream_of()))) == expected
+
+
+class Counted:
+    """Stands before a module or an object of the core, and counts the calls into it."""
+
+    def __init__(self, inner, calls):
+        self.inner, self.calls = inner, calls
+
+    def __getattr__(self, name):
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args, **more):
+            self.calls.append(name)
+            return found(*args, **more)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    "family", [fdsl.Perlin(4), fdsl.Bezier(4), fdsl.fractaldb(4)], ids=lambda f: f.name
+)
+def test_a_batch_of_a_family_of_the_core_is_one_call_into_it(family, monkeypatch):
+    calls = []
+    core = family.core(family.style())
+    for module in ("fdsl.families.base", "fdsl.frame", "fdsl.families.drawing"):
+        monkeypatch.setattr(f"{module}._core", Counted(sys.modules["fdsl._core"], calls))
+    monkeypatch.setattr(type(family), "core", lambda self, frame=None: Counted(core, calls))
+    frame = family.style(size=32)
+    stream = stream_of(family, rendering=frame, label_noise=0.5, instances=7)
+    calls.clear()
+    assert len(list(stream)) == 5
+    assert calls == ["batch"] * 5
+
+
+# Files
+
+
+def test_an_export_reads_back(tmp_path):
+    wds = pytest.importorskip("webdataset")
+    Image = pytest.importorskip("PIL.Image")
+    import io
+
+    fdsl.export.shards(
+        DISKS, tmp_path, instances=5, rendering=FRAME, seed=3, shard_size=20, num_threads=2
+    )
+    metadata = fdsl.export.finalize(tmp_path)
+    assert (metadata["pictures"], metadata["family"]) == (30, "disks")
+    count = 0
+    urls = [str(file) for file in sorted(tmp_path.glob("*.tar"))]
+    for sample in wds.WebDataset(urls, shardshuffle=False):
+        address = json.loads(sample["json"])
+        category = int(sample["cls"])
+        assert address["parameters"] == {"parameters": category}
+        image = np.array(Image.open(io.BytesIO(sample["png"])).convert("L"))
+        expected = fdsl.render(DISKS, category, address["index"], 3, FRAME)
+        np.testing.assert_array_equal(image, expected)
+        count += 1
+    assert count == 30
+    assert fdsl.load(tmp_path) == DISKS
+
+
+def test_a_family_is_saved_compared_and_pickled_with_its_settings(tmp_path):
+    numbers = np.random.default_rng(0).uniform(size=(4, 3))
+    for family in (Disks(6, radius=2.5), Disks([3, 1, 4], radius=7), Scenes(numbers)):
+        family.save(tmp_path / "family.npz")
+        for other in (fdsl.load(tmp_path / "family.npz"), pickle.loads(pickle.dumps(family))):
+            assert type(other) is type(family) and other == family
+            assert hash(other) == hash(family) and len(other) == len(family)
+            if isinstance(family, Disks):
+                assert other.radius == family.radius
+                np.testing.assert_array_equal(
+                    fdsl.render(other, 2, 5, 0, FRAME), fdsl.render(family, 2, 5, 0, FRAME)
+                )
+    assert Disks(6) == Disks(6) != Disks(7)
+    assert Disks(6, radius=2.5) != Disks(6) and Disks(6).key() != Disks(6, radius=2.5).key()
+    part = Disks([3, 1, 4], radius=7.0)[1:]
+    assert (len(part), part[0], part.radius) == (2, 1, 7.0)
+    with pytest.raises(ValueError, match=r"not a file that Scenes\.save wrote"):
+        Disks(3).save(tmp_path / "family.npz")
+        Scenes.load(tmp_path / "family.npz")
+
+
+def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
+    family = Disks(3)
+    family.helper = object()
+    with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a text or an array"):
+        family.save(tmp_path / "family.npz")
+    del family.helper
+    family._helper = object()
+    family.filled, family.kind = True, "round"
+    family.save(tmp_path / "family.npz")
+    other = fdsl.load(tmp_path / "family.npz")
+    assert (other.filled, other.kind) == (True, "round")
+
+
+# Names
+
+
+def test_a_family_is_known_by_its_name():
+    assert fdsl.load("disks-10") == Disks(10)
+
+    class Spots(Disks):
+        pass
+
+    assert type(fdsl.load("spots-3")) is Spots
+
+    class Spots(Disks):  # as when a cell is run again
+        name = "spots"
+
+    assert type(fdsl.load("spots-3")) is Spots
+    for unknown in ("squares-3", "ifs-3", "disks-3k", "disks", "disks-"):
+        with pytest.raises(FileNotFoundError, match=f"no categories at {unknown}: expected a name"):
+            fdsl.load(unknown)
+
+
+@pytest.mark.parametrize("name", ["perlin", "ifs", "fractaldb", "my disks", "", "3d", "a/b"])
+def test_a_name_that_a_family_cannot_have_is_refused(name):
+    with pytest.raises(ValueError, match="Mine"):
+        type("Mine", (fdsl.Family,), {"name": name})
+    assert fdsl.load("perlin-4") == fdsl.Perlin(4)
+    with pytest.raises(ValueError, match="cannot be called 'bezier', which is a family of this"):
+        type("Bezier", (fdsl.Family,), {})
+
+
+SPOTS = """
+import fdsl, numpy as np
+class Spots(fdsl.Family):
+    name = "spots"
+    def draw(self, category, rng, frame):
+        image = np.zeros((frame.height, frame.width), np.uint8)
+        image[rng.integers(0, frame.height, 9), rng.integers(0, frame.width, 9)] = category + 1
+        return image
+"""
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Installs a package, as pip would, in a folder that is on the path."""
+
+    def install(entry):
+        (tmp_path / "spots_package.py").write_text(SPOTS)
+        info = tmp_path / "spots-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: spots\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[fdsl.families]\n{entry}\n")
+        sys.path.insert(0, str(tmp_path))
+        importlib.invalidate_caches()
+
+    return install
+
+
+def test_an_installed_package_brings_a_family(installed, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fdsl.load("spots-3")
+    installed("spots = spots_package:Spots")
+    assert "spots" in registry.names()
+    assert "spots_package" not in sys.modules
+    family = fdsl.load("spots-3")
+    assert len(family) == 3 and type(family).__module__ == "spots_package"
+    family.save(tmp_path / "spots.npz")
+    code = "import fdsl, sys; print(len(fdsl.load(sys.argv[1])), len(fdsl.load('spots-4')))"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "spots.npz")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert run.stdout.split() == ["3", "4"], run.stderr
+
+
+def test_an_entry_point_that_is_no_family_of_its_name_is_refused(installed):
+    installed("dots = spots_package:Spots")
+    said = "entry point 'dots' of fdsl.families must be a family of this name, got spots_package:Sp"
+    with pytest.raises(ValueError, match=said):
+        fdsl.load("dots-3")
+
+
+def test_a_script_is_imported_once(tmp_path):
+    script = tmp_path / "spots.py"
+    script.write_text(
+        "import builtins\nbuiltins._runs = getattr(builtins, '_runs', 0) + 1\n" + SPOTS
+    )
+    family = fdsl.load(f"{script}:spots-3")
+    assert len(family) == 3 and fdsl.load(f"{script}:spots-3") == family
+    assert fdsl.load("spots-3") == family
+    import builtins
+
+    assert builtins._runs == 1
+    del builtins._runs
+    with pytest.raises(ValueError, match=r"there is no family 'squares'; known are .*spots"):
+        fdsl.load(f"{script}:squares-3")
+    with pytest.raises(FileNotFoundError, match=r"no script of families at .*none\.py"):
+        fdsl.load(f"{tmp_path / 'none.py'}:spots-3")
+    script.with_name("broken.py").write_text("1 / 0")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            fdsl.load(f"{tmp_path / 'broken.py'}:spots-3")
+
+
+def test_a_family_of_a_script_crosses_to_a_process_that_never_saw_it(tmp_path):
+    script = tmp_path / "spots.py"
+    script.write_text("from beside import brightness\n" + SPOTS)
+    (tmp_path / "beside.py").write_text("brightness = 3")
+    family = fdsl.load(f"{script}:spots-3")
+    (tmp_path / "family.pkl").write_bytes(pickle.dumps(family))
+    code = (
+        "import fdsl, pickle, sys\n"
+        "family = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "print(fdsl.render(family, 2, 5, rendering=fdsl.Frame(size=24)).tobytes().hex())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "family.pkl")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:-1])},
+        capture_output=True, text=True, timeout=100, cwd=tmp_path.parent,
+    )  # fmt: skip
+    expected = fdsl.render(family, 2, 5, rendering=fdsl.Frame(size=24)).tobytes().hex()
+    assert run.stdout.strip() == expected, run.stderr
+
+
+# The page
+
+
+def code_of(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
+@pytest.fixture
+def disks(tmp_path, monkeypatch):
+    """The script of the page, in a folder that is the current one."""
+    script = tmp_path / "disks.py"
+    script.write_text(code_of(PAGE, "python")[0])
+    monkeypatch.chdir(tmp_path)
+    return script
+
+
+def test_the_script_of_the_page_is_two_dozen_lines(disks):
+    lines = [line for line in disks.read_text().splitlines() if line.strip()]
+    assert len(lines) <= 26
+    assert sum("def " in line for line in lines) == 1
+
+
+def test_the_script_of_the_page_trains(disks):
+    pytest.importorskip("torch")
+    subprocess.run([sys.executable, str(disks)], check=True, timeout=200)
+
+
+def test_the_commands_of_the_page_run(disks, tmp_path):
+    pytest.importorskip("webdataset")
+    (block,) = code_of(PAGE, "sh")
+    for line in block.splitlines():
+        words = line.replace("--instances 100", "--instances 2").split()
+        assert words[0] == "fdsl"
+        assert fdsl.cli.main(words[1:]) == 0, line
+    assert (tmp_path / "disks.png").exists() and (tmp_path / "shards" / "000000.tar").exists()
+
+
+def test_two_steps_of_training_resume_with_other_workers(disks):
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Normalize, Stream
+
+    family = fdsl.load(f"{disks}:disks-10")
+
+    def stream():
+        frame = fdsl.Frame(size=32)
+        return Stream(family, rendering=frame, batch_size=8, steps_per_epoch=4, seed=5)
+
+    def loader_of(stream, workers):
+        method = "fork" if workers else None
+        return torch.utils.data.DataLoader(
+            stream, batch_size=None, num_workers=workers, multiprocessing_context=method
+        )
+
+    def model():
+        torch.manual_seed(0)
+        layers = torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)
+        network = torch.nn.Sequential(Normalize(), *layers)
+        return network, torch.optim.SGD(network.parameters(), lr=0.1)
+
+    def step(network, optimizer, batch):
+        loss = torch.nn.functional.cross_entropy(network(batch[0]), batch[1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    whole, optimizer = model()
+    losses = [step(whole, optimizer, batch) for batch in loader_of(stream(), 2)]
+    assert len(losses) == 4 and len(set(losses)) == 4
+
+    first, optimizer = model()
+    begun = stream()
+    iterator = iter(loader_of(begun, 2))
+    some = [step(first, optimizer, next(iterator)) for _ in range(2)]
+    state = begun.state_dict(batches=2)
+    resumed = stream()
+    resumed.load_state_dict(state)
+    some += [step(first, optimizer, batch) for batch in loader_of(resumed, 0)]
+    assert some == losses
+    for ours, theirs in zip(first.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_other_blocks_of_the_page_run(disks):
+    code = "\n".join(code_of(PAGE, "python"))
+    code = code.replace("__main__", "not this")  # training has a test of its own
+    code += textwrap.dedent("""
+        assert image.shape == mask.shape == (64, 64)
+        assert 6 in mask and mask.max() <= 10
+    """)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
