@@ -383,12 +383,44 @@ def test_a_folder_that_another_process_was_quicker_to_write_is_no_error(ifs, tmp
 
     def files():
         for sample in samples:
-            yield sample, b"png"
+            yield sample, {"png": b"png"}
         (tmp_path / "00001").mkdir()
         (tmp_path / "00001" / "theirs.png").write_bytes(b"png")
 
     plan.files.write(tmp_path / "00001", files())
     assert contents(tmp_path) == {"00001/theirs.png": b"png"}
+
+
+def released_settings(size, **more):
+    """Settings of every family as the releases before targets wrote them."""
+    return {
+        "size": size, "crop": None, "points": 200_000, "draw": "patch", "patch": "random",
+        "color": False, "weights": 0.4, "pad": 6, "crop_position": "random", "variation": "grid",
+        "flips": True, "redraw": True, "sampler": "fdsl", "mask_seed": None, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_of_an_older_release_goes_on(family, tmp_path):
+    family = FAMILIES[family]()
+    rendering = SMALL if isinstance(family, fdsl.IFS) else fdsl.Frame(size=32)
+    settings = {"instances": 12, "rendering": rendering}
+    write(family, tmp_path, **settings)
+    fdsl.export.finalize(tmp_path)
+    for name in ("plan.json", "metadata.json"):
+        found = json.loads((tmp_path / name).read_text())
+        found["rendering"] = released_settings(32, points=2000)
+        del found["target"]
+        (tmp_path / name).write_text(json.dumps(found))
+    (tmp_path / "000001.tar").unlink()
+    assert write(family, tmp_path, **settings).pictures > 0
+    metadata = fdsl.export.finalize(tmp_path)
+    assert type(family.checked_style(rendering)).from_dict(metadata["rendering"]).size == 32
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    plan["rendering"]["size"] = 40
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match="rendering is .*40.* there"):
+        write(family, tmp_path, **settings)
 
 
 def test_names_sort_as_they_count_however_many_there_are():

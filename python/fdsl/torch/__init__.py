@@ -18,13 +18,13 @@ try:
     from fdsl.torch.dataset import Dataset
     from fdsl.torch.loader import Loader
     from fdsl.torch.normalize import Normalize
-    from fdsl.torch.stream import Batch, Stream
+    from fdsl.torch.stream import Stream
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
     raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
 
-__all__ = ["Batch", "Dataset", "Loader", "Normalize", "Stream"]
+__all__ = ["Dataset", "Loader", "Normalize", "Stream"]
 
 
 def __getattr__(name: str) -> NoReturn:
