@@ -141,8 +141,9 @@ def _sum(data, item):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forked_workers_read_the_cache_and_render_nothing(monkeypatch):
-    data = fdsl.Dataset(Disks(3), 4, rendering=fdsl.Frame(size=24), cache=True)
-    expected = [_sum(data, item) for item in range(12)]
+    frame = fdsl.Frame(size=24)
+    expected = [_sum(fdsl.Dataset(Disks(3), 4, rendering=frame), item) for item in range(12)]
+    data = fdsl.Dataset(Disks(3), 4, rendering=frame, cache=True)
 
     def refuse(*_):
         raise AssertionError("a worker rendered")

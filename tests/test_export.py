@@ -419,7 +419,7 @@ def test_an_export_of_an_older_release_goes_on(family, tmp_path):
     plan = json.loads((tmp_path / "plan.json").read_text())
     plan["rendering"]["size"] = 40
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(ValueError, match="rendering is .*40.* there"):
+    with pytest.raises(ValueError, match=r"rendering is .*40.* there"):
         write(family, tmp_path, **settings)
 
 

@@ -136,7 +136,7 @@ def test_a_target_that_a_family_lacks_is_refused(family, arguments, said, tmp_pa
 # In torch
 
 
-def batches_of(stream, workers=0, method=None, most=4):
+def batches_of(stream, workers=0, method=None):
     torch = pytest.importorskip("torch")
     if method is not None and method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {method}")
@@ -152,7 +152,7 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
     stream = fdsl_torch.Stream(
         SCENES, rendering=FRAME, target=target, batch_size=5, steps_per_epoch=3, seed=3
     )
-    batches = batches_of(stream)
+    batches = list(stream)  # a DataLoader would make tensors of arrays
     assert len(batches) == 3
     order = SCENES.order(np.arange(15, dtype=np.uint64), None, 3)
     found = [objects_of(*address, FRAME) for address in zip(*order, strict=True)]
@@ -161,6 +161,8 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
         np.testing.assert_array_equal(images[:, 0], [image for image, _, _ in part])
         wanted = [expected(*one, target) for one in part]
         same(given, wanted if target == "boxes" else np.stack(wanted))
+        parts = [part for one in given for part in one.values()] if target == "boxes" else [given]
+        assert {type(part).__name__ for part in parts} == {"Tensor"}
 
 
 @pytest.mark.parametrize("target", NAMES)
@@ -184,6 +186,27 @@ def test_workers_and_a_loader_yield_the_same_targets(target, workers, method):
         same(list(loader), here)
     singles = [pair for batch in here for pair in zip(*batch, strict=True)]
     same(list(stream(None))[:4], singles[:4])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("target", NAMES)
+def test_a_loader_brings_targets_to_the_gpu(target):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    from fdsl.torch import Loader, Stream
+
+    def stream():
+        return Stream(SCENES, rendering=FRAME, target=target, batch_size=3, steps_per_epoch=4)
+
+    def parts_of(given):
+        return [part for one in given for part in one.values()] if target == "boxes" else [given]
+
+    with Loader(stream(), device="cuda") as loader:
+        batches = list(loader)
+    for (images, given), (_, here) in zip(batches, stream(), strict=True):
+        assert {part.device.type for part in (images, *parts_of(given))} == {"cuda"}
+        same([part.cpu() for part in parts_of(given)], parts_of(here))
 
 
 @pytest.mark.parametrize("target", NAMES)
