@@ -325,6 +325,9 @@ def test_a_family_is_saved_compared_and_pickled_with_its_settings(tmp_path):
                 )
     assert Disks(6) == Disks(6) != Disks(7)
     assert Disks(6, radius=2.5) != Disks(6) and Disks(6).key() != Disks(6, radius=2.5).key()
+    more = Disks(6)
+    more.kind = "round"
+    assert more != Disks(6) and Disks(6, radius=4) != Disks(6, radius=4.0)
     part = Disks([3, 1, 4], radius=7.0)[1:]
     assert (len(part), part[0], part.radius) == (2, 1, 7.0)
     with pytest.raises(ValueError, match=r"not a file that Scenes\.save wrote"):
@@ -363,6 +366,19 @@ def test_a_family_is_known_by_its_name():
     for unknown in ("squares-3", "ifs-3", "disks-3k", "disks", "disks-"):
         with pytest.raises(FileNotFoundError, match=f"no categories at {unknown}: expected a name"):
             fdsl.load(unknown)
+
+
+def test_a_subclass_of_a_family_of_the_core_renders_as_it_does(tmp_path):
+    class Fine(fdsl.Perlin):
+        def __init__(self, number):
+            super().__init__([(20 + n, 20 + n) for n in range(number)])
+
+    pairs = [(20, 20), (21, 21)]
+    expected = fdsl.render(fdsl.Perlin(pairs), [0, 1], 3, rendering=FRAME)
+    np.testing.assert_array_equal(fdsl.render(Fine(2), [0, 1], 3, rendering=FRAME), expected)
+    assert type(fdsl.load("perlin-4")) is fdsl.Perlin
+    Fine(2).save(tmp_path / "fine.npz")
+    assert fdsl.load(tmp_path / "fine.npz") == fdsl.Perlin(pairs)
 
 
 @pytest.mark.parametrize("name", ["perlin", "ifs", "fractaldb", "my disks", "", "3d", "a/b"])

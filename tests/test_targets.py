@@ -224,6 +224,27 @@ def test_a_data_set_in_tensors_has_the_same_targets(target):
     assert ours.targets == [number // 4 for number in range(28)]
 
 
+@pytest.mark.parametrize("target", NAMES)
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cache", [False, True])
+def test_a_data_set_in_workers_has_the_same_targets(target, method, cache):
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Dataset
+
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {method}")
+    settings = {"rendering": FRAME, "target": target, "seed": 3}
+    data = Dataset(SCENES, 2, cache=cache, **settings)
+    loader = torch.utils.data.DataLoader(
+        data, 5, num_workers=2, multiprocessing_context=method, collate_fn=list
+    )
+    found = [sample for batch in loader for sample in batch]
+    same(found, list(Dataset(SCENES, 2, **settings)))
+    if target != "boxes":
+        _, given = next(iter(torch.utils.data.DataLoader(data, 14)))
+        same(given, np.stack([sample[1] for sample in found]))
+
+
 def test_boxes_are_what_a_detection_model_takes():
     detection = pytest.importorskip("torchvision.models.detection")
     import torch

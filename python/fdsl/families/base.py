@@ -299,8 +299,14 @@ class Family:
             return NotImplemented
         # By bits, as the key and so the hash: 0.0 is not -0.0.
         assert isinstance(other, Family)
-        pairs = zip(self._arrays().values(), other._arrays().values(), strict=True)
-        return all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in pairs)
+        ours, theirs = self._arrays(), other._arrays()
+        if ours.keys() != theirs.keys():
+            return False
+        pairs = [(array, theirs[name]) for name, array in ours.items()]
+        return all(
+            a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+            for a, b in pairs
+        )
 
     def __hash__(self) -> int:
         return hash(self.key())
@@ -328,6 +334,11 @@ class CoreFamily(Family):
     """A family of the core: its arrays are handed over as they are, and checked there."""
 
     _abstract = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.name == Family.name or "name" in cls.__dict__:
+            super().__init_subclass__(**options)
+        # Else it makes a family of the core in another way, and stays that family by name.
 
     def core(self, frame: Frame | None = None) -> _core.Categories:
         """Returns the categories in the core, which are made when first asked for."""
