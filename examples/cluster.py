@@ -20,7 +20,7 @@ import pretrain
 import torch
 import torch.nn.functional as F
 from data import Positions
-from fdsl.torch import Instances
+from fdsl.torch import Dataset
 from models import build_model
 from run import Run
 from settings import run_script
@@ -63,7 +63,7 @@ def train_on_clusters(s: Settings) -> int:
         family = pretrain.chosen_categories(s, run, saved)
         rendering = pretrain.chosen_rendering(s, family)
         steps_per_epoch = pretrain.length_of_epoch(s, family)
-        images = Instances(family, s.instances or 1000, rendering=rendering, seed=s.seed)
+        images = Dataset(family, s.instances or 1000, rendering=rendering, seed=s.seed)
         count = steps_per_epoch * s.batch_size
         if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
@@ -111,7 +111,7 @@ def train_on_clusters(s: Settings) -> int:
     return run.code
 
 
-def positions(images: Instances, count: int, *, seed: int, epoch: int) -> Positions:
+def positions(images: Dataset, count: int, *, seed: int, epoch: int) -> Positions:
     """The images of an epoch: as many instances of every category as `count` has room
     for, in a random order that goes on from epoch to epoch."""
     categories, instances = len(images.family), images.instances
@@ -124,7 +124,7 @@ def positions(images: Instances, count: int, *, seed: int, epoch: int) -> Positi
 
 @torch.no_grad()
 def features(
-    run: Run, normalize: nn.Module, images: Instances, chosen: Positions, batch_size: int
+    run: Run, normalize: nn.Module, images: Dataset, chosen: Positions, batch_size: int
 ) -> npt.NDArray[np.float32]:
     """What the network makes of each image before its last layer."""
     found: list[Tensor] = []
@@ -161,7 +161,7 @@ def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
 
 
 def batches(
-    images: Instances, chosen: Positions, labels: Positions, batch_size: int
+    images: Dataset, chosen: Positions, labels: Positions, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The chosen images in that order, with other labels than their own."""
     parts = np.split(chosen, range(batch_size, len(chosen), batch_size))

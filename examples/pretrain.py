@@ -42,8 +42,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "released": {"lr": 0.1, "fill_rate": 0.2, "sampler": "released"},
 }
 #: The options of how images are rendered; a family takes those that mean something to it.
-RENDERING = ("size", "crop", "num_points", "draw", "patch", "color", "variation", "margin")
-RENDERING += ("resample_degenerate",)
+RENDERING = ["size", "crop", "num_points", "draw", "patch", "color", "variation", "margin"]
+RENDERING += ["resample_degenerate"]
 
 
 @dataclass(frozen=True, kw_only=True)

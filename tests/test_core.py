@@ -117,7 +117,8 @@ def resident():
 ifs = fdsl.IFS([[[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5, 0.25, 0.5]]])
 fdsl.render(ifs, 0, range(2), num_threads={threads})
 before = resident()
-fdsl.render(ifs, 0, range(2), rendering=fdsl.Rendering(size=4096, num_points=2**24), num_threads={threads})
+huge = fdsl.Rendering(size=4096, num_points=2**24)
+fdsl.render(ifs, 0, range(2), rendering=huge, num_threads={threads})
 print(resident() - before)
 """
     assert int(run(code).stdout) < 60  # a thread kept 200 MB of it

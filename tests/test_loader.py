@@ -165,7 +165,7 @@ def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
 
 
 def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
-    drawn, batch_into = [], fdsl.IFS.batch_into
+    drawn: list[int] = []
     monkeypatch.setattr(
         "fdsl.torch.stream.render_batch",
         lambda *args: (drawn.append(1), render_batch(*args))[1],

@@ -21,7 +21,7 @@ import numpy as np
 import pretrain
 import probe
 import torch
-from fdsl.torch import Instances, Normalize
+from fdsl.torch import Dataset, Normalize
 from studies import charts, lab, report, study
 from studies.scales import FULL, SCALES, SMALL, View
 from studies.table import STUDIES, Line, Study
@@ -475,7 +475,7 @@ def test_each_cluster_comes_as_often_as_the_others():
 
 
 def test_an_epoch_of_clusters_has_images_of_its_own():
-    images = Instances(fdsl.Bezier(4), 1000)
+    images = Dataset(fdsl.Bezier(4), 1000)
     epochs = [cluster.positions(images, 1600, seed=5, epoch=epoch) for epoch in range(4)]
     for chosen in epochs:
         assert np.bincount(chosen // 1000).tolist() == [400, 400, 400, 400]

@@ -13,26 +13,11 @@ of threads, workers, ranks, processors or what was rendered before.
 from fdsl import families
 from fdsl._core import __version__, cores
 from fdsl.dataset import Dataset
-from fdsl.families import IFS, Bezier, Category, Family, Perlin, fractaldb, load
+from fdsl.families import *  # noqa: F403  # each family is named there, once
 from fdsl.frame import Frame
 from fdsl.render import render
 from fdsl.rendering import Rendering, Strokes
 from fdsl.sample import Sample
 
-__all__ = [
-    "IFS",
-    "Bezier",
-    "Category",
-    "Dataset",
-    "Family",
-    "Frame",
-    "Perlin",
-    "Rendering",
-    "Sample",
-    "Strokes",
-    "__version__",
-    "cores",
-    "fractaldb",
-    "load",
-    "render",
-]
+__all__ = ["Dataset", "Frame", "Rendering", "Sample", "Strokes", "__version__", "cores", "render"]
+__all__ += families.__all__
