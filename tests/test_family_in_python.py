@@ -456,6 +456,14 @@ def test_a_script_is_imported_once(tmp_path):
     del builtins._runs
     with pytest.raises(ValueError, match=r"there is no family 'squares'; known are .*spots"):
         fdsl.load(f"{script}:squares-3")
+    family.save(tmp_path / "spots.npz")
+    del registry._known["spots"]
+    with pytest.raises(ValueError, match=r"no family 'spots'; .* Import the module that defines"):
+        fdsl.load(tmp_path / "spots.npz")
+    code = "import fdsl, sys; print(len(fdsl.load(sys.argv[1])))"
+    command = [sys.executable, "-c", code, f"{script}:{tmp_path / 'spots.npz'}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert run.stdout.strip() == "3", run.stderr
     with pytest.raises(FileNotFoundError, match=r"no script of families at .*none\.py"):
         fdsl.load(f"{tmp_path / 'none.py'}:spots-3")
     script.with_name("broken.py").write_text("1 / 0")

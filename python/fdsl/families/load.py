@@ -27,7 +27,8 @@ def load(source: PathLike) -> Family:
         source: ``"fractaldb-N"`` (also ``"fractaldb-1k"`` and ``"fractaldb-10k"``), or the name of
             any other family and the number it is made with, such as ``"perlin-100"`` or
             ``"bezier-144"``; a script and such a name, ``"families.py:disks-10"``, which imports
-            the script first; a file that ``save`` wrote; a
+            the script first (and so does ``"families.py:saved.npz"``, since a file does not hold
+            the code of a family in Python); a file that ``save`` wrote; a
             folder of the authors' CSV files (``IFS.from_csv``) or one that was exported to; or a
             pickle (``IFS.from_pickle``).
 
@@ -43,6 +44,11 @@ def load(source: PathLike) -> Family:
         there = path.exists()
     except OSError:  # longer than the name of a file can be
         there = False
+    scripted = None if there else re.fullmatch(r"(.+\.py):(.+)", str(source))
+    if scripted is not None:
+        run_script(scripted[1])
+        if Path(scripted[2]).exists():
+            return load(scripted[2])
     if not there:
         if (found := _by_name(str(source))) is not None:
             return found
@@ -60,16 +66,14 @@ def load(source: PathLike) -> Family:
 
 
 def _by_name(source: str) -> Family | None:
-    """Makes the family of a name, if it is one that is known, or that a script makes known."""
-    named = re.fullmatch(rf"(?:(.+\.py):)?({NAME})-(\d{{1,20}}|10?k)", source)
+    """Makes the family of a name, if it is known; one that follows a script must be."""
+    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}}|10?k)", source)
     if named is None:
         return None
     script, name, number = named.groups()
-    if script is not None:
-        run_script(script)
-    elif name == "fractaldb":
+    if name == "fractaldb":
         return fractaldb(int(number.replace("k", "000")))
-    elif name not in names():
+    if script is None and name not in names():
         return None
     kind = find(name)
     if number.endswith("k") or issubclass(kind, IFS):  # no number makes an IFS

@@ -69,7 +69,10 @@ def find(name: str) -> type[Family]:
                     f"{point.value}"
                 )
     if name not in _known:
-        raise ValueError(f"there is no family {shown(name)}; known are {', '.join(names())}")
+        raise ValueError(
+            f"there is no family {shown(name)}; known are {', '.join(names())}. Import the module "
+            "that defines it first"
+        )
     return _known[name]
 
 
