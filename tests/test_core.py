@@ -20,7 +20,7 @@ import fdsl, fdsl.png
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 rng = np.random.default_rng(0)
 noise = fdsl.Perlin([[1000.0, 1000.0]], octaves=16)
-large = fdsl.Rendering(size=4096, color=True)
+large = fdsl.Frame(size=4096, color=True)
 ifs = fdsl.IFS([rng.uniform(-0.5, 0.5, (4, 6)) for _ in range(3000)])
 numbers = np.zeros(3 * 10**8, np.uint64)
 images = rng.integers(0, 7, (1, 8192, 8192, 3), np.uint8).repeat(4, axis=0)
@@ -95,7 +95,7 @@ import os, time
 import fdsl
 before = len(os.listdir("/proc/self/task"))  # NumPy starts some
 for threads in range(1, 33):
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), num_threads=threads)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Frame(size=32), num_threads=threads)
 for _ in range(100):
     if (kept := len(os.listdir("/proc/self/task")) - before) <= 32 + 31:
         break
@@ -139,7 +139,7 @@ import ctypes, os, signal
 import fdsl
 CLONE_NEWPID = 0x20000000
 def renders():
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=32), num_threads=2)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Frame(size=32), num_threads=2)
 def forked(child):
     if ctypes.CDLL(None).unshare(CLONE_NEWPID) != 0:
         os._exit(77)
@@ -170,7 +170,7 @@ def test_a_fork_while_other_threads_start_pools_can_still_render() -> None:
 import os, signal, threading
 import fdsl
 def renders(threads):
-    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Rendering(size=16), num_threads=threads)
+    fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Frame(size=16), num_threads=threads)
 ended = False
 def restless():
     threads = 2
@@ -198,7 +198,7 @@ def test_a_frequency_that_no_image_could_show_is_refused() -> None:
         with pytest.raises(ValueError, match="frequency must lie between 1/4096 and 4096"):
             fdsl.Perlin([[frequency, 1.0]])
     coarse = fdsl.Perlin([[1 / 4096, 4096.0]])
-    assert fdsl.render(coarse, 0, 0, rendering=fdsl.Rendering(size=16)).any()
+    assert fdsl.render(coarse, 0, 0, rendering=fdsl.Frame(size=16)).any()
 
 
 def test_a_variation_of_0_is_no_variation() -> None:
@@ -220,7 +220,7 @@ def test_a_variation_of_0_is_no_variation() -> None:
 
 
 def test_every_path_that_is_named_renders_the_same_image() -> None:
-    noise, small = fdsl.Perlin(4), fdsl.Rendering(size=32)
+    noise, small = fdsl.Perlin(4), fdsl.Frame(size=32)
     images = [fdsl.render(noise, 0, 7, rendering=small, simd=path) for path in _core.simd_paths()]
     assert all(np.array_equal(image, images[0]) for image in images)
     with pytest.raises(ValueError, match="'plain', 'avx2', 'avx512' or 'neon', got \"sse\""):

@@ -144,7 +144,7 @@ def test_parameters_are_what_json_can_hold(family):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_family_streams(family, workers):
     torch = pytest.importorskip("torch")
-    from fdsl.torch import Instances, Stream
+    from fdsl.torch import Dataset, Stream
 
     small = style(family)
     stream = Stream(family, rendering=small, batch_size=7, seed=3, steps_per_epoch=3)
@@ -154,7 +154,7 @@ def test_every_family_streams(family, workers):
     categories, indices = _core.stream_order(numbers, len(family), None, 1000, 3)
     assert (torch.cat(images)[:, 0].numpy() == draw(family, categories, indices, seed=3)).all()
     assert torch.cat(labels).tolist() == categories.tolist()
-    image, label = Instances(family, 10, rendering=small)[13]
+    image, label = Dataset(family, 10, rendering=small)[13]
     assert label == 1 and (image[0].numpy() == draw(family, 1, 3)).all()
 
 

@@ -146,7 +146,7 @@ def test_gray_is_127_and_colour_is_three_channels(ifs, color):
 @pytest.mark.parametrize("number", [16, 32, 64, 128, 256, 512, 1000])
 def test_any_number_of_categories_and_instances_can_be_had(number):
     pytest.importorskip("torch")
-    from fdsl.torch import Instances, Stream
+    from fdsl.torch import Dataset, Stream
 
     assert len(fdsl.Bezier(1024)[:number]) == number
     few = fdsl.Bezier(4)
@@ -159,5 +159,5 @@ def test_any_number_of_categories_and_instances_can_be_had(number):
     second = next(again)[0]
     # The same instances come round again, in another order.
     assert sorted(map(bytes, images.numpy())) == sorted(map(bytes, second.numpy()))
-    assert len(Instances(few, number)) == 4 * number
+    assert len(Dataset(few, number)) == 4 * number
     assert len(IFS.search(number, 0.02, seed=1, size=64, num_points=2000)) == number

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("webdataset")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SMALL = fdsl.Rendering(size=32)
+SMALL = fdsl.Frame(size=32)
 
 
 @pytest.fixture
