@@ -138,6 +138,8 @@ class Family:
         style = self.style
         if rendering is None:
             return style()
+        if type(rendering) is style:  # as nearly always, and a stream asks for each batch
+            return rendering
         checked_type("rendering", rendering, Frame)
         if type(rendering) is Frame:
             return style(**rendering.to_dict())
