@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::contour::Contour;
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::Search;
 use fdsl::formula::{Formula, NoStyle};
@@ -166,6 +167,26 @@ fn curves_are_what_they_always_were() {
             ("line", small(), Strokes { draw: Width::Point, ..brush() }, 0x808E_0A04_ACF8_0699),
             ("crop_random", crop(20, 16, true), brush(), 0x1636_5E47_D026_D91A),
             ("wide_unpadded", wide(), Strokes { margin: 0, ..brush() }, 0x1957_DE97_758D_84ED),
+        ],
+    );
+}
+
+#[test]
+fn contours_are_what_they_always_were() {
+    let rows = [
+        [3.0, 1.0, 0.0, 8.0],
+        [14.0, 196.0, 0.25, 0.01],
+        [126.0, 107.0, 2.85, 0.0],
+        [1000.0, 20.0, 4.0, 0.1],
+    ];
+    check(
+        "rcdb",
+        |_| rows.iter().map(|&row| Contour::new(row).unwrap()).collect(),
+        &[
+            ("gray", small(), NoStyle {}, 0x8F3B_9798_286C_0033),
+            ("color", color(), NoStyle {}, 0xFB85_267A_7275_D233),
+            ("crop_random", crop(20, 16, true), NoStyle {}, 0x9976_92F8_5A96_D62C),
+            ("wide", wide(), NoStyle {}, 0x5DB5_A934_5378_01FA),
         ],
     );
 }

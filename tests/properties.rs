@@ -1,6 +1,7 @@
 //! What holds for any category, expanding and degenerate ones included.
 
 use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::contour::Contour;
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
@@ -72,15 +73,21 @@ fn curves() -> impl Strategy<Value = Bezier> {
         .prop_map(|(points, curves)| Bezier::of_counts(&[[points, curves]]).unwrap().remove(0))
 }
 
+fn contours() -> impl Strategy<Value = Contour> {
+    (3..1001u32, 1..6u32, 0.0..16.0f64, 0.0..16.0f64)
+        .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
+}
+
 /// Renders on every path and checks what holds for every family.
 fn on_every_path<F: Formula>(
     category: F,
     index: u64,
     frame: &Frame,
     style: &F::Style,
+    ground: u8,
 ) -> Result<Vec<u8>, TestCaseError> {
     let expected = draw(&category, index, frame, style, Simd::PLAIN);
-    prop_assert!(expected.0.iter().any(|&pixel| pixel != 0), "blank");
+    prop_assert!(expected.0.iter().any(|&pixel| pixel != ground), "blank");
     for simd in Simd::available() {
         prop_assert_eq!(&draw(&category, index, frame, style, simd), &expected);
     }
@@ -105,26 +112,31 @@ proptest! {
 
     #[test]
     fn any_fractal_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
-        let image = on_every_path(ifs, index, &frame, &style)?;
+        let image = on_every_path(ifs, index, &frame, &style, 0)?;
         prop_assert!(gray(&frame, &image));
     }
 
     #[test]
     fn any_replay_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
         let style = ReleasedStyle { points: style, mask_seed: None };
-        let image = on_every_path(Released(ifs), index, &frame, &style)?;
+        let image = on_every_path(Released(ifs), index, &frame, &style, 0)?;
         prop_assert!(gray(&frame, &image));
     }
 
     #[test]
     fn any_noise_is_the_same_on_every_path_and_not_blank(noise in noise(), frame in frame(), index in 0..3000u64) {
-        on_every_path(noise, index, &frame, &NoStyle {})?;
+        on_every_path(noise, index, &frame, &NoStyle {}, 0)?;
     }
 
     #[test]
     fn any_curves_are_the_same_on_every_path_and_not_blank(curves in curves(), frame in frame(), style in strokes(), index in 0..3000u64) {
-        let image = on_every_path(curves, index, &frame, &style)?;
+        let image = on_every_path(curves, index, &frame, &style, 0)?;
         prop_assert!(gray(&frame, &image));
+    }
+
+    #[test]
+    fn any_contours_are_the_same_on_every_path_and_not_blank(rings in contours(), frame in frame(), index in 0..3000u64) {
+        on_every_path(rings, index, &frame, &NoStyle {}, 255)?;
     }
 
     #[test]

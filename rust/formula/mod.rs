@@ -1,11 +1,12 @@
 //! What a family of categories implements, and the families.
 //!
 //! To add one: a file here with a type for one category that implements [`Formula`], its line in
-//! [`BUILT_IN`], and a class in `python/fdsl/formulas/`. Nothing that streams, exports or trains
+//! [`BUILT_IN`], and a class in `python/fdsl/families/`. Nothing that streams, exports or trains
 //! changes. Its tests are a row of golden digests (`tests/golden.rs`) and a line among the
 //! properties (`tests/properties.rs`).
 
 pub mod bezier;
+pub mod contour;
 pub mod ifs;
 pub mod perlin;
 
@@ -100,6 +101,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<ifs::released::Released>(),
     BuiltIn::of::<perlin::Perlin>(),
     BuiltIn::of::<bezier::Bezier>(),
+    BuiltIn::of::<contour::Contour>(),
 ];
 
 /// A family by name.

@@ -1,0 +1,213 @@
+//! Radial contours (RCDB; Kataoka et al., "Replacing Labeled Real-image Datasets with
+//! Auto-generated Contours", CVPR 2022): rings of one polygon, each moved outward from the one
+//! before by noise of its own, in a gray of its own on a white ground.
+//!
+//! A category is how many vertices and rings there are and how the noise moves them; an instance
+//! is where the center is, the start's radius and oval, and the noise itself. The rules are those
+//! of the released program (MIT license, AIST), read off it; the random numbers are ours. Sizes
+//! are in units of 512 pixels, whatever the image's.
+
+use crate::address::{At, Purpose, Rng};
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::formula::perlin::PERLIN;
+use crate::formula::{Formula, NoStyle, Outcome};
+use crate::frame::Window;
+use crate::sample::Sample;
+use crate::surface::stroke;
+
+/// Center, radius, oval, grays and noise.
+const CONTOUR: Purpose = Purpose(14);
+/// What nothing was drawn on.
+const GROUND: u8 = 255;
+/// The size that all lengths are given for.
+const UNIT: f64 = 512.0;
+
+/// One category.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contour {
+    vertices: usize,
+    rings: usize,
+    /// λ: how far the noise moves a vertex.
+    noise: f64,
+    /// w: how far every ring moves out beside that. (The program calls it a line width.)
+    step: f64,
+}
+
+impl Contour {
+    /// Takes vertices (3…1000), rings (1…200), noise (0…16) and step (0…16).
+    pub fn new([vertices, rings, noise, step]: [f64; 4]) -> Result<Self, Error> {
+        let whole =
+            |value: f64, range: std::ops::RangeInclusive<f64>| value.fract() == 0.0 && range.contains(&value);
+        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
+        if !whole(vertices, 3.0..=1000.0) {
+            return refused("vertices", "a whole number between 3 and 1000", vertices);
+        }
+        if !whole(rings, 1.0..=200.0) {
+            return refused("rings", "a whole number between 1 and 200", rings);
+        }
+        for (name, value) in [("noise", noise), ("step", step)] {
+            if !(0.0..=16.0).contains(&value) {
+                return refused(name, "between 0 and 16", value);
+            }
+        }
+        // Small whole numbers, as was checked.
+        Ok(Self { vertices: vertices as usize, rings: rings as usize, noise, step })
+    }
+
+    /// Draws the rings around `center` (y, x).
+    fn draw_rings(&self, at: At<'_>, rng: &mut Rng, start: Start, scratch: &mut Scratch) {
+        let Scratch { directions, vertices, cells } = scratch;
+        let (height, width) = (at.frame.height, at.frame.width);
+        cells.clear();
+        cells.resize(height * width, GROUND);
+        let n = self.vertices;
+        directions.clear();
+        directions.extend((0..n).map(|v| {
+            let angle = std::f64::consts::TAU / n as f64 * v as f64;
+            [libm::cos(angle), libm::sin(angle)] // the same on every platform
+        }));
+        vertices.clear();
+        vertices.extend(
+            directions
+                .iter()
+                .map(|[cos, sin]| [cos * start.radius * start.oval[0], sin * start.radius * start.oval[1]]),
+        );
+        let scale = [width as f64 / UNIT, height as f64 / UNIT];
+        let [cy, cx] = start.center;
+        for _ in 0..self.rings {
+            if at.stopped() {
+                return;
+            }
+            let gray = rng.below(257).min(255) as u8; // 256 is stored as 255
+            for axis in 0..2 {
+                for (vertex, direction) in vertices.iter_mut().zip(&*directions) {
+                    let noise = f64::from(noise(rng.between(0.0, 10_000.0) as f32));
+                    vertex[axis] -= direction[axis] * (noise * self.noise * 2.0 - self.noise - self.step);
+                }
+            }
+            let pixel = |[x, y]: [f64; 2]| [(x + cx) * scale[0], (y + cy) * scale[1]].map(|v| v as i64);
+            let closed = vertices.iter().zip(vertices.iter().cycle().skip(1));
+            for (&from, &to) in closed {
+                stroke::pillow(pixel(from), pixel(to), |[x, y]| {
+                    if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
+                        // Inside, and not negative; rows from the bottom, as windows have them.
+                        cells[(height - 1 - y as usize) * width + x as usize] = gray;
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// What an instance starts with.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    radius: f64,
+    oval: [f64; 2],
+    /// y and x.
+    center: [f64; 2],
+}
+
+impl Start {
+    fn draw(rng: &mut Rng) -> Self {
+        let oval = [rng.between(1.0, 2.0), rng.between(1.0, 2.0)];
+        let radius = rng.below(101) as f64;
+        let mut coordinate = || (UNIT + rng.below(801) as f64 - 400.0) / 2.0;
+        Self { oval, radius, center: [coordinate(), coordinate()] }
+    }
+}
+
+/// Memory kept from image to image.
+#[derive(Default)]
+pub struct Scratch {
+    /// Cosine and sine of each vertex' angle.
+    directions: Vec<[f64; 2]>,
+    vertices: Vec<[f64; 2]>,
+    cells: Vec<u8>,
+}
+
+impl Formula for Contour {
+    const NAME: &'static str = "rcdb";
+    type Style = NoStyle;
+    type Scratch = Scratch;
+
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        parameters.rows("contours")?.iter().map(|&row| Self::new(row)).collect()
+    }
+
+    /// Draws the rings; an image that shows none of them is degenerate.
+    fn draw(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
+        let mut rng = at.rng(CONTOUR);
+        let start = Start::draw(&mut rng);
+        self.draw_rings(at, &mut rng, start, scratch);
+        show(&scratch.cells, at.window(), at.frame.color, sample.image);
+        if sample.image.iter().any(|&pixel| pixel != GROUND) { Outcome::Shown } else { Outcome::Degenerate }
+    }
+
+    /// Draws one black line across what is kept.
+    fn draw_fallback(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {
+        let (height, width) = (at.frame.height, at.frame.width);
+        scratch.cells.clear();
+        scratch.cells.resize(height * width, GROUND);
+        scratch.cells[height / 2 * width..][..width].fill(0);
+        let mut window = at.window();
+        window.show((height / 2, width / 2));
+        show(&scratch.cells, window, at.frame.color, sample.image);
+    }
+}
+
+/// Writes the gray cells that are kept, three times each in color.
+fn show(cells: &[u8], window: Window, color: bool, pixels: &mut [u8]) {
+    let channels = if color { 3 } else { 1 };
+    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
+        let cells = &cells[window.surface_row(row) * window.of.1..][..window.of.1];
+        for (column, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
+            pixel.fill(cells[window.surface_column(column)]);
+        }
+    }
+}
+
+/// Perlin's noise along a line as the package "noise" computes it, in f32: a slope of −1 where a
+/// negative one should stand is part of it.
+fn noise(x: f32) -> f32 {
+    let floor = x.floor();
+    let i = floor as i64 & 1023; // of 0…10,000
+    let hash = |i: i64| PERLIN[(i & 255) as usize];
+    let slope = |hash: u8| if hash & 8 == 0 { f32::from(hash & 7) + 1.0 } else { -1.0 };
+    let t = x - floor;
+    let fade = t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
+    let a = slope(hash(i)) * t;
+    let b = slope(hash((i + 1) & 1023)) * (t - 1.0);
+    (a + fade * (b - a)) * 0.4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asked of the package "noise" 1.2.2.
+    #[test]
+    fn the_noise_is_that_of_the_package() {
+        for (x, expected) in [
+            (0.5, 0.699_999_988_079_071),
+            (1.25, 0.120_703_123_509_883_88),
+            (123.456, 0.834_133_327_007_293_7),
+            (1023.5, -0.300_000_011_920_928_96),
+            (5000.1, 0.265_508_383_512_496_95),
+            (9999.75, 0.151_757_821_440_696_72),
+        ] {
+            assert_eq!(f64::from(noise(x)), expected, "{x}");
+        }
+    }
+
+    #[test]
+    fn the_noise_has_the_moments_of_the_package() {
+        let mut rng = Rng::new(1);
+        let draws: Vec<f64> =
+            (0..100_000).map(|_| f64::from(noise(rng.between(0.0, 10_000.0) as f32))).collect();
+        let mean = draws.iter().sum::<f64>() / 1e5;
+        let deviation = (draws.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 1e5).sqrt();
+        assert!((mean + 0.0003).abs() < 0.005 && (deviation - 0.329).abs() < 0.003, "{mean} {deviation}");
+    }
+}
