@@ -7,7 +7,7 @@ use fdsl::formula::ifs::orbit::{self, ORBIT};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::{Sampler, Search};
 use fdsl::formula::ifs::table::Table;
-use fdsl::formula::{Formula, NoStyle};
+use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::frame::Window;
 use fdsl::ifs::{Draw, Patch, Style};
 use fdsl::points::{Bounds, Points};

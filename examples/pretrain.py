@@ -3,14 +3,14 @@
     python examples/pretrain.py --out runs/fractaldb1k                # the paper's protocol
     torchrun --nproc-per-node 8 examples/pretrain.py --out runs/fractaldb1k --resume auto
 
-Result: a ResNet-10 at 32 x 32 (its command is in README.md) saw 3.2 million fractals in 77 minutes
-of one core of an AMD EPYC. Fine-tuned with 10 % of the labels of CIFAR-10 it is right in 61.9 %,
-from scratch in 53.8 %. The paper's protocol needs a GPU and has not been run.
+Result: a ResNet-10 at 32 x 32 (command in examples/README.md) saw 3.2 million fractals in 77 minutes
+on one core of an AMD EPYC. Fine-tuned on 10% of CIFAR-10's labels it reaches 61.9% accuracy, against
+53.8% when trained from scratch. The paper's protocol needs a GPU and has not been run.
 
-OUT gets last.pt (everything, to resume from), weights.safetensors (torchvision's and timm's names),
-weights.json (how they were made), categories.npz, metrics.csv and curve.png. Ctrl-C and SIGTERM
-save. --resume auto then ends with the weights of a run that was never stopped: with the same bits
-on a CPU, and on a GPU with --deterministic.
+OUT gets last.pt (the full training state, for resuming), weights.safetensors (parameter names as in
+torchvision and timm), weights.json (their provenance), categories.npz, metrics.csv and curve.png.
+Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --resume auto ends with the same
+weights as an uninterrupted one: bit-identical on a CPU, and on a GPU with --deterministic.
 """
 
 import json
@@ -36,28 +36,30 @@ from torchvision.transforms import Resize
 from tqdm import tqdm
 
 MEAN, STD = 0.2, 0.5  # as the authors' program normalises fractals; the paper does not say
-#: What --preset means beside the rendering. The paper's filling rate is the default everywhere.
+#: What each preset sets besides the rendering. --preset paper is the default, here and in studies.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"lr": 0.01, "fill_rate": 0.1, "sampler": "fdsl"},
     "released": {"lr": 0.1, "fill_rate": 0.2, "sampler": "released"},
 }
-#: The options of how images are rendered; a family takes those that mean something to it.
+#: Rendering options; each family accepts only those that apply to it.
 RENDERING = ["size", "crop", "num_points", "draw", "patch", "color", "variation", "margin"]
 RENDERING += ["resample_degenerate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Training):
-    """Pre-train on fractals. What is not given is as --preset has it."""
+    """Pre-train on fractals. Options that are not given take their value from --preset."""
 
     model: str = "resnet50"  # resnet10s or any classifier of torchvision.models; paper: resnet50
-    preset: Literal["paper", "released"] = "paper"  # as the paper says, or as its program does
+    preset: Literal["paper", "released"] = (
+        "paper"  # the paper's text, or the authors' released code
+    )
     lr: float | None = None  # paper: 0.01, released: 0.1; try both if the loss does not fall
     source: str | None = None  # fractaldb-1000, perlin-100, bezier-144, a file; none: search
     categories: int = 1000  # how many to search; paper: 1000 or 10000
-    fill_rate: float | None = None  # least of a category that is searched; paper's best: 0.1
+    fill_rate: float | None = None  # minimum a searched category must reach; paper's best: 0.1
     category_seed: int = 1  # of the search
-    instances: int | None = None  # of a category, which then come again; paper: 1000
+    instances: int | None = None  # per category, then repeated; none: always new; paper: 1000
     size: int | None = None  # side of the image before the crop; paper: 256
     crop: int | None = None  # side of what the network sees; paper: 224
     num_points: int | None = None  # of an image; paper: 200000
@@ -69,13 +71,13 @@ class Settings(Training):
     resample_degenerate: bool | None = None  # render degenerate images again; paper: not mentioned
     shrink: int | None = None  # resize the crop to this side on the device; paper, Table 5: 224
     label_noise: float = 0.0  # share of the images with a random label; paper, Figure 5
-    steps_per_epoch: int | None = None  # if not given, all instances (1000 of endless ones) once
-    workers: int = 0  # processes that render; 0: a thread of this one, which costs least
+    steps_per_epoch: int | None = None  # none: one pass over all instances (1000 if endless)
+    workers: int = 0  # rendering processes; 0: a thread in this process (cheapest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """weights.json: enough to make the weights again."""
+    """weights.json: enough to reproduce the weights."""
 
     model: str
     num_classes: int
@@ -108,22 +110,24 @@ def pretrain(s: Settings) -> int:
         run.begin(model, groups, accuracy, steps_per_epoch, made_of(s, family, rendering), saved)
         if saved:
             stream.load_state_dict(saved["stream"])
-        if run.rank == 0:  # only now: a run that is refused changes nothing
+        if run.rank == 0:  # only now: a refused run must not modify OUT
             family.save(s.out / "categories.npz")
 
         for epoch in range(run.step // steps_per_epoch, s.epochs):
-            if stream.epoch != epoch:
+            if stream.epoch != epoch:  # a resumed stream is inside this epoch already
                 stream.set_epoch(epoch)
             first = run.step
 
-            def save(first: int = first) -> None:
-                # The stream renders ahead: only the loop knows which batches were used.
+            def save(first: int = first) -> None:  # bound now: the loop variable changes
+                # The stream is ahead of training: save its position after the batches that were
+                # trained on since this iteration began, not those already rendered.
                 state = stream.state_dict(batches=run.step - first)
                 run.save("last.pt", stream=state, asked=asked(s))
 
             model.train()
             for images, labels in run.epoch(loader, save):
-                # Images are bytes, of one channel if gray: (B, 1, H, W), and become floats here.
+                # uint8 (B, 1, H, W) if gray, else (B, 3, H, W); Normalize makes float32 of three
+                # channels. On a GPU the copies run beside the computation.
                 inputs = normalize(images.to(run.device, non_blocking=True))
                 labels = labels.to(run.device, non_blocking=True)
                 with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
@@ -146,19 +150,20 @@ def pretrain(s: Settings) -> int:
 
 
 def preset_of(s: Settings) -> dict[str, Any]:
-    """What the preset says of the settings that were not given, beside the rendering."""
+    """The preset's values for settings that were not given, apart from the rendering."""
     preset = PRESETS[s.preset]
     return {name: preset[name] for name in ("lr", "fill_rate") if getattr(s, name) is None}
 
 
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
-    """The preset of the family's style, with what the command line changes."""
+    """The family's preset, overridden by the command line."""
     given = {name: getattr(s, name) for name in RENDERING if getattr(s, name) is not None}
-    for name in set(given) - set(family.style.names()):
-        option, kind = name.replace("_", "-"), type(family).__name__
-        raise ValueError(f"--{option} means nothing to {kind}; it takes {family.style.names()}")
+    foreign = sorted(set(given) - set(family.style.names()))
+    if foreign:
+        option, valid = foreign[0].replace("_", "-"), ", ".join(family.style.names())
+        raise ValueError(f"--{option} does not apply to {type(family).__name__}; it takes {valid}")
     if s.preset == "released" and family.style is fdsl.Rendering:
-        # Their images are whole, 362 x 362; their training crops them.
+        # Their images are 362 x 362; their training crops them to 224.
         return fdsl.Rendering.released(**{"crop": 224, **given})
     return family.style.paper(**given)
 
@@ -175,7 +180,9 @@ def asked(s: Settings) -> dict[str, Any]:
 def chosen_categories(s: Settings, run: Run, saved: dict[str, Any] | None) -> fdsl.Family:
     """Reads or searches categories; a resumed run reads those beside its checkpoint."""
     chosen: list[Any] = [None]
-    if run.rank == 0:  # one searches, the others are told
+    if run.rank == 0:  # rank 0 searches, then broadcasts
+        if s.source and ".py:" in s.source:
+            fdsl.load(s.source)  # for the file below: the families of a script are known now
         folder = s.out if s.resume in (None, "auto") else Path(str(s.resume)).parent
         if saved and saved["asked"] == asked(s) and (folder / "categories.npz").is_file():
             found = fdsl.load(folder / "categories.npz")
@@ -201,7 +208,7 @@ def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
 def stream_of(s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Frame) -> Stream:
     """This process's share of the images."""
     if s.batch_size % run.size:
-        raise ValueError(f"--batch-size {s.batch_size} does not divide over {run.size} processes")
+        raise ValueError(f"--batch-size {s.batch_size} is not divisible by {run.size} processes")
     return Stream(
         family,
         rendering=rendering,
@@ -226,7 +233,7 @@ def loader_of(s: Settings, run: Run, stream: Stream) -> "DataLoader[Any] | Loade
         pin_memory=run.device.type == "cuda",
         persistent_workers=True,
         worker_init_fn=ignore_signals,
-        generator=torch.Generator(),  # its own, so that it draws nothing from the model's
+        generator=torch.Generator(),  # separate: it must not consume the global generator's numbers
     )
 
 
@@ -237,7 +244,7 @@ def preparation(s: Settings) -> nn.Module:
 
 
 def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
-    """What a checkpoint must have been made with for this run to go on from it."""
+    """What must match a checkpoint for this run to resume from it."""
     names = ("model", "batch_size", "seed", "optimizer", "instances", "shrink", "label_noise")
     return {
         **{name: getattr(s, name) for name in names},
@@ -250,7 +257,7 @@ def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str
 def save_weights(
     s: Settings, run: Run, family: fdsl.Family, rendering: fdsl.Frame, *, classes: int
 ) -> None:
-    """Writes weights.safetensors, and weights.json, which its header holds too."""
+    """Writes weights.safetensors, and weights.json, which is also embedded in its header."""
     about = Provenance(
         model=s.model,
         num_classes=classes,

@@ -5,7 +5,7 @@ use std::any::Any;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::formula::{Formula, Style};
+use crate::formula::interface::{Formula, Style};
 use crate::frame::Frame;
 use crate::machine::{Look, Machine};
 use crate::render::{Job, render};

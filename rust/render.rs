@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::address::{Address, At};
 use crate::error::Error;
-use crate::formula::{Formula, Outcome, Style};
+use crate::formula::interface::{Formula, Outcome, Style};
 use crate::frame::Frame;
 use crate::machine::{Clock, Look, Machine, Watch, with_scratch};
 use crate::sample::{Objects, Sample, SampleObjects, Samples};

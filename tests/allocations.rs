@@ -4,7 +4,7 @@
 use std::alloc::System;
 
 use fdsl::formula::bezier::Strokes;
-use fdsl::formula::{Formula, NoStyle};
+use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

@@ -11,7 +11,7 @@ use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::Contour;
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::Search;
-use fdsl::formula::{Formula, NoStyle};
+use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 

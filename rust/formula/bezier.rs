@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::address::{At, Purpose};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::{Formula, Outcome};
+use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
@@ -98,7 +98,7 @@ impl Default for Strokes {
     }
 }
 
-impl crate::formula::Style for Strokes {
+impl crate::formula::interface::Style for Strokes {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         frame.check_margin(self.margin)
     }

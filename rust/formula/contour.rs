@@ -10,8 +10,8 @@
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
+use crate::formula::interface::{Formula, NoStyle, Outcome};
 use crate::formula::perlin::PERLIN;
-use crate::formula::{Formula, NoStyle, Outcome};
 use crate::frame::Window;
 use crate::sample::Sample;
 use crate::surface::stroke;

@@ -15,7 +15,7 @@ use std::ops::RangeInclusive;
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::{Formula, NoStyle, Outcome};
+use crate::formula::interface::{Formula, NoStyle, Outcome};
 use crate::frame::Window;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};

@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 
 use crate::address::Address;
 use crate::error::Error;
-use crate::formula::{BuiltIn, NoStyle};
+use crate::formula::BuiltIn;
+use crate::formula::interface::NoStyle;
 use crate::label::label;
 use crate::machine::{Look, Machine};
 use crate::simd::Simd;

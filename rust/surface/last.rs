@@ -11,28 +11,20 @@ use crate::points::{Bounds, Points};
 use crate::simd::{Simd, scatter};
 use crate::surface::Mark;
 use crate::surface::plot::{Go, Grid, Plane, Plot};
-use crate::surface::resolve::Resolve;
-
-/// A cell that no point fell on.
-pub(super) const EMPTY: u32 = last(0);
-
-/// What a cell holds after point `number`, counted from 1, fell on it.
-const fn last(number: u32) -> u32 {
-    number << 4 | 8 // numbers have at most 25 bits
-}
+use crate::surface::resolve::{EMPTY, Resolve, last};
 
 /// The last point of every cell, between a border of one empty cell on every side.
 #[derive(Default)]
 pub struct LastPoint {
     /// Number of the last point, counted from 1, as `number << 4 | 8`; else [`EMPTY`]. (What a pixel
     /// looks for is made of it by subtraction alone: resolve.rs.)
-    pub(super) last: Vec<u32>,
+    last: Vec<u32>,
     height: usize,
-    pub(super) width: usize,
+    width: usize,
     /// The newest points around each column of one row of pixels (scratch of `resolve`).
-    pub(super) newest: Vec<u32>,
+    newest: Vec<u32>,
     /// What each pixel of the row shows, as places in the palette (scratch of `resolve`).
-    pub(super) places: Vec<u8>,
+    places: Vec<u8>,
 }
 
 impl LastPoint {
@@ -76,7 +68,8 @@ impl LastPoint {
     /// every point leaves.
     pub fn resolve(&mut self, window: Window, mark: Mark<'_>, color: bool, simd: Simd, pixels: &mut [u8]) {
         debug_assert_eq!(pixels.len(), window.height * window.width * if color { 3 } else { 1 });
-        simd.run(Resolve { surface: self, window, mark, color, pixels });
+        let Self { last, width, newest, places, .. } = self;
+        simd.run(Resolve { last, width: *width, newest, places, window, mark, color, pixels });
     }
 }
 

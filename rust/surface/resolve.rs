@@ -6,12 +6,22 @@
 use crate::frame::Window;
 use crate::simd::{Kernel, Lanes};
 use crate::surface::GRAY;
-use crate::surface::last::{EMPTY, LastPoint};
 use crate::surface::mark::{Mark, Masks};
 use crate::surface::palette::{COLORS, PALETTE};
 
+/// A cell that no point fell on.
+pub(super) const EMPTY: u32 = last(0);
+
+/// What a cell holds after point `number`, counted from 1, fell on it.
+pub(super) const fn last(number: u32) -> u32 {
+    number << 4 | 8 // numbers have at most 25 bits
+}
+
 pub(super) struct Resolve<'a> {
-    pub(super) surface: &'a mut LastPoint,
+    pub(super) last: &'a [u32],
+    pub(super) width: usize,
+    pub(super) newest: &'a mut Vec<u32>,
+    pub(super) places: &'a mut Vec<u8>,
     pub(super) window: Window,
     pub(super) mark: Mark<'a>,
     pub(super) color: bool,
@@ -24,9 +34,8 @@ impl Kernel for Resolve<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // No lane is named here: compiled for each path, the loops become its vectors.
-        let Self { surface, window, mark, color, pixels } = self;
-        let LastPoint { last, width, newest, places, .. } = surface;
-        let stride = *width + 2;
+        let Self { last, width, newest, places, window, mark, color, pixels } = self;
+        let stride = width + 2;
         let columns = window.width;
         let first = window.first_column();
         newest.resize(columns + 2, EMPTY);

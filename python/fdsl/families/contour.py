@@ -57,9 +57,7 @@ class RCDB(CoreFamily):
 
     name = "rcdb"
 
-    def __init__(
-        self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0
-    ) -> None:
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
         try:
             number = operator.index(categories)  # type: ignore[arg-type]  # an array: TypeError
         except TypeError:

@@ -52,4 +52,4 @@ def fractaldb(categories: int = 1000) -> IFS:
     with np.load(FILE) as kept:
         lengths = kept["lengths"][:number].astype(np.int64)
         maps = kept["maps"][: lengths.sum()].copy()
-    return IFS._from_flat(maps, None, lengths, None)
+    return IFS.from_flat(maps, None, lengths)

@@ -136,11 +136,26 @@ class IFS(CoreFamily):
         self.core()
 
     @classmethod
-    def _from_flat(
-        cls, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
+    def from_flat(
+        cls,
+        maps: Floats,
+        probabilities: Floats | None,
+        lengths: Lengths,
+        candidates_tried: int | None = None,
     ) -> IFS:
+        """Takes all categories one after the other, without a copy; the arrays become read-only.
+
+        Args:
+            maps: float64 (n, 6), columns a b c d e f, of all categories.
+            probabilities: float64 (n,); in proportion to |a·d − b·c| if ``None``.
+            lengths: int64 (categories,), how many maps each category has.
+            candidates_tried: how many candidates the search looked at, if there was one.
+
+        Raises:
+            ValueError: the arrays do not belong together, or a number is out of range.
+        """
         ifs = cls.__new__(cls)
-        ifs._lay(maps, probabilities, lengths, tried)
+        ifs._lay(maps, probabilities, lengths, candidates_tried)
         return ifs
 
     @classmethod
@@ -218,7 +233,7 @@ class IFS(CoreFamily):
             num_threads=checked_threads(num_threads),
             progress=progress,
         )
-        return cls._from_flat(maps, probabilities, lengths, tried)
+        return cls.from_flat(maps, probabilities, lengths, tried)
 
     @classmethod
     def from_csv(cls, folder: PathLike) -> IFS:
@@ -251,7 +266,7 @@ class IFS(CoreFamily):
         path = Path(file)
         maps, lengths = read_pickle(path)
         try:
-            return cls._from_flat(maps, None, lengths, None)
+            return cls.from_flat(maps, None, lengths, None)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -330,7 +345,7 @@ class IFS(CoreFamily):
         # Row i of all that are chosen is row i − (where its category begins here) of its category.
         begins = np.cumsum(lengths) - lengths
         rows = np.repeat(starts - begins, lengths) + np.arange(lengths.sum())
-        return IFS._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
+        return IFS.from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
 
     def __repr__(self) -> str:
         tried = self._candidates_tried
@@ -368,7 +383,7 @@ class IFS(CoreFamily):
         # Each is checked before they are summed, which could wrap around.
         if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
             raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
-        return cls._from_flat(
+        return cls.from_flat(
             np.array(maps, np.float64, order="C"),
             np.array(probabilities, np.float64),
             np.array(lengths, np.int64),

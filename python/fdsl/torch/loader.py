@@ -156,8 +156,8 @@ class Loader:
         What is drawn ahead does not count. It is a stream's state: either may go on from it.
         """
         latest = self._latest.progress
-        if latest is None or latest.told != self.stream._told:
-            return {"samples": self.stream._next_sample()}
+        if latest is None or latest.told != self.stream.told:
+            return {"samples": self.stream.next_sample()}
         return latest.state()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -310,7 +310,7 @@ class LoaderIterator(Iterator[Sample]):
             return
         try:
             self._stream._begin(self._source, ahead=True)
-            self._progress = _Progress(self._source, self._stream._told)
+            self._progress = _Progress(self._source, self._stream.told)
             self._latest.progress = self._progress
             _running[thread] = self._line
             thread.start()

@@ -147,7 +147,8 @@ class Stream(IterableDataset[Sample]):
         self._found: tuple[int, int] | None = None  # ranks, by the process that sent this here
         self._place = Place()
         self._running: StreamIterator | None = None
-        self._told = 0  # how often it was told where to start
+        #: How often it was told where to start.
+        self.told = 0
 
     @property
     def epoch(self) -> int:
@@ -199,7 +200,7 @@ class Stream(IterableDataset[Sample]):
             )
         if begun_by == HERE and self._running is not None:
             return self._running.state_dict()
-        return {"samples": self._next_sample()}
+        return {"samples": self.next_sample()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Lets the next iteration start where ``state`` was taken, with any number of workers.
@@ -247,7 +248,7 @@ class Stream(IterableDataset[Sample]):
 
     def _tell(self, epoch: int, seen: int) -> None:
         self._place.tell(epoch, seen)
-        self._told += 1
+        self.told += 1
 
     def _begin(self, iterator: StreamIterator, *, ahead: bool) -> None:
         """Lets an iterator of this process begin the next iteration."""
@@ -268,7 +269,8 @@ class Stream(IterableDataset[Sample]):
     def _samples(self, epoch: int, seen: int) -> int:
         return epoch * (self._epoch_samples() or 0) + seen
 
-    def _next_sample(self) -> int:
+    def next_sample(self) -> int:
+        """The sample that the next iteration starts at, counted over all ranks."""
         return self._samples(*self._place.next())
 
     def _threads(self) -> int | None:
@@ -319,7 +321,7 @@ class StreamIterator(Iterator[Sample]):
     def state_dict(self) -> dict[str, int]:
         """Where the next batch starts, counted in samples of all ranks."""
         if not self._begun:
-            return {"samples": self._stream._next_sample()}
+            return {"samples": self._stream.next_sample()}
         return {"samples": self.start + self._next * self.global_batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

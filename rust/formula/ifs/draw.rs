@@ -13,7 +13,7 @@ use crate::formula::ifs::style::{Draw, Patch, Style, Variation};
 use crate::formula::ifs::table::Table;
 use crate::formula::ifs::vary::vary;
 use crate::formula::ifs::{Ifs, Map};
-use crate::formula::{Formula, Outcome};
+use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::points::Points;
 use crate::sample::Sample;

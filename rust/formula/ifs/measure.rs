@@ -2,8 +2,8 @@
 
 use crate::address::Rng;
 use crate::error::Error;
-use crate::formula::Style as _;
 use crate::formula::ifs::{Ifs, Scratch, Style, orbit};
+use crate::formula::interface::Style as _;
 use crate::frame::Frame;
 use crate::simd::Simd;
 

@@ -14,10 +14,10 @@ use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
-use crate::formula::Formula;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::search::Candidates;
+use crate::formula::interface::Formula;
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
 

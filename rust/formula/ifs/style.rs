@@ -106,7 +106,7 @@ impl TryFrom<Settings> for Style {
     }
 }
 
-impl crate::formula::Style for Style {
+impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         // 24 bits of point number leave room for the cell of a patch beside it (surface/last.rs).
         if !(1..=1 << 24).contains(&self.num_points) {

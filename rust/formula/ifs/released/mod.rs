@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::formula::ifs::draw::{self, PATCH};
 use crate::formula::ifs::style::{self, Draw, Kind, Patch, Style, VariationKind};
 use crate::formula::ifs::{Ifs, Map};
-use crate::formula::{Formula, Outcome};
+use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::sample::Sample;
 use crate::simd::Simd;
@@ -67,7 +67,7 @@ impl TryFrom<Settings> for ReleasedStyle {
     }
 }
 
-impl crate::formula::Style for ReleasedStyle {
+impl crate::formula::interface::Style for ReleasedStyle {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         self.points.check(frame)
     }
