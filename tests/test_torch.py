@@ -352,7 +352,13 @@ def _train_as_rank(rank: int, folder: str, stream: Stream) -> None:
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch has no gloo",
 )
-@pytest.mark.parametrize("method", ["spawn", pytest.param("fork", marks=needs_fork)])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("spawn", marks=pytest.mark.slow),
+        pytest.param("fork", marks=needs_fork),
+    ],
+)
 def test_ranks_that_are_started_with_a_stream_see_their_slices(
     ifs: fdsl.IFS, tmp_path: Path, method: str
 ) -> None:
@@ -382,8 +388,8 @@ def test_ranks_that_are_started_with_a_stream_see_their_slices(
         (0, "fork", {}),
         (2, "fork", {}),
         (5, "fork", {"persistent_workers": True}),
-        (2, "spawn", {"persistent_workers": True}),
-        (1, "spawn", {}),
+        pytest.param(2, "spawn", {"persistent_workers": True}, marks=pytest.mark.slow),
+        pytest.param(1, "spawn", {}, marks=pytest.mark.slow),
     ],
 )
 def test_epochs_go_on_and_a_place_is_used_once(
