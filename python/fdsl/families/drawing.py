@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from fdsl import _core
 from fdsl.sample import Sample
 
 if TYPE_CHECKING:
-    from fdsl.families.base import Family
     from fdsl.frame import Frame
 
 #: Flips: none, top-bottom, left-right, both.
@@ -25,8 +24,22 @@ CROP = 1 << 32
 MOST_OBJECTS = 65_535
 
 
+class Drawn(Protocol):
+    """What is asked of a family here; every ``fdsl.Family`` has it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def format(self) -> int: ...  # noqa: D102
+    @property
+    def targets(self) -> tuple[str, ...]: ...  # noqa: D102
+    def draw(self, category: Any, rng: np.random.Generator, frame: Any) -> Any: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any) -> Any: ...
+
+
 def draw_samples(
-    family: Family,
+    family: Drawn,
     frame: Frame,
     categories: npt.NDArray[np.uint64],
     indices: npt.NDArray[np.uint64],
@@ -66,7 +79,7 @@ def _flip(frame: Frame, index: int) -> int:
     return index % FLIPS if frame.flips else 0
 
 
-def _drawn(family: Family, parameters: Any, frame: Frame, address: Address, attempt: int) -> Sample:
+def _drawn(family: Drawn, parameters: Any, frame: Frame, address: Address, attempt: int) -> Sample:
     name, format, seed, category, index = address
     shared = (name, format, seed, category, index - _flip(frame, index))
     drawn = family.draw(parameters, _generator(shared, attempt), frame)

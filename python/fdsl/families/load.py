@@ -78,4 +78,5 @@ def _by_name(source: str) -> Family | None:
     kind = find(name)
     if number.endswith("k") or issubclass(kind, IFS):  # no number makes an IFS
         return None
-    return kind(int(number))
+    made: Family = kind(int(number))
+    return made

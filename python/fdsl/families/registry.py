@@ -10,25 +10,25 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
 
-if TYPE_CHECKING:
-    from fdsl.families.base import Family
+#: A subclass of ``fdsl.Family``; that module imports this one.
+FamilyClass: TypeAlias = type[Any]
 
 GROUP = "fdsl.families"
 
 #: What a family may be called, so that ``load`` can tell its name from the number after it.
 NAME = r"[A-Za-z_][\w-]*"
 
-_known: dict[str, type[Family]] = {}
+_known: dict[str, FamilyClass] = {}
 #: The scripts that were imported by their path, by the name of the module that each became.
 _scripts: dict[str, Path] = {}
 
 
-def register(family: type[Family]) -> None:
+def register(family: FamilyClass) -> None:
     """Makes a family known by its name; the last of a name wins, as when a cell is run again.
 
     Raises:
@@ -54,7 +54,7 @@ def names() -> list[str]:
     return sorted({*_known, *(point.name for point in entry_points(group=GROUP))})
 
 
-def find(name: str) -> type[Family]:
+def find(name: str) -> FamilyClass:
     """Returns a family by name.
 
     Raises:
@@ -104,7 +104,7 @@ def run_script(script: PathLike) -> ModuleType:
     return module
 
 
-def script_of(family: type[Family]) -> Path | None:
+def script_of(family: FamilyClass) -> Path | None:
     """Returns the script that defines a family, if ``run_script`` imported it: another process
     finds no such module."""
     return _scripts.get(family.__module__)
