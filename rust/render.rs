@@ -152,3 +152,84 @@ pub fn draw<F: Formula>(
     formula.draw_fallback(at, style, scratch, sample);
     at.attempt as u8 // at most one more than a byte's retries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrays::Arrays;
+    use crate::family::Family;
+    use crate::formula::interface::NoStyle;
+    use crate::simd::Simd;
+
+    /// A category is how often it fails before it shows; an image is as bright as the category,
+    /// and its columns are objects in turn.
+    struct Stripes(u8);
+
+    impl Formula for Stripes {
+        const NAME: &'static str = "stripes";
+        type Style = NoStyle;
+        type Scratch = ();
+
+        fn family(_: &Arrays) -> Result<Vec<Self>, Error> {
+            Ok(vec![Self(0), Self(3), Self(u8::MAX)])
+        }
+
+        fn draw(&self, at: At<'_>, _: &NoStyle, (): &mut (), sample: &mut Sample<'_>) -> Outcome {
+            sample.image.fill(1 + self.0 / 2);
+            if let Some(Objects { map, categories }) = &mut sample.objects {
+                let (_, width) = at.frame.output_size();
+                categories.clear(); // of the attempt before
+                categories.extend((0..width as u64).map(|column| column % 3));
+                for (i, object) in map.iter_mut().enumerate() {
+                    *object = (i % width + 1) as u16; // at most 4096
+                }
+            }
+            if at.attempt < u64::from(self.0) { Outcome::Degenerate } else { Outcome::Shown }
+        }
+
+        fn draw_fallback(&self, _: At<'_>, _: &NoStyle, (): &mut (), sample: &mut Sample<'_>) {
+            sample.image.fill(9);
+        }
+    }
+
+    const SETTINGS: &str = r#"{"frame": {"size": [16, 20], "crop": null, "crop_position": "random",
+        "flips": true, "color": false, "resample_degenerate": true}, "style": {}}"#;
+
+    #[test]
+    fn a_degenerate_sample_is_rendered_again_until_it_shows_or_falls_back() {
+        let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
+        for threads in [1, 2] {
+            let (mut images, mut retries) = (vec![0; 3 * 320], vec![0; 3]);
+            let machine = Machine { threads: Some(threads), simd: Simd::PLAIN };
+            let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+            let places = [(0, 0), (1, 5), (2, 7)];
+            stripes.render(&places, 0, SETTINGS, &machine, &mut || false, samples).unwrap();
+            assert_eq!((&retries[..], images[0], images[320], images[640]), (&[0, 3, 9][..], 1, 2, 9));
+        }
+    }
+
+    #[test]
+    fn the_objects_of_each_sample_come_beside_its_image() {
+        let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
+        for threads in [1, 2] {
+            let (mut images, mut retries) = (vec![0; 2 * 320], vec![0; 2]);
+            let (mut maps, mut categories) = (vec![7; 2 * 320], vec![vec![], vec![]]);
+            let machine = Machine { threads: Some(threads), simd: Simd::PLAIN };
+            let objects = Some(SampleObjects { maps: &mut maps, categories: &mut categories });
+            let samples = Samples { images: &mut images, retries: &mut retries, objects };
+            stripes.render(&[(0, 0), (1, 5)], 0, SETTINGS, &machine, &mut || false, samples).unwrap();
+            assert!(maps.iter().enumerate().all(|(i, &object)| usize::from(object) == i % 20 + 1));
+            assert!(categories.iter().all(|of| of.len() == 20 && of[4] == 1));
+        }
+    }
+
+    #[test]
+    fn settings_that_a_family_does_not_have_are_refused() {
+        let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
+        let machine = Machine { threads: Some(1), simd: Simd::PLAIN };
+        let wrong = SETTINGS.replace(r#""style": {}"#, r#""style": {"num_points": 3}"#);
+        let samples = Samples { images: &mut [], retries: &mut [], objects: None };
+        let refused = stripes.render(&[], 0, &wrong, &machine, &mut || false, samples);
+        assert!(matches!(refused, Err(Error::Settings(message)) if message.contains("num_points")));
+    }
+}
