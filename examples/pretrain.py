@@ -52,9 +52,7 @@ class Settings(Training):
     """Pre-train on fractals. Options that are not given take their value from --preset."""
 
     model: str = "resnet50"  # resnet10s or any classifier of torchvision.models; paper: resnet50
-    preset: Literal["paper", "released"] = (
-        "paper"  # the paper's text, or the authors' released code
-    )
+    preset: Literal["paper", "released"] = "paper"  # the paper's text, or its authors' code
     lr: float | None = None  # paper: 0.01, released: 0.1; try both if the loss does not fall
     source: str | None = None  # fractaldb-1000, perlin-100, bezier-144, a file; none: search
     categories: int = 1000  # how many to search; paper: 1000 or 10000
