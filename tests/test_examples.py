@@ -507,6 +507,7 @@ def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: P
         assert sum(int(row["images"]) for row in csv.DictReader(file)) == 500
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_as_it_was_pretrained(resnet: Path, tmp_path: Path) -> None:
     run = [*FINETUNE, "--from", str(resnet), "--freeze", "conv3", "--out", str(tmp_path)]
     assert finetune.main(run) == 0

@@ -158,6 +158,7 @@ def test_every_family_streams(family, workers):
     assert label == 1 and (image[0].numpy() == draw(family, 1, 3)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family, share", [(Perlin(16), 0.7), (Bezier(16), 0.2)], ids=repr)
 def test_a_small_classifier_tells_categories_apart(family, share):
     """Chance is 1 in 16; seconds of a tiny network on 32×32 pixels are enough for far more."""

@@ -26,6 +26,7 @@ def shards(folder):
     return {file.name: file.read_bytes() for file in folder.glob("*.tar")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
 def test_the_tasks_of_a_slurm_array_write_all_shards(curves, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

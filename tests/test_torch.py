@@ -759,6 +759,7 @@ def test_batches_are_not_collated(ifs: fdsl.IFS, workers: int, batch_size: int) 
         next(iter(loader))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_batch_is_a_tuple_that_can_be_saved(ifs: fdsl.IFS, workers: int, tmp_path: Path) -> None:
     batch = next(iter(loader_of(stream_of(ifs), workers)))
