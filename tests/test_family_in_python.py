@@ -514,6 +514,7 @@ def test_the_script_of_the_page_is_two_dozen_lines(disks):
     assert sum("def " in line for line in lines) == 1
 
 
+@pytest.mark.slow
 def test_the_script_of_the_page_trains(disks):
     pytest.importorskip("torch")
     subprocess.run([sys.executable, str(disks)], check=True, timeout=200)

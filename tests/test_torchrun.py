@@ -39,7 +39,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("ranks", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
     ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
     ifs.save(tmp_path / "ifs.npz")
