@@ -518,6 +518,7 @@ def test_what_is_frozen_stays_as_it_was_pretrained(resnet: Path, tmp_path: Path)
         assert same == frozen, name
 
 
+@pytest.mark.slow
 def test_the_head_has_its_own_learning_rate(resnet: Path, tmp_path: Path) -> None:
     run = [*FINETUNE, "--from", str(resnet), "--out", str(tmp_path)]
     assert finetune.main([*run, "--head-lr", "0", "--epochs", "1"]) == 0

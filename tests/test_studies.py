@@ -276,6 +276,7 @@ def test_finished_runs_of_part_4_are_recognised(tmp_path, capsys):
     assert (tmp_path / "smoke/redraw.csv").read_text() == before
 
 
+@pytest.mark.slow
 def test_parts_of_a_study_join(tmp_path):
     run = ["table2", *SMOKE, "--out", str(tmp_path), "--lines"]
     for part in (["0.2", "0.25"], ["0.05"], ["0.2"]):
