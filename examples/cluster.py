@@ -97,7 +97,7 @@ def train_on_clusters(s: Settings) -> int:
                     logits = run.network(inputs.contiguous(memory_format=run.layout))
                     loss = F.cross_entropy(logits, own)
                 run.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
+                loss.backward()
                 if s.clip_grad:
                     nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                 run.optimizer.step()

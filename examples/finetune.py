@@ -134,7 +134,8 @@ def finetune(s: Settings) -> int:
 
         def prepare(images: Tensor) -> Tensor:
             """The middles of the images, as they are validated."""
-            return normalize(centre(data.fit(images.to(run.device), s.canvas)))  # type: ignore[no-any-return]
+            prepared: Tensor = normalize(centre(data.fit(images.to(run.device), s.canvas)))
+            return prepared
 
         if s.probe:
             return judge_features(s, run, model, head, train, val, chosen, prepare, name)
@@ -169,7 +170,7 @@ def finetune(s: Settings) -> int:
                     logits = run.network(inputs.contiguous(memory_format=run.layout))
                     loss = loss_of(logits, labels)
                 run.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
+                loss.backward()
                 if s.clip_grad:
                     nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                 run.optimizer.step()
@@ -332,8 +333,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
         return (state["weights"], state["made"]["model"]) if "made" in state else (state, None)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            # The file has keys() and cannot be iterated.
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys()  # the file itself cannot be iterated
+            tensors = {name: file.get_tensor(name) for name in names}
             return tensors, (file.metadata() or {}).get("model")
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error

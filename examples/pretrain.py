@@ -133,7 +133,7 @@ def pretrain(s: Settings) -> int:
                     logits = run.network(inputs.contiguous(memory_format=run.layout))
                     loss = F.cross_entropy(logits, labels)
                 run.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
+                loss.backward()
                 if s.clip_grad:
                     nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                 run.optimizer.step()

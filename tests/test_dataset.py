@@ -67,7 +67,7 @@ def test_label_noise_is_that_of_the_stream(ifs, cache):
     data = fdsl.Dataset(ifs, 40, rendering=TINY, seed=8, label_noise=0.5, cache=cache)
     labels = [label for _, label in data.__getitems__(range(200))]
     numbers = np.arange(200, dtype=np.uint64)
-    assert labels == ifs.labels(numbers // 40, numbers % 40, 8, 0.5).tolist()
+    assert labels == ifs.labels((numbers // 40, numbers % 40), 8, 0.5).tolist()
     assert 60 < sum(label != item // 40 for item, label in enumerate(labels)) < 120
 
 

@@ -168,7 +168,7 @@ def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(
         "fdsl.torch.stream.render_batch",
-        lambda *args: (drawn.append(1), render_batch(*args))[1],
+        lambda *args, **how: (drawn.append(1), render_batch(*args, **how))[1],
     )
     with Loader(stream_of(ifs), prefetch_batches=2) as loader:
         batches = iter(loader)
@@ -408,10 +408,10 @@ def test_a_stop_iteration_of_a_transform_does_not_end_the_epoch(ifs) -> None:
 def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) -> None:
     entered, go = threading.Event(), threading.Event()
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **how: Any) -> Any:
         entered.set()
         go.wait(20)
-        return render_batch(*args)
+        return render_batch(*args, **how)
 
     monkeypatch.setattr("fdsl.torch.stream.render_batch", slow)
     loader = Loader(stream_of(ifs))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from families_in_python import Disks, Scenes
 from fdsl import targets
+from fdsl.job import Job
 
 SCENES = Scenes(7)
 FRAME = fdsl.Frame(size=(40, 56), crop=(32, 30))
@@ -21,8 +22,8 @@ NAMES = ("labels", "mask", "boxes")
 def objects_of(category, index, frame, seed=3):
     """Which object each pixel shows, and the categories of the objects."""
     images = np.empty((1, *frame.output_size), np.uint8)
-    address = (np.array([number], np.uint64) for number in (category, index))
-    found, categories = targets.render_objects(SCENES, frame, *address, seed, None, images)
+    address = np.array([category], np.uint64), np.array([index], np.uint64)
+    found, categories = targets.render_objects(SCENES, Job(frame, seed), address, images)
     return images[0], found[0], categories[0]
 
 

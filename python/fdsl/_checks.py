@@ -123,6 +123,16 @@ def checked_type(name: str, value: Any, kind: Any) -> Any:
     return value
 
 
+def whole_or_none(value: object) -> int | None:
+    """Returns an integer of any kind as one; ``None`` for what is none, such as an array."""
+    if not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # an array has the method, whatever is in it
+        return None
+
+
 def checked_whole(name: str, value: SupportsIndex) -> int:
     try:
         whole = operator.index(value)

@@ -21,6 +21,7 @@ from fdsl._checks import (
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.job import Addresses, Job
 from fdsl.targets import (
     Objects,
     Targets,
@@ -132,19 +133,19 @@ class Dataset:
         return images, targets
 
     def _arrays(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], Targets]:
-        categories, indices = self._addresses(numbers)
+        addresses = self._addresses(numbers)
         if not self.cache:
-            images = self._empty(len(numbers))
-            alone = len(numbers) == 1 or multiprocessing.current_process().daemon
-            num_threads = 1 if self.num_threads is None and alone else self.num_threads
-            where = (self.family, self.rendering, categories, indices, self.seed, num_threads)
-            return images, render_targets(*where, images, self.target, self.label_noise)
+            images, job = self._empty(len(numbers)), self._job(alone=len(numbers) == 1)
+            targets = render_targets(
+                self.family, job, addresses, images, self.target, self.label_noise
+            )
+            return images, targets
         if (kept := self._kept) is None:  # in a process that was sent no images
             with self._lock:  # the first thread to ask renders
                 kept = self._kept = self._kept or self._rendered()
         images = kept.images[numbers]  # a copy: nobody writes into what is kept
         if kept.objects is None:
-            return images, self._labels(categories, indices)
+            return images, self.family.labels(addresses, self.seed, self.label_noise)
         of_objects = [kept.of_objects[number] for number in numbers.tolist()]
         objects = kept.objects[numbers]
         return images, targets_of(objects, of_objects, self.target, len(self.family))
@@ -155,17 +156,15 @@ class Dataset:
         if self.target != "label":
             kept.objects = np.empty((len(self), *self.rendering.output_size), np.uint16)
         step = self.rendering.images_at_once
-        num_threads = self.num_threads
-        if num_threads is None and multiprocessing.current_process().daemon:
-            num_threads = 1
+        job = self._job()
         for first in range(0, len(self), step):
             numbers = np.arange(first, min(first + step, len(self)))
             images = kept.images[first : first + len(numbers)]
-            where = (self.family, self.rendering, *self._addresses(numbers), self.seed, num_threads)
+            addresses = self._addresses(numbers)
             if kept.objects is None:
-                render_targets(*where, images, "label")
+                self.family.render_into(job, addresses, images)
             else:
-                objects, of_objects = render_objects(*where, images)
+                objects, of_objects = render_objects(self.family, job, addresses, images)
                 kept.objects[first : first + len(numbers)] = objects
                 kept.of_objects += of_objects
         return kept
@@ -181,19 +180,15 @@ class Dataset:
             )
 
     def _empty(self, count: int) -> npt.NDArray[np.uint8]:
-        channels = (3,) if self.rendering.color else ()
-        return np.empty((count, *self.rendering.output_size, *channels), np.uint8)
+        return np.empty((count, *self.rendering.image_shape), np.uint8)
 
-    def _addresses(
-        self, numbers: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    def _job(self, *, alone: bool = False) -> Job:
+        one = self.num_threads is None and (alone or multiprocessing.current_process().daemon)
+        return Job(self.rendering, self.seed, 1 if one else self.num_threads)
+
+    def _addresses(self, numbers: npt.NDArray[np.int64]) -> Addresses:
         categories, indices = np.divmod(numbers.astype(np.uint64), np.uint64(self.instances))
         return categories, indices
-
-    def _labels(
-        self, categories: npt.NDArray[np.uint64], indices: npt.NDArray[np.uint64]
-    ) -> npt.NDArray[np.int64]:
-        return self.family.labels(categories, indices, self.seed, self.label_noise)
 
     def _number(self, item: SupportsIndex) -> int:
         number = operator.index(item)

@@ -124,6 +124,11 @@ class Frame:
         return checked_pair("size", self.size if self.crop is None else self.crop)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of an image: (H, W), or (H, W, 3) in color."""
+        return (*self.output_size, 3) if self.color else self.output_size
+
+    @property
     def height(self) -> int:
         """Height of the whole image."""
         return checked_pair("size", self.size)[0]

@@ -17,6 +17,7 @@ from fdsl._checks import (
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.job import Job
 
 Images: TypeAlias = "npt.NDArray[np.uint8]"
 
@@ -108,15 +109,14 @@ def render(
             f"{index_numbers.size}"
         ) from None
     chosen, indexed = (np.ascontiguousarray(numbers).reshape(-1) for numbers in both)
-    channels = (3,) if frame.color else ()
-    shape = (*both[0].shape, *frame.output_size, *channels)
+    shape = (*both[0].shape, *frame.image_shape)
     images = np.empty(shape, np.uint8) if out is None else _checked_out(out, shape)
-    retries = np.zeros(len(chosen), np.uint8)
     seed, num_threads = checked_seed(seed), checked_threads(num_threads)
     if simd is not None:
         checked_type("simd", simd, str)
     batch = images.reshape(-1, *shape[both[0].ndim :])
-    family.render_into(frame, chosen, indexed, seed, num_threads, batch, retries, simd=simd)
+    job = Job(frame, seed, num_threads, simd)
+    retries, _ = family.render_into(job, (chosen, indexed), batch)
     return (images, retries.reshape(both[0].shape)) if return_retries else images
 
 

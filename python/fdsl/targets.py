@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_type, shown
-from fdsl.frame import Frame
+from fdsl.job import Addresses, Job
 
 if typing.TYPE_CHECKING:
     from fdsl.families.base import Family
@@ -54,60 +54,42 @@ def checked_target(family: Family, target: str, label_noise: float = 0.0) -> str
 
 def render_targets(
     family: Family,
-    frame: Frame,
-    categories: npt.NDArray[np.uint64],
-    indices: npt.NDArray[np.uint64],
-    seed: int,
-    num_threads: int | None,
+    job: Job,
+    addresses: Addresses,
     images: npt.NDArray[np.uint8],
     target: str,
     label_noise: float = 0.0,
 ) -> Targets:
     """Renders addresses into ``images``, and returns their targets."""
     if target == "label":
-        retries = np.empty(len(categories), np.uint8)
-        family.render_into(frame, categories, indices, seed, num_threads, images, retries)
-        return family.labels(categories, indices, seed, label_noise)
-    objects, of_objects = render_objects(
-        family, frame, categories, indices, seed, num_threads, images
-    )
-    return targets_of(objects, of_objects, target, len(family))
+        family.render_into(job, addresses, images)
+        return family.labels(addresses, job.seed, label_noise)
+    return targets_of(*render_objects(family, job, addresses, images), target, len(family))
 
 
 def render_batch(
     family: Family,
-    frame: Frame,
+    job: Job,
     numbers: npt.NDArray[np.uint64],
-    instances: int | None,
-    label_noise: float,
-    seed: int,
-    num_threads: int | None,
     images: npt.NDArray[np.uint8],
     target: str,
+    *,
+    instances: int | None,
+    label_noise: float,
 ) -> Targets:
     """Renders samples of a stream, by their numbers, and returns their targets."""
     if target == "label":  # one call into the core
-        return family.batch_into(frame, numbers, instances, label_noise, seed, num_threads, images)
-    addresses = family.order(numbers, instances, seed)
-    return render_targets(family, frame, *addresses, seed, num_threads, images, target)
+        return family.batch_into(job, numbers, images, instances=instances, label_noise=label_noise)
+    return render_targets(family, job, family.order(numbers, instances, job.seed), images, target)
 
 
 def render_objects(
-    family: Family,
-    frame: Frame,
-    categories: npt.NDArray[np.uint64],
-    indices: npt.NDArray[np.uint64],
-    seed: int,
-    num_threads: int | None,
-    images: npt.NDArray[np.uint8],
+    family: Family, job: Job, addresses: Addresses, images: npt.NDArray[np.uint8]
 ) -> tuple[Objects, list[list[int]]]:
     """Renders addresses into ``images``, and returns which object each pixel shows, uint16
     (B, H, W), and the categories of the objects of each image."""
-    retries = np.empty(len(categories), np.uint8)
-    objects = np.empty((len(categories), *frame.output_size), np.uint16)
-    of_objects = family.render_into(
-        frame, categories, indices, seed, num_threads, images, retries, objects
-    )
+    objects = np.empty((len(images), *job.frame.output_size), np.uint16)
+    of_objects = family.render_into(job, addresses, images, objects).objects
     if of_objects is None:
         raise TypeError(
             f"{type(family).__name__}.render_into must return the categories of the objects"

@@ -22,6 +22,7 @@ from fdsl.cli.options import (
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.job import Job
 
 
 def add_bench(commands: Commands) -> None:
@@ -69,25 +70,15 @@ def _rates(
 ) -> list[float]:
     """Pictures a second of several batches, the first left out; no picture is drawn twice."""
     some, first = 8 * threads, 0
-    height, width = rendering.output_size
-    channels = (3,) if rendering.color else ()
-    images = np.empty((some, height, width, *channels), np.uint8)
-    retries = np.empty(some, np.uint8)
+    images = np.empty((some, *rendering.image_shape), np.uint8)
+    job = Job(rendering, seed, threads, path)
     rates: list[float] = []
     end = time.perf_counter() + seconds
     while len(rates) < 4 or time.perf_counter() < end:
         numbers = np.arange(first, first + some, dtype=np.uint64)
         start = time.perf_counter()
-        family.render_into(
-            rendering,
-            numbers % np.uint64(len(family)),
-            numbers * np.uint64(4),
-            seed,
-            threads,
-            images,
-            retries,
-            simd=path,
-        )
+        addresses = numbers % np.uint64(len(family)), numbers * np.uint64(4)
+        family.render_into(job, addresses, images)
         rates.append(some / (time.perf_counter() - start))
         first += some
     return rates[1:]

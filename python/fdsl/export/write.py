@@ -24,6 +24,7 @@ from fdsl.export.plan import Plan
 from fdsl.export.target import files_of
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.job import Job
 from fdsl.render import render
 from fdsl.targets import render_objects
 
@@ -233,11 +234,9 @@ def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> li
     if plan.target == "label":
         images = render(family, categories, indices, plan.seed, frame, num_threads)
         return [{"png": file} for file in png.encode(images, num_threads)]
-    channels = (3,) if frame.color else ()
-    images = np.empty((len(samples), *frame.output_size, *channels), np.uint8)
-    maps, of_objects = render_objects(
-        family, frame, categories, indices, plan.seed, num_threads, images
-    )
+    images = np.empty((len(samples), *frame.image_shape), np.uint8)
+    job = Job(frame, plan.seed, num_threads)
+    maps, of_objects = render_objects(family, job, (categories, indices), images)
     return [
         {"png": file, **files_of(objects, numbers, plan.target, len(family))}
         for file, objects, numbers in zip(

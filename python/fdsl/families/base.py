@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import math
 import operator
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_type, count_up_to, shortened, shown
+from fdsl._checks import checked_type, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MOST_BYTES, read_arrays
 from fdsl.families.registry import find, register, run_script, script_of
 from fdsl.frame import Frame
+from fdsl.job import Addresses, Job, Rendered
 from fdsl.sample import Sample
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-#: Pairs of parameters that noise or curves may have, one a category.
-MOST_PAIRS = 4096**2
+#: Categories that a family may have.
+MOST_CATEGORIES = 4096**2
 
 
 class Family:
@@ -112,6 +112,8 @@ class Family:
             uint8 (H, W), or (H, W, 3) where ``frame.color``; or an ``fdsl.Sample`` with the image
             and its objects.
         """
+        # Not an abstract method, since a family of the core has none and is drawn there: it is
+        # asked of a family in Python that forgot it, and this is what its author reads.
         raise NotImplementedError(f"{type(self).__name__} has no draw(category, rng, frame)")
 
     def __len__(self) -> int:
@@ -152,65 +154,43 @@ class Family:
 
     def render_into(
         self,
-        frame: Frame,
-        categories: npt.NDArray[np.uint64],
-        indices: npt.NDArray[np.uint64],
-        seed: int,
-        num_threads: int | None,
+        job: Job,
+        addresses: Addresses,
         images: npt.NDArray[np.uint8],
-        retries: npt.NDArray[np.uint8],
         objects: npt.NDArray[np.uint16] | None = None,
-        simd: str | None = None,
-    ) -> list[list[int]] | None:
+    ) -> Rendered:
         """Renders addresses into memory; ``fdsl.render`` is the way to call it.
 
         Args:
-            frame: from ``checked_style``.
-            categories: (B,).
-            indices: (B,).
-            seed: of every address.
-            num_threads: how many render, where the family is not in Python.
+            job: what is the same for all of them.
+            addresses: categories and indices, (B,) each.
             images: (B, H, W) or (B, H, W, 3), in one piece.
-            retries: (B,), how often each was rendered again.
             objects: (B, H, W), which object each pixel shows, where that is wanted.
-            simd: the processor's path, where the family is not in Python.
-
-        Returns:
-            For each sample the categories of its objects, where they are wanted.
         """
-        return draw_samples(self, frame, categories, indices, seed, images, retries, objects)
+        return draw_samples(self, job, addresses, images, objects)
 
     def batch_into(
         self,
-        frame: Frame,
+        job: Job,
         numbers: npt.NDArray[np.uint64],
-        instances: int | None,
-        label_noise: float,
-        seed: int,
-        num_threads: int | None,
         images: npt.NDArray[np.uint8],
+        *,
+        instances: int | None = None,
+        label_noise: float = 0.0,
     ) -> npt.NDArray[np.int64]:
         """Renders the samples of these numbers of a stream, and returns their labels (B,)."""
-        categories, indices = self.order(numbers, instances, seed)
-        retries = np.empty(len(numbers), np.uint8)
-        self.render_into(frame, categories, indices, seed, num_threads, images, retries)
-        return self.labels(categories, indices, seed, label_noise)
+        addresses = self.order(numbers, instances, job.seed)
+        self.render_into(job, addresses, images)
+        return self.labels(addresses, job.seed, label_noise)
 
-    def order(
-        self, numbers: npt.NDArray[np.uint64], instances: int | None, seed: int
-    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    def order(self, numbers: npt.NDArray[np.uint64], instances: int | None, seed: int) -> Addresses:
         """Returns the categories and indices of the samples of these numbers of a stream."""
         categories, indices = _core.stream_order(numbers, len(self), instances, self.period, seed)
         return categories, indices
 
-    def labels(
-        self,
-        categories: npt.NDArray[np.uint64],
-        indices: npt.NDArray[np.uint64],
-        seed: int,
-        label_noise: float,
-    ) -> npt.NDArray[np.int64]:
+    def labels(self, addresses: Addresses, seed: int, label_noise: float) -> npt.NDArray[np.int64]:
         """Returns the labels of addresses: the categories, but for a share ``label_noise``."""
+        categories, indices = addresses
         if label_noise > 0:
             categories = _core.noisy_labels(categories, indices, seed, len(self), label_noise)
         return categories.astype(np.int64)
@@ -332,85 +312,22 @@ class Family:
         return f"<{type(self).__name__}: {len(self)} categories>"
 
 
-class CoreFamily(Family):
-    """A family of the core: its arrays are handed over as they are, and checked there."""
-
-    _abstract = True
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        if cls.name == Family.name or "name" in cls.__dict__:
-            super().__init_subclass__(**options)
-        # Else it makes a family of the core in another way, and stays that family by name.
-
-    def core(self, frame: Frame | None = None) -> _core.Categories:
-        """Returns the categories in the core, which are made when first asked for."""
-        name = self._core_name(frame)
-        made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
-        if name not in made:
-            made[name] = _core.Categories(name, self._arrays())
-        return made[name]
-
-    def _core_name(self, frame: Frame | None) -> str:
-        """What the core calls the family that renders with these settings."""
-        return self.name
-
-    def render_into(  # noqa: D102  # as in ``Family``
-        self,
-        frame: Frame,
-        categories: npt.NDArray[np.uint64],
-        indices: npt.NDArray[np.uint64],
-        seed: int,
-        num_threads: int | None,
-        images: npt.NDArray[np.uint8],
-        retries: npt.NDArray[np.uint8],
-        objects: npt.NDArray[np.uint16] | None = None,
-        simd: str | None = None,
-    ) -> list[list[int]] | None:
-        return self.core(frame).render(
-            frame.settings,
-            categories,
-            indices,
-            seed,
-            num_threads,
-            images.reshape(-1),
-            retries,
-            None if objects is None else objects.reshape(-1),
-            simd,
-        )
-
-    def batch_into(  # noqa: D102  # as in ``Family``
-        self,
-        frame: Frame,
-        numbers: npt.NDArray[np.uint64],
-        instances: int | None,
-        label_noise: float,
-        seed: int,
-        num_threads: int | None,
-        images: npt.NDArray[np.uint8],
-    ) -> npt.NDArray[np.int64]:
-        # One call into the core for order, images and labels.
-        return self.core(frame).batch(
-            frame.settings, numbers, instances, label_noise, seed, num_threads, images.reshape(-1)
-        )
-
-
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns the numbers 0…n−1, or a copy of an array with a row for each category."""
-    try:
-        number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
-    except TypeError:
+    number = whole_or_none(categories)
+    if number is None:
         array = np.array(categories)
         if array.dtype.kind not in "fiu":
             raise TypeError(
                 "categories must be an integer or an array of numbers (C, …), got "
                 f"{shown(categories)}"
-            ) from None
-    else:
-        if not 1 <= number <= MOST_PAIRS:
-            raise ValueError(
-                f"categories must lie between 1 and {MOST_PAIRS:,}, got {shown(number)}"
             )
+    elif 1 <= number <= MOST_CATEGORIES:
         array = np.arange(number)
+    else:
+        raise ValueError(
+            f"categories must lie between 1 and {MOST_CATEGORIES:,}, got {shown(number)}"
+        )
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"a family needs at least one category, got shape {array.shape}")
     array.flags.writeable = False
@@ -426,37 +343,6 @@ def _means_nothing(family: Family, rendering: Frame) -> str:
         f"{type(family).__name__} takes a {style.__name__} ({', '.join(style.names())}), got a "
         f"{type(rendering).__name__}{settings}"
     )
-
-
-def square_grid(
-    categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
-) -> npt.NDArray[Any]:
-    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``;
-    n is at most ``most``.
-    """
-    try:
-        number = operator.index(categories)  # type: ignore[arg-type]  # an array raises TypeError
-    except TypeError:
-        if count_up_to(2 * MOST_PAIRS, categories) > 2 * MOST_PAIRS:
-            raise ValueError(
-                f"categories must be at most {MOST_PAIRS:,} pairs of numbers"
-            ) from None
-        pairs = np.asarray(categories)
-        if pairs.dtype.kind not in "fiu":
-            raise TypeError(
-                f"categories must be an integer or pairs of numbers (C, 2), got {shown(categories)}"
-            ) from None
-        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
-            raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}") from None
-        return pairs.copy()
-    if number > most**2:
-        given = f"{number:,}" if number < 2**64 else shown(number)
-        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {given}")
-    side = math.isqrt(max(number, 0))
-    if number < 1 or side**2 != number:
-        raise ValueError(f"categories must be a square number, such as 100, got {shown(number)}")
-    rows, columns = np.divmod(np.arange(number), side)
-    return np.stack([rows + first[0], columns + first[1]], axis=1)
 
 
 def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:

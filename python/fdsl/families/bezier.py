@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl.families.base import Arrays, CoreFamily, square_grid
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily, square_grid
 from fdsl.rendering import Strokes
 
 

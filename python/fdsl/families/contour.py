@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsIndex, overload
 
@@ -11,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_seed, count_up_to, shown
-from fdsl.families.base import MOST_PAIRS, Arrays, CoreFamily
+from fdsl._checks import checked_seed, count_up_to, shown, whole_or_none
+from fdsl.families.base import MOST_CATEGORIES, Arrays
+from fdsl.families.core import CoreFamily
+
+#: Categories that are drawn: a million take seconds.
+MOST_DRAWN = 1_000_000
 
 
 class Rings(NamedTuple):
@@ -58,27 +61,16 @@ class RCDB(CoreFamily):
     name = "rcdb"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
-        try:
-            number = operator.index(categories)  # type: ignore[arg-type]  # an array: TypeError
-        except TypeError:
-            if count_up_to(4 * MOST_PAIRS, categories) > 4 * MOST_PAIRS:
-                raise ValueError(f"categories must be at most {MOST_PAIRS:,} rows") from None
-            rows = np.array(categories)
-            if rows.dtype.kind not in "fiu":
-                raise TypeError(
-                    "categories must be an integer or rows of numbers (C, 4), got "
-                    f"{shown(categories)}"
-                ) from None
-            if rows.ndim != 2 or rows.shape[1] != 4 or len(rows) == 0:
-                raise ValueError(f"categories must have shape (C, 4), got {rows.shape}") from None
-            self._contours = rows.astype(np.float64)
-        else:
-            if not 1 <= number <= 1_000_000:
-                raise ValueError(
-                    f"categories must lie between 1 and 1,000,000, got {shown(number)}"
-                )
+        number = whole_or_none(categories)
+        if number is None:
+            self._contours = _rows(categories)
+        elif 1 <= number <= MOST_DRAWN:
             seed = checked_seed(seed)
             self._contours = np.array([_drawn(seed, category) for category in range(number)])
+        else:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_DRAWN:,}, got {shown(number)}"
+            )
         self.core()  # checks the numbers
 
     def parameters(self, category: int) -> dict[str, Any]:
@@ -105,6 +97,20 @@ class RCDB(CoreFamily):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> RCDB:
         return cls(arrays["contours"])
+
+
+def _rows(categories: object) -> npt.NDArray[np.float64]:
+    """Returns the parameters that were given, (C, 4)."""
+    if count_up_to(4 * MOST_CATEGORIES, categories) > 4 * MOST_CATEGORIES:
+        raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} rows")
+    rows = np.array(categories)
+    if rows.dtype.kind not in "fiu":
+        raise TypeError(
+            f"categories must be an integer or rows of numbers (C, 4), got {shown(categories)}"
+        )
+    if rows.ndim != 2 or rows.shape[1] != 4 or len(rows) == 0:
+        raise ValueError(f"categories must have shape (C, 4), got {rows.shape}")
+    return rows.astype(np.float64)
 
 
 def _drawn(seed: int, category: int) -> list[float]:

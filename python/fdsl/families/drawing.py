@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
+from fdsl.frame import Frame
+from fdsl.job import Addresses, Job, Rendered
 from fdsl.sample import Sample
-
-if TYPE_CHECKING:
-    from fdsl.frame import Frame
 
 #: Flips: none, top-bottom, left-right, both.
 FLIPS = 4
@@ -28,32 +27,39 @@ class Drawn(Protocol):
     """What is asked of a family here; every ``fdsl.Family`` has it."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """As files call it."""
+
     @property
-    def format(self) -> int: ...  # noqa: D102
+    def format(self) -> int:
+        """The version of its bytes."""
+
     @property
-    def targets(self) -> tuple[str, ...]: ...  # noqa: D102
-    def draw(self, category: Any, rng: np.random.Generator, frame: Any) -> Any: ...  # noqa: D102
+    def targets(self) -> tuple[str, ...]:
+        """What it offers beside a label."""
+
+    def draw(self, category: Any, rng: np.random.Generator, frame: Any) -> Any:
+        """Draws one instance, whole."""
+
     def __len__(self) -> int: ...
+
     def __getitem__(self, key: Any) -> Any: ...
 
 
 def draw_samples(
     family: Drawn,
-    frame: Frame,
-    categories: npt.NDArray[np.uint64],
-    indices: npt.NDArray[np.uint64],
-    seed: int,
+    job: Job,
+    addresses: Addresses,
     images: npt.NDArray[np.uint8],
-    retries: npt.NDArray[np.uint8],
     objects: npt.NDArray[np.uint16] | None,
-) -> list[list[int]] | None:
+) -> Rendered:
     """Fills the memory for each address, as ``Family.render_into`` says."""
+    frame = job.frame
+    retries = np.empty(len(images), np.uint8)
     of_objects: list[list[int]] = []
-    for number, (category, index) in enumerate(
-        zip(categories.tolist(), indices.tolist(), strict=True)
-    ):
-        address = (family.name, family.format, seed, category, index)
+    pairs = zip(*(numbers.tolist() for numbers in addresses), strict=True)
+    for number, (category, index) in enumerate(pairs):
+        address = (family.name, family.format, job.seed, category, index)
         parameters = family[category]  # raises IndexError where there is none
         for attempt in range(RETRIES + 1):
             sample = _drawn(family, parameters, frame, address, attempt)
@@ -64,7 +70,7 @@ def draw_samples(
         if objects is not None:
             objects[number] = _kept(sample.objects, frame, address, attempt)
             of_objects.append([int(category) for category in sample.categories])
-    return None if objects is None else of_objects
+    return Rendered(retries, None if objects is None else of_objects)
 
 
 Address = tuple[str, int, int, int, int]

@@ -21,7 +21,7 @@ from fdsl._checks import (
     renamed,
 )
 from fdsl._files import PathLike, write_all
-from fdsl.families.base import CoreFamily
+from fdsl.families.core import CoreFamily
 from fdsl.families.readers import (
     MOST_MAPS,
     MOST_MAPS_IN_ALL,

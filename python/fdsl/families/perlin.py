@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole
-from fdsl.families.base import Arrays, CoreFamily, square_grid
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily, square_grid
 
 
 class Frequencies(NamedTuple):

@@ -75,7 +75,8 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
     @property
     def targets(self) -> list[int]:
         """The label of every item."""
-        labels: list[int] = self._labels(*self._addresses(np.arange(len(self)))).tolist()
+        addresses = self._addresses(np.arange(len(self)))
+        labels: list[int] = self.family.labels(addresses, self.seed, self.label_noise).tolist()
         return labels
 
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:

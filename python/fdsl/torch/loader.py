@@ -205,7 +205,7 @@ class Loader:
             return lambda batch: (batch, None)
         side = None
         if device is not None and device.type == "cuda":
-            side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own stub
+            side = torch.cuda.Stream(device)
             side.wait_stream(torch.cuda.current_stream(device))  # where `transform` was made
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:

@@ -23,6 +23,7 @@ from fdsl._checks import (
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.job import Job
 from fdsl.targets import checked_target, render_batch
 from fdsl.torch.place import AHEAD, HERE, Place
 from fdsl.torch.ranks import checked_ranks, ranks_of_distributed, ranks_of_launcher
@@ -367,19 +368,15 @@ class StreamIterator(Iterator[Sample]):
             raise ValueError(f"a stream has 2**63 samples, and {firsts[-1]} is too near its end")
         within = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), within).ravel()
-        rendering = stream.rendering
-        channels = (3,) if rendering.color else ()
-        images = self._empty((len(numbers), *rendering.output_size, *channels))
+        images = self._empty((len(numbers), *stream.rendering.image_shape))
         targets = render_batch(
             stream.family,
-            rendering,
+            Job(stream.rendering, stream.seed, stream._threads()),
             numbers,
-            stream.instances,
-            stream.label_noise,
-            stream.seed,
-            stream._threads(),
             images.numpy(),
             stream.target,
+            instances=stream.instances,
+            label_noise=stream.label_noise,
         )
         return channels_first(images), tensors(targets)
 

@@ -1,0 +1,98 @@
+"""Families of the core, and the parameters that several of them have in common."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl._checks import count_up_to, shown, whole_or_none
+from fdsl.families.base import MOST_CATEGORIES, Family
+from fdsl.frame import Frame
+from fdsl.job import Addresses, Job, Rendered
+
+
+class CoreFamily(Family):
+    """A family of the core: its arrays are handed over as they are, and checked there."""
+
+    _abstract = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.name == Family.name or "name" in cls.__dict__:
+            super().__init_subclass__(**options)
+        # Else it makes a family of the core in another way, and stays that family by name.
+
+    def core(self, frame: Frame | None = None) -> _core.Categories:
+        """Returns the categories in the core, which are made when first asked for."""
+        name = self._core_name(frame)
+        made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
+        if name not in made:
+            made[name] = _core.Categories(name, self._arrays())
+        return made[name]
+
+    def _core_name(self, frame: Frame | None) -> str:
+        """What the core calls the family that renders with these settings."""
+        return self.name
+
+    def render_into(
+        self,
+        job: Job,
+        addresses: Addresses,
+        images: npt.NDArray[np.uint8],
+        objects: npt.NDArray[np.uint16] | None = None,
+    ) -> Rendered:
+        """Renders addresses into memory, in the core."""
+        retries = np.empty(len(images), np.uint8)
+        maps = None if objects is None else objects.reshape(-1)
+        core, flat = self.core(job.frame), images.reshape(-1)
+        of_objects = core.render(
+            job.frame.settings, *addresses, job.seed, job.num_threads, flat, retries, maps, job.simd
+        )
+        return Rendered(retries, of_objects)
+
+    def batch_into(
+        self,
+        job: Job,
+        numbers: npt.NDArray[np.uint64],
+        images: npt.NDArray[np.uint8],
+        *,
+        instances: int | None = None,
+        label_noise: float = 0.0,
+    ) -> npt.NDArray[np.int64]:
+        """Renders samples of a stream, and returns their labels: one call into the core."""
+        core, flat = self.core(job.frame), images.reshape(-1)
+        settings = job.frame.settings
+        return core.batch(
+            settings, numbers, instances, label_noise, job.seed, job.num_threads, flat
+        )
+
+
+def square_grid(
+    categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
+) -> npt.NDArray[Any]:
+    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``;
+    n is at most ``most``.
+    """
+    number = whole_or_none(categories)
+    if number is None:
+        if count_up_to(2 * MOST_CATEGORIES, categories) > 2 * MOST_CATEGORIES:
+            raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} pairs of numbers")
+        pairs = np.asarray(categories)
+        if pairs.dtype.kind not in "fiu":
+            raise TypeError(
+                f"categories must be an integer or pairs of numbers (C, 2), got {shown(categories)}"
+            )
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
+            raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}")
+        return pairs.copy()
+    if number > most**2:
+        given = f"{number:,}" if number < 2**64 else shown(number)
+        raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {given}")
+    side = math.isqrt(max(number, 0))
+    if number < 1 or side**2 != number:
+        raise ValueError(f"categories must be a square number, such as 100, got {shown(number)}")
+    rows, columns = np.divmod(np.arange(number), side)
+    return np.stack([rows + first[0], columns + first[1]], axis=1)
