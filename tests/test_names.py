@@ -315,6 +315,8 @@ def test_old_settings_are_read(style):
     assert style.from_dict(json.loads(json.dumps(read.to_dict()))) == read
     before_there_were_samplers = {k: v for k, v in OLD.items() if k not in ("sampler", "mask_seed")}
     assert style.from_dict(before_there_were_samplers) == read
+    with pytest.raises(ValueError, match="has no setting 'colour'"):
+        style.from_dict({**OLD, "colour": True})  # misspelt, and of no release
     unvaried = style.from_dict({**OLD, "weights": None, "variation": "grid"})
     if style is Rendering:
         assert (unvaried.variation, unvaried.variation_kind) == (None, "grid")

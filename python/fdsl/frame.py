@@ -34,6 +34,9 @@ RENAMED = {
     "redraw": "resample_degenerate",
     "sampler": "compat",
 }
+#: The settings of the first releases, which were those of fractals, by their names of today.
+FIRST = {"size", "crop", "crop_position", "flips", "color", "resample_degenerate", "num_points"}
+FIRST |= {"draw", "patch", "variation", "variation_kind", "margin", "compat", "mask_seed"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,9 @@ class Frame:
         so those that mean nothing to this one are left out.
         """
         if "points" in settings or "weights" in settings:
-            settings = {k: v for k, v in _translated(settings).items() if k in cls.names()}
+            settings = _translated(settings)
+            for name in FIRST - set(cls.names()):
+                settings.pop(name, None)
         unknown = sorted(set(settings) - set(cls.names()))
         if unknown:
             raise ValueError(cls._unknown(unknown[0]))
