@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -300,29 +300,39 @@ def test_ranks_that_cannot_be_are_refused(ifs: fdsl.IFS, monkeypatch: pytest.Mon
         next(iter(stream_of(ifs)))
 
 
-def _draw_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
+@contextlib.contextmanager
+def _group(rank: int, folder: str) -> Iterator[None]:
+    """Two ranks of torch.distributed, which leave together."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # torch.distributed comes before the launcher's variables.
-    os.environ.update(RANK="0", WORLD_SIZE="1")
-    stream = stream_of(ifs, steps_per_epoch=3)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
     try:
-        found = drawn(stream)
-        stream.set_epoch(0)
-        found = found, pickle.dumps(stream)  # as it is sent to a spawned worker
+        yield
         torch.distributed.barrier()  # one that leaves early tears the other's connection
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _draw_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
+    # torch.distributed comes before the launcher's variables.
+    os.environ.update(RANK="0", WORLD_SIZE="1")
+    stream = stream_of(ifs, steps_per_epoch=3)
+    with _group(rank, folder):
+        found = drawn(stream)
+        stream.set_epoch(0)
+        found = found, pickle.dumps(stream)  # as it is sent to a spawned worker
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
 
 
-@pytest.mark.skipif(
+needs_gloo = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch has no gloo",
 )
+
+
+@needs_gloo
 def test_the_ranks_of_torch_distributed_are_found(ifs: fdsl.IFS, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_draw_as_rank, args=(str(tmp_path), ifs), nprocs=2)
     for rank in range(2):
@@ -333,25 +343,14 @@ def test_the_ranks_of_torch_distributed_are_found(ifs: fdsl.IFS, tmp_path: Path)
 
 
 def _train_as_rank(rank: int, folder: str, stream: Stream) -> None:
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
-    try:
+    with _group(rank, folder):
         found = drawn(stream) + drawn(loader_of(stream, 1, "spawn"))
         if hasattr(os, "fork"):
             found += drawn(loader_of(stream, 2, "fork"))
-        torch.distributed.barrier()  # as above
-    finally:
-        torch.distributed.destroy_process_group()
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
 
 
-@pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="this torch has no gloo",
-)
+@needs_gloo
 @pytest.mark.parametrize(
     "method",
     [

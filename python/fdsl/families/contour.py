@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_seed, count_up_to, shown, whole_or_none
-from fdsl.families.base import MOST_CATEGORIES, Arrays
-from fdsl.families.core import CoreFamily
+from fdsl._checks import checked_seed, shown, whole_or_none
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily, rows_of
 
 #: Categories that are drawn: a million take seconds.
 MOST_DRAWN = 1_000_000
@@ -63,7 +63,7 @@ class RCDB(CoreFamily):
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
         number = whole_or_none(categories)
         if number is None:
-            self._contours = _rows(categories)
+            self._contours = rows_of(categories, 4).astype(np.float64)
         elif 1 <= number <= MOST_DRAWN:
             seed = checked_seed(seed)
             self._contours = np.array([_drawn(seed, category) for category in range(number)])
@@ -97,20 +97,6 @@ class RCDB(CoreFamily):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> RCDB:
         return cls(arrays["contours"])
-
-
-def _rows(categories: object) -> npt.NDArray[np.float64]:
-    """Returns the parameters that were given, (C, 4)."""
-    if count_up_to(4 * MOST_CATEGORIES, categories) > 4 * MOST_CATEGORIES:
-        raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} rows")
-    rows = np.array(categories)
-    if rows.dtype.kind not in "fiu":
-        raise TypeError(
-            f"categories must be an integer or rows of numbers (C, 4), got {shown(categories)}"
-        )
-    if rows.ndim != 2 or rows.shape[1] != 4 or len(rows) == 0:
-        raise ValueError(f"categories must have shape (C, 4), got {rows.shape}")
-    return rows.astype(np.float64)
 
 
 def _drawn(seed: int, category: int) -> list[float]:

@@ -70,6 +70,21 @@ class CoreFamily(Family):
         )
 
 
+def rows_of(categories: object, columns: int) -> npt.NDArray[Any]:
+    """Returns a copy of parameters that were given, a row of ``columns`` numbers per category."""
+    what = "pairs of numbers" if columns == 2 else "rows of numbers"
+    if count_up_to(columns * MOST_CATEGORIES, categories) > columns * MOST_CATEGORIES:
+        raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} {what}")
+    rows = np.array(categories)
+    if rows.dtype.kind not in "fiu":
+        raise TypeError(
+            f"categories must be an integer or {what} (C, {columns}), got {shown(categories)}"
+        )
+    if rows.ndim != 2 or rows.shape[1] != columns or len(rows) == 0:
+        raise ValueError(f"categories must have shape (C, {columns}), got {rows.shape}")
+    return rows
+
+
 def square_grid(
     categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
 ) -> npt.NDArray[Any]:
@@ -78,16 +93,7 @@ def square_grid(
     """
     number = whole_or_none(categories)
     if number is None:
-        if count_up_to(2 * MOST_CATEGORIES, categories) > 2 * MOST_CATEGORIES:
-            raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} pairs of numbers")
-        pairs = np.asarray(categories)
-        if pairs.dtype.kind not in "fiu":
-            raise TypeError(
-                f"categories must be an integer or pairs of numbers (C, 2), got {shown(categories)}"
-            )
-        if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:
-            raise ValueError(f"categories must have shape (C, 2), got {pairs.shape}")
-        return pairs.copy()
+        return rows_of(categories, 2)
     if number > most**2:
         given = f"{number:,}" if number < 2**64 else shown(number)
         raise ValueError(f"categories must be at most {most}² = {most**2:,}, got {given}")
