@@ -70,6 +70,25 @@ def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
     assert "panicked" not in errors
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")
+def test_what_a_signal_handler_raises_is_what_the_caller_gets() -> None:
+    """Also when the work goes on for several looks after it was told to stop."""
+    code = """
+import signal
+import numpy as np
+import fdsl
+def ring(*_):
+    raise LookupError("time is over")
+signal.signal(signal.SIGALRM, ring)
+rng = np.random.default_rng(0)
+ifs = fdsl.IFS([rng.uniform(-0.5, 0.5, (20, 6)) for _ in range(400)])
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+ifs.fill_rates(size=4096, num_points=2**24, num_threads=2)
+"""
+    done = run(code)
+    assert done.returncode == 1 and "LookupError: time is over" in done.stderr
+
+
 def test_a_panic_of_the_core_is_a_runtime_error_that_asks_for_a_report() -> None:
     with pytest.raises(RuntimeError, match=r"bug of its own: as it was asked to\. Please report"):
         _core.fail()

@@ -44,9 +44,11 @@ fn machine(num_threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Er
 fn detached<R: Send>(py: Python<'_>, work: impl FnOnce(Look<'_>) -> Result<R, Error> + Send) -> PyResult<R> {
     let mut raised = None;
     let mut look = || {
-        // None while the interpreter ends, which a daemon thread may outlive.
-        let looked = Python::try_attach(|py| py.check_signals());
-        raised = looked.and_then(Result::err);
+        // None while the interpreter ends, which a daemon thread may outlive. Once a handler has
+        // raised, its exception is the one: the work may take a few more looks to stop.
+        if raised.is_none() {
+            raised = Python::try_attach(|py| py.check_signals()).and_then(Result::err);
+        }
         raised.is_some()
     };
     let done = guarded(|| py.detach(|| work(&mut look)))?;

@@ -1,14 +1,13 @@
 """The files of a target beside an image: masks as PNG, labels and boxes as JSON.
 
-PNG files of maps are written here, not by ``fdsl.png``: their values are numbers of categories and
-objects, which a reader must get back as they are, and not shades of gray.
+Maps are written by Pillow, not by ``fdsl.png``: their values are numbers of categories and objects,
+which a reader must get back as they are, and not shades of gray.
 """
 
 from __future__ import annotations
 
+import io
 import json
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,49 +70,37 @@ def files_of(
 
 def encode_map(numbers: npt.NDArray[np.integer], most: int) -> bytes:
     """Encodes a map of the numbers 0…most as PNG: 8 bits with a palette, or 16 bits of gray."""
-    height, width = numbers.shape
-    small = most <= 255
-    rows = np.zeros((height, 1 + width * (1 if small else 2)), np.uint8)  # each after its filter, 0
-    wide = np.ascontiguousarray(numbers, "u1" if small else ">u2")
-    rows[:, 1:] = wide.view(np.uint8).reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8 if small else 16, 3 if small else 0, 0, 0, 0)
-    chunks = [(b"IHDR", header)]
-    if small:
-        chunks.append((b"PLTE", PALETTE))
-    chunks += [(b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
+    Image = _pillow()
+    if most <= 255:
+        image = Image.fromarray(np.ascontiguousarray(numbers, np.uint8)).convert("L")
+        image.putpalette(PALETTE)
+    else:
+        image = Image.fromarray(np.ascontiguousarray(numbers, np.uint16))
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
 
 
 def decode_map(content: bytes) -> npt.NDArray[Any] | None:
     """Decodes what ``encode_map`` encoded, on any machine; ``None`` if it is something else."""
-    parts: dict[bytes, bytes] = {}
-    at = 8
-    while at + 12 <= len(content):
-        (length,) = struct.unpack_from(">I", content, at)
-        kind = content[at + 4 : at + 8]
-        parts[kind] = parts.get(kind, b"") + content[at + 8 : at + 8 + length]
-        at += 12 + length
     try:
-        width, height, depth, kind_of, *_ = struct.unpack(">IIBBBBB", parts[b"IHDR"])
-        unpack = zlib.decompressobj()
-        expected = height * (1 + width * depth // 8)
-        rows = np.frombuffer(unpack.decompress(parts[b"IDAT"], expected), np.uint8)
-        if (depth, kind_of) not in ((8, 3), (16, 0)) or len(rows) != expected:
-            return None
-        if depth == 8 and parts[b"PLTE"] != PALETTE:
-            return None
-        rows = rows.reshape(height, -1)
-    except (KeyError, struct.error, zlib.error, ValueError):
+        with _pillow().open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):  # so Pillow says that it is damaged
         return None
-    if rows[:, 0].any():
-        return None
-    return np.ascontiguousarray(rows[:, 1:]).view("u1" if depth == 8 else ">u2")
+    if image.mode == "P":
+        return np.asarray(image) if bytes(image.getpalette()) == PALETTE else None
+    return np.asarray(image).astype(np.uint16) if image.mode in ("I;16", "I") else None
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "maps are written with Pillow: it is in the extra 'export'"
+        ) from None
+    return Image
 
 
 def _palette() -> bytes:
