@@ -102,6 +102,8 @@ class Run:
         for key in sorted({*made, *before}):
             if (theirs := before.get(key)) != (ours := made.get(key)):
                 raise ValueError(f"cannot resume: the checkpoint's {key} is {theirs}, yours {ours}")
+        for part in s.out.glob("*.part") if self.rank == 0 else ():
+            part.unlink()  # of a run that was killed: this one holds the lock
         self.model = model.to(self.device).to(memory_format=self.layout)
         self.network = nn.parallel.DistributedDataParallel(model) if self.size > 1 else model
         if s.compile:

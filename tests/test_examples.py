@@ -375,7 +375,8 @@ def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_l
         assert process.poll() is None
         process.kill()
         process.wait()
-    (tmp_path / "last.pt.part").touch()
+    for name in ("last.pt", "best.pt", "weights.safetensors"):  # wherever it was killed
+        (tmp_path / f"{name}.part").touch()
     assert pretrain.main([*run, "--max-steps", "1"]) == 0
     assert not list(tmp_path.glob("*.part"))
 
