@@ -1,4 +1,4 @@
-//! Stages of a picture, whole pictures, and the search; one core, by SIMD path. `cargo bench`
+//! Stages of an image, whole images, and the search, on one core and every SIMD path: `cargo bench`.
 
 use divan::{Bencher, counter::ItemsCount};
 use fdsl::address::{Address, Rng};
@@ -15,7 +15,7 @@ use fdsl::surface::{LastPoint, Mark, Masks};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use std::ops::ControlFlow;
 
-/// The published program's first ten categories are not at hand here: ours, found alike.
+/// Ten categories found like the published ones, which ship with the Python package only.
 fn categories() -> Vec<Ifs> {
     let search = Search { categories: 10, fill_rate: 0.2, seed: 1, max_maps: 7, ..Default::default() };
     let machine = Machine { threads: None, simd: *Simd::available().last().unwrap() };
@@ -30,20 +30,20 @@ fn paths() -> Vec<&'static str> {
     Simd::available().iter().map(|path| path.name()).collect()
 }
 
-/// Ten images, one per category, unvaried and never rendered again: the kernel alone.
+/// Ten images, one per category, without variation or re-rendering: the kernel alone.
 fn fractals(bencher: Bencher, path: &str, frame: Frame, style: Style) {
     draw(bencher, path, &frame, &style, &categories());
 }
 
-/// Ten images of the categories, in turn.
+/// Ten images, cycling through the categories.
 fn draw<F: Formula>(bencher: Bencher, path: &str, frame: &Frame, style: &F::Style, categories: &[F]) {
     let machine = &Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
-    let places: Vec<(u64, u64)> = (0..10).map(|i| (i % categories.len() as u64, 80)).collect();
+    let addresses: Vec<(u64, u64)> = (0..10).map(|i| (i % categories.len() as u64, 80)).collect();
     let (mut images, mut retries) = (vec![0; 10 * frame.bytes()], vec![0; 10]);
     let job = Job { categories, seed: 0, frame, style, machine };
     bencher.counter(ItemsCount::new(10usize)).bench_local(|| {
         let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
-        render(&job, &places, &mut || false, samples).unwrap();
+        render(&job, &addresses, &mut || false, samples).unwrap();
     });
 }
 
@@ -90,22 +90,22 @@ fn perlin_100_256(bencher: Bencher, path: &str) {
     draw(bencher, path, &kernel(), &NoStyle {}, &noise);
 }
 
-/// Ten of the categories of Bezier-1024, few curves and many.
+/// Ten of the categories of Bezier-1024, with few and with many curves.
 #[divan::bench(args = paths())]
 fn bezier_1024_256(bencher: Bencher, path: &str) {
     let pairs: Vec<[u64; 2]> = (0..10).map(|i| [2 + 3 * i, 1 + i * 17 % 32]).collect();
-    draw(bencher, path, &kernel(), &Strokes::default(), &Bezier::of_counts(&pairs).unwrap());
+    draw(bencher, path, &kernel(), &Strokes::default(), &Bezier::from_counts(&pairs).unwrap());
 }
 
-/// Ten images as PNG files: one bit per pixel, and eight.
+/// Encodes ten images as PNG.
 fn png(bencher: Bencher, frame: Frame, style: Style) {
     let categories = &categories();
     let machine = &Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
-    let places: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
+    let addresses: Vec<(u64, u64)> = (0..10).map(|category| (category, 80)).collect();
     let (mut images, mut retries) = (vec![0; 10 * frame.bytes()], vec![0; 10]);
     let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
     let job = Job { categories, seed: 0, frame: &frame, style: &style, machine };
-    render(&job, &places, &mut || false, samples).unwrap();
+    render(&job, &addresses, &mut || false, samples).unwrap();
     let (height, width) = frame.output_size();
     let encode = |pixels: &[u8]| fdsl::png::encode(pixels, height, width, frame.channels()).len();
     let bytes: usize = images.chunks(frame.bytes()).map(encode).sum();
@@ -130,7 +130,7 @@ fn png_color_256(bencher: Bencher) {
     png(bencher, Frame { color: true, ..kernel() }, Style::default());
 }
 
-/// The stages of ten images of 256² and 200,000 points, each category's own.
+/// One stage of ten images of 256² and 200,000 points, one per category.
 fn stage(bencher: Bencher, path: &str, run: impl Fn(&mut Stage, Simd)) {
     let simd = Simd::named(path).unwrap();
     let mut stages: Vec<Stage> = categories().iter().map(|category| Stage::new(category, simd)).collect();
@@ -151,7 +151,7 @@ impl Stage {
     fn new(category: &Ifs, simd: Simd) -> Self {
         let (mut table, mut points, mut surface) =
             (Table::default(), Points::default(), LastPoint::default());
-        table.lay(category.maps(), category.probabilities());
+        table.build(category.maps(), category.probabilities());
         let bounds = orbit::play(&table, &mut rng(), 200_000, simd, &mut points).unwrap();
         surface.plot(&points, bounds, 256, 256, 6, simd);
         Self { table, points, bounds, surface, pixels: vec![0; 3 * 256 * 256] }
@@ -198,7 +198,7 @@ fn stage_3_resolve_random_color(bencher: Bencher, path: &str) {
     stage(bencher, path, |stage, simd| stage.resolve(Masks::Random(7), true, simd));
 }
 
-/// A thousand candidates of the paper's search.
+/// A thousand candidates of a search with the paper's settings.
 fn search(bencher: Bencher, path: &str, sampler: Sampler) {
     let machine = Machine { threads: Some(1), simd: Simd::named(path).unwrap() };
     let search = Search { fill_rate: 1.0, max_tries: 1000, seed: 1, sampler, ..Default::default() };

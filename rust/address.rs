@@ -7,34 +7,34 @@ use crate::frame::{FLIPS, Frame, Window};
 use crate::machine::Watch;
 use crate::simd::Simd;
 
-/// Names one sample: which stream, which category, which of its endless instances.
+/// The address of one sample: the stream, the category, and the instance within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// Tells one data set from another.
+    /// The seed of the stream.
     pub seed: u64,
-    /// The label; counts the categories given to the renderer from 0.
+    /// The position of the category among those rendered, from 0; also its label.
     pub category: u64,
-    /// Counts the instances of the category from 0, without end.
+    /// The number of the instance within the category, from 0, without an upper limit.
     pub index: u64,
 }
 
-/// What a random stream is for. Every purpose has a stream of its own, so one more number drawn
-/// in one place moves nothing in another. Each stands beside its user, and no number is
-/// used twice: `grep -rn 'Purpose(' rust` lists them.
+/// What a random stream is used for. Each purpose has its own stream, so drawing one more number
+/// for one of them changes none of the others. Each constant is defined next to its user, and no
+/// number is used twice: `grep -rn 'Purpose(' rust` lists them.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose(pub u64);
 
 /// The position of the crop window.
 const CROP: Purpose = Purpose(4);
-/// The address of one object of a scene.
+/// The address of one object in a scene.
 const PART: Purpose = Purpose(11);
-/// Generators outside this crate; 13 as well.
+/// The seed of a generator outside this crate; uses 13 as well.
 #[cfg(feature = "python")]
-const FOREIGN: Purpose = Purpose(12);
+const EXTERNAL: Purpose = Purpose(12);
 
 impl Address {
-    /// Returns the random stream of one purpose, for one version of a family's format; `attempt`
-    /// counts re-renders from 0.
+    /// Returns the random stream for `purpose`. `format` is the version of the family's format;
+    /// `attempt` counts the re-renders of a degenerate sample, from 0.
     ///
     /// ```
     /// use fdsl::address::{Address, Purpose};
@@ -48,56 +48,57 @@ impl Address {
     }
 }
 
-/// One attempt at the sample of an address: all that a formula is told beside its parameters and
-/// its style.
+/// One attempt at rendering an address: everything a formula sees besides its parameters and its
+/// style.
 #[derive(Clone, Copy)]
 pub struct At<'a> {
-    /// Whose sample it is.
+    /// The address of the sample.
     pub address: Address,
-    /// Counts re-renders from 0.
+    /// The number of re-renders so far.
     pub attempt: u64,
-    /// What every family obeys.
+    /// The settings shared by all families.
     pub frame: &'a Frame,
-    /// The processor's path; no byte depends on it.
+    /// The SIMD path; the pixels do not depend on it.
     pub simd: Simd,
     format: u64,
     watch: &'a dyn Watch,
 }
 
 impl<'a> At<'a> {
-    /// Starts with the first attempt.
+    /// Creates the first attempt.
     pub fn new(address: Address, frame: &'a Frame, format: u64, simd: Simd, watch: &'a dyn Watch) -> Self {
         Self { address, attempt: 0, frame, simd, format, watch }
     }
 
-    /// Returns the random stream of one purpose in this attempt. The four flips of an image share
-    /// it, so that they are flips of each other.
+    /// Returns the random stream for `purpose` in this attempt. The four flips of an image share
+    /// one stream, which is what makes them flips of each other.
     pub fn rng(&self, purpose: Purpose) -> Rng {
         self.numbered_rng(purpose, self.attempt)
     }
 
-    /// Does so for formulas that number their streams themselves.
+    /// Returns the random stream for `purpose` with a number chosen by the formula instead of the
+    /// attempt.
     pub fn numbered_rng(&self, purpose: Purpose, number: u64) -> Rng {
         Address { index: self.index(), ..self.address }.rng(self.format, purpose, number)
     }
 
-    /// Returns the index of the first of the flips that share this image.
+    /// Returns the index of the first of the four flips that share this image.
     pub fn index(&self) -> u64 {
         self.address.index - self.flip()
     }
 
-    /// Returns the part of the image that is kept. Formulas let y grow upward, so the unflipped
-    /// image turns the surface over, as the authors' program does.
+    /// Returns the part of the image to keep. On the surface y points up, so an unflipped image
+    /// reverses the rows, as the authors' program does.
     pub fn window(&self) -> Window {
         let Frame { height, width, crop, .. } = *self.frame;
         let (kept_height, kept_width) = self.frame.output_size();
-        let room = (height - kept_height, width - kept_width);
+        let slack = (height - kept_height, width - kept_width);
         let (top, left) = if crop.is_some_and(|crop| crop.random) {
             let mut rng = self.address.rng(self.format, CROP, self.attempt);
-            let top = rng.below(room.0 as u64 + 1);
-            (top as usize, rng.below(room.1 as u64 + 1) as usize) // at most the room
+            let top = rng.below(slack.0 as u64 + 1);
+            (top as usize, rng.below(slack.1 as u64 + 1) as usize) // at most the slack
         } else {
-            (room.0 / 2, room.1 / 2)
+            (slack.0 / 2, slack.1 / 2)
         };
         Window {
             of: (height, width),
@@ -110,8 +111,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the address of object `k` of a scene, an instance of `category` drawn in a frame of
-    /// its own.
+    /// Returns the first attempt at object `k` of a scene: an instance of `category`, drawn in its
+    /// own `frame`.
     pub fn part<'b>(&self, k: u64, category: u64, frame: &'b Frame) -> At<'b>
     where
         'a: 'b,
@@ -122,8 +123,8 @@ impl<'a> At<'a> {
         At { address: Address { seed, category, index }, attempt: 0, frame, ..*self }
     }
 
-    /// Says whether nobody wants the sample any more: ask in any loop that may take more than a
-    /// few milliseconds.
+    /// Returns whether to stop because the sample is no longer needed. Check this in any loop that
+    /// may run for more than a few milliseconds.
     pub fn stopped(&self) -> bool {
         self.watch.stopped()
     }
@@ -133,20 +134,20 @@ impl<'a> At<'a> {
     }
 }
 
-/// Hashes a purpose and four words to one, a SplitMix64 finalizer per word.
+/// Hashes a purpose and four words to one word, with one SplitMix64 finalizer per word.
 pub(crate) fn key(format: u64, purpose: Purpose, words: [u64; 4]) -> u64 {
     let start = mix(format ^ purpose.0 << 32);
     words.iter().fold(start, |hash, &word| mix(hash.wrapping_add(word)))
 }
 
-/// Returns two words for families that are not of this crate and draw from generators of their own.
+/// Returns a 128-bit seed for a family outside this crate, which has its own generator.
 #[cfg(feature = "python")]
-pub(crate) fn foreign_key(family: &str, format: u64, words: [u64; 4]) -> [u64; 2] {
+pub(crate) fn external_key(family: &str, format: u64, words: [u64; 4]) -> [u64; 2] {
     let name = family.bytes().fold(mix(family.len() as u64), |hash, byte| mix(hash ^ u64::from(byte)));
-    [0, 1].map(|half| key(format ^ name, Purpose(FOREIGN.0 + half), words))
+    [0, 1].map(|half| key(format ^ name, Purpose(EXTERNAL.0 + half), words))
 }
 
-/// Steps and finalizes SplitMix64 (Steele, Lea and Flood 2014).
+/// Advances SplitMix64 by one step and finalizes it (Steele, Lea and Flood 2014).
 pub(crate) fn mix(word: u64) -> u64 {
     let z = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -154,7 +155,8 @@ pub(crate) fn mix(word: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// A random stream: xoshiro256++, and ways of drawing that no dependency can change.
+/// A random stream: xoshiro256++, with distributions of our own, because those of a dependency
+/// may change between versions.
 pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
@@ -167,12 +169,12 @@ impl Rng {
         self.0.next_u64()
     }
 
-    /// Draws uniformly from `0..n` by multiply and shift; the bias is under n / 2⁶⁴.
+    /// Draws uniformly from `0..n` by multiply-and-shift; the bias is below n / 2⁶⁴.
     pub fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64 // the high half is < n
     }
 
-    /// Draws uniformly from `low..high` in steps of 2⁻⁵³ of the width.
+    /// Draws uniformly from `low..high`, with a resolution of 2⁻⁵³ of the width.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         let unit = (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64; // both exact
         low + unit * (high - low)
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_the_address_matters() {
+    fn the_stream_depends_on_every_part_of_the_address() {
         let draw = |seed, category, index, attempt| {
             Address { seed, category, index }.rng(1, Purpose(1), attempt).next_u64()
         };
@@ -204,16 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn flips_share_their_streams_unless_nothing_is_flipped() {
+    fn flips_share_their_streams_unless_flips_are_off() {
         let address = Address { seed: 1, category: 2, index: 7 };
-        let still = Frame { flips: false, ..Frame::default() };
+        let unflipped = Frame { flips: false, ..Frame::default() };
         let flag = crate::machine::Flag::default();
         let index = |frame| At::new(address, frame, 1, Simd::PLAIN, &flag).index();
-        assert_eq!((index(&Frame::default()), index(&still)), (4, 7));
+        assert_eq!((index(&Frame::default()), index(&unflipped)), (4, 7));
     }
 
     #[test]
-    fn the_parts_of_a_scene_have_addresses_of_their_own() {
+    fn the_parts_of_a_scene_have_their_own_addresses() {
         let (frame, flag) = (Frame::default(), crate::machine::Flag::default());
         let address = Address { seed: 1, category: 2, index: 7 };
         let scene = At::new(address, &frame, 1, Simd::PLAIN, &flag);

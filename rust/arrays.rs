@@ -1,4 +1,4 @@
-//! The parameters of a family, as named arrays: what Python saves, hashes and hands over.
+//! The parameters of a family as named arrays, in which form Python saves, hashes and passes them.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default)]
 pub struct Arrays(BTreeMap<String, Array>);
 
-/// One array, row by row.
+/// One array in row-major order.
 #[derive(Clone, Debug)]
 pub struct Array {
-    /// The length of each dimension; of none, there is one number.
+    /// The length of each dimension; empty for a scalar.
     pub shape: Vec<usize>,
-    /// The numbers.
+    /// The elements.
     pub numbers: Numbers,
 }
 
-/// The numbers of an array.
+/// The elements of an array.
 #[derive(Clone, Debug)]
 pub enum Numbers {
     /// float64
-    Floats(Vec<f64>),
+    F64(Vec<f64>),
     /// int64
-    Integers(Vec<i64>),
+    I64(Vec<i64>),
     /// uint64
-    Naturals(Vec<u64>),
+    U64(Vec<u64>),
 }
 
 impl Arrays {
@@ -34,38 +34,38 @@ impl Arrays {
         self.0.insert(name.into(), Array { shape, numbers });
     }
 
-    /// Returns rows of `N` floats.
+    /// Returns the rows of a float64 array of shape (_, `N`).
     pub fn rows<const N: usize>(&self, name: &'static str) -> Result<&[[f64; N]], Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Floats(numbers) } if matches!(shape[..], [_, n] if n == N) => {
+            Array { shape, numbers: Numbers::F64(numbers) } if matches!(shape[..], [_, n] if n == N) => {
                 Ok(numbers.as_chunks().0)
             }
             _ => Err(Error::Parameter(name)),
         }
     }
 
-    /// Returns rows of `N` unsigned integers.
-    pub fn natural_rows<const N: usize>(&self, name: &'static str) -> Result<&[[u64; N]], Error> {
+    /// Returns the rows of a uint64 array of shape (_, `N`).
+    pub fn u64_rows<const N: usize>(&self, name: &'static str) -> Result<&[[u64; N]], Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Naturals(numbers) } if matches!(shape[..], [_, n] if n == N) => {
+            Array { shape, numbers: Numbers::U64(numbers) } if matches!(shape[..], [_, n] if n == N) => {
                 Ok(numbers.as_chunks().0)
             }
             _ => Err(Error::Parameter(name)),
         }
     }
 
-    /// Returns a column of floats.
+    /// Returns a one-dimensional float64 array.
     pub fn floats(&self, name: &'static str) -> Result<&[f64], Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Floats(numbers) } if shape.len() == 1 => Ok(numbers),
+            Array { shape, numbers: Numbers::F64(numbers) } if shape.len() == 1 => Ok(numbers),
             _ => Err(Error::Parameter(name)),
         }
     }
 
-    /// Returns a column of lengths, none of them negative.
+    /// Returns a one-dimensional int64 array of lengths, none of them negative.
     pub fn lengths(&self, name: &'static str) -> Result<Vec<usize>, Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Integers(numbers) } if shape.len() == 1 => numbers
+            Array { shape, numbers: Numbers::I64(numbers) } if shape.len() == 1 => numbers
                 .iter()
                 .map(|&length| usize::try_from(length).map_err(|_| Error::Parameter(name)))
                 .collect(),
@@ -73,18 +73,18 @@ impl Arrays {
         }
     }
 
-    /// Returns one float.
+    /// Returns a float64 scalar.
     pub fn float(&self, name: &'static str) -> Result<f64, Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Floats(numbers) } if shape.is_empty() => Ok(numbers[0]),
+            Array { shape, numbers: Numbers::F64(numbers) } if shape.is_empty() => Ok(numbers[0]),
             _ => Err(Error::Parameter(name)),
         }
     }
 
-    /// Returns one integer that is not negative.
-    pub fn natural(&self, name: &'static str) -> Result<usize, Error> {
+    /// Returns an int64 scalar that is not negative.
+    pub fn count(&self, name: &'static str) -> Result<usize, Error> {
         match self.get(name)? {
-            Array { shape, numbers: Numbers::Integers(numbers) } if shape.is_empty() => {
+            Array { shape, numbers: Numbers::I64(numbers) } if shape.is_empty() => {
                 usize::try_from(numbers[0]).map_err(|_| Error::Parameter(name))
             }
             _ => Err(Error::Parameter(name)),

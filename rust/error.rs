@@ -1,30 +1,30 @@
-//! Each way a caller can be mistaken, with the value given and what is accepted.
+//! The errors a caller can cause; each message gives the rejected value and what is accepted.
 
 #![allow(missing_docs)] // the messages are the documentation
 
 use thiserror::Error;
 
-/// A mistake of the caller. Mistakes of ours are `debug_assert!`.
+/// A mistake of the caller. Our own mistakes are caught by `debug_assert!`.
 #[derive(Debug, Error, PartialEq, Clone)]
 pub enum Error {
     #[error("a category needs between 1 and 256 maps, got {0}")]
     MapCount(usize),
     #[error("every map parameter must be a finite number, got {value} in map {map}")]
     MapParameter { map: usize, value: f64 },
-    #[error("expected one probability a map: {maps} maps, {probabilities} probabilities")]
+    #[error("expected one probability per map, got {maps} maps and {probabilities} probabilities")]
     ProbabilityCount { maps: usize, probabilities: usize },
-    #[error("every probability must lie between 0 and 1, got {value} for map {map}")]
+    #[error("every probability must be between 0 and 1, got {value} for map {map}")]
     Probability { map: usize, value: f64 },
-    #[error("the probabilities of a category must sum to 1 (within 1e-6), got a sum of {0}")]
+    #[error("the probabilities of a category must sum to 1 (to within 1e-6), got a sum of {0}")]
     ProbabilitySum(f64),
 
-    #[error("every frequency must lie between 1/4096 and 4096, got {0}")]
+    #[error("every frequency must be between 1/4096 and 4096, got {0}")]
     Frequency(f64),
-    #[error("octaves must lie between 1 and 16, got {0}")]
+    #[error("octaves must be between 1 and 16, got {0}")]
     Octaves(usize),
-    #[error("persistence must lie above 0 and up to 1, got {0}")]
+    #[error("persistence must be above 0 and at most 1, got {0}")]
     Persistence(f64),
-    #[error("contrast must lie above 0 and up to 100, got {0}")]
+    #[error("contrast must be above 0 and at most 100, got {0}")]
     Contrast(f64),
     #[error("a curve needs between 2 and 64 control points, got {0}")]
     ControlPoints(u64),
@@ -34,26 +34,26 @@ pub enum Error {
     #[error("{name} must be {accepted}, got {given}")]
     Number { name: &'static str, accepted: &'static str, given: f64 },
 
-    #[error("size must lie between 16 and 4096 on each side, got {height}×{width}")]
+    #[error("size must be between 16 and 4096 on each side, got {height}×{width}")]
     Size { height: usize, width: usize },
     #[error("margin must leave at least 2 pixels of the size: 2·margin ≤ {smaller} − 2, got margin={margin}")]
     Margin { margin: usize, smaller: usize },
     #[error(
-        "crop must lie between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}"
+        "crop must be between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}"
     )]
     Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
-    #[error("num_points must lie between 1 and 16777216, got {0}")]
+    #[error("num_points must be between 1 and 16777216, got {0}")]
     NumPoints(usize),
-    #[error("variation must be None or lie between 0 and 1 (the paper's best is 0.4), got {0}")]
+    #[error("variation must be None or between 0 and 1 (best in the paper: 0.4), got {0}")]
     Variation(f64),
-    #[error("these settings cannot be read: {0}")]
+    #[error("cannot read the settings: {0}")]
     Settings(String),
-    #[error("there is no family {given:?}; there are {known}")]
+    #[error("there is no family {given:?}; known are {known}")]
     Family { known: String, given: String },
     #[error("the parameter {0:?} is missing, or has the wrong shape or type")]
     Parameter(&'static str),
     #[error("category {category}: {error}")]
-    OfCategory { category: usize, error: Box<Error> },
+    InCategory { category: usize, error: Box<Error> },
     #[error("{name} must be {accepted}, got {given:?}")]
     Choice { name: &'static str, accepted: &'static str, given: String },
 
@@ -63,10 +63,10 @@ pub enum Error {
     Buffer { expected: usize, given: usize },
     #[error("num_threads must be at least 1, got 0")]
     Threads,
-    #[error("the operating system refused to start {threads} threads: {reason}")]
+    #[error("could not start {threads} threads: {reason}")]
     Pool { threads: usize, reason: String },
 
-    #[error("fill_rate must lie above 0 and up to 1, got {0}")]
+    #[error("fill_rate must be above 0 and at most 1, got {0}")]
     FillRate(f64),
     #[error("categories must be at least 1, got 0")]
     NoCategories,
@@ -77,15 +77,15 @@ pub enum Error {
     #[error("max_tries must be at least 1, got 0")]
     MaxTries,
     #[error(
-        "gave up after {tried} candidates, the last {in_a_row} of them in a row below fill_rate {fill_rate}: \
-         found {found} of {wanted} categories, and the best filling rate seen was {best:.4}; \
-         ask for a lower fill_rate, more points or a larger max_tries"
+        "gave up after {tried} candidates, the last {in_a_row} of them below fill_rate {fill_rate}: \
+         found {found} of {wanted} categories; the best filling rate was {best:.4}. \
+         Try a lower fill_rate, more points or a larger max_tries"
     )]
     Search { tried: u64, in_a_row: u64, fill_rate: f64, found: usize, wanted: usize, best: f64 },
 
     #[error("interrupted")]
     Interrupted,
 
-    #[error("this processor has no {0}; see FDSL_SIMD")]
+    #[error("this processor does not support {0}; see FDSL_SIMD")]
     Simd(&'static str),
 }

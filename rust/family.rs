@@ -1,4 +1,4 @@
-//! The categories of a data set, all of one family, whichever it is.
+//! The categories of a data set, all of one family.
 
 use std::any::Any;
 
@@ -7,11 +7,11 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::formula::interface::{Formula, Style};
 use crate::frame::Frame;
-use crate::machine::{Look, Machine};
+use crate::machine::{InterruptCheck, Machine};
 use crate::render::{Job, render};
 use crate::sample::Samples;
 
-/// Categories that can be rendered by their settings in JSON. Every [`Formula`] has it.
+/// Categories that render from settings in JSON. Implemented for a `Vec` of any [`Formula`].
 #[allow(clippy::len_without_is_empty)] // none is ever empty
 pub trait Family: Any + Send + Sync {
     /// Returns the name of the family.
@@ -23,17 +23,18 @@ pub trait Family: Any + Send + Sync {
     /// Returns the version of the family's format.
     fn format(&self) -> u64;
 
-    /// Returns how many instances a category has before they repeat in kind.
+    /// Returns the number of instances after which a category repeats its variations.
     fn period(&self) -> u64;
 
-    /// Renders the samples at `places` (category, index), with `{"frame": …, "style": …}`.
+    /// Renders the samples at `addresses`, pairs of (category, index), with the settings
+    /// `{"frame": …, "style": …}`.
     fn render(
         &self,
-        places: &[(u64, u64)],
+        addresses: &[(u64, u64)],
         seed: u64,
         settings: &str,
         machine: &Machine,
-        look: Look<'_>,
+        interrupted: InterruptCheck<'_>,
         samples: Samples<'_>,
     ) -> Result<(), Error>;
 }
@@ -57,15 +58,15 @@ impl<F: Formula> Family for Vec<F> {
 
     fn render(
         &self,
-        places: &[(u64, u64)],
+        addresses: &[(u64, u64)],
         seed: u64,
         settings: &str,
         machine: &Machine,
-        look: Look<'_>,
+        interrupted: InterruptCheck<'_>,
         samples: Samples<'_>,
     ) -> Result<(), Error> {
         let (frame, style) = &self::settings(settings)?;
-        render(&Job { categories: self, seed, frame, style, machine }, places, look, samples)
+        render(&Job { categories: self, seed, frame, style, machine }, addresses, interrupted, samples)
     }
 }
 

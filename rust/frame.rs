@@ -1,24 +1,25 @@
-//! What every family obeys: size, crop, flips, color, and what becomes of degenerate images.
+//! The settings shared by all families: size, crop, flips, color, and resampling of degenerate
+//! images.
 
 use serde::Deserialize;
 
 use crate::error::Error;
 
-/// Flips: none, top-bottom, left-right, both.
+/// The number of flips: none, top-bottom, left-right, both.
 pub const FLIPS: u64 = 4;
 
-/// A part of the image to keep.
+/// The size of a crop, and how it is positioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
     /// Rows kept.
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Anywhere, drawn for each image; else the center.
+    /// Whether each image has its own random position; otherwise the crop is centered.
     pub random: bool,
 }
 
-/// What every family obeys.
+/// The settings shared by all families.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Settings")]
 pub struct Frame {
@@ -26,14 +27,14 @@ pub struct Frame {
     pub height: usize,
     /// Columns of the whole image.
     pub width: usize,
-    /// What is kept of the image; `None` keeps it whole.
+    /// The crop; `None` keeps the whole image.
     pub crop: Option<Crop>,
-    /// Whether `index % 4` flips the image.
+    /// Whether `index % 4` selects a flip of the image.
     pub flips: bool,
-    /// Red, green and blue bytes per pixel instead of one gray byte.
+    /// Whether a pixel is three bytes (RGB) rather than one (gray).
     pub color: bool,
-    /// Whether a degenerate image (diverged, or nearly black) is rendered again with other
-    /// random numbers.
+    /// Whether a degenerate image (diverged, or nearly black) is re-rendered with other random
+    /// numbers.
     pub resample_degenerate: bool,
 }
 
@@ -75,7 +76,7 @@ impl TryFrom<Settings> for Frame {
 }
 
 impl Frame {
-    /// Checks the settings against each other and hands them on.
+    /// Checks the settings against each other and returns them.
     pub fn checked(self) -> Result<Self, Error> {
         let Self { height, width, .. } = self;
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {
@@ -89,18 +90,18 @@ impl Frame {
         Ok(self)
     }
 
-    /// Checks that `margin` leaves pixels on each side.
+    /// Checks that a margin of `margin` pixels on each side leaves at least 2 pixels.
     pub fn check_margin(&self, margin: usize) -> Result<(), Error> {
         let smaller = self.height.min(self.width);
         if margin > (smaller - 2) / 2 { Err(Error::Margin { margin, smaller }) } else { Ok(()) }
     }
 
-    /// Returns the (height, width) of what is kept.
+    /// Returns the (height, width) after cropping.
     pub fn output_size(&self) -> (usize, usize) {
         self.crop.map_or((self.height, self.width), |crop| (crop.height, crop.width))
     }
 
-    /// Returns 3 in color, else 1.
+    /// Returns the bytes per pixel: 3 in color, 1 in gray.
     pub fn channels(&self) -> usize {
         if self.color { 3 } else { 1 }
     }
@@ -112,27 +113,27 @@ impl Frame {
     }
 }
 
-/// The part of the image that is kept, and how it is flipped.
+/// The part of the image to keep, and how it is flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Rows and columns of the whole image.
     pub of: (usize, usize),
-    /// First row kept, in the flipped image.
+    /// First row kept, counted in the flipped image.
     pub top: usize,
-    /// First column kept, in the flipped image.
+    /// First column kept, counted in the flipped image.
     pub left: usize,
     /// Rows kept.
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Top and bottom change places.
+    /// Whether top and bottom are swapped.
     pub flip_rows: bool,
-    /// Left and right change places.
+    /// Whether left and right are swapped.
     pub flip_columns: bool,
 }
 
 impl Window {
-    /// Moves the window so that a cell of the surface lies in it, in the middle if there is room.
+    /// Moves the window to include a cell of the surface, centered on it as far as possible.
     pub fn show(&mut self, (row, column): (usize, usize)) {
         let (height, width) = self.of;
         let row = if self.flip_rows { height - 1 - row } else { row };
@@ -141,18 +142,18 @@ impl Window {
         self.left = column.saturating_sub(self.width / 2).min(width - self.width);
     }
 
-    /// Returns the row of the surface that row `row` of the window shows.
+    /// Maps a row of the window to its row on the surface.
     pub fn surface_row(&self, row: usize) -> usize {
         let row = self.top + row;
         if self.flip_rows { self.of.0 - 1 - row } else { row }
     }
 
-    /// Returns the first column of the surface that is kept.
+    /// Returns the leftmost surface column in the window.
     pub fn first_column(&self) -> usize {
         if self.flip_columns { self.of.1 - self.left - self.width } else { self.left }
     }
 
-    /// Returns the column of the surface that column `column` of the window shows.
+    /// Maps a column of the window to its column on the surface.
     pub fn surface_column(&self, column: usize) -> usize {
         let column = self.left + column;
         if self.flip_columns { self.of.1 - 1 - column } else { column }

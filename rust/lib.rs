@@ -2,27 +2,27 @@
 //! vision models ("Pre-training without Natural Images", Kataoka et al.).
 //!
 //! **Given the categories, a sample is a pure function of its [`Address`]**: seed, category,
-//! index. Threads, processors and what was rendered before leave no trace in it.
+//! index. It does not depend on the threads, the processor, or what was rendered before.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! |---|---|
 //! | [`address`] | `Address`, `At`, and the random streams keyed by them |
-//! | [`frame`] | what every family obeys: size, crop, flips, color |
-//! | [`sample`] | image and objects of one address |
-//! | [`points`] | the points of an orbit, and the box around them |
-//! | [`surface`] | points and strokes becoming pixels |
-//! | [`formula`] | what a family implements, and the families |
-//! | [`family`] | the categories of a data set, whichever family they are of |
+//! | [`frame`] | the settings shared by all families: size, crop, flips, color |
+//! | [`sample`] | the image and the objects of one address |
+//! | [`points`] | the points of an orbit and their bounding box |
+//! | [`surface`] | rasterization of points and strokes |
+//! | [`formula`] | the `Formula` trait, and the families |
+//! | [`family`] | the categories of a data set, as an object-safe trait |
 //! | [`arrays`] | the parameters of a family, as named arrays |
-//! | [`render`](mod@render) | many addresses into one buffer; re-rendering what is degenerate |
-//! | [`label`](mod@label) | the label of a sample, which may be made wrong on purpose |
+//! | [`render`](mod@render) | rendering of many samples, and of degenerate ones again |
+//! | [`label`](mod@label) | labels, with optional label noise |
 //! | [`order`] | the order in which an endless stream visits addresses |
-//! | [`png`](mod@png) | images as files |
-//! | [`machine`] | threads, a path of the processor, and the look for an interrupt |
-//! | [`pool`] | this process's own threads, also after a fork |
-//! | [`simd`] | the processor's fast paths, equal to the bit |
-//! | [`error`] | each way a caller can be mistaken |
-//! | `python` | the only folder that knows Python |
+//! | [`png`](mod@png) | PNG encoding |
+//! | [`machine`] | number of threads, SIMD path, checks for an interrupt |
+//! | [`pool`] | thread pools that survive a fork |
+//! | [`simd`] | SIMD paths, bit-identical to each other |
+//! | [`error`] | the errors a caller can cause |
+//! | `python` | the bindings; no other folder knows Python |
 
 pub mod address;
 pub mod arrays;

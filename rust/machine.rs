@@ -1,5 +1,5 @@
-//! What does the work: threads, a path of the processor, memory kept from image to image, and
-//! the look for whoever wants it to stop.
+//! How the work is done: the number of threads, the SIMD path, scratch memory kept from sample to
+//! sample, and checks for an interrupt.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,30 +15,31 @@ use crate::error::Error;
 use crate::pool;
 use crate::simd::Simd;
 
-/// Between two looks. Ctrl-C is answered within half a second, whatever is rendered.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The time between two checks for an interrupt. Ctrl-C takes effect within half a second, whatever
+/// is being rendered.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// What does the work: how many threads, on which path. No byte depends on it.
+/// The number of threads and the SIMD path. The samples do not depend on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// `None` is all the cores this process may use.
+    /// The number of threads; `None` for one per core this process may use.
     pub threads: Option<usize>,
-    /// The processor's path.
+    /// The SIMD path.
     pub simd: Simd,
 }
 
-/// Asked now and then, in the thread that called, whether to stop.
-pub type Look<'a> = &'a mut dyn FnMut() -> bool;
+/// Returns whether to stop. Called now and then, on the caller's thread.
+pub type InterruptCheck<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Tells work whether it is still wanted. Ask in any loop that may take more than a few
-/// milliseconds; what a stopped image holds does not matter.
+/// Tells running work to stop. Check it in any loop that may run for more than a few milliseconds;
+/// the contents of a stopped image do not matter.
 pub trait Watch {
-    /// Says whether to give up.
+    /// Returns whether to stop.
     fn stopped(&self) -> bool;
 }
 
 impl Machine {
-    /// Takes the number of threads, and the path of `FDSL_SIMD` or the fastest.
+    /// Uses the SIMD path named by `FDSL_SIMD`, or the fastest one.
     pub fn new(threads: Option<usize>) -> Result<Self, Error> {
         Ok(Self { threads, simd: Simd::chosen()? })
     }
@@ -52,21 +53,22 @@ impl Machine {
         }
     }
 
-    /// Runs `work` where rayon's parallel iterators use this machine's threads.
+    /// Runs `work` in this machine's pool, which rayon's parallel iterators then use.
     pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
         Ok(pool::pool(self.threads()?)?.install(work))
     }
 
-    /// Does so while this thread looks; waits for the work also when it was stopped.
+    /// Runs `work` in this machine's pool while the calling thread checks for an interrupt. Waits
+    /// for `work` to return even after an interrupt.
     pub(crate) fn install_watched<R: Send>(
         &self,
-        look: Look<'_>,
+        interrupted: InterruptCheck<'_>,
         work: impl FnOnce(&Flag) -> R + Send,
     ) -> Result<R, Error> {
         let pool = pool::pool(self.threads()?)?;
         let flag = Flag::default();
         let mut result = None;
-        // Closed when the work is done, or has panicked.
+        // Closes when the work is done or has panicked.
         let (working, done) = sync_channel::<()>(0);
         pool.in_place_scope(|scope| {
             let (result, flag) = (&mut result, &flag);
@@ -74,36 +76,36 @@ impl Machine {
                 let _working = working;
                 *result = Some(work(flag));
             });
-            while done.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                if look() {
+            while done.recv_timeout(CHECK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if interrupted() {
                     flag.stop();
                 }
             }
         });
-        // A panic has gone on to the caller.
+        // A panic has already been propagated by the scope.
         result.filter(|_| !flag.stopped()).ok_or(Error::Interrupted)
     }
 
-    /// Does so for work that owns what it works on: once stopped this returns at once, and the
-    /// threads finish what they are at for nobody.
+    /// Like `install_watched`, for work that owns its data: returns immediately on an interrupt, and
+    /// the threads discard what they are still doing.
     #[cfg(feature = "python")]
     pub(crate) fn spawn_watched<R: Send + 'static>(
         &self,
-        look: Look<'_>,
+        interrupted: InterruptCheck<'_>,
         work: impl FnOnce(&Flag) -> R + Send + 'static,
     ) -> Result<R, Error> {
         let flag = Arc::new(Flag::default());
         let watch = flag.clone();
         let (send, result) = sync_channel(1);
         pool::pool(self.threads()?)?.spawn(move || {
-            // Nobody listens any more once it was stopped.
+            // After an interrupt there is no receiver.
             let _ = send.send(catch_unwind(AssertUnwindSafe(|| work(&watch))));
         });
         loop {
-            match result.recv_timeout(LOOK_EVERY) {
+            match result.recv_timeout(CHECK_EVERY) {
                 Ok(Ok(result)) => return Ok(result),
                 Ok(Err(panic)) => resume_unwind(panic),
-                Err(_) if look() => {
+                Err(_) if interrupted() => {
                     flag.stop();
                     return Err(Error::Interrupted);
                 }
@@ -112,8 +114,8 @@ impl Machine {
         }
     }
 
-    /// Lets go of the memory that this machine's threads keep.
-    pub(crate) fn forget_scratch(&self) -> Result<(), Error> {
+    /// Frees the scratch memory of this machine's threads.
+    pub(crate) fn free_scratch(&self) -> Result<(), Error> {
         if self.threads()? == 1 {
             drop(SCRATCH.take());
         } else {
@@ -123,7 +125,7 @@ impl Machine {
     }
 }
 
-/// Set by the thread that looks, read by those that work.
+/// A stop flag, set by the calling thread and read by the workers.
 #[derive(Default)]
 pub(crate) struct Flag(AtomicBool);
 
@@ -139,24 +141,28 @@ impl Watch for Flag {
     }
 }
 
-/// Looks by the clock, where the thread that called does the work itself.
+/// Checks for an interrupt at fixed intervals, where the calling thread does the work itself.
 pub(crate) struct Clock<'a> {
-    look: RefCell<Look<'a>>,
-    looked: Cell<Instant>,
+    interrupted: RefCell<InterruptCheck<'a>>,
+    last_check: Cell<Instant>,
     stopped: Cell<bool>,
 }
 
 impl<'a> Clock<'a> {
-    pub(crate) fn new(look: Look<'a>) -> Self {
-        Self { look: RefCell::new(look), looked: Cell::new(Instant::now()), stopped: Cell::new(false) }
+    pub(crate) fn new(interrupted: InterruptCheck<'a>) -> Self {
+        Self {
+            interrupted: RefCell::new(interrupted),
+            last_check: Cell::new(Instant::now()),
+            stopped: Cell::new(false),
+        }
     }
 }
 
 impl Watch for Clock<'_> {
     fn stopped(&self) -> bool {
-        if self.looked.get().elapsed() >= LOOK_EVERY {
-            self.looked.set(Instant::now());
-            let stop = self.look.borrow_mut()();
+        if self.last_check.get().elapsed() >= CHECK_EVERY {
+            self.last_check.set(Instant::now());
+            let stop = self.interrupted.borrow_mut()();
             self.stopped.set(self.stopped.get() || stop);
         }
         self.stopped.get()
@@ -167,16 +173,16 @@ thread_local! {
     static SCRATCH: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(vec![]) };
 }
 
-/// Lends this thread's scratch of one kind. It stays from call to call: a small image would spend
-/// more time on fresh memory than on its points.
+/// Runs `work` with this thread's scratch of type `S`. The scratch is kept from call to call: for a
+/// small image, allocating would take longer than plotting its points.
 pub(crate) fn with_scratch<S: Default + 'static, R>(work: impl FnOnce(&mut S) -> R) -> R {
     let kept = SCRATCH.with_borrow_mut(|kept| {
-        let at = kept.iter().position(|scratch| scratch.is::<S>())?;
-        Some(kept.swap_remove(at))
+        let position = kept.iter().position(|scratch| scratch.is::<S>())?;
+        Some(kept.swap_remove(position))
     });
-    // Taken out meanwhile, because work may need scratch of another kind.
+    // Taken out of the list, because `work` may ask for scratch of another type.
     let mut scratch = kept.unwrap_or_else(|| Box::new(S::default()));
-    let result = work(scratch.downcast_mut().expect("it is of this kind"));
+    let result = work(scratch.downcast_mut().expect("scratch of type S"));
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));
     result
 }
@@ -186,14 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_nobody_wants_any_more_is_stopped_on_one_thread_and_on_several() {
+    fn an_interrupt_stops_the_work_on_one_thread_and_on_several() {
         let machine = Machine { threads: Some(2), simd: Simd::PLAIN };
-        let mut looks = 0;
-        let mut third = || {
-            looks += 1;
-            looks == 3
+        let mut checks = 0;
+        let mut at_the_third_check = || {
+            checks += 1;
+            checks == 3
         };
-        let stopped = machine.install_watched(&mut third, |flag| while !flag.stopped() {});
+        let stopped = machine.install_watched(&mut at_the_third_check, |flag| while !flag.stopped() {});
         assert_eq!(stopped, Err(Error::Interrupted));
         let mut at_once = || true;
         let clock = Clock::new(&mut at_once);

@@ -1,38 +1,37 @@
 //! The order in which an endless stream visits addresses.
 //!
-//! Samples come in blocks that hold every category once, in an order of their own. The
-//! k-th visit of a category takes the k-th entry of that category's own permutation of a
-//! round of instances, so the grid of weights is walked in random order: `index = k` would
-//! show weight row 0 alone for the first forty blocks. Nothing is stored: any sample can
-//! be asked for at once.
+//! The stream is a sequence of blocks. Each block holds every category once, in its own random
+//! order. Each category in turn walks through a round of its instances in its own random order;
+//! with `index = k` on the k-th visit, the first forty blocks would all show weight row 0 of the
+//! authors' grid. Nothing is stored, so any sample of the stream can be computed directly.
 
 use crate::address::{Purpose, key, mix};
 
 /// Raised when the order changes.
 const FORMAT: u64 = 1;
-/// Blocks of categories.
+/// The order of the categories in a block.
 const BLOCKS: Purpose = Purpose(6);
-/// Instances of one category.
+/// The order of the instances of a category in a round.
 const INSTANCES: Purpose = Purpose(7);
 
 /// Returns the (category, index) of sample `n` of the stream `seed` over `categories`.
 ///
-/// With `instances`, a category has only that many, and they come round again in another
-/// order; without, every `period` samples of a category are as many fresh instances.
+/// With `instances`, each category has only that many, and every round repeats them in another
+/// order. Without, every round of a category is its next `period` instances.
 pub fn sample(n: u64, categories: u64, instances: Option<u64>, period: u64, seed: u64) -> (u64, u64) {
     let (block, within) = (n / categories, n % categories);
     let category = permute(within, categories, key(FORMAT, BLOCKS, [seed, block, 0, 0]));
     let length = instances.unwrap_or(period);
     let (round, within) = (block / length, block % length);
-    let place = permute(within, length, key(FORMAT, INSTANCES, [seed, category, round, 0]));
+    let offset = permute(within, length, key(FORMAT, INSTANCES, [seed, category, round, 0]));
     let start = if instances.is_some() { 0 } else { round * length };
-    (category, start + place)
+    (category, start + offset)
 }
 
-/// Maps 0..n to itself one to one, by a Feistel network over the next power of four
-/// (Luby and Rackoff) that is walked until it comes back inside (Black and Rogaway).
+/// Applies a pseudorandom permutation of 0..n: a Feistel network (Luby and Rackoff) over the next
+/// power of four, with cycle walking (Black and Rogaway) to stay below n.
 fn permute(value: u64, n: u64, key: u64) -> u64 {
-    /// Enough that small domains, too, show no pattern.
+    /// Enough to show no pattern even in small domains.
     const ROUNDS: u64 = 8;
     debug_assert!(value < n);
     let half = (64 - (n - 1).leading_zeros()).div_ceil(2).max(1);
@@ -68,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn small_permutations_are_all_about_as_likely() {
+    fn small_permutations_are_about_equally_likely() {
         let mut counts = std::collections::HashMap::new();
         for key in 0..24_000 {
             let order: Vec<u64> = (0..4).map(|value| permute(value, 4, mix(key))).collect();
             *counts.entry(order).or_insert(0) += 1;
         }
-        // Feistel networks are even permutations of small domains only in part: all 24 must
-        // appear, none more than twice as often as it should.
+        // A Feistel network is not exactly uniform on a small domain: all 24 must appear, none
+        // at less than half or more than twice the expected rate.
         assert_eq!(counts.len(), 24, "{counts:?}");
         assert!(counts.values().all(|&count| (500..2000).contains(&count)), "{counts:?}");
     }

@@ -1,16 +1,17 @@
-//! Pictures as PNG files, at the smallest depth that loses nothing.
+//! PNG encoding at the smallest lossless bit depth.
 //!
-//! A gray picture of fractals is black and 127: a palette of two colours, one bit a pixel.
-//! How well and how fast the levels do stands in `benches/`; `cargo bench png`.
+//! A gray fractal has only the values 0 and 127: a palette of two colors, one bit per pixel.
+//! `cargo bench png` measures size and speed.
 
 use png::{BitDepth, ColorType, DeflateCompression, Encoder, Filter};
 
-/// Of 1…9. On 1-bit fractals at 256² 4 writes 5.1 kB, 1 writes 5.3 and is no faster, 9 writes
-/// 5.07; on colour 1 takes two thirds of the time for 7 % more, 6 twice for 0.3 % less.
+/// The compression level, 1 to 9. For a 1-bit fractal of 256², level 4 writes 5.1 kB; level 1 writes
+/// 5.3 kB and is no faster, level 9 writes 5.07 kB. In color, level 1 takes two thirds of the time for
+/// 7% more bytes, level 6 twice the time for 0.3% fewer.
 const LEVEL: u8 = 4;
 
-/// Encodes rows of one gray byte, or three colour bytes, a pixel. The crate is pure Rust: the
-/// same pixels give the same file on every machine, for one version of this crate.
+/// Encodes an image with one (gray) or three (RGB) bytes per pixel. The png crate is pure Rust, so for
+/// one version of it the same pixels give the same file on every machine.
 ///
 /// ```
 /// let file = fdsl::png::encode(&[0, 127, 127, 0], 2, 2, 1);
@@ -19,11 +20,11 @@ const LEVEL: u8 = 4;
 pub fn encode(pixels: &[u8], height: usize, width: usize, channels: usize) -> Vec<u8> {
     debug_assert_eq!(pixels.len(), height * width * channels);
     let mut file = vec![];
-    let mut encoder = Encoder::new(&mut file, width as u32, height as u32); // a sheet's at most, 2²⁸
+    let mut encoder = Encoder::new(&mut file, width as u32, height as u32); // at most 2²⁸, for a sheet
     encoder.set_deflate_compression(DeflateCompression::Level(LEVEL));
     let palette = match channels {
         3 => Palette::of(pixels.as_chunks().0.iter().copied()),
-        // Gray as it is needs eight bits, too, and no palette.
+        // With eight bits per pixel, plain gray is as small and needs no palette.
         _ => Some(Palette::of_gray(pixels)).filter(|palette| palette.bits() < 8),
     };
     let packed;
@@ -32,7 +33,7 @@ pub fn encode(pixels: &[u8], height: usize, width: usize, channels: usize) -> Ve
             encoder.set_color(ColorType::Indexed);
             encoder.set_depth(palette.depth());
             encoder.set_palette(palette.colors.as_flattened());
-            // Differences between numbers of colours mean nothing.
+            // Filters predict values, and palette indices are not predictable.
             encoder.set_filter(Filter::NoFilter);
             packed = palette.pack(width);
             &packed
@@ -44,63 +45,64 @@ pub fn encode(pixels: &[u8], height: usize, width: usize, channels: usize) -> Ve
             pixels
         }
     };
-    // A vector can always be written to, and the sizes match.
-    let mut writer = encoder.write_header().expect("a header");
-    writer.write_image_data(data).expect("the pixels of the header");
-    writer.finish().expect("an end");
+    // Writing to a vector cannot fail, and the sizes match.
+    let mut writer = encoder.write_header().expect("valid header");
+    writer.write_image_data(data).expect("data of the size in the header");
+    writer.finish().expect("all data written");
     file
 }
 
-/// The colours of a picture and the number of each pixel's.
+/// The colors of an image, and the index of each pixel's color.
 struct Palette {
     colors: Vec<[u8; 3]>,
-    numbers: Vec<u8>,
+    indices: Vec<u8>,
 }
 
 impl Palette {
-    /// Numbers the grays.
+    /// Creates the palette of a gray image.
     fn of_gray(pixels: &[u8]) -> Self {
         let mut seen = [false; 256];
         pixels.iter().for_each(|&gray| seen[usize::from(gray)] = true);
-        let mut number_of = [0; 256];
+        let mut index_of = [0; 256];
         let mut colors = vec![];
         for gray in (0..=255).filter(|&gray| seen[usize::from(gray)]) {
-            number_of[usize::from(gray)] = colors.len() as u8; // at most 255
+            index_of[usize::from(gray)] = colors.len() as u8; // at most 255
             colors.push([gray; 3]);
         }
-        let numbers = pixels.iter().map(|&gray| number_of[usize::from(gray)]).collect();
-        Self { colors, numbers }
+        let indices = pixels.iter().map(|&gray| index_of[usize::from(gray)]).collect();
+        Self { colors, indices }
     }
 
-    /// Numbers the colours; `None` if there are more than 256.
+    /// Creates the palette of a color image; `None` if it has more than 256 colors.
     fn of(pixels: impl ExactSizeIterator<Item = [u8; 3]>) -> Option<Self> {
-        /// A power of two with room enough that few colours meet in a place.
-        const PLACES: usize = 2048;
+        /// The size of a hash table with open addressing: a power of two, large enough that
+        /// collisions are rare.
+        const SLOTS: usize = 2048;
         let mut colors: Vec<[u8; 3]> = vec![];
-        let mut numbers = Vec::with_capacity(pixels.len());
-        let mut places = [u16::MAX; PLACES]; // of a table with open addressing
+        let mut indices = Vec::with_capacity(pixels.len());
+        let mut slots = [u16::MAX; SLOTS];
         for color in pixels {
             let [r, g, b] = color.map(u32::from);
             let hash = (r << 16 | g << 8 | b).wrapping_mul(0x9E37_79B1) >> 21; // eleven bits
-            let mut place = hash as usize;
-            let number = loop {
-                let number = places[place];
-                if number == u16::MAX {
+            let mut slot = hash as usize;
+            let index = loop {
+                let index = slots[slot];
+                if index == u16::MAX {
                     if colors.len() == 256 {
                         return None;
                     }
-                    places[place] = colors.len() as u16; // under 256
+                    slots[slot] = colors.len() as u16; // under 256
                     colors.push(color);
-                    break places[place];
+                    break slots[slot];
                 }
-                if colors[usize::from(number)] == color {
-                    break number;
+                if colors[usize::from(index)] == color {
+                    break index;
                 }
-                place = (place + 1) % PLACES;
+                slot = (slot + 1) % SLOTS;
             };
-            numbers.push(number as u8);
+            indices.push(index as u8); // under 256
         }
-        Some(Self { colors, numbers })
+        Some(Self { colors, indices })
     }
 
     fn bits(&self) -> usize {
@@ -121,16 +123,16 @@ impl Palette {
         }
     }
 
-    /// Packs the numbers, the leftmost pixel in the highest bits; each row starts a new byte.
+    /// Packs the indices, with the leftmost pixel in the highest bits. Each row starts a new byte.
     fn pack(&self, width: usize) -> Vec<u8> {
         let bits = self.bits();
-        let a_byte = 8 / bits;
-        let rows = self.numbers.chunks(width);
-        let mut packed = Vec::with_capacity(rows.len() * width.div_ceil(a_byte));
+        let per_byte = 8 / bits;
+        let rows = self.indices.chunks(width);
+        let mut packed = Vec::with_capacity(rows.len() * width.div_ceil(per_byte));
         for row in rows {
-            packed.extend(row.chunks(a_byte).map(|numbers| {
-                let shift = |(place, &number): (usize, &u8)| number << (8 - bits * (place + 1));
-                numbers.iter().enumerate().map(shift).fold(0, |byte, number| byte | number)
+            packed.extend(row.chunks(per_byte).map(|indices| {
+                let shifted = |(i, &index): (usize, &u8)| index << (8 - bits * (i + 1));
+                indices.iter().enumerate().map(shifted).fold(0, |byte, index| byte | index)
             }));
         }
         packed
@@ -142,7 +144,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes to one or three bytes a pixel, and returns the bits a pixel of the file.
+    /// Decodes to one or three bytes per pixel, and returns the bits per pixel of the file.
     fn decode(file: &[u8], channels: usize) -> (Vec<u8>, usize) {
         let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
         decoder.set_transformations(png::Transformations::EXPAND);
@@ -163,7 +165,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_read_is_what_was_written(
+        fn decoding_returns_the_encoded_pixels_at_the_smallest_depth(
             height in 1..20usize, width in 1..40usize, channels in prop_oneof![Just(1usize), Just(3)],
             colors in 1..400usize, seed in any::<u64>(),
         ) {

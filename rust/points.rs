@@ -1,13 +1,13 @@
-//! The points of an orbit, and the box around them.
+//! The points of an orbit and their bounding box.
 
-/// The points of an orbit, in their order; f32 is enough for a pixel.
+/// The points of an orbit, in order. f32 is precise enough to find a pixel.
 #[derive(Default)]
 pub struct Points {
     pub(crate) x: Vec<f32>,
     pub(crate) y: Vec<f32>,
 }
 
-/// The smallest box around all points.
+/// The bounding box of points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// Smallest x and y.
@@ -19,7 +19,7 @@ pub struct Bounds {
 impl Bounds {
     pub(crate) const EMPTY: Self = Self { min: [f32::INFINITY; 2], max: [f32::NEG_INFINITY; 2] };
 
-    /// Returns the box around points that all are finite.
+    /// Returns the bounding box of points, all of which must be finite.
     pub(crate) fn of(points: &Points) -> Self {
         let mut bounds = Self::EMPTY;
         points.x.iter().zip(&points.y).for_each(|(&x, &y)| bounds.add([x, y]));
@@ -27,15 +27,15 @@ impl Bounds {
     }
 
     pub(crate) fn add(&mut self, [x, y]: [f32; 2]) {
-        // As the SIMD paths compare. Of two zeros either may stay: v − ±0 is the same cell.
+        // Compares as the SIMD paths do. Either of two zeros may win: v − ±0 is the same cell.
         let min = |a: f32, b: f32| if a < b { a } else { b };
         let max = |a: f32, b: f32| if a > b { a } else { b };
         self.min = [min(x, self.min[0]), min(y, self.min[1])];
         self.max = [max(x, self.max[0]), max(y, self.max[1])];
     }
 
-    /// Says whether a point lies further out than `limit`, or is no number.
-    pub(crate) fn beyond(&self, limit: f32) -> bool {
+    /// Returns whether a coordinate is NaN or larger than `limit` in magnitude.
+    pub(crate) fn exceed(&self, limit: f32) -> bool {
         !self.min.iter().chain(&self.max).all(|v| v.abs() <= limit) // false for NaN
     }
 }

@@ -1,13 +1,12 @@
-//! This process's own thread pools.
+//! Thread pools that survive a fork.
 //!
-//! A child forked after a pool has run inherits its bookkeeping and none of its threads, and
-//! would wait for them forever; torch's DataLoader forks. So a pool belongs to the process that
-//! made it, and a child leaves its parent's alone and makes its own. Rayon's global pool is
-//! never touched.
+//! A forked child inherits a pool's bookkeeping but none of its threads, and would wait for them
+//! forever; torch's DataLoader forks. So a pool belongs to the process that created it, and a
+//! child ignores its parent's pools and creates its own. Rayon's global pool is never used.
 //!
-//! What is kept is swapped as a whole by compare-and-exchange and never locked, so a fork cannot
-//! catch it half-way, whatever another thread is doing. (`OnceLock` and `Mutex` can be caught:
-//! the child then waits for a thread that it does not have.)
+//! The list of pools is replaced as a whole by compare-and-swap and is never locked, so a fork
+//! cannot catch it half-updated, whatever another thread is doing. (With `OnceLock` or `Mutex` the
+//! child could inherit a lock held by a thread that it does not have.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +16,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::Error;
 
-/// Pools kept at most: one of all cores, and one of another number of threads. A program that
-/// tries 1…64 threads would otherwise keep 2,080 of them.
-const KEPT: usize = 2;
+/// The most pools kept: one for all cores, and one for another number of threads. A program that
+/// tries 1 to 64 threads would otherwise keep 2,080 threads.
+const MAX_POOLS: usize = 2;
 
-/// The pools of one process, the last one made first.
+/// The pools of one process, newest first.
 struct Pools {
     process: Process,
     pools: Vec<Arc<ThreadPool>>,
@@ -29,13 +28,13 @@ struct Pools {
 
 static POOLS: ArcSwapOption<Pools> = ArcSwapOption::const_empty();
 
-/// Process ids come round again, and every process-id namespace has its own 1: forks are counted
-/// as well.
+/// The process ID and the number of forks so far. The ID alone does not identify a process: IDs are
+/// reused, and every PID namespace has its own 1.
 type Process = (u32, u64);
 
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Notes that this process is a fork. Whoever forks calls it in the child; Python does so through
+/// Records that this process is a fork. Must be called in the child; Python calls it through
 /// `os.register_at_fork`.
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -45,8 +44,8 @@ fn this_process() -> Process {
     (std::process::id(), FORKS.load(Ordering::Relaxed))
 }
 
-/// Returns the cores that this process may use, by its affinity and its cgroup; of those that
-/// torchrun started beside it on the same machine (`LOCAL_WORLD_SIZE`), each takes its share.
+/// Returns the number of cores this process may use, by its CPU affinity and cgroup. Under torchrun
+/// the cores are divided among the processes on this machine (`LOCAL_WORLD_SIZE`).
 pub fn cores() -> usize {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let ranks = std::env::var("LOCAL_WORLD_SIZE").ok().and_then(|ranks| ranks.parse().ok());
@@ -72,15 +71,15 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
     loop {
         let before = POOLS.load_full();
         if let Some(first) = found(&before) {
-            return Ok(first); // another thread was first
+            return Ok(first); // another thread was faster
         }
         let kept = before.as_ref().filter(|pools| pools.process == process);
-        let kept = kept.iter().flat_map(|pools| &pools.pools).take(KEPT - 1).cloned();
+        let kept = kept.iter().flat_map(|pools| &pools.pools).take(MAX_POOLS - 1).cloned();
         let pools = std::iter::once(pool.clone()).chain(kept).collect();
         let swapped = POOLS.compare_and_swap(&before, Some(Arc::new(Pools { process, pools })));
         if swapped.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
             if before.as_ref().is_some_and(|pools| pools.process != process) {
-                // Ending a pool wakes its threads, and the parent's are not here.
+                // Dropping a pool wakes its threads, and the parent's do not exist here.
                 std::mem::forget(before);
             }
             return Ok(pool);
@@ -94,7 +93,7 @@ mod tests {
 
     /// One test, because the pools are those of the whole process.
     #[test]
-    fn the_last_pools_are_kept_and_a_fork_makes_its_own() {
+    fn the_newest_pools_are_kept_and_a_fork_creates_its_own() {
         let (two, three) = (pool(2).unwrap(), pool(3).unwrap());
         assert!(Arc::ptr_eq(&two, &pool(2).unwrap()));
         assert!(Arc::ptr_eq(&three, &pool(3).unwrap()));
@@ -102,13 +101,13 @@ mod tests {
         for threads in 4..20 {
             assert_eq!(pool(threads).unwrap().current_num_threads(), threads);
         }
-        assert_eq!(POOLS.load().as_ref().map(|pools| pools.pools.len()), Some(KEPT));
-        assert_eq!(Arc::strong_count(&two), 1); // nobody else keeps it
+        assert_eq!(POOLS.load().as_ref().map(|pools| pools.pools.len()), Some(MAX_POOLS));
+        assert_eq!(Arc::strong_count(&two), 1); // no longer in the list
 
         let before = pool(2).unwrap();
         forked();
         let after = pool(2).unwrap();
         assert!(!Arc::ptr_eq(&before, &after));
-        assert!(Arc::strong_count(&before) > 1); // never ended: it is the parent's
+        assert!(Arc::strong_count(&before) > 1); // leaked: it is the parent's
     }
 }

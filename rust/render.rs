@@ -1,4 +1,4 @@
-//! Many addresses into one buffer, one task per sample.
+//! Rendering of many samples in parallel, one task per sample.
 
 use rayon::prelude::*;
 
@@ -6,31 +6,36 @@ use crate::address::{Address, At};
 use crate::error::Error;
 use crate::formula::interface::{Formula, Outcome, Style};
 use crate::frame::Frame;
-use crate::machine::{Clock, Look, Machine, Watch, with_scratch};
+use crate::machine::{Clock, InterruptCheck, Machine, Watch, with_scratch};
 use crate::sample::{Objects, Sample, SampleObjects, Samples};
 
-/// Of a sample: more is not kept for the next one, or every thread would keep what the largest
-/// image ever rendered took.
-const KEPT_BYTES: usize = 64 << 20;
+/// The most scratch memory a thread keeps for its next sample. Without a limit, every thread would
+/// keep as much as the largest image it ever rendered.
+const MAX_SCRATCH_BYTES: usize = 64 << 20;
 
-/// What is rendered, and how.
+/// What to render, and how.
 pub struct Job<'a, F: Formula> {
-    /// The categories that addresses count.
+    /// The categories.
     pub categories: &'a [F],
     /// The seed of every address.
     pub seed: u64,
-    /// What every family obeys.
+    /// The settings shared by all families.
     pub frame: &'a Frame,
-    /// What this family alone obeys.
+    /// The settings of this family.
     pub style: &'a F::Style,
-    /// What does the work.
+    /// The number of threads and the SIMD path.
     pub machine: &'a Machine,
 }
 
-/// Renders the samples at `places` (category, index) one after the other into `samples`.
+/// Renders the samples at `addresses`, pairs of (category, index), into `samples`.
 ///
-/// Asks `look` ten times a second whether to stop. A run that was stopped is
-/// [`Error::Interrupted`], and what it leaves in `samples` means nothing.
+/// Calls `interrupted` ten times a second and stops once it returns true.
+///
+/// # Errors
+///
+/// Returns an error if the style does not fit the frame, if a category does not exist, or if a
+/// buffer has the wrong length. Returns [`Error::Interrupted`] if the run was stopped; the contents
+/// of `samples` are then unspecified.
 ///
 /// ```
 /// use fdsl::{Frame, Ifs, Machine, Samples, Simd, ifs};
@@ -48,26 +53,26 @@ pub struct Job<'a, F: Formula> {
 /// ```
 pub fn render<F: Formula>(
     job: &Job<'_, F>,
-    places: &[(u64, u64)],
-    look: Look<'_>,
+    addresses: &[(u64, u64)],
+    interrupted: InterruptCheck<'_>,
     samples: Samples<'_>,
 ) -> Result<(), Error> {
     let Job { categories, frame, style, machine, .. } = *job;
     style.check(frame)?;
-    for &(category, _) in places {
+    for &(category, _) in addresses {
         if category >= categories.len() as u64 {
             return Err(Error::Category { category, categories: categories.len() });
         }
     }
-    let tasks = tasks(places, frame, samples)?;
+    let tasks = tasks(addresses, frame, samples)?;
     let done = if machine.threads()? == 1 {
-        // A data loader's worker: no pool is started for it.
-        let clock = Clock::new(look);
+        // Starts no pool: this is the case of a DataLoader worker.
+        let clock = Clock::new(interrupted);
         tasks.take_while(|_| !clock.stopped()).for_each(|task| job.run(task, &clock));
         if clock.stopped() { Err(Error::Interrupted) } else { Ok(()) }
     } else {
         let tasks: Vec<Task<'_>> = tasks.collect();
-        machine.install_watched(look, |flag| {
+        machine.install_watched(interrupted, |flag| {
             tasks.into_par_iter().with_max_len(1).for_each(|task| {
                 if !flag.stopped() {
                     job.run(task, flag);
@@ -75,22 +80,22 @@ pub fn render<F: Formula>(
             });
         })
     };
-    if style.memory(frame) > KEPT_BYTES {
-        machine.forget_scratch()?;
+    if style.memory(frame) > MAX_SCRATCH_BYTES {
+        machine.free_scratch()?;
     }
     done
 }
 
 /// One sample to render.
 struct Task<'a> {
-    place: (u64, u64),
+    address: (u64, u64),
     sample: Sample<'a>,
     retries: &'a mut u8,
 }
 
-/// Gives each place its part of the memory, which must be as much as all of them need.
+/// Splits the buffers among the addresses; each buffer must have exactly the length they need.
 fn tasks<'a>(
-    places: &'a [(u64, u64)],
+    addresses: &'a [(u64, u64)],
     frame: &Frame,
     samples: Samples<'a>,
 ) -> Result<impl Iterator<Item = Task<'a>>, Error> {
@@ -98,28 +103,28 @@ fn tasks<'a>(
     let (bytes, pixels) = (frame.bytes(), frame.bytes() / frame.channels());
     let check =
         |expected, given| if expected == given { Ok(()) } else { Err(Error::Buffer { expected, given }) };
-    check(places.len() * bytes, images.len())?;
-    check(places.len(), retries.len())?;
+    check(addresses.len() * bytes, images.len())?;
+    check(addresses.len(), retries.len())?;
     if let Some(SampleObjects { maps, categories }) = &objects {
-        check(places.len() * pixels, maps.len())?;
-        check(places.len(), categories.len())?;
+        check(addresses.len() * pixels, maps.len())?;
+        check(addresses.len(), categories.len())?;
     }
     let (maps, categories) = objects.map_or((None, None), |o| (Some(o.maps), Some(o.categories)));
     let mut maps = maps.map(|maps| maps.chunks_exact_mut(pixels));
     let mut categories = categories.map(|categories| categories.iter_mut());
-    Ok(places.iter().zip(images.chunks_exact_mut(bytes)).zip(retries).map(
-        move |((&place, image), retries)| {
+    Ok(addresses.iter().zip(images.chunks_exact_mut(bytes)).zip(retries).map(
+        move |((&address, image), retries)| {
             let map = maps.as_mut().and_then(Iterator::next);
             let categories = categories.as_mut().and_then(Iterator::next);
             let objects = map.zip(categories).map(|(map, categories)| Objects { map, categories });
-            Task { place, sample: Sample { image, objects }, retries }
+            Task { address, sample: Sample { image, objects }, retries }
         },
     ))
 }
 
 impl<F: Formula> Job<'_, F> {
     fn run(&self, task: Task<'_>, watch: &dyn Watch) {
-        let Task { place: (category, index), mut sample, retries } = task;
+        let Task { address: (category, index), mut sample, retries } = task;
         let address = Address { seed: self.seed, category, index };
         let at = At::new(address, self.frame, F::FORMAT, self.machine.simd, watch);
         let formula = &self.categories[category as usize]; // checked
@@ -127,7 +132,8 @@ impl<F: Formula> Job<'_, F> {
     }
 }
 
-/// Renders one sample, again and again while it is degenerate, and returns how often again.
+/// Renders one sample, and re-renders it while it is degenerate. Returns the number of re-renders;
+/// the fallback counts as one.
 pub fn draw<F: Formula>(
     formula: &F,
     mut at: At<'_>,
@@ -150,7 +156,7 @@ pub fn draw<F: Formula>(
     }
     at.attempt += 1;
     formula.draw_fallback(at, style, scratch, sample);
-    at.attempt as u8 // at most one more than a byte's retries
+    at.attempt as u8 // one more than `retries`, which families keep well below 255
 }
 
 #[cfg(test)]
@@ -161,8 +167,8 @@ mod tests {
     use crate::formula::interface::NoStyle;
     use crate::simd::Simd;
 
-    /// A category is how often it fails before it shows; an image is as bright as the category,
-    /// and its columns are objects in turn.
+    /// A category that is degenerate for its first `self.0` attempts. The image is a constant gray
+    /// that identifies the category; every column is an object.
     struct Stripes(u8);
 
     impl Formula for Stripes {
@@ -178,7 +184,7 @@ mod tests {
             sample.image.fill(1 + self.0 / 2);
             if let Some(Objects { map, categories }) = &mut sample.objects {
                 let (_, width) = at.frame.output_size();
-                categories.clear(); // of the attempt before
+                categories.clear(); // of the previous attempt
                 categories.extend((0..width as u64).map(|column| column % 3));
                 for (i, object) in map.iter_mut().enumerate() {
                     *object = (i % width + 1) as u16; // at most 4096
@@ -196,20 +202,20 @@ mod tests {
         "flips": true, "color": false, "resample_degenerate": true}, "style": {}}"#;
 
     #[test]
-    fn a_degenerate_sample_is_rendered_again_until_it_shows_or_falls_back() {
+    fn a_degenerate_sample_is_re_rendered_until_it_shows_or_falls_back() {
         let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
         for threads in [1, 2] {
             let (mut images, mut retries) = (vec![0; 3 * 320], vec![0; 3]);
             let machine = Machine { threads: Some(threads), simd: Simd::PLAIN };
             let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
-            let places = [(0, 0), (1, 5), (2, 7)];
-            stripes.render(&places, 0, SETTINGS, &machine, &mut || false, samples).unwrap();
+            let addresses = [(0, 0), (1, 5), (2, 7)];
+            stripes.render(&addresses, 0, SETTINGS, &machine, &mut || false, samples).unwrap();
             assert_eq!((&retries[..], images[0], images[320], images[640]), (&[0, 3, 9][..], 1, 2, 9));
         }
     }
 
     #[test]
-    fn the_objects_of_each_sample_come_beside_its_image() {
+    fn every_sample_comes_with_its_objects() {
         let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
         for threads in [1, 2] {
             let (mut images, mut retries) = (vec![0; 2 * 320], vec![0; 2]);
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_a_family_does_not_have_are_refused() {
+    fn settings_that_a_family_does_not_have_are_rejected() {
         let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
         let machine = Machine { threads: Some(1), simd: Simd::PLAIN };
         let wrong = SETTINGS.replace(r#""style": {}"#, r#""style": {"num_points": 3}"#);

@@ -1,37 +1,37 @@
-//! One sample: the image, and what else there is to know of it.
+//! A sample: the image, and optionally its objects.
 
-/// Memory for one sample.
+/// The buffers of one sample.
 #[derive(Debug)]
 pub struct Sample<'a> {
-    /// One gray byte per pixel, or three of color, row by row; what is kept of the frame.
+    /// The cropped image in row-major order: one byte per pixel in gray, three in color.
     pub image: &'a mut [u8],
-    /// Which object each pixel of the image shows, if anybody wants to know.
+    /// The objects in the image, if requested.
     pub objects: Option<Objects<'a>>,
 }
 
-/// Which object each pixel shows. Masks, boxes and the labels of all objects are made of it.
+/// The object that each pixel shows. Masks, boxes and multi-hot labels are derived from it.
 #[derive(Debug)]
 pub struct Objects<'a> {
-    /// 0 is background, k the k-th object, counted from 1; as many as the image has pixels.
+    /// One entry per pixel: 0 for the background, k for the k-th object, counted from 1.
     pub map: &'a mut [u16],
     /// The category of each object.
     pub categories: &'a mut Vec<u64>,
 }
 
-/// Memory for the samples of many addresses, one after the other.
+/// The buffers of a batch of samples, one after the other.
 pub struct Samples<'a> {
     /// The images.
     pub images: &'a mut [u8],
-    /// How often each was rendered again because it was degenerate.
+    /// The number of times each sample was re-rendered because it was degenerate.
     pub retries: &'a mut [u8],
-    /// Which object each pixel shows, if anybody wants to know.
+    /// The objects in the images, if requested.
     pub objects: Option<SampleObjects<'a>>,
 }
 
-/// The objects of many samples.
+/// The objects of a batch of samples.
 pub struct SampleObjects<'a> {
     /// The maps, one after the other.
     pub maps: &'a mut [u16],
-    /// For each sample the category of each object.
+    /// The category of each object, per sample.
     pub categories: &'a mut [Vec<u64>],
 }

@@ -1,5 +1,5 @@
-//! An image allocates nothing once its thread has rendered one like it. (The released program's replay
-//! does: a handful of small lists beside milliseconds of work.)
+//! Rendering does not allocate once its thread has rendered an image like it. (The replay of the
+//! released program does: a few small vectors in several milliseconds of work.)
 
 use std::alloc::System;
 
@@ -12,15 +12,15 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Renders the images, and the same again: the second time nothing may be allocated.
-fn second_time<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style) -> usize {
-    let places: Vec<(u64, u64)> = (0..40).map(|i| (i % categories.len() as u64, 25 * i)).collect();
-    let (mut images, mut retries) = (vec![0; places.len() * frame.bytes()], vec![0; places.len()]);
+/// Renders the same images twice and counts the allocations of the second time.
+fn allocations<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style) -> usize {
+    let addresses: Vec<(u64, u64)> = (0..40).map(|i| (i % categories.len() as u64, 25 * i)).collect();
+    let (mut images, mut retries) = (vec![0; addresses.len() * frame.bytes()], vec![0; addresses.len()]);
     let machine = &Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
     let job = Job { categories, seed: 0, frame, style, machine };
     let mut draw = || {
         let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
-        render(&job, &places, &mut || false, samples).unwrap();
+        render(&job, &addresses, &mut || false, samples).unwrap();
     };
     draw();
     let region = Region::new(ALLOCATOR);
@@ -29,13 +29,13 @@ fn second_time<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style) ->
     change.allocations + change.reallocations
 }
 
-/// One test, because other threads of the same process would be counted too.
+/// A single test, because the allocations of concurrent tests would be counted as well.
 #[test]
 fn nothing_is_allocated_per_image() {
     let map = |e, f| [0.5, 0.1, -0.2, 0.6, e, f];
     let few = Ifs::new(vec![map(0.0, 0.0), map(0.5, -0.3), map(-0.4, 0.5)], vec![0.5, 0.25, 0.25]).unwrap();
     let many = Ifs::new((0..20).map(|i| map(f64::from(i) / 10.0, 0.3)).collect(), vec![0.05; 20]).unwrap();
-    // At the largest variation it escapes, and is rendered again.
+    // Diverges at the largest variation, and is then re-rendered.
     let wild = Ifs::new(vec![[1.1, 0.0, 0.0, 0.6, 0.1, 0.2], map(0.5, 0.1)], vec![0.5, 0.5]).unwrap();
     let ifs = [few, many, wild];
     let gray = Frame { height: 64, width: 48, ..Frame::default() };
@@ -48,8 +48,8 @@ fn nothing_is_allocated_per_image() {
         (&gray, &Style { draw: Draw::Point, ..points.clone() }),
         (&color, &wild),
     ] {
-        assert_eq!(second_time(&ifs, frame, style), 0, "{frame:?} {style:?}");
+        assert_eq!(allocations(&ifs, frame, style), 0, "{frame:?} {style:?}");
     }
-    assert_eq!(second_time(&[Perlin::new([3.0, 5.0], 2, 0.5, 1.0).unwrap()], &gray, &NoStyle {}), 0);
-    assert_eq!(second_time(&Bezier::of_counts(&[[4, 3], [9, 2]]).unwrap(), &gray, &Strokes::default()), 0);
+    assert_eq!(allocations(&[Perlin::new([3.0, 5.0], 2, 0.5, 1.0).unwrap()], &gray, &NoStyle {}), 0);
+    assert_eq!(allocations(&Bezier::from_counts(&[[4, 3], [9, 2]]).unwrap(), &gray, &Strokes::default()), 0);
 }

@@ -1,5 +1,5 @@
-//! Digests of images: the format, mode by mode, on every path of the processor. When one changes
-//! on purpose, the family's `FORMAT` is raised and the commit says why.
+//! Golden digests: they fix the pixels of every family and mode, on every SIMD path. If one changes on
+//! purpose, raise the family's `FORMAT` and give the reason in the commit.
 //!
 //! `FDSL_GOLDEN=folder cargo test --test golden` also writes the images, as PGM and PPM.
 
@@ -15,7 +15,7 @@ use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
-/// FNV-1a, 64 bits: enough to notice, and short enough to read.
+/// 64-bit FNV-1a: enough to detect a change, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -28,7 +28,7 @@ fn categories(simd: Simd) -> Vec<Ifs> {
     search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
 }
 
-/// A name, how to render, and the digest.
+/// A name, the settings, and the digest.
 type Mode<S> = (&'static str, Frame, S, u64);
 
 fn small() -> Frame {
@@ -51,31 +51,31 @@ fn points() -> Style {
     Style { num_points: 12_500, ..Style::default() }
 }
 
-/// What is rendered in one mode: all four flips, other rows of the grid, and one beyond it.
+/// The images of one mode: all four flips, several rows of the grid, and an index beyond the grid.
 fn images<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style, simd: Simd) -> Vec<u8> {
     let indices = [0, 1, 2, 3, 501, 77, 999, 123_456];
     let count = categories.len().min(4) as u64;
-    let places: Vec<(u64, u64)> = (0..16).map(|i| (i % count, indices[i as usize / 2])).collect();
-    draw(categories, &places, 42, frame, style, Machine { threads: Some(2), simd }).0
+    let addresses: Vec<(u64, u64)> = (0..16).map(|i| (i % count, indices[i as usize / 2])).collect();
+    draw(categories, &addresses, 42, frame, style, Machine { threads: Some(2), simd }).0
 }
 
-/// Renders samples; returns the images, and how often each was rendered again.
+/// Renders samples; returns the images and the number of times each was re-rendered.
 fn draw<F: Formula>(
     categories: &[F],
-    places: &[(u64, u64)],
+    addresses: &[(u64, u64)],
     seed: u64,
     frame: &Frame,
     style: &F::Style,
     machine: Machine,
 ) -> (Vec<u8>, Vec<u8>) {
-    let (mut images, mut retries) = (vec![0; places.len() * frame.bytes()], vec![0; places.len()]);
+    let (mut images, mut retries) = (vec![0; addresses.len() * frame.bytes()], vec![0; addresses.len()]);
     let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
     let job = Job { categories, seed, frame, style, machine: &machine };
-    render(&job, places, &mut || false, samples).unwrap();
+    render(&job, addresses, &mut || false, samples).unwrap();
     (images, retries)
 }
 
-/// Renders `modes` on every path and compares the digests.
+/// Renders the modes on every path and compares the digests.
 fn check<F: Formula>(family: &str, categories: impl Fn(Simd) -> Vec<F>, modes: &[Mode<F::Style>]) {
     let mut wrong = vec![];
     for simd in Simd::available() {
@@ -95,7 +95,7 @@ fn check<F: Formula>(family: &str, categories: impl Fn(Simd) -> Vec<F>, modes: &
 }
 
 #[test]
-fn fractals_are_what_they_always_were() {
+fn fractals_have_not_changed() {
     let point = Style { draw: Draw::Point, ..points() };
     let fixed = Style { draw: Draw::Patch(Patch::Fixed), ..points() };
     let varied = |variation| Style { variation, ..points() };
@@ -122,7 +122,7 @@ fn fractals_are_what_they_always_were() {
 }
 
 #[test]
-fn replays_are_what_they_always_were() {
+fn released_images_have_not_changed() {
     let once = Frame { resample_degenerate: false, ..small() };
     let style = |mask_seed| ReleasedStyle { points: points(), mask_seed };
     check::<Released>(
@@ -136,7 +136,7 @@ fn replays_are_what_they_always_were() {
 }
 
 #[test]
-fn noise_is_what_it_always_was() {
+fn noise_has_not_changed() {
     let of = |pairs: &[[f64; 2]], octaves, persistence, contrast| -> Vec<Perlin> {
         pairs.iter().map(|&pair| Perlin::new(pair, octaves, persistence, contrast).unwrap()).collect()
     };
@@ -156,11 +156,11 @@ fn noise_is_what_it_always_was() {
 }
 
 #[test]
-fn curves_are_what_they_always_were() {
+fn curves_have_not_changed() {
     let brush = Strokes::default;
     check(
         "bezier",
-        |_| Bezier::of_counts(&[[2, 1], [3, 12], [13, 5], [64, 256]]).unwrap(),
+        |_| Bezier::from_counts(&[[2, 1], [3, 12], [13, 5], [64, 256]]).unwrap(),
         &[
             ("brush", small(), brush(), 0x250B_E299_56E0_42FE),
             ("brush_color", color(), brush(), 0x02FA_4A22_314A_28B7),
@@ -172,7 +172,7 @@ fn curves_are_what_they_always_were() {
 }
 
 #[test]
-fn contours_are_what_they_always_were() {
+fn contours_have_not_changed() {
     let rows = [
         [3.0, 1.0, 0.0, 8.0],
         [14.0, 196.0, 0.25, 0.01],
@@ -191,9 +191,9 @@ fn contours_are_what_they_always_were() {
     );
 }
 
-/// The categories are part of the format, too.
+/// The categories that a search finds are part of the format, too.
 #[test]
-fn the_search_finds_what_it_always_found() {
+fn the_search_finds_the_same_categories() {
     for simd in Simd::available() {
         let bytes: Vec<u8> = categories(simd)
             .iter()
@@ -205,27 +205,27 @@ fn the_search_finds_what_it_always_found() {
 }
 
 #[test]
-fn threads_and_batches_leave_no_trace() {
+fn images_do_not_depend_on_threads_or_batches() {
     let simd = *Simd::available().last().unwrap();
     let categories = categories(simd);
     let (frame, style) = (small(), points());
-    let draw = |places: &[(u64, u64)], threads| {
-        draw(&categories, places, 7, &frame, &style, Machine { threads: Some(threads), simd })
+    let draw = |addresses: &[(u64, u64)], threads| {
+        draw(&categories, addresses, 7, &frame, &style, Machine { threads: Some(threads), simd })
     };
-    let places: Vec<(u64, u64)> = (0..256).map(|i| (i % 4, i * 31)).collect();
-    let together = draw(&places, 1);
+    let addresses: Vec<(u64, u64)> = (0..256).map(|i| (i % 4, i * 31)).collect();
+    let batch = draw(&addresses, 1);
     for threads in 2..=8 {
-        assert_eq!(draw(&places, threads), together);
+        assert_eq!(draw(&addresses, threads), batch);
     }
-    let one_by_one: Vec<u8> = places.chunks(1).flat_map(|place| draw(place, 1).0).collect();
-    assert_eq!(one_by_one, together.0);
+    let one_by_one: Vec<u8> = addresses.chunks(1).flat_map(|address| draw(address, 1).0).collect();
+    assert_eq!(one_by_one, batch.0);
 }
 
 fn write_images(folder: &Path, name: &str, frame: &Frame, count: usize, pixels: &[u8]) {
     let (height, width) = frame.output_size();
-    let (kind, ending) = if frame.color { ("P6", "ppm") } else { ("P5", "pgm") };
+    let (magic, extension) = if frame.color { ("P6", "ppm") } else { ("P5", "pgm") };
     std::fs::create_dir_all(folder).unwrap();
-    let mut file = std::fs::File::create(folder.join(format!("{name}.{ending}"))).unwrap();
-    writeln!(file, "{kind} {width} {} 255", height * count).unwrap();
+    let mut file = std::fs::File::create(folder.join(format!("{name}.{extension}"))).unwrap();
+    writeln!(file, "{magic} {width} {} 255", height * count).unwrap();
     file.write_all(pixels).unwrap();
 }

@@ -1,4 +1,4 @@
-//! What holds for any category, expanding and degenerate ones included.
+//! Properties of any category, including diverging and degenerate ones.
 
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::Contour;
@@ -8,7 +8,7 @@ use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
 
-/// Any parameter: mostly the paper's range, sometimes far out, sometimes nothing at all.
+/// A map parameter: mostly in the paper's range, sometimes 0, sometimes huge or tiny.
 fn parameter() -> impl Strategy<Value = f64> {
     prop_oneof![
         20 => -1.0..1.0f64,
@@ -20,10 +20,10 @@ fn parameter() -> impl Strategy<Value = f64> {
 
 fn category() -> impl Strategy<Value = Ifs> {
     prop::collection::vec((prop::array::uniform6(parameter()), 0.0..1.0f64), 1..13).prop_map(|rows| {
-        let (maps, mut chances): (Vec<_>, Vec<f64>) = rows.into_iter().unzip();
-        chances[0] += 1e-3; // one of them is chosen
-        let sum: f64 = chances.iter().sum();
-        Ifs::new(maps, chances.iter().map(|chance| chance / sum).collect()).unwrap()
+        let (maps, mut weights): (Vec<_>, Vec<f64>) = rows.into_iter().unzip();
+        weights[0] += 1e-3; // not all of them may be 0
+        let sum: f64 = weights.iter().sum();
+        Ifs::new(maps, weights.iter().map(|weight| weight / sum).collect()).unwrap()
     })
 }
 
@@ -70,7 +70,7 @@ fn noise() -> impl Strategy<Value = Perlin> {
 
 fn curves() -> impl Strategy<Value = Bezier> {
     (2..65u64, 1..20u64)
-        .prop_map(|(points, curves)| Bezier::of_counts(&[[points, curves]]).unwrap().remove(0))
+        .prop_map(|(points, curves)| Bezier::from_counts(&[[points, curves]]).unwrap().remove(0))
 }
 
 fn contours() -> impl Strategy<Value = Contour> {
@@ -78,16 +78,16 @@ fn contours() -> impl Strategy<Value = Contour> {
         .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
 }
 
-/// Renders on every path and checks what holds for every family.
+/// Renders on every path and checks that the images are equal and not blank.
 fn on_every_path<F: Formula>(
     category: F,
     index: u64,
     frame: &Frame,
     style: &F::Style,
-    ground: u8,
+    background: u8,
 ) -> Result<Vec<u8>, TestCaseError> {
     let expected = draw(&category, index, frame, style, Simd::PLAIN);
-    prop_assert!(expected.0.iter().any(|&pixel| pixel != ground), "blank");
+    prop_assert!(expected.0.iter().any(|&pixel| pixel != background), "blank");
     for simd in Simd::available() {
         prop_assert_eq!(&draw(&category, index, frame, style, simd), &expected);
     }
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn any_replay_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
+    fn any_released_image_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
         let style = ReleasedStyle { points: style, mask_seed: None };
         let image = on_every_path(Released(ifs), index, &frame, &style, 0)?;
         prop_assert!(gray(&frame, &image));
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn no_point_stands_in_the_margin(ifs in category(), num_points in 1..700usize, margin in 1..8usize) {
+    fn no_point_lies_in_the_margin(ifs in category(), num_points in 1..700usize, margin in 1..8usize) {
         let frame = Frame { height: 24, width: 32, ..Frame::default() };
         let style = Style { num_points, margin, draw: Draw::Point, variation: Variation::Identity };
         let (image, _) = draw(&ifs, 1, &frame, &style, Simd::PLAIN);

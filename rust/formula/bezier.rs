@@ -1,10 +1,10 @@
 //! Bézier curves.
 //!
 //! The paper trains on Bezier-144 and Bezier-1024 (section 4.3 (iv)) and says only that they are
-//! made "just as FractalDB". The definition here is ours: a category is how many control points
-//! a curve has and how many curves there are, which decide how it bends and how full it is; an
-//! instance is where the control points lie. Curves are drawn with a 3×3 brush (patch) or one
-//! pixel wide (point), from cell to neighbouring cell, so that there is no gap along them.
+//! made "just as FractalDB". The definition here is ours. A category is the number of control points
+//! per curve and the number of curves, which determine how much the curves bend and how much of the
+//! image they fill. An instance has its own random control points. Curves are drawn with a 3×3 brush
+//! (patch) or one pixel wide (point), without gaps.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::surface::{LastPoint, Mark, lit, stroke};
 
 /// The control points.
 const CURVES: Purpose = Purpose(9);
-/// Straight pieces of a curve: at 4096 pixels one is a tenth of a pixel from the curve, at
-/// most, for the cubics that bend most. Part of the format.
-const PIECES: usize = 256;
+/// Line segments per curve. On a 4096-pixel image they deviate by at most a tenth of a pixel from the
+/// most strongly bent cubic. Part of the format.
+const SEGMENTS: usize = 256;
 
-/// One category: how many control points a curve has, and how many curves there are.
+/// One category: the number of control points per curve and the number of curves.
 #[derive(Clone, Debug)]
 pub struct Bezier {
     curves: u64,
@@ -33,8 +33,12 @@ pub struct Bezier {
 }
 
 impl Bezier {
-    /// Makes categories of (control points, curves), 2…64 and 1…256.
-    pub fn of_counts(counts: &[[u64; 2]]) -> Result<Vec<Self>, Error> {
+    /// Creates categories from pairs of control points per curve (2 to 64) and curves (1 to 256).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of the numbers is out of range.
+    pub fn from_counts(counts: &[[u64; 2]]) -> Result<Vec<Self>, Error> {
         let mut bases: [Option<Arc<Basis>>; 65] = [const { None }; 65];
         let category = |&[points, curves]: &[u64; 2]| {
             if !(2..=64).contains(&points) {
@@ -64,25 +68,25 @@ impl Bezier {
             path.controls.clear();
             path.controls.extend(controls);
             at.simd.run(Trace { basis: &self.basis, path });
-            // A number just under the edge may round to it.
+            // A coordinate just inside the edge may round to the edge.
             let cell = |[x, y]: [f32; 2]| [(x as usize).min(width - 1), (y as usize).min(height - 1)];
-            let ends = path.x.iter().zip(&path.y).map(|(&x, &y)| cell([x, y]));
-            stroke::polyline(ends, |[x, y]| pen.point(y, x));
+            let vertices = path.x.iter().zip(&path.y).map(|(&x, &y)| cell([x, y]));
+            stroke::polyline(vertices, |[x, y]| pen.point(y, x));
         }
     }
 }
 
-/// How strokes are drawn.
+/// The settings of a family that draws strokes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Strokes {
-    /// One pixel wide, or with a 3×3 brush.
+    /// The width of a stroke.
     pub draw: Width,
-    /// Pixels left free on each side of the control points.
+    /// Empty pixels on each side of the control points.
     pub margin: usize,
 }
 
-/// How wide a stroke is, in the words for points.
+/// The width of a stroke, with the names used for the points of an IFS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Width {
@@ -117,10 +121,10 @@ impl Formula for Bezier {
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        Self::of_counts(parameters.natural_rows("counts")?)
+        Self::from_counts(parameters.u64_rows("counts")?)
     }
 
-    /// Renders the curves; a crop that shows none of them is degenerate.
+    /// Renders the curves. A crop that shows none of them is degenerate.
     fn draw(&self, at: At<'_>, style: &Strokes, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         self.draw_curves(at, style, scratch);
         let color = at.frame.color;
@@ -128,7 +132,7 @@ impl Formula for Bezier {
         if lit(sample.image, color, at.simd) > 0 { Outcome::Shown } else { Outcome::Degenerate }
     }
 
-    /// Moves the window to a curve.
+    /// Renders the curves and moves the window to one of them.
     fn draw_fallback(&self, at: At<'_>, style: &Strokes, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         self.draw_curves(at, style, scratch);
         let mut window = at.window();
@@ -143,19 +147,19 @@ impl Strokes {
     }
 }
 
-/// How much each control point counts along a curve (Bernstein polynomials).
+/// The weight of each control point along a curve (Bernstein polynomials).
 #[derive(Debug)]
 struct Basis {
-    /// One row a control point, one column an end of a piece.
-    weights: Vec<[f32; PIECES + 1]>,
+    /// One row per control point, one column per vertex of the polyline.
+    weights: Vec<[f32; SEGMENTS + 1]>,
 }
 
 impl Basis {
     fn new(points: usize) -> Self {
-        let mut weights = vec![[0.0; PIECES + 1]; points];
-        for piece in 0..=PIECES {
-            let t = piece as f64 / PIECES as f64;
-            // De Casteljau's recurrence, upside down: stable for any degree, no power is taken.
+        let mut weights = vec![[0.0; SEGMENTS + 1]; points];
+        for vertex in 0..=SEGMENTS {
+            let t = vertex as f64 / SEGMENTS as f64;
+            // De Casteljau's recurrence applied to the weights: stable for any degree, without powers.
             let mut column = vec![0.0; points];
             column[0] = 1.0;
             for degree in 1..points {
@@ -165,7 +169,7 @@ impl Basis {
                 column[0] *= 1.0 - t;
             }
             for (row, weight) in weights.iter_mut().zip(column) {
-                row[piece] = weight as f32;
+                row[vertex] = weight as f32;
             }
         }
         Self { weights }
@@ -176,21 +180,21 @@ impl Basis {
     }
 }
 
-/// One curve in the making; kept from image to image.
+/// One curve.
 struct Path {
     controls: Vec<[f32; 2]>,
-    /// The ends of the pieces.
-    x: [f32; PIECES + 1],
-    y: [f32; PIECES + 1],
+    /// The vertices of the polyline.
+    x: [f32; SEGMENTS + 1],
+    y: [f32; SEGMENTS + 1],
 }
 
 impl Default for Path {
     fn default() -> Self {
-        Self { controls: vec![], x: [0.0; PIECES + 1], y: [0.0; PIECES + 1] }
+        Self { controls: vec![], x: [0.0; SEGMENTS + 1], y: [0.0; SEGMENTS + 1] }
     }
 }
 
-/// Places the ends of the pieces.
+/// Computes the vertices of the polyline.
 struct Trace<'a> {
     basis: &'a Basis,
     path: &'a mut Path,
@@ -201,7 +205,7 @@ impl Kernel for Trace<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here: compiled for each path, the loops become its vectors.
+        // Plain loops, which the compiler vectorizes for each path.
         let Path { controls, x, y } = self.path;
         x.fill(0.0);
         y.fill(0.0);
@@ -223,12 +227,12 @@ mod tests {
         let choose = |n: u32, k: u32| (0..k).fold(1.0, |c, i| c * f64::from(n - i) / f64::from(i + 1));
         for points in 2..=64 {
             let basis = Basis::new(points);
-            for piece in (0..=PIECES).step_by(16) {
-                let (t, n) = (piece as f64 / PIECES as f64, points as u32 - 1);
+            for vertex in (0..=SEGMENTS).step_by(16) {
+                let (t, n) = (vertex as f64 / SEGMENTS as f64, points as u32 - 1);
                 for k in 0..=n {
                     let expected = choose(n, k) * t.powi(k as i32) * (1.0 - t).powi((n - k) as i32);
-                    let weight = f64::from(basis.weights[k as usize][piece]);
-                    assert!((weight - expected).abs() < 1e-6, "{points} {piece} {k}");
+                    let weight = f64::from(basis.weights[k as usize][vertex]);
+                    assert!((weight - expected).abs() < 1e-6, "{points} {vertex} {k}");
                 }
             }
         }

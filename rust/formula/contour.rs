@@ -1,11 +1,11 @@
 //! Radial contours (RCDB; Kataoka et al., "Replacing Labeled Real-image Datasets with
-//! Auto-generated Contours", CVPR 2022): rings of one polygon, each moved outward from the one
-//! before by noise of its own, in a gray of its own on a white ground.
+//! Auto-generated Contours", CVPR 2022): nested polygons on a white background, each displaced
+//! outward from the previous one by its own noise and drawn in its own gray.
 //!
-//! A category is how many vertices and rings there are and how the noise moves them; an instance
-//! is where the center is, the start's radius and oval, and the noise itself. The rules are those
-//! of the released program (MIT license, AIST), read off it; the random numbers are ours. Sizes
-//! are in units of 512 pixels, whatever the image's.
+//! A category is the number of vertices and rings, and the strength of the noise. An instance has its
+//! own center, initial radius, stretch and noise. The rules are those of the released program (MIT
+//! license, AIST); the code and the random numbers are ours. Lengths are for an image of 512 pixels
+//! and scale with the image.
 
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -16,11 +16,11 @@ use crate::frame::Window;
 use crate::sample::Sample;
 use crate::surface::stroke;
 
-/// Center, radius, oval, grays and noise.
+/// Center, radius, stretch, grays and noise.
 const CONTOUR: Purpose = Purpose(14);
-/// What nothing was drawn on.
-const GROUND: u8 = 255;
-/// The size that all lengths are given for.
+/// The gray of the background.
+const BACKGROUND: u8 = 255;
+/// The image size for which lengths are given.
 const UNIT: f64 = 512.0;
 
 /// One category.
@@ -28,39 +28,44 @@ const UNIT: f64 = 512.0;
 pub struct Contour {
     vertices: usize,
     rings: usize,
-    /// λ: how far the noise moves a vertex.
+    /// λ, how far the noise displaces a vertex.
     noise: f64,
-    /// w: how far every ring moves out beside that. (The program calls it a line width.)
+    /// w, how far each ring is displaced in addition. (The program calls it the line width.)
     step: f64,
 }
 
 impl Contour {
-    /// Takes vertices (3…1000), rings (1…200), noise (0…16) and step (0…16).
+    /// Creates a category from its vertices (3 to 1000), rings (1 to 200), noise (0 to 16) and step
+    /// (0 to 16).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of them is out of range, or if vertices or rings is not whole.
     pub fn new([vertices, rings, noise, step]: [f64; 4]) -> Result<Self, Error> {
         let whole =
             |value: f64, range: std::ops::RangeInclusive<f64>| value.fract() == 0.0 && range.contains(&value);
-        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
+        let out_of_range = |name, accepted, given| Err(Error::Number { name, accepted, given });
         if !whole(vertices, 3.0..=1000.0) {
-            return refused("vertices", "a whole number between 3 and 1000", vertices);
+            return out_of_range("vertices", "a whole number between 3 and 1000", vertices);
         }
         if !whole(rings, 1.0..=200.0) {
-            return refused("rings", "a whole number between 1 and 200", rings);
+            return out_of_range("rings", "a whole number between 1 and 200", rings);
         }
         for (name, value) in [("noise", noise), ("step", step)] {
             if !(0.0..=16.0).contains(&value) {
-                return refused(name, "between 0 and 16", value);
+                return out_of_range(name, "between 0 and 16", value);
             }
         }
-        // Small whole numbers, as was checked.
+        // Both were checked to be small whole numbers.
         Ok(Self { vertices: vertices as usize, rings: rings as usize, noise, step })
     }
 
-    /// Draws the rings around `center` (y, x).
+    /// Draws the rings around the center.
     fn draw_rings(&self, at: At<'_>, rng: &mut Rng, start: Start, scratch: &mut Scratch) {
         let Scratch { directions, vertices, cells } = scratch;
         let (height, width) = (at.frame.height, at.frame.width);
         cells.clear();
-        cells.resize(height * width, GROUND);
+        cells.resize(height * width, BACKGROUND);
         let n = self.vertices;
         directions.clear();
         directions.extend((0..n).map(|v| {
@@ -68,11 +73,9 @@ impl Contour {
             [libm::cos(angle), libm::sin(angle)] // the same on every platform
         }));
         vertices.clear();
-        vertices.extend(
-            directions
-                .iter()
-                .map(|[cos, sin]| [cos * start.radius * start.oval[0], sin * start.radius * start.oval[1]]),
-        );
+        vertices.extend(directions.iter().map(|[cos, sin]| {
+            [cos * start.radius * start.stretch[0], sin * start.radius * start.stretch[1]]
+        }));
         let scale = [width as f64 / UNIT, height as f64 / UNIT];
         let [cy, cx] = start.center;
         for _ in 0..self.rings {
@@ -91,7 +94,7 @@ impl Contour {
             for (&from, &to) in closed {
                 stroke::pillow(pixel(from), pixel(to), |[x, y]| {
                     if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
-                        // Inside, and not negative; rows from the bottom, as windows have them.
+                        // Not negative. On the surface, rows count from the bottom.
                         cells[(height - 1 - y as usize) * width + x as usize] = gray;
                     }
                 });
@@ -100,28 +103,29 @@ impl Contour {
     }
 }
 
-/// What an instance starts with.
+/// The random parameters of an instance.
 #[derive(Clone, Copy, Debug)]
 struct Start {
     radius: f64,
-    oval: [f64; 2],
+    /// Factors in x and y.
+    stretch: [f64; 2],
     /// y and x.
     center: [f64; 2],
 }
 
 impl Start {
     fn draw(rng: &mut Rng) -> Self {
-        let oval = [rng.between(1.0, 2.0), rng.between(1.0, 2.0)];
+        let stretch = [rng.between(1.0, 2.0), rng.between(1.0, 2.0)];
         let radius = rng.below(101) as f64;
         let mut coordinate = || (UNIT + rng.below(801) as f64 - 400.0) / 2.0;
-        Self { oval, radius, center: [coordinate(), coordinate()] }
+        Self { stretch, radius, center: [coordinate(), coordinate()] }
     }
 }
 
 /// Memory kept from image to image.
 #[derive(Default)]
 pub struct Scratch {
-    /// Cosine and sine of each vertex' angle.
+    /// The cosine and sine of the angle of each vertex.
     directions: Vec<[f64; 2]>,
     vertices: Vec<[f64; 2]>,
     cells: Vec<u8>,
@@ -136,20 +140,24 @@ impl Formula for Contour {
         parameters.rows("contours")?.iter().map(|&row| Self::new(row)).collect()
     }
 
-    /// Draws the rings; an image that shows none of them is degenerate.
+    /// Draws the rings. An image that shows none of them is degenerate.
     fn draw(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let mut rng = at.rng(CONTOUR);
         let start = Start::draw(&mut rng);
         self.draw_rings(at, &mut rng, start, scratch);
         show(&scratch.cells, at.window(), at.frame.color, sample.image);
-        if sample.image.iter().any(|&pixel| pixel != GROUND) { Outcome::Shown } else { Outcome::Degenerate }
+        if sample.image.iter().any(|&pixel| pixel != BACKGROUND) {
+            Outcome::Shown
+        } else {
+            Outcome::Degenerate
+        }
     }
 
-    /// Draws one black line across what is kept.
+    /// Draws a black line across the image and moves the window to it.
     fn draw_fallback(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let (height, width) = (at.frame.height, at.frame.width);
         scratch.cells.clear();
-        scratch.cells.resize(height * width, GROUND);
+        scratch.cells.resize(height * width, BACKGROUND);
         scratch.cells[height / 2 * width..][..width].fill(0);
         let mut window = at.window();
         window.show((height / 2, width / 2));
@@ -157,7 +165,7 @@ impl Formula for Contour {
     }
 }
 
-/// Writes the gray cells that are kept, three times each in color.
+/// Writes the cells in the window, as gray or as RGB pixels.
 fn show(cells: &[u8], window: Window, color: bool, pixels: &mut [u8]) {
     let channels = if color { 3 } else { 1 };
     for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
@@ -168,11 +176,11 @@ fn show(cells: &[u8], window: Window, color: bool, pixels: &mut [u8]) {
     }
 }
 
-/// Perlin's noise along a line as the package "noise" computes it, in f32: a slope of −1 where a
-/// negative one should stand is part of it.
+/// Computes one-dimensional Perlin noise in f32 as the Python package "noise" does, including its
+/// bug: the gradients that should be negative are all −1.
 fn noise(x: f32) -> f32 {
     let floor = x.floor();
-    let i = floor as i64 & 1023; // of 0…10,000
+    let i = floor as i64 & 1023; // floor is in 0..10_000
     let hash = |i: i64| PERLIN[(i & 255) as usize];
     let slope = |hash: u8| if hash & 8 == 0 { f32::from(hash & 7) + 1.0 } else { -1.0 };
     let t = x - floor;
@@ -186,9 +194,9 @@ fn noise(x: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// Asked of the package "noise" 1.2.2.
+    /// The expected values are from the Python package "noise" 1.2.2.
     #[test]
-    fn the_noise_is_that_of_the_package() {
+    fn the_noise_matches_the_package() {
         for (x, expected) in [
             (0.5, 0.699_999_988_079_071),
             (1.25, 0.120_703_123_509_883_88),
@@ -202,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_noise_has_the_moments_of_the_package() {
+    fn the_noise_has_the_mean_and_deviation_of_the_package() {
         let mut rng = Rng::new(1);
         let draws: Vec<f64> =
             (0..100_000).map(|_| f64::from(noise(rng.between(0.0, 10_000.0) as f32))).collect();

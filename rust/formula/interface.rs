@@ -1,4 +1,4 @@
-//! What a family of categories implements.
+//! The traits that a family implements.
 
 use serde::de::DeserializeOwned;
 
@@ -10,25 +10,29 @@ use crate::sample::Sample;
 
 /// One category: a formula with its parameters fixed.
 ///
-/// What a sample holds depends on `self`, the address, the frame and the style, on nothing else;
-/// randomness comes from [`At::rng`] alone. Scratch may hold anything on entry.
+/// A sample depends only on `self`, the address, the frame and the style. All randomness comes from
+/// [`At::rng`]. The contents of the scratch are unspecified on entry.
 pub trait Formula: Send + Sync + Sized + 'static {
-    /// What files and Python call the family.
+    /// The name of the family in files and in Python.
     const NAME: &'static str;
-    /// Raised whenever the same address would give other bytes than the release before.
+    /// The version of the format. Raised when an address would render to other bytes than before.
     const FORMAT: u64 = 1;
-    /// Instances of a category before they repeat in kind; an endless stream walks so many in
-    /// random order, then the next as many.
+    /// The number of instances after which a category repeats its variations. An endless stream
+    /// visits this many instances in random order, then the next.
     const PERIOD: u64 = 1000;
-    /// What this family alone obeys.
+    /// The settings of this family alone.
     type Style: Style;
-    /// Memory that is kept from sample to sample, one per thread.
+    /// Memory kept from sample to sample, one per thread.
     type Scratch: Default + 'static;
 
-    /// Makes the categories from their parameters, or says what is wrong with them.
+    /// Creates the categories from their parameters.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a parameter is missing or out of range.
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error>;
 
-    /// Returns how often a degenerate sample is rendered again before the fallback.
+    /// Returns how often a degenerate sample is re-rendered before the fallback.
     fn retries(_style: &Self::Style) -> u8 {
         8
     }
@@ -42,8 +46,8 @@ pub trait Formula: Send + Sync + Sized + 'static {
         sample: &mut Sample<'_>,
     ) -> Outcome;
 
-    /// Renders something that shows, whatever the parameters, when every attempt was degenerate;
-    /// or when the first one had [`Outcome::Nothing`] to show and may not be repeated.
+    /// Renders an image that is never blank, whatever the parameters. Called when every attempt was
+    /// degenerate, or when the first was [`Outcome::Nothing`] and re-rendering is off.
     fn draw_fallback(
         &self,
         at: At<'_>,
@@ -53,33 +57,33 @@ pub trait Formula: Send + Sync + Sized + 'static {
     );
 }
 
-/// What a family alone obeys; read from the JSON that Python writes.
+/// The settings of one family; deserialized from the JSON that Python writes.
 pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
     /// Checks the settings against each other and the frame.
     fn check(&self, _frame: &Frame) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Returns about how many bytes a sample takes while it is rendered.
+    /// Returns the approximate number of bytes of scratch that rendering a sample takes.
     fn memory(&self, frame: &Frame) -> usize {
         8 * frame.height * frame.width
     }
 }
 
-/// The style of a family that has none.
+/// The style of a family without settings of its own.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoStyle {}
 
 impl Style for NoStyle {}
 
-/// How an attempt went.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is something to see.
+    /// The image is usable.
     Shown,
-    /// There is too little to see.
+    /// The image shows too little.
     Degenerate,
-    /// There is no image at all: the sample holds nothing.
+    /// No image was written.
     Nothing,
 }

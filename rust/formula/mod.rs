@@ -1,10 +1,9 @@
-//! What a family of categories implements, and the families.
+//! The [`Formula`] trait and the families that implement it.
 //!
-//! To add one: a file here with a type for one category that implements
-//! [`Formula`], its line in
-//! [`BUILT_IN`], and a class in `python/fdsl/families/`. Nothing that streams, exports or trains
-//! changes. Its tests are a row of golden digests (`tests/golden.rs`) and a line among the
-//! properties (`tests/properties.rs`).
+//! To add a family, write a file here with a type for one category that implements [`Formula`], add
+//! it to [`BUILT_IN`], and write its class in `python/fdsl/families/`. Streams, exports and training
+//! need no change. Its tests are golden digests (`tests/golden.rs`) and a property
+//! (`tests/properties.rs`).
 
 pub mod bezier;
 pub mod contour;
@@ -26,9 +25,9 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::Contour>(),
 ];
 
-/// A family by name.
+/// A family that can be created by name.
 pub struct BuiltIn {
-    /// What files and Python call it.
+    /// The name of the family in files and in Python.
     pub name: &'static str,
     make: fn(&Arrays) -> Result<Box<dyn Family>, Error>,
     check: fn(&str) -> Result<(), Error>,
@@ -43,7 +42,7 @@ impl BuiltIn {
         }
     }
 
-    /// Finds a family.
+    /// Returns the family with this name.
     pub fn named(name: &str) -> Result<&'static Self, Error> {
         BUILT_IN.iter().find(|family| family.name == name).ok_or_else(|| Error::Family {
             known: BUILT_IN.iter().map(|family| family.name).collect::<Vec<_>>().join(", "),
@@ -51,12 +50,12 @@ impl BuiltIn {
         })
     }
 
-    /// Makes the categories from their parameters.
+    /// Creates the categories from their parameters.
     pub fn make(&self, parameters: &Arrays) -> Result<Box<dyn Family>, Error> {
         (self.make)(parameters)
     }
 
-    /// Checks a frame and a style of this family, as JSON.
+    /// Checks the settings (frame and style) of this family, given as JSON.
     pub fn check(&self, settings: &str) -> Result<(), Error> {
         (self.check)(settings)
     }

@@ -1,14 +1,15 @@
 //! Improved Perlin noise (Perlin, "Improving Noise", SIGGRAPH 2002).
 //!
-//! The paper trains on Perlin-100 and Perlin-1296 (section 4.3 (iv)) and says only that they
-//! are made "just as FractalDB". The definition here is ours: a category is a pair of lattice
-//! frequencies, because they alone decide what the eye takes for the texture; an instance is a
-//! shuffled gradient table and a phase, because every choice of those looks alike.
+//! The paper trains on Perlin-100 and Perlin-1296 (section 4.3 (iv)) and says only that they are
+//! made "just as FractalDB". The definition here is ours. A category is a pair of lattice
+//! frequencies, because they determine the visible texture. An instance has its own shuffled
+//! gradient table and phase, which change the details but not the texture.
 //!
-//! An image is a plane through Perlin's noise in space. On it the two lattice points above and
-//! below each other melt into one gradient and one constant, so that along a row of samples a
-//! lattice point is a line, and a sample a blend of two lines: no look-up, no branch. Nothing
-//! transcendental is computed and nothing fused: the same bytes on every processor.
+//! An image is a plane of constant z through three-dimensional noise. On this plane, the gradients at
+//! the lattice points on both sides combine into one two-dimensional gradient and a constant. Along a
+//! row of samples, what a lattice point contributes is then linear in x, and a sample blends two such
+//! lines, without lookups or branches. There are no transcendental functions and no fused
+//! operations, so every processor computes the same bytes.
 
 use std::ops::RangeInclusive;
 
@@ -20,21 +21,20 @@ use crate::frame::Window;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
 
-/// The gradient table and phase; numbered by color channel, and from one attempt to the next by
-/// fours.
+/// The gradient table and the phase. Streams are numbered 4 · attempt + color channel.
 const NOISE: Purpose = Purpose(8);
-/// Samples in a lattice cell, at least; where pixels are larger, a pixel is the mean of several
-/// samples (anti-aliasing by area). Part of the format.
+/// The fewest samples per lattice cell along an axis. Where pixels are too coarse, a pixel is the mean
+/// of several samples (area anti-aliasing). Part of the format.
 const SAMPLES_PER_CELL: f64 = 4.0;
-/// Samples along a pixel, at most: an octave that asked for more would be gray and is left out.
-/// Part of the format.
+/// The most samples per pixel along an axis. An octave that needs more would average to gray and is
+/// left out. Part of the format.
 const SAMPLES_PER_PIXEL: f64 = 16.0;
-/// Lattice cells across an image. One cell over 4096 images is one shade.
+/// Accepted lattice cells per image side. Below 1/4096, an image would be a single shade.
 const FREQUENCIES: RangeInclusive<f64> = 1.0 / 4096.0..=4096.0;
-/// Noise repeats after so many lattice cells.
+/// The number of lattice cells after which the noise repeats.
 const PERIOD: f64 = 256.0;
 
-/// One category: how many lattice cells fit the picture across and down.
+/// One category: the number of lattice cells across and down the image, and how octaves are summed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Perlin {
     frequency: [f64; 2],
@@ -44,9 +44,14 @@ pub struct Perlin {
 }
 
 impl Perlin {
-    /// Takes the lattice cells across and down (1/4096 to 4096); how many octaves, each of
-    /// twice the frequency and `persistence` times the amplitude of the one before; and the
-    /// factor of the noise, which at 1 is black at −1 and white at 1.
+    /// Creates a category from the lattice cells across and down the image (1/4096 to 4096 each) and
+    /// the number of octaves (1 to 16). Each octave has twice the frequency and `persistence` times
+    /// the amplitude of the previous one. The noise is scaled by `contrast`; at 1, black is −1 and
+    /// white is 1.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if one of the numbers is out of range.
     pub fn new(frequency: [f64; 2], octaves: usize, persistence: f64, contrast: f64) -> Result<Self, Error> {
         if let Some(&wrong) = frequency.iter().find(|f| !FREQUENCIES.contains(f)) {
             return Err(Error::Frequency(wrong));
@@ -70,27 +75,27 @@ impl Formula for Perlin {
     type Scratch = Buffers;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        let octaves = parameters.natural("octaves")?;
+        let octaves = parameters.count("octaves")?;
         let (persistence, contrast) = (parameters.float("persistence")?, parameters.float("contrast")?);
         let new = |&frequency: &[f64; 2]| Self::new(frequency, octaves, persistence, contrast);
         parameters.rows("frequencies")?.iter().map(new).collect()
     }
 
-    /// Renders the noise; an image that is all black (a small part of coarse, harsh noise) is
-    /// degenerate.
+    /// Renders the noise. An all-black image, such as a small crop of coarse noise at high contrast,
+    /// is degenerate.
     fn draw(&self, at: At<'_>, _: &NoStyle, buffers: &mut Buffers, sample: &mut Sample<'_>) -> Outcome {
         self.draw_noise(at, at.attempt, 1.0, buffers, sample);
         if sample.image.iter().any(|&pixel| pixel != 0) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
-    /// Renders the negative of the last attempt, which is white.
+    /// Renders the negative of the last attempt, which was black.
     fn draw_fallback(&self, at: At<'_>, _: &NoStyle, buffers: &mut Buffers, sample: &mut Sample<'_>) {
         self.draw_noise(at, at.attempt.saturating_sub(1), -1.0, buffers, sample);
     }
 }
 
 impl Perlin {
-    /// Renders one noise, in color one for each channel, times `sign`.
+    /// Renders the noise times `sign`, with independent noise for each color channel.
     fn draw_noise(
         &self,
         mut at: At<'_>,
@@ -123,17 +128,17 @@ impl Perlin {
             }
             let factor = (sign * 127.5 * self.contrast / total) as f32;
             for (pixel, &sum) in sample.image[channel..].iter_mut().step_by(channels).zip(&buffers.sum) {
-                *pixel = (sum * factor + 128.0) as u8; // cut, and held between 0 and 255
+                *pixel = (sum * factor + 128.0) as u8; // truncates, and saturates at 0 and 255
             }
         }
     }
 }
 
-/// The permutation that chooses the gradient of every lattice point.
+/// The permutation that selects the gradient at each lattice point.
 struct Table([u8; 256]);
 
 impl Table {
-    /// Shuffles (Fisher and Yates).
+    /// Creates a random permutation (Fisher–Yates shuffle).
     fn new(rng: &mut Rng) -> Self {
         let mut table: [u8; 256] = std::array::from_fn(|i| i as u8);
         for i in (1..256).rev() {
@@ -142,7 +147,7 @@ impl Table {
         Self(table)
     }
 
-    /// Returns Perlin's gradient at a lattice point: one of the twelve edges of a cube.
+    /// Returns the gradient at a lattice point: one of the twelve edge directions of a cube.
     fn gradient(&self, x: u8, y: u8, z: u8) -> [f32; 3] {
         const EDGES: [[f32; 3]; 16] = [
             [1.0, 1.0, 0.0],
@@ -161,27 +166,27 @@ impl Table {
             [0.0, -1.0, 1.0],
             [-1.0, 1.0, 0.0],
             [0.0, -1.0, -1.0],
-        ]; // four of them twice, as he has it
+        ]; // as in Perlin's program, four of them twice
         let Self(table) = self;
-        let along = table[usize::from(x)].wrapping_add(y);
-        let along = table[usize::from(along)].wrapping_add(z);
-        EDGES[usize::from(table[usize::from(along)] & 15)]
+        let hash = table[usize::from(x)].wrapping_add(y);
+        let hash = table[usize::from(hash)].wrapping_add(z);
+        EDGES[usize::from(table[usize::from(hash)] & 15)]
     }
 }
 
-/// Where the samples of one axis of the picture lie on the lattice.
+/// The lattice coordinates of the samples along one axis of the image.
 struct Axis {
     phase: f64,
     /// Lattice cells from one sample to the next.
     step: f64,
-    /// Samples a pixel.
+    /// Samples per pixel.
     samples: usize,
 }
 
 impl Axis {
-    /// Spreads `frequency` cells over `size` pixels; `None` where that is too fine to be seen.
+    /// Spreads `frequency` cells over `size` pixels; `None` if that is too fine to be visible.
     fn new(frequency: f64, size: usize, rng: &mut Rng) -> Option<Self> {
-        let phase = rng.between(0.0, PERIOD); // drawn for every size alike
+        let phase = rng.between(0.0, PERIOD); // always drawn, so the size does not change the stream
         let samples = (SAMPLES_PER_CELL * frequency / size as f64).ceil();
         (samples <= SAMPLES_PER_PIXEL).then_some(Self {
             phase,
@@ -190,27 +195,30 @@ impl Axis {
         })
     }
 
-    /// Places sample `number` of the whole picture.
-    fn place(&self, number: usize) -> Place {
-        Place::of(self.phase + (number as f64 + 0.5) * self.step)
+    /// Returns the coordinate of sample `number` of the uncropped image.
+    fn coordinate(&self, number: usize) -> Coordinate {
+        Coordinate::of(self.phase + (number as f64 + 0.5) * self.step)
     }
 }
 
-/// A coordinate: the lattice cell, the way through it, and that way eased at both ends.
+/// A lattice coordinate.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct Coordinate {
+    /// The lattice cell.
     cell: u32,
+    /// The position in the cell, in 0.0..1.0.
     along: f32,
+    /// Perlin's ease curve of that position.
     eased: f32,
 }
 
-impl Place {
+impl Coordinate {
     fn of(coordinate: f64) -> Self {
         let cell = coordinate.floor();
         let t = (coordinate - cell) as f32;
         // Perlin's quintic, 6t⁵ − 15t⁴ + 10t³.
         let eased = t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
-        Self { cell: cell as u32, along: t, eased } // cells count from 0
+        Self { cell: cell as u32, along: t, eased } // not negative
     }
 }
 
@@ -218,26 +226,26 @@ fn blend(share: f32, a: f32, b: f32) -> f32 {
     a + share * (b - a)
 }
 
-/// What the drawing of noise needs; kept from image to image.
+/// Memory kept from image to image.
 #[derive(Default)]
 pub struct Buffers {
-    /// The noise of each pixel that is kept, all octaves together.
+    /// The noise of each pixel in the window, summed over octaves.
     sum: Vec<f32>,
-    /// For each sample of a row, how far it is through its cell.
+    /// The position in its cell of each sample of a row, and its ease curve.
     along: Vec<f32>,
     eased: Vec<f32>,
-    /// Neighbouring samples in the same cell: the first, and the cell.
+    /// Runs of consecutive samples in the same cell: the first sample, and the cell.
     runs: Vec<(usize, usize)>,
-    /// The gradients above and below a row, one of each a lattice column.
+    /// The gradients at the lattice row above and below a row of samples, one per lattice column.
     above: Vec<[f32; 3]>,
     below: Vec<[f32; 3]>,
-    /// Along a row, what a lattice column contributes: slope and height.
+    /// What each lattice column contributes along a row: slope and offset.
     lines: Vec<(f32, f32)>,
     /// The noise of the samples of one row.
     samples: Vec<f32>,
 }
 
-/// Adds one octave to the sum.
+/// Adds one octave to `sum`.
 struct Octave<'a> {
     table: &'a Table,
     columns: Axis,
@@ -254,10 +262,10 @@ impl Kernel for Octave<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here: compiled for each path, the loops become its vectors.
+        // Plain loops, which the compiler vectorizes for each path.
         let Self { table, columns, rows, z, amplitude, window, at, buffers } = self;
         let Buffers { sum, along, eased, runs, above, below, lines, samples } = buffers;
-        let z = Place::of(z);
+        let z = Coordinate::of(z);
 
         along.clear();
         eased.clear();
@@ -266,13 +274,13 @@ impl Kernel for Octave<'_> {
         for column in 0..window.width {
             let start = window.surface_column(column) * columns.samples;
             for sample in start..start + columns.samples {
-                let place = columns.place(sample);
-                if runs.last().is_none_or(|&(_, cell)| cell != place.cell as usize) {
-                    runs.push((along.len(), place.cell as usize));
+                let x = columns.coordinate(sample);
+                if runs.last().is_none_or(|&(_, cell)| cell != x.cell as usize) {
+                    runs.push((along.len(), x.cell as usize));
                 }
-                along.push(place.along);
-                eased.push(place.eased);
-                (first, last) = (first.min(place.cell), last.max(place.cell));
+                along.push(x.along);
+                eased.push(x.eased);
+                (first, last) = (first.min(x.cell), last.max(x.cell));
             }
         }
         samples.resize(along.len(), 0.0);
@@ -281,11 +289,11 @@ impl Kernel for Octave<'_> {
         let mut cell = None;
         for (row, sum) in sum.chunks_exact_mut(window.width).enumerate() {
             if at.stopped() {
-                return; // a row of the largest image takes a millisecond at most
+                return; // checked per row: at most a millisecond in the largest image
             }
             let start = window.surface_row(row) * rows.samples;
             for sample in start..start + rows.samples {
-                let y = rows.place(sample);
+                let y = rows.coordinate(sample);
                 if cell != Some(y.cell) {
                     cell = Some(y.cell);
                     for (gradients, row) in [(&mut *above, y.cell), (&mut *below, y.cell + 1)] {
@@ -295,16 +303,16 @@ impl Kernel for Octave<'_> {
                 }
                 lines.clear();
                 lines.extend(above.iter().zip(&*below).map(|(a, b)| {
-                    let heights = (a[1] * y.along + a[2], b[1] * (y.along - 1.0) + b[2]);
-                    (blend(y.eased, a[0], b[0]), blend(y.eased, heights.0, heights.1))
+                    let offsets = (a[1] * y.along + a[2], b[1] * (y.along - 1.0) + b[2]);
+                    (blend(y.eased, a[0], b[0]), blend(y.eased, offsets.0, offsets.1))
                 }));
                 for (number, &(start, cell)) in runs.iter().enumerate() {
                     let end = runs.get(number + 1).map_or(samples.len(), |&(end, _)| end);
                     let left = lines[cell - first as usize];
                     let right = lines[cell - first as usize + 1];
-                    let right = (right.0, right.1 - right.0); // from its own lattice point
-                    let places = along[start..end].iter().zip(&eased[start..end]);
-                    for (sample, (&t, &eased)) in samples[start..end].iter_mut().zip(places) {
+                    let right = (right.0, right.1 - right.0); // relative to the left lattice point
+                    let coordinates = along[start..end].iter().zip(&eased[start..end]);
+                    for (sample, (&t, &eased)) in samples[start..end].iter_mut().zip(coordinates) {
                         *sample = blend(eased, left.0 * t + left.1, right.0 * t + right.1);
                     }
                 }
@@ -323,17 +331,17 @@ impl Kernel for Octave<'_> {
 }
 
 impl Table {
-    /// Returns x and y of the gradient on a plane of constant z, and what z contributes, from
-    /// the lattice points on both sides of the plane.
-    fn on_plane(&self, x: u32, y: u32, z: Place) -> [f32; 3] {
-        // The lattice repeats every 256 cells: the low eight bits.
+    /// Combines the gradients at the lattice points on both sides of the plane of constant z into x
+    /// and y of a gradient on the plane and a constant.
+    fn on_plane(&self, x: u32, y: u32, z: Coordinate) -> [f32; 3] {
+        // The lattice repeats every 256 cells, so the low eight bits suffice.
         let [near, far] = [0, 1].map(|side| self.gradient(x as u8, y as u8, (z.cell + side) as u8));
         let depth = blend(z.eased, near[2] * z.along, far[2] * (z.along - 1.0));
         [blend(z.eased, near[0], far[0]), blend(z.eased, near[1], far[1]), depth]
     }
 }
 
-/// The permutation of Perlin's own program.
+/// The permutation in Perlin's program.
 pub const PERLIN: [u8; 256] = [
     151, 160, 137, 91, 90, 15, 131, 13, 201, 95, 96, 53, 194, 233, 7, 225, 140, 36, 103, 30, 69, 142, 8, 99,
     37, 240, 21, 10, 23, 190, 6, 148, 247, 120, 234, 75, 0, 26, 197, 62, 94, 252, 219, 203, 117, 35, 11, 32,
@@ -357,7 +365,7 @@ mod tests {
     use crate::machine::Flag;
     use crate::simd::Simd;
 
-    /// Noise in space, as Perlin wrote it down: eight corners, seven blends.
+    /// Three-dimensional noise as Perlin published it: eight corners, seven blends.
     fn noise([x, y, z]: [f64; 3]) -> f64 {
         let at = |i: i64| i64::from(PERLIN[(i & 255) as usize]);
         let fade = |t: f64| t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
@@ -387,12 +395,12 @@ mod tests {
 
     #[test]
     fn the_reference_is_perlins_noise() {
-        #[allow(clippy::approx_constant)] // where the value is known, and no π
+        #[allow(clippy::approx_constant)] // 3.14 is the published test point, not π
         let value = noise([3.14, 42.0, 7.0]);
         assert!((value - 0.136_919_958_784_000_12).abs() < 1e-15);
     }
 
-    /// Fine and coarse, one sample a pixel and several, cropped and flipped.
+    /// Fine and coarse, one and several samples per pixel, cropped and flipped.
     #[test]
     fn an_image_is_a_plane_through_perlins_noise() {
         for (frequency, size, samples) in [([2.0, 5.0], 64, 1), ([20.0, 3.5], 32, 3), ([64.0, 40.0], 16, 16)]
@@ -429,12 +437,12 @@ mod tests {
                     let (row, column) = (size - 1 - (row + top), column + left);
                     let mut mean = 0.0;
                     for (i, j) in (0..samples).flat_map(|i| (0..samples).map(move |j| (i, j))) {
-                        let place = |pixel: usize, sample: usize, axis: usize| {
+                        let coordinate = |pixel: usize, sample: usize, axis: usize| {
                             let along = (pixel as f64 + (sample as f64 + 0.5) / samples as f64) / size as f64;
                             phase[axis] + along * frequency[axis]
                         };
-                        mean +=
-                            noise([place(column, j, 0), place(row, i, 1), z]) / (samples * samples) as f64;
+                        let point = [coordinate(column, j, 0), coordinate(row, i, 1), z];
+                        mean += noise(point) / (samples * samples) as f64;
                     }
                     assert!((f64::from(*sum) - 0.25 - 0.5 * mean).abs() < 1e-5);
                 }
@@ -443,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lattice_that_is_finer_than_the_pixels_is_sampled_more_often() {
+    fn a_lattice_finer_than_the_pixels_is_sampled_more_often() {
         let axis = |frequency, size| Axis::new(frequency, size, &mut Rng::new(0)).map(|axis| axis.samples);
         assert_eq!(axis(10.0, 256), Some(1));
         assert_eq!(axis(36.0, 64), Some(3));

@@ -23,7 +23,7 @@ use crate::formula::ifs::orbit::{self, ORBIT};
 use crate::formula::ifs::table::Table;
 use crate::formula::interface::Formula;
 use crate::label::label;
-use crate::machine::{Flag, Look, Machine, Watch, with_scratch};
+use crate::machine::{Flag, InterruptCheck, Machine, Watch, with_scratch};
 use crate::order;
 use crate::points::Points;
 use crate::sample::{SampleObjects, Samples};
@@ -32,7 +32,7 @@ use crate::sample::{SampleObjects, Samples};
 #[pyclass(frozen, module = "fdsl._core")]
 pub(super) struct Categories(Box<dyn Family>);
 
-/// Makes categories of the family called `name` from its parameters, a dictionary of arrays.
+/// Created from the name of a family and its parameters, a dictionary of arrays.
 #[pymethods]
 impl Categories {
     #[new]
@@ -46,7 +46,7 @@ impl Categories {
         self.0.len()
     }
 
-    /// How many instances a category has before they repeat in kind.
+    /// The number of instances after which a category repeats its variations.
     #[getter]
     fn period(&self) -> u64 {
         self.0.period()
@@ -58,9 +58,9 @@ impl Categories {
         self.0.format()
     }
 
-    /// Renders the samples at (categories, indices) one after the other into `images`, and how
-    /// often each was rendered again into `retries`. Returns `None`, or with `objects` (the maps
-    /// of which object each pixel shows) the categories of each sample's objects.
+    /// Renders the samples at (categories, indices) into `images`, and writes the number of times
+    /// each was re-rendered to `retries`. With `objects`, also writes the object maps there and
+    /// returns the categories of each sample's objects; otherwise returns None.
     #[allow(clippy::too_many_arguments)]
     #[pyo3(signature = (settings, categories, indices, seed, num_threads, images, retries, objects=None, simd=None))]
     fn render<'py>(
@@ -81,19 +81,20 @@ impl Categories {
         if indices.len() != categories.len() {
             Err(Error::Buffer { expected: categories.len(), given: indices.len() })?;
         }
-        let places: Vec<(u64, u64)> = categories.iter().copied().zip(indices.iter().copied()).collect();
+        let addresses: Vec<(u64, u64)> = categories.iter().copied().zip(indices.iter().copied()).collect();
         let (images, retries) = (images.as_slice_mut()?, retries.as_slice_mut()?);
-        let mut of_objects = vec![vec![]; places.len()];
+        let mut object_categories = vec![vec![]; addresses.len()];
         let maps = objects.as_mut().map(|maps| maps.as_slice_mut()).transpose()?;
-        let wanted = maps.is_some();
-        let objects = maps.map(|maps| SampleObjects { maps, categories: &mut of_objects });
+        let with_objects = maps.is_some();
+        let objects = maps.map(|maps| SampleObjects { maps, categories: &mut object_categories });
         let samples = Samples { images, retries, objects };
-        detached(py, |look| self.0.render(&places, seed, settings, &machine, look, samples))?;
-        if wanted { Ok(Some(PyList::new(py, of_objects)?)) } else { Ok(None) }
+        detached(py, |interrupted| {
+            self.0.render(&addresses, seed, settings, &machine, interrupted, samples)
+        })?;
+        if with_objects { Ok(Some(PyList::new(py, object_categories)?)) } else { Ok(None) }
     }
 
-    /// Renders the samples numbered `numbers` of the stream `seed` into `images`, in one call, and
-    /// returns their labels.
+    /// Renders the given sample numbers of the stream `seed` into `images` and returns their labels.
     #[allow(clippy::too_many_arguments)]
     fn batch<'py>(
         &self,
@@ -111,21 +112,21 @@ impl Categories {
             Err(Error::NoCategories)?;
         }
         let (numbers, images) = (numbers.as_slice()?, images.as_slice_mut()?);
-        let labels = detached(py, |look| {
+        let labels = detached(py, |interrupted| {
             let (count, period) = (self.0.len() as u64, self.0.period());
-            let place = |&n: &u64| order::sample(n, count, instances, period, seed);
-            let places: Vec<(u64, u64)> = numbers.iter().map(place).collect();
-            let retries = &mut vec![0; places.len()];
+            let address = |&n: &u64| order::sample(n, count, instances, period, seed);
+            let addresses: Vec<(u64, u64)> = numbers.iter().map(address).collect();
+            let retries = &mut vec![0; addresses.len()];
             let samples = Samples { images, retries, objects: None };
-            self.0.render(&places, seed, settings, &machine, look, samples)?;
+            self.0.render(&addresses, seed, settings, &machine, interrupted, samples)?;
             let label = |(category, index)| label(Address { seed, category, index }, count, label_noise);
-            Ok(places.into_iter().map(|place| label(place) as i64).collect::<Vec<_>>()) // far below 2⁶³
+            Ok(addresses.into_iter().map(|address| label(address) as i64).collect::<Vec<_>>()) // far below 2⁶³
         })?;
         Ok(labels.to_pyarray(py))
     }
 
-    /// Returns the points of one category's orbit, unscaled, (num_points, 2); `None` if it
-    /// escaped. For looking at, and for tests.
+    /// Returns the points of one category's orbit, (num_points, 2), without variation; None if it
+    /// diverges. For inspection and tests.
     #[pyo3(signature = (category, num_points, seed, simd=None))]
     fn points<'py>(
         &self,
@@ -144,7 +145,7 @@ impl Categories {
         let played = detached(py, |_| {
             let address = Address { seed, category: category as u64, index: 0 };
             let mut table = Table::default();
-            table.lay(ifs.maps(), ifs.probabilities());
+            table.build(ifs.maps(), ifs.probabilities());
             Ok(orbit::play(&table, &mut address.rng(Ifs::FORMAT, ORBIT, 0), num_points, simd, &mut points))
         })?;
         if played.is_none() {
@@ -154,7 +155,7 @@ impl Categories {
         Ok(Some(PyArray2::from_vec2(py, &pairs)?))
     }
 
-    /// Returns the filling rate of each category, unscaled.
+    /// Returns the filling rate of each category, without variation.
     #[pyo3(signature = (size, num_points, margin, seed, num_threads=None))]
     fn fill_rates<'py>(
         &self,
@@ -168,7 +169,7 @@ impl Categories {
         let measure = Measure { size, num_points, margin }.checked()?;
         let categories = self.ifs()?;
         let machine = machine(num_threads, None)?;
-        let rates = detached(py, |look| fill_rates(categories, measure, seed, machine, look))?;
+        let rates = detached(py, |interrupted| fill_rates(categories, measure, seed, machine, interrupted))?;
         Ok(rates.to_pyarray(py))
     }
 }
@@ -188,7 +189,7 @@ fn fill_rates(
     measure: Measure,
     seed: u64,
     machine: Machine,
-    look: Look<'_>,
+    interrupted: InterruptCheck<'_>,
 ) -> Result<Vec<f64>, Error> {
     let rate = |(category, ifs): (usize, &Ifs), flag: &Flag| {
         if flag.stopped() {
@@ -198,7 +199,7 @@ fn fill_rates(
         let mut rng = address.rng(Ifs::FORMAT, ORBIT, 0);
         with_scratch(|scratch| measure.fill_rate(ifs, &mut rng, machine.simd, scratch))
     };
-    machine.install_watched(look, |flag| {
+    machine.install_watched(interrupted, |flag| {
         let categories = categories.par_iter().enumerate().with_max_len(1);
         categories.map(|category| rate(category, flag)).collect()
     })
@@ -210,11 +211,11 @@ fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
     for (name, array) in parameters {
         let name: String = name.extract()?;
         let numbers = if let Some(numbers) = numbers::<f64>(&array)? {
-            Numbers::Floats(numbers)
+            Numbers::F64(numbers)
         } else if let Some(numbers) = numbers::<i64>(&array)? {
-            Numbers::Integers(numbers)
+            Numbers::I64(numbers)
         } else if let Some(numbers) = numbers::<u64>(&array)? {
-            Numbers::Naturals(numbers)
+            Numbers::U64(numbers)
         } else {
             let message = format!("{name} must be an array of float64, int64 or uint64");
             return Err(PyTypeError::new_err(message));

@@ -1,4 +1,5 @@
-//! The only folder that knows Python: borrows arrays, lets go of the interpreter, calls, returns.
+//! The Python bindings, and the only folder that knows Python. A binding borrows arrays, detaches from
+//! the interpreter, calls the core and returns.
 
 mod categories;
 mod png;
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::formula::BuiltIn;
 use crate::formula::interface::NoStyle;
 use crate::label::label;
-use crate::machine::{Look, Machine};
+use crate::machine::{InterruptCheck, Machine};
 use crate::simd::Simd;
 use crate::{order, pool};
 
@@ -39,51 +40,55 @@ fn machine(num_threads: Option<usize>, simd: Option<&str>) -> Result<Machine, Er
     })
 }
 
-/// Calls the core without the interpreter, and looks for Ctrl-C meanwhile. A panic is a mistake of
-/// ours: it becomes a RuntimeError, which `except Exception` catches.
-fn detached<R: Send>(py: Python<'_>, work: impl FnOnce(Look<'_>) -> Result<R, Error> + Send) -> PyResult<R> {
+/// Runs `work` detached from the interpreter, while checking for Ctrl-C. A panic, which is a bug in
+/// the core, becomes a RuntimeError, because `except Exception` does not catch PyO3's PanicException.
+fn detached<R: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(InterruptCheck<'_>) -> Result<R, Error> + Send,
+) -> PyResult<R> {
     let mut raised = None;
-    let mut look = || {
-        // None while the interpreter ends, which a daemon thread may outlive. Once a handler has
-        // raised, its exception is the one: the work may take a few more looks to stop.
+    let mut interrupted = || {
+        // `try_attach` returns None while the interpreter shuts down, which a daemon thread may
+        // outlive. The first exception of a signal handler is kept, because the work may go on for a
+        // few more checks before it stops.
         if raised.is_none() {
             raised = Python::try_attach(|py| py.check_signals()).and_then(Result::err);
         }
         raised.is_some()
     };
-    let done = guarded(|| py.detach(|| work(&mut look)))?;
+    let done = guarded(|| py.detach(|| work(&mut interrupted)))?;
     match raised {
         Some(error) => Err(error),
         None => Ok(done?),
     }
 }
 
-/// Calls the core; a panic becomes a RuntimeError.
+/// Runs `work` and turns a panic into a RuntimeError.
 fn guarded<R>(work: impl FnOnce() -> R) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let said =
+        let message =
             panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        let said = said.unwrap_or("it did not say why");
+        let message = message.unwrap_or("no message");
         PyRuntimeError::new_err(format!(
-            "fdsl failed through a bug of its own: {said}. Please report it, with what you called"
+            "internal error in fdsl: {message}. This is a bug; please report it with the call that caused it"
         ))
     })
 }
 
-/// Samples of a stream between two looks for Ctrl-C: some milliseconds.
-const ORDER_AT_ONCE: usize = 1 << 16;
+/// Samples of a stream between two checks for Ctrl-C: a few milliseconds of work.
+const SAMPLES_PER_CHECK: usize = 1 << 16;
 
-/// Fills two arrays from `of(i)` for i below `count`, and looks for Ctrl-C between.
+/// Fills two arrays with `of(i)` for i in 0..count, while checking for Ctrl-C.
 fn filled<'py>(
     py: Python<'py>,
     count: usize,
     of: impl Fn(usize) -> (u64, u64) + Sync,
 ) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
-    let (categories, indices): (Vec<u64>, Vec<u64>) = detached(py, |look| {
+    let (categories, indices): (Vec<u64>, Vec<u64>) = detached(py, |interrupted| {
         let mut both = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for first in (0..count).step_by(ORDER_AT_ONCE) {
-            both.extend((first..count.min(first + ORDER_AT_ONCE)).map(&of));
-            if look() {
+        for first in (0..count).step_by(SAMPLES_PER_CHECK) {
+            both.extend((first..count.min(first + SAMPLES_PER_CHECK)).map(&of));
+            if interrupted() {
                 return Err(Error::Interrupted);
             }
         }
@@ -92,7 +97,7 @@ fn filled<'py>(
     Ok([categories.to_pyarray(py), indices.to_pyarray(py)])
 }
 
-/// Returns the (category, index) arrays of the samples numbered `numbers` of a stream.
+/// Returns the categories and the indices of the given sample numbers of a stream.
 #[pyfunction]
 fn stream_order<'py>(
     py: Python<'py>,
@@ -109,7 +114,7 @@ fn stream_order<'py>(
     filled(py, numbers.len(), |i| order::sample(numbers[i], categories, instances, period, seed))
 }
 
-/// Returns the labels of addresses of which a share `noise` has one drawn by chance.
+/// Returns the labels of addresses, a share `noise` of which are drawn at random.
 #[pyfunction]
 fn noisy_labels<'py>(
     py: Python<'py>,
@@ -128,13 +133,13 @@ fn noisy_labels<'py>(
     Ok(labels)
 }
 
-/// Returns the number of cores that this process may use.
+/// Returns the number of cores this process may use.
 #[pyfunction]
 fn cores() -> usize {
     pool::cores()
 }
 
-/// Checks the settings (`{"frame": …, "style": …}`) of a family, or the frame alone.
+/// Checks the settings (`{"frame": …, "style": …}`) of a family, or only the frame if `family` is None.
 #[pyfunction]
 #[pyo3(signature = (family, settings))]
 fn check_settings(family: Option<&str>, settings: &str) -> PyResult<()> {
@@ -145,20 +150,20 @@ fn check_settings(family: Option<&str>, settings: &str) -> PyResult<()> {
     Ok(())
 }
 
-/// Returns 128 bits that a family written in Python seeds its random numbers with: a pure function
-/// of the family's name and format, and of the address and attempt.
+/// Returns the 128-bit seed of the random numbers of a family written in Python: a pure function of
+/// the family's name and format, the address, and the attempt.
 #[pyfunction]
 fn address_key(family: &str, format: u64, seed: u64, category: u64, index: u64, attempt: u64) -> [u64; 2] {
-    crate::address::foreign_key(family, format, [seed, category, index, attempt])
+    crate::address::external_key(family, format, [seed, category, index, attempt])
 }
 
-/// Notes that this process is a fork, whose parent's threads are not here.
+/// Records that this process is a fork, in which its parent's threads do not exist.
 #[pyfunction]
 fn forked() {
     pool::forked();
 }
 
-/// Returns the names of this processor's paths, slowest first; `FDSL_SIMD` forces one.
+/// Returns the names of the SIMD paths this processor supports, slowest first; `FDSL_SIMD` selects one.
 #[pyfunction]
 fn simd_paths() -> Vec<&'static str> {
     Simd::available().iter().map(|path| path.name()).collect()

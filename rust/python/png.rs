@@ -1,4 +1,4 @@
-//! Images as PNG files.
+//! PNG encoding.
 
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
@@ -9,8 +9,8 @@ use super::{detached, machine};
 use crate::error::Error;
 use crate::machine::Watch;
 
-/// Encodes images that lie one after the other, `size` (height, width) and `channels` bytes
-/// a pixel, and returns a file for each.
+/// Encodes images stored one after the other, each of `size` (height, width) with `channels` bytes per
+/// pixel. Returns one file per image.
 #[pyfunction]
 #[pyo3(signature = (pixels, size, channels, num_threads))]
 pub(super) fn encode_png<'py>(
@@ -27,10 +27,11 @@ pub(super) fn encode_png<'py>(
         Err(Error::Buffer { expected: bytes, given: pixels.len() })?;
     }
     let machine = machine(num_threads, None)?;
-    // A copy, because a large image takes seconds and can't be stopped half-way.
+    // Copied, because the encoding of a large image takes seconds and cannot be stopped: after Ctrl-C
+    // it goes on in the background.
     let pixels = pixels.to_vec();
-    let files = detached(py, move |look| {
-        machine.spawn_watched(look, move |flag| -> Vec<Vec<u8>> {
+    let files = detached(py, move |interrupted| {
+        machine.spawn_watched(interrupted, move |flag| -> Vec<Vec<u8>> {
             let encode = |image: &[u8]| {
                 if flag.stopped() { vec![] } else { crate::png::encode(image, height, width, channels) }
             };

@@ -14,8 +14,8 @@ use crate::formula::ifs::{Ifs, Map};
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
 
-/// Searches for categories; returns maps (n, 6), probabilities (n,), lengths (categories,)
-/// and the number of candidates tried. `progress(found, tried)` may raise to stop it.
+/// Searches for categories. Returns maps (n, 6), probabilities (n,), lengths (categories,) and the
+/// number of candidates tried. `progress(found, tried)` may raise an exception to cancel the search.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 #[pyo3(signature = (*, categories, fill_rate, seed, min_maps, max_maps, size, num_points, margin, max_tries, sampler, num_threads, progress))]
@@ -54,13 +54,13 @@ pub(super) fn search<'py>(
         match told {
             Some(Ok(_)) => ControlFlow::Continue(()),
             Some(Err(error)) => ControlFlow::Break(error),
-            // The interpreter ends, and a daemon thread searches: nobody waits for the result.
+            // The interpreter is shutting down, and this is a daemon thread.
             None => ControlFlow::Break(Error::Interrupted.into()),
         }
     };
     let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
         Stopped::Failed(error) => error.into(),
-        Stopped::Broken(error) => error,
+        Stopped::Canceled(error) => error,
     })?;
     let maps: Vec<Map> = found.categories.iter().flat_map(Ifs::maps).copied().collect();
     let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs::probabilities).copied().collect();

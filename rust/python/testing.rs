@@ -1,4 +1,4 @@
-//! Parts of an image in the making, for tests.
+//! Parts of the core, exposed for tests.
 
 use numpy::{PyArray1, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::PyValueError;
@@ -11,8 +11,8 @@ use crate::frame::{Frame, Window};
 use crate::points::{Bounds, Points};
 use crate::surface::{LastPoint, Mark, Masks};
 
-/// Renders given points (n, 2) with the settings of an IFS, neither flipped nor cropped, rows from
-/// the top, and returns the pixels in a row; masks are random with a key, or fixed.
+/// Renders the given points (n, 2) with the settings of an IFS, neither flipped nor cropped, and
+/// returns the pixels as a flat array, top row first. The masks are random with `key`, or all `mask`.
 #[pyfunction]
 #[pyo3(signature = (settings, points, *, key=None, mask=None, simd=None))]
 pub(super) fn draw_points<'py>(
@@ -48,5 +48,5 @@ pub(super) fn draw_points<'py>(
 #[pyfunction]
 pub(super) fn fail(py: Python<'_>) -> PyResult<()> {
     let machine = machine(Some(2), None)?;
-    detached(py, |look| machine.install_watched(look, |_| panic!("as it was asked to")))
+    detached(py, |interrupted| machine.install_watched(interrupted, |_| panic!("requested by a test")))
 }

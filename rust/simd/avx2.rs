@@ -1,4 +1,4 @@
-//! AVX2, in which most machines that train compute.
+//! AVX2, available on most training machines.
 
 use std::arch::x86_64::*;
 
@@ -13,13 +13,13 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(());
 
-// SAFETY, for every block below: an `Avx2` exists only inside `run`, which runs only
-// where AVX2 was detected; the loads and stores are unaligned, inside checked slices.
+// SAFETY, for every block below: an `Avx2` exists only inside `run`, which is called only if AVX2 was
+// detected. Loads and stores are unaligned and within slices whose bounds were checked.
 #[rustfmt::skip]
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Avx2 {
     const N: usize = 8;
-    const FOUR_PAYS: bool = true; // 100 µs instead of 118 for 200,000 dots
+    const FOUR_PAYS: bool = true; // 100 µs instead of 118 µs for 200,000 points
     type F = __m256;
     type U = __m256i;
 

@@ -13,13 +13,13 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
 
-// SAFETY, for every block below: an `Avx512` exists only inside `run`, which runs only
-// where AVX-512 was detected; the loads and stores are unaligned, inside checked slices.
+// SAFETY, for every block below: an `Avx512` exists only inside `run`, which is called only if AVX-512
+// was detected. Loads and stores are unaligned and within slices whose bounds were checked.
 #[rustfmt::skip]
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Avx512 {
     const N: usize = 16;
-    const FOUR_PAYS: bool = false; // an instruction each
+    const FOUR_PAYS: bool = false; // both lookups are one instruction
     type F = __m512;
     type U = __m512i;
 

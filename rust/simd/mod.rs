@@ -1,9 +1,8 @@
-//! The processor's fast paths, chosen at run time and equal to the bit.
+//! SIMD paths, selected at run time and bit-identical to each other.
 //!
-//! A [`Kernel`] is written once, over [`Lanes`]: a handful of numbers that are added,
-//! multiplied and looked up together. The paths differ in instructions and in how many stand
-//! side by side, never in what is computed: no fused multiply-add, no reassociation.
-//! This is the only folder with `unsafe` in it.
+//! A `Kernel` is written once, generic over `Lanes`, a vector of numbers. The paths differ in
+//! instructions and vector width but not in results: there is no fused multiply-add and no
+//! reassociation. This is the only folder that contains `unsafe` code.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -21,7 +20,7 @@ use std::sync::OnceLock;
 
 use crate::error::Error;
 
-/// A path that this processor can take. Owning one is the proof that it can.
+/// A SIMD path that this processor supports. Having a value of this type proves that it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simd(Path);
 
@@ -37,19 +36,19 @@ enum Path {
 }
 
 impl Simd {
-    /// Eight lanes in portable code; every processor has it.
+    /// Portable code with eight lanes, supported everywhere.
     pub const PLAIN: Self = Self(Path::Plain);
 
-    /// Returns every path of this processor, slowest first.
+    /// Returns all paths that this processor supports, slowest first.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut)] // other processors have nothing to push
+        #[allow(unused_mut)] // some architectures have only the portable path
         let mut paths = vec![Self::PLAIN];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
                 paths.push(Self(Path::Avx2));
             }
-            // Every processor with AVX-512F that is in use has the other three as well.
+            // All current processors with AVX-512F have the other three as well.
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
@@ -59,22 +58,30 @@ impl Simd {
             }
         }
         #[cfg(target_arch = "aarch64")]
-        paths.push(Self(Path::Neon)); // part of every such processor
+        paths.push(Self(Path::Neon)); // mandatory on AArch64
         paths
     }
 
-    /// Returns the path named by the environment variable `FDSL_SIMD`, else the fastest.
+    /// Returns the path named by the environment variable `FDSL_SIMD`, or the fastest path.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the path is unknown or not supported by this processor.
     pub fn chosen() -> Result<Self, Error> {
         static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
         CHOSEN
             .get_or_init(|| match std::env::var("FDSL_SIMD") {
                 Ok(name) if !name.is_empty() => Self::named(&name),
-                _ => Ok(*Self::available().last().expect("PLAIN is always there")),
+                _ => Ok(*Self::available().last().expect("PLAIN is always available")),
             })
             .clone()
     }
 
-    /// Returns the path called `plain`, `avx2`, `avx512` or `neon`.
+    /// Returns the path named `plain`, `avx2`, `avx512` or `neon`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the path is unknown or not supported by this processor.
     pub fn named(name: &str) -> Result<Self, Error> {
         if let Some(&path) = Self::available().iter().find(|path| path.name() == name) {
             return Ok(path);
@@ -91,7 +98,7 @@ impl Simd {
         })
     }
 
-    /// Returns the name that [`Simd::named`] takes.
+    /// Returns the name of the path, which [`Simd::named`] accepts.
     pub fn name(self) -> &'static str {
         match self.0 {
             Path::Plain => "plain",
@@ -109,44 +116,45 @@ impl Simd {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Path::Plain => kernel.run(plain::Plain(())),
-            // SAFETY: a `Simd` of this path exists only where the features were detected.
+            // SAFETY: a `Simd` with this path exists only if the features were detected.
             #[cfg(target_arch = "x86_64")]
             Path::Avx2 => unsafe { avx2::run(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 => unsafe { avx512::run(kernel) },
-            // No function of its own: all code for these processors is compiled with NEON.
+            // Needs no `target_feature` function: AArch64 code is always compiled with NEON.
             #[cfg(target_arch = "aarch64")]
             Path::Neon => kernel.run(neon::Neon(())),
         }
     }
 }
 
-/// Work that is compiled once for every path. Mark `run` `#[inline(always)]`, or it
-/// is compiled for none of them.
+/// A computation that is compiled once for every path. `run` must be `#[inline(always)]`, or it is
+/// compiled without the instructions of the path.
 pub(crate) trait Kernel {
     type Output;
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// `N` numbers side by side. Values of this type exist only inside [`Simd::run`],
-/// on a processor that has the instructions.
+/// The operations on vectors of `N` numbers. Values of this type exist only inside [`Simd::run`], on
+/// a processor that has the instructions.
 pub(crate) trait Lanes: Copy {
     const N: usize;
-    /// Whether six look-ups among four numbers and one among eight cost less than six among eight.
+    /// Whether six lookups in tables of four and one in a table of eight are faster than six in tables
+    /// of eight.
     const FOUR_PAYS: bool;
     type F: Copy;
     type U: Copy;
 
     fn splat_f(self, value: f32) -> Self::F;
     fn splat_u(self, value: u32) -> Self::U;
-    /// Reads the first `N` of `from`.
+    /// Loads the first `N` numbers of `from`.
     fn load_f(self, from: &[f32]) -> Self::F;
-    /// Reads the first `N` of `from`.
+    /// Loads the first `N` numbers of `from`.
     fn load_u(self, from: &[u32]) -> Self::U;
-    /// Writes the first `N` of `to`.
+    /// Stores to the first `N` numbers of `to`.
     fn store_f(self, to: &mut [f32], value: Self::F);
-    /// Writes the first `N` of `to`.
+    /// Stores to the first `N` numbers of `to`.
     fn store_u(self, to: &mut [u32], value: Self::U);
 
     fn add_f(self, a: Self::F, b: Self::F) -> Self::F;
@@ -156,7 +164,7 @@ pub(crate) trait Lanes: Copy {
     fn min_f(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a > b ? a : b`
     fn max_f(self, a: Self::F, b: Self::F) -> Self::F;
-    /// Cuts off the fraction of numbers in 0.0..2³¹; of others the result differs between paths.
+    /// Truncates numbers in 0.0..2³¹ to integers; for others the result differs between paths.
     fn truncate(self, a: Self::F) -> Self::U;
 
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
@@ -168,11 +176,11 @@ pub(crate) trait Lanes: Copy {
     fn rotl<const K: u32>(self, a: Self::U) -> Self::U;
     /// `a < b ? yes : no`, for numbers below 2³¹.
     fn if_less(self, a: Self::U, b: Self::U, yes: Self::U, no: Self::U) -> Self::U;
-    /// Takes entry `index % N` of `table`, lane by lane.
+    /// Looks up entry `index % N` of `table` for each lane.
     fn lookup_f(self, table: Self::F, index: Self::U) -> Self::F;
-    /// Takes entry `index % 4` of `table`, lane by lane; a table that repeats every four.
+    /// Looks up entry `index % 4` of `table` for each lane; `table` must repeat every four entries.
     fn lookup_of_4(self, table: Self::F, index: Self::U) -> Self::F;
-    /// Takes entry `index % N` of `table`, lane by lane.
+    /// Looks up entry `index % N` of `table` for each lane.
     fn lookup_u(self, table: Self::U, index: Self::U) -> Self::U;
 }
 
@@ -181,9 +189,9 @@ mod tests {
     use super::*;
     use crate::address::Rng;
 
-    const ALL: usize = 16; // as many as the widest path has lanes
+    const ALL: usize = 16; // the lanes of the widest path
 
-    /// Every operation on the same sixteen numbers, however many at a time.
+    /// Every operation, applied to sixteen numbers.
     struct Operations {
         a: [f32; ALL],
         b: [f32; ALL],
@@ -197,7 +205,7 @@ mod tests {
         #[inline(always)]
         fn run<L: Lanes>(self, l: L) -> Self::Output {
             let Self { a, b, i, j } = self;
-            // Sixteen lanes look up modulo sixteen: the tables repeat.
+            // A path with 16 lanes looks up modulo 16, so the tables are repeated to 16 entries.
             let table_u: [u32; ALL] = std::array::from_fn(|slot| j[slot % 8]);
             let table_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 8]);
             let four_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 4]);
@@ -233,7 +241,7 @@ mod tests {
                 for (result, value) in first.iter_mut().zip(floats) {
                     let mut numbers = [0.0; ALL];
                     l.store_f(&mut numbers, value);
-                    // One NaN is as good as another: Rust does not say which it is.
+                    // Rust does not specify which NaN an operation returns.
                     let bits = numbers.map(|n| if n.is_nan() { f32::NAN.to_bits() } else { n.to_bits() });
                     result[at..at + L::N].copy_from_slice(&bits[..L::N]);
                 }
@@ -251,8 +259,8 @@ mod tests {
         for _ in 0..20 {
             let mut floats = || std::array::from_fn(|_| rng.between(-1e4, 1e4) as f32);
             let (mut a, b): ([f32; ALL], [f32; ALL]) = (floats(), floats());
-            a[3] = b[3]; // equal, and the second is taken
-            a[5] = f32::NAN; // neither less nor more
+            a[3] = b[3]; // of equal numbers, min and max return the second
+            a[5] = f32::NAN; // compares false
             let mut words = || std::array::from_fn(|_| rng.next_u64() as u32);
             let (i, j) = (words(), words());
             let on = |simd: Simd| simd.run(Operations { a, b, i, j });

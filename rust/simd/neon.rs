@@ -5,12 +5,13 @@ use std::arch::aarch64::*;
 use super::Lanes;
 use super::plain::zip;
 
-/// Eight lanes in NEON: two registers of four, for tables have eight entries. Written without such a
-/// processor: its results were compared under qemu, its speed was never measured.
+/// Eight lanes in NEON, as two registers of four, because tables have eight entries. Tested under
+/// QEMU only; its speed has not been measured.
 #[derive(Clone, Copy)]
 pub(super) struct Neon(pub(super) ());
 
-/// Returns where the bytes of entry `index % LEN` of a table stand, lane by lane: NEON looks up bytes.
+/// Returns the positions of the four bytes of table entry `index % LEN` for each lane, because NEON
+/// looks up bytes.
 #[inline(always)]
 fn bytes_of<const LEN: u32>(index: uint32x4_t) -> uint8x16_t {
     // SAFETY: as for `Neon`, below.
@@ -20,13 +21,13 @@ fn bytes_of<const LEN: u32>(index: uint32x4_t) -> uint8x16_t {
     }
 }
 
-// SAFETY, for every block below: every processor that runs code for aarch64 has NEON; the loads
-// and stores are unaligned, inside checked slices.
+// SAFETY, for every block below: NEON is mandatory on AArch64. Loads and stores are unaligned and
+// within slices whose bounds were checked.
 #[rustfmt::skip]
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Neon {
     const N: usize = 8;
-    const FOUR_PAYS: bool = true; // one register to look in instead of two: not measured
+    const FOUR_PAYS: bool = true; // looks up in one register instead of two; not measured
     type F = [float32x4_t; 2];
     type U = [uint32x4_t; 2];
 
@@ -45,7 +46,7 @@ impl Lanes for Neon {
     #[inline(always)] fn add_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vaddq_f32(a, b) }) }
     #[inline(always)] fn sub_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vsubq_f32(a, b) }) }
     #[inline(always)] fn mul_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vmulq_f32(a, b) }) }
-    // Not `vminq_f32` and `vmaxq_f32`, which give NaN where one of the two is.
+    // Not `vminq_f32` and `vmaxq_f32`, which return NaN if either argument is NaN.
     #[inline(always)] fn min_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }) }
     #[inline(always)] fn max_f(self, a: Self::F, b: Self::F) -> Self::F { zip(a, b, |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }) }
     #[inline(always)] fn truncate(self, a: Self::F) -> Self::U { a.map(|a| unsafe { vcvtq_u32_f32(a) }) }

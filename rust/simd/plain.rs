@@ -2,7 +2,7 @@
 
 use super::Lanes;
 
-/// Eight lanes that any compiler can make something of.
+/// Eight lanes as arrays, which the compiler can vectorize.
 #[derive(Clone, Copy)]
 pub(super) struct Plain(pub(super) ());
 
@@ -15,7 +15,7 @@ pub(super) fn zip<A: Copy, B: Copy, R, const N: usize>(
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-#[rustfmt::skip] // one line an operation, four times the same table
+#[rustfmt::skip] // one line per operation, the same table as in the other three paths
 impl Lanes for Plain {
     const N: usize = 8;
     const FOUR_PAYS: bool = false;

@@ -1,14 +1,14 @@
-//! Stores to many cells at once.
+//! Stores to many cells, with a single bounds check.
 
-/// Writes `value(i)` to cell `cells[i]` of `to`, in order: cells are checked all at once, which
-/// vectors do, and not one by one.
+/// Writes `value(i)` to cell `cells[i]` of `to`, in order. All cells are checked up front, which is
+/// vectorized, instead of one by one.
 #[inline(always)]
 pub(crate) fn scatter<T>(cells: &[u32], to: &mut [T], value: impl Fn(usize) -> T) {
     check(cells, to.len());
     let (eights, rest) = cells.as_chunks::<8>();
     for (i, cells) in eights.iter().enumerate() {
         for (j, &cell) in cells.iter().enumerate() {
-            // SAFETY: no cell lies beyond `to`, as was checked.
+            // SAFETY: `check` verified that every cell is within `to`.
             unsafe { *to.get_unchecked_mut(cell as usize) = value(8 * i + j) };
         }
     }
@@ -17,13 +17,13 @@ pub(crate) fn scatter<T>(cells: &[u32], to: &mut [T], value: impl Fn(usize) -> T
     }
 }
 
-/// Sets the cells `cells` of `to` to 1 and returns how many were 0; all are 0 or 1.
+/// Sets the given cells of `to`, which are all 0 or 1, to 1. Returns how many were 0 before.
 #[inline(always)]
 pub(crate) fn mark(cells: &[u32], to: &mut [u8]) -> usize {
     check(cells, to.len());
     let mut marked = 0;
     for &cell in cells {
-        // SAFETY: no cell lies beyond `to`, as was checked.
+        // SAFETY: `check` verified that every cell is within `to`.
         let cell = unsafe { to.get_unchecked_mut(cell as usize) };
         marked += usize::from(*cell);
         *cell = 1;
@@ -33,8 +33,8 @@ pub(crate) fn mark(cells: &[u32], to: &mut [u8]) -> usize {
 
 #[inline(always)]
 fn check(cells: &[u32], len: usize) {
-    let most = cells.iter().fold(0, |most, &cell| if cell > most { cell } else { most });
-    assert!((most as usize) < len, "cell {most} of {len}");
+    let max = cells.iter().fold(0, |max, &cell| if cell > max { cell } else { max });
+    assert!((max as usize) < len, "cell {max} of {len}");
 }
 
 #[cfg(test)]
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn cells_are_written_in_order() {
-        for dots in [0, 1, 7, 8, 63, 64, 65] {
-            let cells: Vec<u32> = (0..dots).map(|dot| dot * 5 % 7).collect();
+        for points in [0, 1, 7, 8, 63, 64, 65] {
+            let cells: Vec<u32> = (0..points).map(|point| point * 5 % 7).collect();
             let (mut last, mut expected) = ([0; 7], [0; 7]);
-            scatter(&cells, &mut last, |dot| dot + 1);
-            cells.iter().enumerate().for_each(|(dot, &cell)| expected[cell as usize] = dot + 1);
+            scatter(&cells, &mut last, |point| point + 1);
+            cells.iter().enumerate().for_each(|(point, &cell)| expected[cell as usize] = point + 1);
             assert_eq!(last, expected);
             let mut marks = [0, 0, 1, 0, 0, 0, 0];
             let new = mark(&cells, &mut marks);
@@ -57,13 +57,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "cell 7 of 7")]
-    fn a_cell_outside_is_refused() {
-        scatter(&[0, 1, 2, 3, 4, 5, 6, 7], &mut [0; 7], |dot| dot);
+    fn scatter_panics_on_a_cell_out_of_bounds() {
+        scatter(&[0, 1, 2, 3, 4, 5, 6, 7], &mut [0; 7], |point| point);
     }
 
     #[test]
     #[should_panic(expected = "cell 4294967295 of 7")]
-    fn a_mark_outside_is_refused() {
+    fn mark_panics_on_a_cell_out_of_bounds() {
         mark(&[u32::MAX], &mut [0; 7]);
     }
 }

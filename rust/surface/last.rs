@@ -1,34 +1,36 @@
-//! The last point of every cell.
+//! A surface that keeps the last point of every cell.
 //!
-//! A patch erases what it covers, so the order of the points decides the image. The surface keeps,
-//! for each cell, the number of the **last point** that fell on it: one store per point. A pixel
-//! then looks at the 3×3 cells around it, takes the newest point and asks that point for its mask
-//! and color. One plane serves pixel and patch, gray and color, exactly, and only the pixels that
-//! are kept need be asked for.
+//! A patch overwrites what is below it, so the image depends on the order of the points. Instead of
+//! nine pixels per point, the surface stores one number: that of the **last point** in each cell. The
+//! color of a pixel is then determined by the newest point in the 3×3 cells around it. This is exact,
+//! works for pixels and patches in gray and color, and only has to be done for the pixels that are
+//! kept.
+
+use std::ops::ControlFlow;
 
 use crate::frame::Window;
 use crate::points::{Bounds, Points};
 use crate::simd::{Simd, scatter};
 use crate::surface::Mark;
-use crate::surface::plot::{Go, Grid, Plane, Plot};
+use crate::surface::plot::{Grid, Plane, Plot};
 use crate::surface::resolve::{EMPTY, Resolve, last};
 
-/// The last point of every cell, between a border of one empty cell on every side.
+/// The last point of every cell, with a border of one empty cell on every side.
 #[derive(Default)]
 pub struct LastPoint {
-    /// Number of the last point, counted from 1, as `number << 4 | 8`; else [`EMPTY`]. (What a pixel
-    /// looks for is made of it by subtraction alone: resolve.rs.)
+    /// The number of the last point of each cell, counted from 1, as `number << 4 | 8`, or [`EMPTY`].
+    /// The low bits are for resolve.rs, which subtracts the position of a pixel in its patch.
     last: Vec<u32>,
     height: usize,
     width: usize,
-    /// The newest points around each column of one row of pixels (scratch of `resolve`).
+    /// Scratch of `resolve`: the newest point of three cells in each column.
     newest: Vec<u32>,
-    /// What each pixel of the row shows, as places in the palette (scratch of `resolve`).
-    places: Vec<u8>,
+    /// Scratch of `resolve`: the palette index of each pixel in a row.
+    indices: Vec<u8>,
 }
 
 impl LastPoint {
-    /// Clears the surface and lets all points fall, stretched over all of it but `margin` on each side.
+    /// Clears the surface and plots all points, stretched to fill it up to the margin.
     pub fn plot(
         &mut self,
         points: &Points,
@@ -43,13 +45,13 @@ impl LastPoint {
         simd.run(Plot { points, grid, plane: Last(&mut self.last) });
     }
 
-    /// Clears the surface for points that fall one by one.
+    /// Clears the surface for plotting points one by one.
     pub fn pen(&mut self, height: usize, width: usize) -> Pen<'_> {
         let stride = self.clear(height, width);
         Pen { last: &mut self.last, height, width, stride, number: 0 }
     }
 
-    /// Returns the cells of a row, border included.
+    /// Clears the surface and returns the cells per row, including the border.
     fn clear(&mut self, height: usize, width: usize) -> usize {
         (self.height, self.width) = (height, width);
         self.last.clear();
@@ -57,35 +59,35 @@ impl LastPoint {
         width + 2
     }
 
-    /// Returns the row and column of the newest point.
+    /// Returns the (row, column) of the newest point.
     pub fn newest_cell(&self) -> (usize, usize) {
         let newest = (0..self.last.len()).max_by_key(|&cell| self.last[cell]).unwrap_or(0);
         let stride = self.width + 2;
         ((newest / stride).saturating_sub(1), (newest % stride).saturating_sub(1))
     }
 
-    /// Writes the pixels of the window, row by row: one byte each, or three in color. `mark` is what
-    /// every point leaves.
+    /// Writes the pixels of the window in row-major order: one byte per pixel, or three in color.
+    /// `mark` is how each point is drawn.
     pub fn resolve(&mut self, window: Window, mark: Mark<'_>, color: bool, simd: Simd, pixels: &mut [u8]) {
         debug_assert_eq!(pixels.len(), window.height * window.width * if color { 3 } else { 1 });
-        let Self { last, width, newest, places, .. } = self;
-        simd.run(Resolve { last, width: *width, newest, places, window, mark, color, pixels });
+        let Self { last, width, newest, indices, .. } = self;
+        simd.run(Resolve { last, width: *width, newest, indices, window, mark, color, pixels });
     }
 }
 
-/// Keeps the number of each cell's last point, plus one.
+/// Stores the number of the last point of each cell.
 struct Last<'a>(&'a mut [u32]);
 
 impl Plane for Last<'_> {
     #[inline(always)]
-    fn fall(&mut self, first: usize, cells: &[u32]) -> Go {
+    fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         let number = first as u32 + 1; // at most 2²⁴
         scatter(cells, self.0, |i| last(number) + last(i as u32) - EMPTY);
-        Go::On
+        ControlFlow::Continue(())
     }
 }
 
-/// Lets points fall on cells, in order.
+/// Plots points one by one.
 pub struct Pen<'a> {
     last: &'a mut [u32],
     height: usize,
@@ -95,8 +97,8 @@ pub struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    /// Lets a point fall. One just below or to the right of the picture reaches into it with its
-    /// patch; others out there are counted and not seen.
+    /// Plots a point. The patch of a point just below or right of the image reaches into it; points
+    /// farther out are counted but not drawn.
     #[inline]
     pub fn point(&mut self, row: usize, column: usize) {
         self.number += 1;
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_corner_points_stand_on_the_margin() {
+    fn the_outermost_points_lie_on_the_margin() {
         let points = Points { x: vec![-3.0, 5.0], y: vec![0.5, 0.25] };
         let bounds = Bounds { min: [-3.0, 0.25], max: [5.0, 0.5] };
         for simd in Simd::available() {

@@ -1,10 +1,10 @@
-//! Points, strokes and fields becoming pixels.
+//! Rasterization of points and strokes.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! |---|---|
-//! | [`last`] | the last point of every cell: patches, strokes, anything drawn in order |
-//! | [`single`] | points of one pixel that all are known at once: a plane a quarter as large |
-//! | [`mark`] | what a point leaves: a pixel, or a 3×3 patch and its mask |
+//! | [`last`] | a surface that keeps the last point of every cell: for patches and strokes |
+//! | [`single`] | a smaller surface for points of a single pixel |
+//! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
 //! | [`stroke`] | lines from cell to cell |
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
@@ -28,19 +28,19 @@ pub const GRAY: u8 = 127;
 
 /// Counts the pixels that are not black.
 pub(crate) fn lit(pixels: &[u8], color: bool, simd: Simd) -> usize {
-    // No color of the palette has a channel without light.
-    simd.run(NotZero(pixels)) / if color { 3 } else { 1 }
+    // In every color of the palette, all three channels are nonzero.
+    simd.run(CountNonzero(pixels)) / if color { 3 } else { 1 }
 }
 
-struct NotZero<'a>(&'a [u8]);
+struct CountNonzero<'a>(&'a [u8]);
 
-impl Kernel for NotZero<'_> {
+impl Kernel for CountNonzero<'_> {
     type Output = usize;
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> usize {
-        // So few that a byte holds their number: 2 µs for 256² pixels, counted as words 28.
-        let count = |few: &[u8]| few.iter().fold(0u8, |n, &byte| n + u8::from(byte != 0));
-        self.0.chunks(255).map(|few| usize::from(count(few))).sum()
+        // Chunks of 255 can be counted in a u8: 2 µs for 256² pixels instead of 28 µs in a usize.
+        let count = |chunk: &[u8]| chunk.iter().fold(0u8, |n, &byte| n + u8::from(byte != 0));
+        self.0.chunks(255).map(|chunk| usize::from(count(chunk))).sum()
     }
 }

@@ -1,11 +1,11 @@
 //! The colors of the points.
 
-/// Colours in the authors' cycle.
+/// The number of colors in the authors' cycle.
 pub(super) const COLORS: usize = 128;
 
-/// The authors' cycle of colors: hue 2π·i/128, saturation and intensity 0.75, cut to
-/// bytes, their blue-green-red read as red-green-blue. The sextants are straight lines,
-/// so no cosine is needed. Entry 0 is black; those after the colors are never shown.
+/// The authors' cycle of colors: hue 2π·i/128, saturation and value 0.75, truncated to bytes, with
+/// red and blue swapped (their BGR is read as RGB). Entry 0 is black; entries after the colors are
+/// unused.
 pub(super) static PALETTE: [[u8; 3]; 256] = palette();
 
 const fn palette() -> [[u8; 3]; 256] {
@@ -27,7 +27,7 @@ const fn palette() -> [[u8; 3]; 256] {
             4 => [up, LOW, HIGH],
             _ => [HIGH, LOW, down],
         };
-        palette[i + 1] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // cut, not rounded
+        palette[i + 1] = [(b * 255.0) as u8, (g * 255.0) as u8, (r * 255.0) as u8]; // truncates
         i += 1;
     }
     palette
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_colors_are_the_authors_colors() {
-        // Read off an image that the authors' program rendered.
+        // Taken from an image rendered by the authors' program.
         assert_eq!(PALETTE[1], [47, 47, 191]);
         assert_eq!(PALETTE[2], [47, 54, 191]);
         assert_eq!(PALETTE[22], [47, 189, 191]);

@@ -1,60 +1,55 @@
-//! From points to the cells they fall on.
+//! Plotting: from points to cells.
 //!
-//! Half of an image's time goes here: some 200,000 stores to cells in random order, into
-//! more memory than the nearest cache has. Tried, on one core of an AMD EPYC (Zen 3), for 200,000
-//! points of the published categories on 256² cells, where this takes 160 µs (with the bounds of
-//! each cell checked apart: 180 µs):
+//! Half the time of an image is spent here, on about 200,000 stores in random order to more memory
+//! than the L1 cache holds. Plotting 200,000 points of the published categories on 256² cells takes
+//! 160 µs on one core of an AMD EPYC (Zen 3), or 180 µs with a bounds check per cell. Alternatives
+//! that were measured:
 //!
-//! | instead | µs |
+//! | alternative | µs |
 //! |---|---|
-//! | fetching each cell's cache line some points ahead | 195 |
-//! | a plane of 16 bits (too few for 200,000 points, but for the comparison) | 185 |
-//! | taking the cells out of the vector registers, not from memory | 205 |
-//! | from the last point to the first, a store only where none fell yet; marks of one bit | 305 |
-//! | – marks of one byte | 265 |
-//! | – eight points passed over at once where all have fallen | 230 |
-//! | no buffer of points: the orbit played twice, the second time between the stores | 297 for 277 |
-//! | points outside a crop of 224² all to the same cell, as if they were passed over | 172 |
+//! | prefetching the cache line of each cell a few points ahead | 195 |
+//! | 16-bit cells (too small for 200,000 points; for comparison) | 185 |
+//! | extracting cell numbers from vector registers instead of storing and loading them | 205 |
+//! | plotting in reverse and storing only to empty cells, tracked with one bit per cell | 305 |
+//! | – tracked with one byte per cell | 265 |
+//! | – skipping eight points at once if all their cells are taken | 230 |
+//! | playing the orbit twice instead of storing its points (orbit and plot together) | 297 instead of 277 |
+//! | sending all points outside a 224² crop to one cell, as a bound on skipping them | 172 |
 //! | non-temporal stores | 2,480 |
-//! | all cells in the nearest cache, were it large enough: what sorting them could gain at best | 105 |
+//! | only cells that fit in the L1 cache (the most that sorting could gain) | 105 |
 //!
-//! Sorting by blocks of cells costs three stores a point, more than the 55 µs it could gain. The cells of
-//! a 64² image fit the nearest cache as they are.
+//! Sorting points by blocks of cells takes three more stores per point, which costs more than the 55 µs
+//! it could gain. The cells of a 64² image fit in the L1 cache anyway.
+
+use std::ops::ControlFlow;
 
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes};
 
-/// Dots whose cells are found at once.
+/// Points processed at once.
 pub(super) const CHUNK: usize = 64;
 
-/// What the points fall on.
+/// A grid of cells that points are plotted on.
 pub(super) trait Plane {
-    /// Lets points fall on these cells, the first of them point number `first`, counted from 0;
-    /// a whole [`CHUNK`], but for the last points of an image.
-    fn fall(&mut self, first: usize, cells: &[u32]) -> Go;
+    /// Plots consecutive points on the given cells; `first` is the number of the first point, from 0.
+    /// There are [`CHUNK`] of them, except at the end of an image. May stop the plot early.
+    fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()>;
 }
 
-/// Whether the points that are left are wanted.
-#[derive(PartialEq)]
-pub(super) enum Go {
-    On,
-    Stop,
-}
-
-/// Where the points fall: x and y are stretched independently so that they fill the columns
-/// `margin ..= width − margin` and the rows alike.
+/// The mapping from points to cells: x and y are stretched independently to fill columns
+/// `margin..=width − margin` and rows `margin..=height − margin`.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     columns: Stretch,
     rows: Stretch,
-    /// Cells of a row, border included.
+    /// Cells per row, including the border.
     stride: usize,
-    /// The cell of the top left pixel.
+    /// The first cell inside the border.
     origin: usize,
 }
 
 impl Grid {
-    /// Lays `height` × `width` cells under the points, with a border on every side.
+    /// Maps the bounding box to `height` × `width` cells, which have a border of `border` cells.
     pub(super) fn new(bounds: Bounds, [height, width]: [usize; 2], margin: usize, border: usize) -> Self {
         let stride = width + 2 * border;
         Self {
@@ -66,7 +61,7 @@ impl Grid {
     }
 }
 
-/// Maps a coordinate to a column or row: `(v − min) · scale + offset`, cut to an integer.
+/// The mapping from a coordinate to a row or column: `(v − min) · scale + offset`, truncated.
 #[derive(Clone, Copy)]
 struct Stretch {
     min: f32,
@@ -76,10 +71,10 @@ struct Stretch {
 
 impl Stretch {
     fn new(min: f32, max: f32, size: usize, margin: usize) -> Self {
-        // The authors stretch over size − 2·margin; without padding that would be one too far.
+        // The authors stretch to size − 2·margin, which without a margin would be one pixel too many.
         let span = (size - 2 * margin).min(size - 1 - margin) as f32;
         let range = max - min;
-        // Dots in one line have no width to stretch: they stand in the middle.
+        // Points on a line have no extent to stretch; they go to the middle.
         if range < f32::MIN_POSITIVE * 1e6 {
             return Self { min, scale: 0.0, offset: (size / 2) as f32 };
         }
@@ -87,12 +82,12 @@ impl Stretch {
     }
 
     #[inline(always)]
-    fn on<L: Lanes>(self, l: L) -> [L::F; 3] {
+    fn splat<L: Lanes>(self, l: L) -> [L::F; 3] {
         [l.splat_f(self.min), l.splat_f(self.scale), l.splat_f(self.offset)]
     }
 }
 
-/// Lets all points fall, in order.
+/// Plots all points, in order.
 pub(super) struct Plot<'a, P> {
     pub(super) points: &'a Points,
     pub(super) grid: Grid,
@@ -105,24 +100,24 @@ impl<P: Plane> Kernel for Plot<'_, P> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) -> P {
         let Self { points, grid, mut plane } = self;
-        let (columns, rows) = (grid.columns.on(l), grid.rows.on(l));
+        let (columns, rows) = (grid.columns.splat(l), grid.rows.splat(l));
         let (stride, origin) = (l.splat_u(grid.stride as u32), l.splat_u(grid.origin as u32));
 
         let mut cells = [0u32; CHUNK];
-        let (mut rest_x, mut rest_y) = ([0.0; CHUNK], [0.0; CHUNK]);
+        let (mut padded_x, mut padded_y) = ([0.0; CHUNK], [0.0; CHUNK]);
         for (i, (x, y)) in points.x.chunks(CHUNK).zip(points.y.chunks(CHUNK)).enumerate() {
-            let (mut all_x, mut all_y) = (x, y);
+            let (mut whole_x, mut whole_y) = (x, y);
             if x.len() < CHUNK {
-                rest_x[..x.len()].copy_from_slice(x);
-                rest_y[..y.len()].copy_from_slice(y);
-                (all_x, all_y) = (&rest_x, &rest_y);
+                padded_x[..x.len()].copy_from_slice(x);
+                padded_y[..y.len()].copy_from_slice(y);
+                (whole_x, whole_y) = (&padded_x, &padded_y);
             }
             for at in (0..CHUNK).step_by(L::N) {
-                let row = stretched(l, l.load_f(&all_y[at..]), rows);
-                let column = stretched(l, l.load_f(&all_x[at..]), columns);
+                let row = stretched(l, l.load_f(&whole_y[at..]), rows);
+                let column = stretched(l, l.load_f(&whole_x[at..]), columns);
                 l.store_u(&mut cells[at..], l.add_u(l.add_u(l.mul_u(row, stride), column), origin));
             }
-            if plane.fall(i * CHUNK, &cells[..x.len()]) == Go::Stop {
+            if plane.plot(i * CHUNK, &cells[..x.len()]).is_break() {
                 break;
             }
         }
@@ -130,8 +125,7 @@ impl<P: Plane> Kernel for Plot<'_, P> {
     }
 }
 
-/// Stretches and cuts to an integer, as [`Stretch`] says. (Functions, not closures: see
-/// `affine` in orbit.rs.)
+/// Applies a [`Stretch`]. A function and not a closure, for the reason given at `affine` in orbit.rs.
 #[inline(always)]
 fn stretched<L: Lanes>(l: L, v: L::F, [min, scale, offset]: [L::F; 3]) -> L::U {
     l.truncate(l.add_f(l.mul_f(l.sub_f(v, min), scale), offset))

@@ -1,27 +1,30 @@
-//! Points of a single pixel: what a cell shows is a byte, and no pixel asks its neighbours.
+//! A surface for points of a single pixel.
 //!
-//! A quarter of the memory of the last points' numbers, and nothing to resolve: 0.14 ms per image of
-//! 256² and 100,000 points instead of 0.23. (One bit a cell would fit the nearest cache, but a bit is
-//! read, set and written: 160 µs for 200,000 points, where a byte takes 127.)
+//! A cell is one byte, the final gray or palette index. This takes a quarter of the memory of
+//! `LastPoint`, and there is nothing to resolve: 0.14 ms per image of 256² and 100,000 points instead
+//! of 0.23 ms. (One bit per cell would fit in the L1 cache, but setting a bit is a read-modify-write:
+//! 160 µs for 200,000 points instead of 127 µs.)
+
+use std::ops::ControlFlow;
 
 use crate::frame::Window;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd, scatter};
 use crate::surface::GRAY;
 use crate::surface::palette::COLORS;
-use crate::surface::plot::{Go, Grid, Plane, Plot};
+use crate::surface::plot::{Grid, Plane, Plot};
 use crate::surface::resolve::paint;
 
-/// What the last point of every cell shows: its position in the palette, in gray [`GRAY`]; 0 is black.
+/// The value of every cell: in color a palette index, in gray [`GRAY`]; 0 is black.
 #[derive(Default)]
 pub struct Single {
     cells: Vec<u8>,
-    /// One row of them (scratch of `Show`).
+    /// Scratch of `Show`: one row of cells.
     row: Vec<u8>,
 }
 
 impl Single {
-    /// Lets all points fall and writes the pixels of the window.
+    /// Plots all points and writes the pixels of the window.
     #[allow(clippy::too_many_arguments)]
     pub fn draw(
         &mut self,
@@ -46,24 +49,24 @@ impl Single {
         simd.run(Show { cells, row, window, color, pixels });
     }
 
-    /// Counts the cells that some point falls on, of `size` × `size`; `None` as soon as they cannot be
-    /// more than `hopeless` any more, were every point that is left to fall on a cell of its own.
+    /// Counts the cells with at least one point, on a grid of `size` × `size`. Returns `None` as soon
+    /// as the count cannot exceed `to_beat`, even if every remaining point had a cell of its own.
     pub fn count(
         &mut self,
         points: &Points,
         bounds: Bounds,
         size: usize,
         margin: usize,
-        hopeless: usize,
+        to_beat: usize,
         simd: Simd,
     ) -> Option<usize> {
         let Self { cells, .. } = self;
         cells.clear();
         cells.resize(size * size, 0);
         let grid = Grid::new(bounds, [size, size], margin, 0);
-        let plane = Count { cells, lit: 0, points: points.x.len(), hopeless };
-        let Count { lit, hopeless, .. } = simd.run(Plot { points, grid, plane });
-        (lit > hopeless).then_some(lit)
+        let plane = Count { cells, lit: 0, points: points.x.len(), to_beat };
+        let Count { lit, to_beat, .. } = simd.run(Plot { points, grid, plane });
+        (lit > to_beat).then_some(lit)
     }
 }
 
@@ -71,9 +74,9 @@ struct Grays<'a>(&'a mut [u8]);
 
 impl Plane for Grays<'_> {
     #[inline(always)]
-    fn fall(&mut self, _: usize, cells: &[u32]) -> Go {
+    fn plot(&mut self, _: usize, cells: &[u32]) -> ControlFlow<()> {
         scatter(cells, self.0, |_| GRAY);
-        Go::On
+        ControlFlow::Continue(())
     }
 }
 
@@ -81,28 +84,28 @@ struct Colors<'a>(&'a mut [u8]);
 
 impl Plane for Colors<'_> {
     #[inline(always)]
-    fn fall(&mut self, first: usize, cells: &[u32]) -> Go {
-        // A chunk never straddles two cycles of colors.
+    fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
+        // A chunk never spans two cycles of colors.
         let color = (first % COLORS) as u8;
         scatter(cells, self.0, |i| 1 + color + i as u8);
-        Go::On
+        ControlFlow::Continue(())
     }
 }
 
-/// Marks the cells and counts them.
+/// Counts the lit cells.
 struct Count<'a> {
     cells: &'a mut [u8],
     lit: usize,
     points: usize,
-    hopeless: usize,
+    to_beat: usize,
 }
 
 impl Plane for Count<'_> {
     #[inline(always)]
-    fn fall(&mut self, first: usize, cells: &[u32]) -> Go {
+    fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         self.lit += crate::simd::mark(cells, self.cells);
         let left = self.points - first - cells.len();
-        if self.lit + left > self.hopeless { Go::On } else { Go::Stop }
+        if self.lit + left > self.to_beat { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -120,7 +123,7 @@ impl Kernel for Show<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here: compiled for each path, the loops become its vectors.
+        // Plain loops, which the compiler vectorizes for each path.
         let Self { cells, row, window, color, pixels } = self;
         let (width, columns) = (window.of.1, window.width);
         let first = window.first_column();

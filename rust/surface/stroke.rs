@@ -1,46 +1,46 @@
-//! Lines from cell to cell, without a gap.
+//! Lines from cell to cell, without gaps.
 
-/// Walks along straight pieces between `ends`, each (column, row).
-pub fn polyline(ends: impl Iterator<Item = [usize; 2]>, mut point: impl FnMut([usize; 2])) {
+/// Calls `point` for the cells on a polyline through `vertices`, each (column, row).
+pub fn polyline(vertices: impl Iterator<Item = [usize; 2]>, mut point: impl FnMut([usize; 2])) {
     let mut last = None;
-    for end in ends {
-        line(last.unwrap_or(end), end, &mut point);
-        last = Some(end);
+    for vertex in vertices {
+        line(last.unwrap_or(vertex), vertex, &mut point);
+        last = Some(vertex);
     }
 }
 
-/// Walks from one cell to another, each step to one of the eight neighbours; the first cell is
-/// left out unless it is the last as well.
+/// Calls `point` for the cells on a line, each a neighbor of the one before. The first cell is
+/// omitted, unless it is also the last.
 pub fn line(from: [usize; 2], to: [usize; 2], mut point: impl FnMut([usize; 2])) {
-    let way = |axis: usize| to[axis] as i64 - from[axis] as i64;
-    let steps = way(0).abs().max(way(1).abs()).max(1);
-    // In parts of 2⁻³² of a cell: over 4096 steps the error stays far below a cell.
-    let step = [0, 1].map(|axis| (way(axis) << 32) / steps);
+    let delta = |axis: usize| to[axis] as i64 - from[axis] as i64;
+    let steps = delta(0).abs().max(delta(1).abs()).max(1);
+    // In fixed point with 32 fractional bits: over 4096 steps the error is far below one cell.
+    let step = [0, 1].map(|axis| (delta(axis) << 32) / steps);
     let mut at = from.map(|cell| ((cell as i64) << 32) + (1 << 31));
     for _ in 0..steps {
         at = [at[0] + step[0], at[1] + step[1]];
-        point(at.map(|part| (part >> 32) as usize)); // between the two cells
+        point(at.map(|fixed| (fixed >> 32) as usize)); // not negative: between the two cells
     }
 }
 
-/// Walks from one cell to another as Pillow's `ImageDraw.line` does, ends included. Cells may lie
-/// anywhere.
+/// Calls `point` for the cells that Pillow's `ImageDraw.line` draws, including both ends. Cells may
+/// lie outside the image.
 pub fn pillow(from: [i64; 2], to: [i64; 2], mut point: impl FnMut([i64; 2])) {
-    let difference = [0, 1].map(|axis| (to[axis] - from[axis]).abs());
-    let way = [0, 1].map(|axis| if to[axis] < from[axis] { -1 } else { 1 });
-    // Steps go along the longer axis; of two of one length along the second.
-    let long = usize::from(difference[0] <= difference[1]);
+    let delta = [0, 1].map(|axis| (to[axis] - from[axis]).abs());
+    let sign = [0, 1].map(|axis| if to[axis] < from[axis] { -1 } else { 1 });
+    // Steps along the longer axis, or along the second if both are equally long.
+    let long = usize::from(delta[0] <= delta[1]);
     let short = 1 - long;
-    let mut error = 2 * difference[short] - difference[long];
+    let mut error = 2 * delta[short] - delta[long];
     let mut at = from;
-    for _ in 0..difference[long] {
+    for _ in 0..delta[long] {
         point(at);
         if error >= 0 {
-            at[short] += way[short];
-            error -= 2 * difference[long];
+            at[short] += sign[short];
+            error -= 2 * delta[long];
         }
-        error += 2 * difference[short];
-        at[long] += way[long];
+        error += 2 * delta[short];
+        at[long] += sign[long];
     }
     point(to);
 }
@@ -49,9 +49,9 @@ pub fn pillow(from: [i64; 2], to: [i64; 2], mut point: impl FnMut([i64; 2])) {
 mod tests {
     use super::*;
 
-    /// Asked of Pillow 13.
+    /// The expected cells are from Pillow 13.
     #[test]
-    fn a_line_of_pillow_is_its_line() {
+    fn a_line_matches_pillows() {
         let walk = |from, to| {
             let mut cells = vec![];
             pillow(from, to, |cell| cells.push(cell));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_goes_from_neighbor_to_neighbor_and_ends_where_it_should() {
+    fn a_line_has_no_gaps_and_ends_at_its_last_cell() {
         for from in [[0, 0], [40, 7], [4095, 4095], [3, 3]] {
             for to in [[0, 0], [4095, 0], [17, 4000], [3, 4], [3, 3]] {
                 let mut last = from;

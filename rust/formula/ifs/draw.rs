@@ -1,9 +1,9 @@
-//! One instance of a category, rendered.
+//! Rendering of one instance of a category.
 //!
-//! Scaling a parameter can make a system diverge or collapse: at a variation of 0.4 some 9% of the
-//! images of the authors' program have under 1% of their pixels lit. By default such an image is
-//! rendered again with another variation of the same address, so that every label has something
-//! to see.
+//! Scaling a parameter can make a system diverge or collapse: at a variation of 0.4, about 9% of
+//! the images of the authors' program have less than 1% of their pixels lit. By default such an
+//! image is re-rendered with another variation drawn from the same address, so every image shows
+//! something.
 
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -19,11 +19,12 @@ use crate::points::Points;
 use crate::sample::Sample;
 use crate::surface::{LastPoint, Mark, Masks, Single, lit};
 
-/// Attempts with a variation of their own, before the category itself. Part of the format.
-const VARIED: u8 = 9;
-/// An image is degenerate when less than this share of what could be lit is lit. Part of the format.
-const ENOUGH: f64 = 0.01;
-/// The 3×3 masks.
+/// Attempts with a variation, after which the category itself is tried. Part of the format.
+const VARIED_ATTEMPTS: u8 = 9;
+/// An image is degenerate if it has fewer lit pixels than this share of its pixels or of its points,
+/// whichever are fewer. Part of the format.
+const MIN_LIT_SHARE: f64 = 0.01;
+/// The masks of the 3×3 patches.
 pub(super) const PATCH: Purpose = Purpose(2);
 
 /// Memory kept from image to image.
@@ -43,7 +44,7 @@ impl Formula for Ifs {
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        Self::of_arrays(parameters)
+        Self::from_arrays(parameters)
     }
 
     fn retries(style: &Style) -> u8 {
@@ -54,7 +55,7 @@ impl Formula for Ifs {
         let Scratch { maps, table, points, surface, single } = scratch;
         let Frame { height, width, color, .. } = *at.frame;
         let Style { num_points, margin, .. } = *style;
-        table.lay(self.instance(at, style, |factor| factor, maps), &self.probabilities);
+        table.build(self.instance(at, style, |factor| factor, maps), &self.probabilities);
         let Some(bounds) = orbit::play(table, &mut at.rng(ORBIT), num_points, at.simd, points) else {
             return Outcome::Nothing;
         };
@@ -69,13 +70,13 @@ impl Formula for Ifs {
         outcome(at, style, sample)
     }
 
-    /// Renders anything finite of the category, in solid patches, with a point in the middle; of the
-    /// instance itself where it may not be rendered again.
+    /// Renders the category with restarting orbits and solid patches, and moves the window to one of
+    /// the points. If re-rendering is off, renders the instance this way instead of the category.
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let Scratch { maps, table, points, surface, .. } = scratch;
         let maps = if at.attempt == 0 { self.instance(at, style, |factor| factor, maps) } else { &self.maps };
-        table.lay(maps, &self.probabilities);
-        let bounds = orbit::play_tamed(table, &mut at.rng(ORBIT), style.num_points, points);
+        table.build(maps, &self.probabilities);
+        let bounds = orbit::play_restarting(table, &mut at.rng(ORBIT), style.num_points, points);
         surface.plot(points, bounds, at.frame.height, at.frame.width, style.margin, at.simd);
 
         let mut window = at.window();
@@ -86,40 +87,40 @@ impl Formula for Ifs {
 }
 
 impl Ifs {
-    /// Returns the maps of an attempt: varied, or in the last one the category's own.
+    /// Returns the maps of an attempt: varied, or the category's own in the last attempt.
     pub(super) fn instance<'a>(
         &'a self,
         at: At<'_>,
         style: &Style,
-        as_written: fn(f64) -> f64,
+        round: fn(f64) -> f64,
         varied: &'a mut Vec<Map>,
     ) -> &'a [Map] {
         if is_last(at, style) {
             return &self.maps;
         }
-        vary(&self.maps, style.variation, at, as_written, varied);
+        vary(&self.maps, style.variation, at, round, varied);
         varied
     }
 }
 
-/// Returns how often a degenerate image is rendered again.
+/// Returns how often a degenerate image is re-rendered.
 pub(super) fn retries(style: &Style) -> u8 {
-    // Without a variation every attempt would try the same maps again.
-    if style.variation == Variation::Identity { 0 } else { VARIED }
+    // Without a variation, every attempt would use the same maps.
+    if style.variation == Variation::Identity { 0 } else { VARIED_ATTEMPTS }
 }
 
 fn is_last(at: At<'_>, style: &Style) -> bool {
     at.attempt == u64::from(retries(style))
 }
 
-/// Judges an image by how much of it is lit; the category itself by whether anything is.
+/// Decides whether an image has enough lit pixels; in the last attempt, one is enough.
 pub(super) fn outcome(at: At<'_>, style: &Style, sample: &Sample<'_>) -> Outcome {
     let lit = lit(sample.image, at.frame.color, at.simd);
     let (height, width) = at.frame.output_size();
     let enough = if is_last(at, style) {
         lit > 0
     } else {
-        lit as f64 >= ENOUGH * style.num_points.min(height * width) as f64
+        lit as f64 >= MIN_LIT_SHARE * style.num_points.min(height * width) as f64
     };
     if enough { Outcome::Shown } else { Outcome::Degenerate }
 }
@@ -140,7 +141,7 @@ mod tests {
     use crate::render;
     use crate::simd::Simd;
 
-    /// Small enough for Miri, which looks at every access to memory.
+    /// Small enough for Miri, which checks every memory access.
     #[test]
     fn a_small_image_is_the_same_on_every_path() {
         let map = |e| [0.5, 0.1, -0.2, 0.6, e, 0.3 - e];

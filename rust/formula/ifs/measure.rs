@@ -7,56 +7,56 @@ use crate::formula::interface::Style as _;
 use crate::frame::Frame;
 use crate::simd::Simd;
 
-/// How a filling rate is measured: as points, on a square.
+/// How a filling rate is measured: on a square image, one pixel per point.
 #[derive(Clone, Copy, Debug)]
 pub struct Measure {
-    /// Pixels on each side.
+    /// The height and width of the image.
     pub size: usize,
     /// Points of the orbit.
     pub num_points: usize,
-    /// Pixels left free on each side of the points.
+    /// Empty pixels on each side of the points.
     pub margin: usize,
 }
 
 impl Default for Measure {
-    /// What the authors' search does.
+    /// Returns the settings of the authors' search.
     fn default() -> Self {
         Self { size: 512, num_points: 100_000, margin: 6 }
     }
 }
 
 impl Measure {
-    /// Checks the settings against each other.
+    /// Checks the settings against each other and returns them.
     pub fn checked(self) -> Result<Self, Error> {
         let frame = Frame { height: self.size, width: self.size, ..Frame::default() }.checked()?;
         Style { num_points: self.num_points, margin: self.margin, ..Style::default() }.check(&frame)?;
         Ok(self)
     }
 
-    /// Returns the share of pixels that the unscaled category lights; 0 if it escapes.
+    /// Returns the share of pixels that the category lights without variation; 0 if it diverges.
     pub fn fill_rate(&self, ifs: &Ifs, rng: &mut Rng, simd: Simd, scratch: &mut Scratch) -> f64 {
         self.rate(self.lit(ifs, rng, 0, simd, scratch))
     }
 
-    /// Counts the pixels that the unscaled category lights; 0 if it escapes, or as soon as it
-    /// cannot light more than `hopeless`.
+    /// Counts the pixels that the category lights without variation. Returns 0 if it diverges, and
+    /// as soon as the count cannot exceed `to_beat`.
     pub(super) fn lit(
         &self,
         ifs: &Ifs,
         rng: &mut Rng,
-        hopeless: usize,
+        to_beat: usize,
         simd: Simd,
         scratch: &mut Scratch,
     ) -> usize {
         let Self { size, num_points, margin } = *self;
         let Scratch { table, points, single, .. } = scratch;
-        table.lay(ifs.maps(), ifs.probabilities());
+        table.build(ifs.maps(), ifs.probabilities());
         orbit::play(table, rng, num_points, simd, points)
-            .and_then(|bounds| single.count(points, bounds, size, margin, hopeless, simd))
+            .and_then(|bounds| single.count(points, bounds, size, margin, to_beat, simd))
             .unwrap_or(0)
     }
 
-    /// Returns the share that so many lit pixels are.
+    /// Converts a number of lit pixels to a filling rate.
     pub(super) fn rate(&self, lit: usize) -> f64 {
         lit as f64 / (self.size * self.size) as f64
     }

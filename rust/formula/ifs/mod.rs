@@ -1,9 +1,9 @@
 //! Iterated function systems: a category is a set of affine maps and their probabilities
 //! (paper, equations 1 and 2).
 //!
-//! [`orbit`] plays the chaos game with the map that `table` chooses, [`vary`] makes an instance of
-//! a category, [`draw`] puts the two on a surface, [`search`] finds categories that [`measure`] finds
-//! full enough. `released` does all of it as the authors' program did.
+//! [`vary`] turns a category into an instance, [`orbit`] plays the chaos game with the maps that
+//! [`table`] picks, and [`draw`] renders the orbit. [`search`] looks for categories whose filling
+//! rate, measured by [`measure`], is high enough. [`released`] replays the authors' program.
 
 pub mod draw;
 pub mod measure;
@@ -20,10 +20,10 @@ use crate::error::Error;
 pub use draw::Scratch;
 pub use style::{Draw, Patch, Style, Variation};
 
-/// One affine map as a b c d e f: x' = a·x + b·y + e, y' = c·x + d·y + f.
+/// One affine map as `[a, b, c, d, e, f]`: x' = a·x + b·y + e, y' = c·x + d·y + f.
 pub type Map = [f64; 6];
 
-/// One category: affine maps and the probability of each.
+/// One category: affine maps and their probabilities.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ifs {
     maps: Vec<Map>,
@@ -31,7 +31,12 @@ pub struct Ifs {
 }
 
 impl Ifs {
-    /// Takes 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
+    /// Creates a category from 1 to 256 maps and their probabilities.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless the maps are finite and the probabilities are as many as the maps,
+    /// lie between 0 and 1, and sum to 1 to within 1e-6.
     pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
         if !(1..=256).contains(&maps.len()) {
             return Err(Error::MapCount(maps.len()));
@@ -45,7 +50,7 @@ impl Ifs {
             }
         }
         for (map, &value) in probabilities.iter().enumerate() {
-            // 1 + 1e-6, because a sum is only asked to be that close.
+            // The tolerance of the sum, which a single probability may use up.
             if !(0.0..=1.0 + 1e-6).contains(&value) {
                 return Err(Error::Probability { map, value });
             }
@@ -57,9 +62,9 @@ impl Ifs {
         Ok(Self { maps, probabilities })
     }
 
-    /// Takes `maps` (n, 6) and `probabilities` (n,) of all categories one after the other;
-    /// `lengths` (categories,) says how many maps each has.
-    pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+    /// Creates categories from `maps` (n, 6) and `probabilities` (n,), which hold the maps of all
+    /// categories one after the other, and `lengths` (categories,), the number of maps of each.
+    pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         let mut maps = parameters.rows::<6>("maps")?;
         let mut probabilities = parameters.floats("probabilities")?;
         let category = |(category, length): (usize, usize)| {
@@ -68,7 +73,7 @@ impl Ifs {
             (own_probabilities, probabilities) =
                 probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
             Self::new(own_maps.to_vec(), own_probabilities.to_vec())
-                .map_err(|error| Error::OfCategory { category, error: Box::new(error) })
+                .map_err(|error| Error::InCategory { category, error: Box::new(error) })
         };
         let categories: Vec<Self> =
             parameters.lengths("lengths")?.into_iter().enumerate().map(category).collect::<Result<_, _>>()?;
@@ -79,9 +84,9 @@ impl Ifs {
         }
     }
 
-    /// Gives each map a probability in proportion to |det A| = |ad − bc|. The paper writes
-    /// det A, which may be negative; the authors' program takes the absolute value.
-    /// `None` when every determinant is 0.
+    /// Creates a category in which the probability of a map is proportional to |det A| = |ad − bc|;
+    /// `None` if every determinant is 0. The paper writes det A, which may be negative; the authors'
+    /// program takes the absolute value.
     pub(crate) fn by_determinant(maps: Vec<Map>) -> Option<Self> {
         let weights: Vec<f64> = maps.iter().map(|[a, b, c, d, ..]| (a * d - b * c).abs()).collect();
         let sum: f64 = weights.iter().sum();

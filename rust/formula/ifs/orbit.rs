@@ -1,21 +1,23 @@
-//! The chaos game: 64 orbits of one system, played side by side.
+//! The chaos game: 64 orbits of one system, advanced in parallel.
 //!
-//! One orbit is a chain in which every point waits for the one before. 64 of them, each
-//! started at a place of its own and let run for a while first, sample the same attractor
-//! and keep 16 lanes busy. Their number and order are part of the format.
+//! In a single orbit, every point depends on the one before it, so SIMD has nothing to do in
+//! parallel. Instead, 64 independent orbits sample the same attractor, enough for four vectors of 16
+//! lanes. Each starts at its own random point, and its first points are discarded. The number and
+//! the order of the orbits are part of the format.
 //!
-//! Tried for 200,000 points on one core of an AMD EPYC (Zen 3, AVX2), where this takes 118 µs, or
-//! 100 µs for up to four maps:
+//! 200,000 points take 118 µs on one core of an AMD EPYC (Zen 3, AVX2), and 100 µs for systems of up
+//! to four maps. Alternatives that were measured:
 //!
-//! | instead | µs |
+//! | alternative | µs |
 //! |---|---|
-//! | one, two or eight groups of lanes in flight, not four | 127, 121, 119 |
-//! | two maps told apart by a blend, not looked up (for 100) | 119 |
-//! | always into the same 64 KiB: what 1.6 MB of memory cost | 114 |
-//! | no box around the points: what it costs | 107 |
-//! | played twice, first for the box, then between the stores to cells: no memory | 107 + 190 |
+//! | 1, 2 or 8 vectors in flight instead of 4 | 127, 121, 119 |
+//! | for two maps, a blend instead of a table lookup (compare with 100) | 119 |
+//! | writing all points to the same 64 KiB (the cost of writing 1.6 MB) | 114 |
+//! | not tracking the bounding box (its cost) | 107 |
+//! | storing no points: one pass for the bounding box, one that also plots | 107 + 190 |
 //!
-//! Some 45 instructions for eight points keep the processor busy; what is left is fewer of them.
+//! The loop is bound by its roughly 45 instructions per 8 points; only fewer instructions would make
+//! it faster.
 
 use crate::address::{Purpose, Rng};
 use crate::formula::ifs::table::Table;
@@ -24,48 +26,49 @@ use crate::simd::{Kernel, Lanes, Simd};
 
 /// The chaos game.
 pub const ORBIT: Purpose = Purpose(1);
-/// Orbits played side by side. Part of the format.
+/// The number of orbits. Part of the format.
 pub const ORBITS: usize = 64;
-/// Steps each orbit takes before its points count. Part of the format.
+/// The number of points discarded at the start of each orbit. Part of the format.
 pub const WARM_UP: usize = 32;
-/// An orbit beyond this has escaped: f32 would stretch it over a handful of pixels.
-pub const ESCAPED: f32 = 1e6;
+/// A system diverges if a coordinate exceeds this: its points, in f32, would be spread over a handful
+/// of pixels.
+pub const ESCAPE_RADIUS: f32 = 1e6;
 
-/// Steps between checks whether the orbits have escaped. No part of the format: what
-/// is not finite stays so, and a box that is too large stays too large.
+/// The number of steps between checks for divergence. Not part of the format, because the result is
+/// the same at any later check: NaN stays NaN, and a bounding box never shrinks.
 const STEPS_PER_CHECK: usize = 256;
 
-/// Plays the chaos game (Barnsley, *Fractals Everywhere*): each point is a randomly chosen
-/// map of the one before. Fills `points` with `count` points and returns the box around them,
-/// or `None` as soon as an orbit has escaped.
+/// Plays the chaos game (Barnsley, *Fractals Everywhere*): each point is the image of the previous
+/// one under a randomly picked map. Fills `points` with `count` points and returns their bounding
+/// box, or `None` as soon as the system is found to diverge.
 pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut Points) -> Option<Bounds> {
     let mut orbits = Orbits::start(rng);
     let whole_steps = count / ORBITS;
-    let room = count.max(WARM_UP * ORBITS);
-    points.x.resize(room, 0.0);
-    points.y.resize(room, 0.0);
+    let capacity = count.max(WARM_UP * ORBITS);
+    points.x.resize(capacity, 0.0);
+    points.y.resize(capacity, 0.0);
 
     let mut bounds = Bounds::EMPTY;
     let mut steps = |from: usize, to: usize, bounds: &mut Bounds| {
         let range = from * ORBITS..to * ORBITS;
         let (x, y) = (&mut points.x[range.clone()], &mut points.y[range]);
         let steps = Steps { table, orbits: &mut orbits, bounds, x, y };
-        if table.few() {
-            simd.run(Few(steps));
+        if table.uses_only_four_maps() {
+            simd.run(OnlyFourMaps(steps));
         } else if table.slots() == 8 {
             simd.run(steps);
         } else {
             orbits.steps_of_many_maps(table, bounds, x, y);
         }
     };
-    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // neither box nor points are kept
+    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // discards the points and their box
     for from in (0..whole_steps).step_by(STEPS_PER_CHECK) {
         steps(from, whole_steps.min(from + STEPS_PER_CHECK), &mut bounds);
-        if bounds.beyond(ESCAPED) {
+        if bounds.exceed(ESCAPE_RADIUS) {
             return None;
         }
     }
-    // The points that do not fill a last step come from the first orbits.
+    // The remaining points, fewer than a whole step, come from the first orbits.
     for i in whole_steps * ORBITS..count {
         let point = orbits.step(table, i % ORBITS);
         (points.x[i], points.y[i]) = (point[0], point[1]);
@@ -74,12 +77,12 @@ pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut
     points.x.truncate(count);
     points.y.truncate(count);
     let finite = orbits.x.iter().chain(&orbits.y).all(|v| v.is_finite());
-    (finite && !bounds.beyond(ESCAPED)).then_some(bounds)
+    (finite && !bounds.exceed(ESCAPE_RADIUS)).then_some(bounds)
 }
 
-/// Plays the game for a system that escapes: an orbit that leaves for infinity starts
-/// again where it began. For the last resort (`draw.rs`); slow and the same everywhere.
-pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, count: usize, points: &mut Points) -> Bounds {
+/// Plays the chaos game for a system that diverges: an orbit that exceeds [`ESCAPE_RADIUS`] restarts
+/// at its first point. Used for the fallback image, so it need not be fast.
+pub(crate) fn play_restarting(table: &Table, rng: &mut Rng, count: usize, points: &mut Points) -> Bounds {
     let start = Orbits::start(rng);
     let mut orbits = start.clone();
     points.x.clear();
@@ -87,7 +90,7 @@ pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, count: usize, points: &mu
     for i in 0..count {
         let lane = i % ORBITS;
         let mut point = orbits.step(table, lane);
-        if !point.iter().all(|v| v.abs() <= ESCAPED) {
+        if !point.iter().all(|v| v.abs() <= ESCAPE_RADIUS) {
             point = [start.x[lane], start.y[lane]];
             (orbits.x[lane], orbits.y[lane]) = (point[0], point[1]);
         }
@@ -97,7 +100,7 @@ pub(crate) fn play_tamed(table: &Table, rng: &mut Rng, count: usize, points: &mu
     Bounds::of(points)
 }
 
-/// Where each orbit is, and its own xoroshiro64* (Blackman and Vigna).
+/// The current point of each orbit, and the state of its xoroshiro64* generator (Blackman and Vigna).
 #[derive(Clone)]
 struct Orbits {
     x: [f32; ORBITS],
@@ -111,9 +114,9 @@ impl Orbits {
         let mut orbits = Self { x: [0.0; ORBITS], y: [0.0; ORBITS], s0: [0; ORBITS], s1: [0; ORBITS] };
         for lane in 0..ORBITS {
             let state = rng.next_u64();
-            // xoroshiro stands still at zero alone.
-            orbits.s0[lane] = (state as u32).max(1); // the low half
-            orbits.s1[lane] = (state >> 32) as u32; // the high half
+            // The all-zero state is the only one that xoroshiro cannot leave.
+            orbits.s0[lane] = (state as u32).max(1); // low half
+            orbits.s1[lane] = (state >> 32) as u32; // high half
             orbits.x[lane] = rng.between(-1.0, 1.0) as f32;
             orbits.y[lane] = rng.between(-1.0, 1.0) as f32;
         }
@@ -127,11 +130,11 @@ impl Orbits {
         s0.wrapping_mul(0x9E37_79BB)
     }
 
-    /// Moves one orbit and returns its point. `Steps` does the same to all of them.
+    /// Advances one orbit and returns its new point. [`Steps`] is the vectorized version.
     fn step(&mut self, table: &Table, lane: usize) -> [f32; 2] {
         let [a, b, c, d, e, f] = table.map(self.random(lane));
         let (x, y) = (self.x[lane], self.y[lane]);
-        // Mul, mul, add, add: every path in this order.
+        // Every SIMD path multiplies and adds in this order.
         (self.x[lane], self.y[lane]) = (x * a + y * b + e, x * c + y * d + f);
         [self.x[lane], self.y[lane]]
     }
@@ -145,7 +148,7 @@ impl Orbits {
     }
 }
 
-/// Moves all orbits until `x` and `y` are full; for tables of eight slots.
+/// Advances all orbits until `x` and `y` are full. For tables of eight slots.
 struct Steps<'a> {
     table: &'a Table,
     orbits: &'a mut Orbits,
@@ -163,10 +166,10 @@ impl Kernel for Steps<'_> {
     }
 }
 
-/// The same for systems of up to four maps, three quarters of the published ones.
-struct Few<'a>(Steps<'a>);
+/// [`Steps`] for systems of up to four maps, which are three quarters of the published ones.
+struct OnlyFourMaps<'a>(Steps<'a>);
 
-impl Kernel for Few<'_> {
+impl Kernel for OnlyFourMaps<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -180,28 +183,28 @@ impl Kernel for Few<'_> {
 }
 
 impl Steps<'_> {
-    /// A letter of `FEW` maps is looked up among four numbers, and there are six letters. The choice
-    /// costs a look-up more.
+    /// With `FOUR`, the six lookups of a map's parameters use tables of four entries, which are faster
+    /// on some paths; in return, finding the map of a slot takes one more lookup.
     #[inline(always)]
-    fn play<L: Lanes, const FEW: bool>(self, l: L) {
+    fn play<L: Lanes, const FOUR: bool>(self, l: L) {
         let Self { table, orbits, bounds, x: points_x, y: points_y } = self;
-        /// Groups of lanes in flight: enough to hide how long a step takes.
+        /// Vectors in flight, to hide the latency of a step.
         const GROUPS: usize = 4;
 
-        // Sixteen lanes look up modulo sixteen: they get the eight slots twice.
-        let twice_u: [u32; 16] = std::array::from_fn(|i| table.share[i % 8]);
-        let share = l.load_u(&twice_u);
-        let twice_u: [u32; 16] = std::array::from_fn(|i| table.map_of_slot[i % 8]);
-        let map_of_slot = l.load_u(&twice_u);
-        let mut letters = [l.splat_f(0.0); 6];
-        for (letter, column) in letters.iter_mut().zip(&table.letters) {
-            let slots = if FEW { 4 } else { 8 };
-            let twice: [f32; 16] = std::array::from_fn(|i| column[i % slots]);
-            *letter = l.load_f(&twice);
+        // A path with 16 lanes looks up modulo 16, so the tables are repeated to 16 entries.
+        let repeated: [u32; 16] = std::array::from_fn(|i| table.threshold[i % 8]);
+        let threshold = l.load_u(&repeated);
+        let repeated: [u32; 16] = std::array::from_fn(|i| table.map_of_slot[i % 8]);
+        let map_of_slot = l.load_u(&repeated);
+        let mut parameters = [l.splat_f(0.0); 6];
+        for (parameter, column) in parameters.iter_mut().zip(&table.parameters) {
+            let entries = if FOUR { 4 } else { 8 };
+            let repeated: [f32; 16] = std::array::from_fn(|i| column[i % entries]);
+            *parameter = l.load_f(&repeated);
         }
-        let [a, b, c, d, e, f] = letters;
+        let [a, b, c, d, e, f] = parameters;
         let within_mask = l.splat_u(u32::MAX >> 3);
-        let star = l.splat_u(0x9E37_79BB);
+        let multiplier = l.splat_u(0x9E37_79BB);
         let (mut x_min, mut y_min) = (l.splat_f(bounds.min[0]), l.splat_f(bounds.min[1]));
         let (mut x_max, mut y_max) = (l.splat_f(bounds.max[0]), l.splat_f(bounds.max[1]));
 
@@ -218,19 +221,20 @@ impl Steps<'_> {
             let steps = points_x.chunks_exact_mut(ORBITS).zip(points_y.chunks_exact_mut(ORBITS));
             for (points_x, points_y) in steps {
                 for g in 0..GROUPS {
-                    let word = l.mul_u(s0[g], star);
+                    let word = l.mul_u(s0[g], multiplier);
                     let mixed = l.xor(s1[g], s0[g]);
                     s0[g] = l.xor(l.xor(l.rotl::<26>(s0[g]), mixed), l.shl::<9>(mixed));
                     s1[g] = l.rotl::<13>(mixed);
 
                     let slot = l.shr::<29>(word);
-                    let own = l.lookup_u(share, slot);
-                    let whole = if FEW { l.lookup_u(map_of_slot, slot) } else { slot };
-                    let map = l.if_less(l.and(word, within_mask), own, whole, own);
+                    // The lookups below use only the lowest bits of `map`: of a threshold, the alias.
+                    let threshold = l.lookup_u(threshold, slot);
+                    let below = if FOUR { l.lookup_u(map_of_slot, slot) } else { slot };
+                    let map = l.if_less(l.and(word, within_mask), threshold, below, threshold);
 
-                    let row = [x[g], y[g]];
-                    x[g] = affine::<L, FEW>(l, row, [a, b, e], map);
-                    y[g] = affine::<L, FEW>(l, row, [c, d, f], map);
+                    let point = [x[g], y[g]];
+                    x[g] = affine::<L, FOUR>(l, point, [a, b, e], map);
+                    y[g] = affine::<L, FOUR>(l, point, [c, d, f], map);
                     l.store_f(&mut points_x[block + g * L::N..], x[g]);
                     l.store_f(&mut points_y[block + g * L::N..], y[g]);
                     x_min = l.min_f(x[g], x_min);
@@ -258,12 +262,12 @@ impl Steps<'_> {
     }
 }
 
-/// `x · p + y · q + r` with the letters of each lane's map. A function, not a closure: a
-/// closure would be compiled without the path's instructions (six times slower).
+/// Computes `x · p + y · q + r` with the parameters of each lane's map. A function and not a closure,
+/// which would be compiled without the instructions of the path (six times slower).
 #[inline(always)]
-fn affine<L: Lanes, const FEW: bool>(l: L, [x, y]: [L::F; 2], letters: [L::F; 3], map: L::U) -> L::F {
+fn affine<L: Lanes, const FOUR: bool>(l: L, [x, y]: [L::F; 2], parameters: [L::F; 3], map: L::U) -> L::F {
     let [p, q, r] =
-        letters.map(|letter| if FEW { l.lookup_of_4(letter, map) } else { l.lookup_f(letter, map) });
+        parameters.map(|table| if FOUR { l.lookup_of_4(table, map) } else { l.lookup_f(table, map) });
     l.add_f(l.add_f(l.mul_f(x, p), l.mul_f(y, q)), r)
 }
 
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_orbit_that_escapes_is_noticed() {
+    fn a_system_that_diverges_is_detected() {
         let address = Address { seed: 0, category: 0, index: 0 };
         for scale in [2.0, 1e30, 1e300] {
             let table = Table::new(&[[scale, 0.0, 0.0, scale, 1.0, 1.0]], &[1.0]);
@@ -295,8 +299,8 @@ mod tests {
                 let mut rng = address.rng(1, ORBIT, 0);
                 assert_eq!(play(&table, &mut rng, 10_000, simd, &mut points), None);
             }
-            let bounds = play_tamed(&table, &mut address.rng(1, ORBIT, 0), 10_000, &mut points);
-            assert!(!bounds.beyond(ESCAPED));
+            let bounds = play_restarting(&table, &mut address.rng(1, ORBIT, 0), 10_000, &mut points);
+            assert!(!bounds.exceed(ESCAPE_RADIUS));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The random search for categories (paper, section 3.2).
 //!
-//! Candidate number k is a pure function of (seed, k), and the categories are the first
-//! accepted candidates in the order of their numbers: the same for any number of threads.
+//! Candidate number k is a pure function of (seed, k). The categories are the first candidates
+//! accepted, in the order of their numbers, so the number of threads makes no difference.
 //!
-//! A candidate is dropped as soon as it could not light more pixels than the best of those that
-//! were turned down, were every dot that is left to light one of its own. None that would be
-//! accepted is lost, and the best stays the best (which a search that fails reports; the threshold
-//! itself would be a sharper bound, and lose it); a candidate takes 0.13 ms instead of 0.18.
+//! Measuring a candidate stops as soon as it cannot beat the best rejected candidate, even if every
+//! remaining point lit a new pixel: 0.13 ms per candidate instead of 0.18. This never rejects a
+//! candidate that is full enough. Comparing with `fill_rate` instead would stop sooner, but then the
+//! best filling rate would be unknown, and a failed search reports it.
 
 use std::ops::ControlFlow;
 
@@ -21,36 +21,36 @@ use crate::formula::interface::Formula;
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
 
-/// The parameters of a candidate category.
+/// The parameters of a candidate.
 const SEARCH: Purpose = Purpose(5);
 
-/// Whose candidates a search looks at.
+/// How candidates are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampler {
-    /// This crate's: many orbits at once, drawn from the address.
+    /// Each candidate from its own address.
     Fdsl,
-    /// The authors' released program, replayed to the bit.
+    /// As in the authors' released program, bit for bit.
     Released,
 }
 
-/// What is looked for.
+/// The settings of a search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// How many categories.
+    /// The number of categories to find.
     pub categories: usize,
-    /// The smallest share of lit pixels (paper, Table 2).
+    /// The smallest accepted share of lit pixels (paper, Table 2).
     pub fill_rate: f64,
-    /// Tells one search from another.
+    /// The seed of the candidates; below 2³² for [`Sampler::Released`].
     pub seed: u64,
-    /// The number of maps is uniform in `min_maps ..= max_maps`.
+    /// The fewest maps of a candidate. Their number is uniform in `min_maps..=max_maps`.
     pub min_maps: usize,
-    /// The paper says 8; the authors' program stops at 7.
+    /// The most maps of a candidate: 8 in the paper, 7 in the authors' program.
     pub max_maps: usize,
     /// How the filling rate is measured.
     pub measure: Measure,
-    /// Gives up after this many candidates in a row without a category.
+    /// The search fails after this many rejected candidates in a row.
     pub max_tries: u64,
-    /// Whose candidates they are; the released program's seed has 32 bits.
+    /// How candidates are drawn.
     pub sampler: Sampler,
 }
 
@@ -69,24 +69,24 @@ impl Default for Search {
     }
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The categories, in the order of their candidates.
     pub categories: Vec<Ifs>,
-    /// The filling rate of each, as the search measured it.
+    /// The measured filling rate of each category.
     pub fill_rates: Vec<f64>,
-    /// Candidates up to and with the last one accepted.
+    /// The number of candidates up to and including the last one accepted.
     pub tried: u64,
 }
 
-/// Why a search ended without its categories.
+/// Why a search ended early.
 #[derive(Debug, PartialEq)]
 pub enum Stopped<B> {
-    /// It cannot be done as asked.
+    /// The settings are invalid, or the search gave up.
     Failed(Error),
-    /// `progress` broke it off.
-    Broken(B),
+    /// `progress` returned `Break`.
+    Canceled(B),
 }
 
 impl<B> From<Error> for Stopped<B> {
@@ -96,18 +96,22 @@ impl<B> From<Error> for Stopped<B> {
 }
 
 impl Search {
-    /// Searches. `progress` is told (found, tried) after every few candidates and may break off.
+    /// Runs the search. Calls `progress(found, tried)` every few milliseconds, which may cancel it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Stopped`].
     pub fn run<B>(
         &self,
         machine: &Machine,
         mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
-        // Some ten milliseconds of work a thread between two calls of `progress`.
+        // Tens of milliseconds of work per thread between two calls of `progress`.
         let work = self.measure.num_points + self.measure.size * self.measure.size;
         let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
         let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
-        // Of those turned down, the most pixels that one lit.
+        // `best` is the most pixels that a rejected candidate lit.
         let (mut best, mut last_accepted, mut tried) = (0, 0, 0);
         let mut released = self.released(block as usize);
         loop {
@@ -127,9 +131,9 @@ impl Search {
                         last_accepted = tried;
                         if found.categories.len() == self.categories {
                             found.tried = tried;
-                            // Ctrl-C must not be lost, though the work is done.
+                            // The work is done, but a Ctrl-C must not be lost.
                             return match progress(self.categories, tried) {
-                                ControlFlow::Break(why) => Err(Stopped::Broken(why)),
+                                ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
                                 ControlFlow::Continue(()) => Ok(found),
                             };
                         }
@@ -150,15 +154,15 @@ impl Search {
                 }
             }
             if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
-                return Err(Stopped::Broken(why));
+                return Err(Stopped::Canceled(why));
             }
         }
     }
 
-    /// The authors' candidates, if they are asked for, `block` at a time.
+    /// Returns the candidates of the released program, `block` at a time, if that is the sampler.
     fn released(&self, block: usize) -> Option<Candidates> {
         let maps = self.min_maps as u32..=self.max_maps as u32; // at most 256
-        // Of this sampler alone `check` lets no larger seed through.
+        // `check` limits the seed of this sampler to 32 bits.
         (self.sampler == Sampler::Released)
             .then(|| Candidates::new(self.seed as u32, maps, self.measure, block))
     }
@@ -182,14 +186,15 @@ impl Search {
         self.measure.checked().map(|_| ())
     }
 
-    /// Draws candidate `k`, n maps, six numbers each from [−1, 1], and counts the pixels it lights.
-    fn candidate(&self, k: u64, simd: Simd, hopeless: usize) -> Option<(Ifs, usize)> {
+    /// Draws candidate `k`, whose map parameters are uniform in [−1, 1], and counts the pixels it
+    /// lights. `None` if every determinant is 0; the count is 0 if it cannot exceed `to_beat`.
+    fn candidate(&self, k: u64, simd: Simd, to_beat: usize) -> Option<(Ifs, usize)> {
         let address = Address { seed: self.seed, category: 0, index: k };
         let mut rng = address.rng(Ifs::FORMAT, SEARCH, 0);
         let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
         let maps = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
         let ifs = Ifs::by_determinant(maps)?;
-        let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, hopeless, simd, scratch));
+        let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, to_beat, simd, scratch));
         Some((ifs, lit))
     }
 }
@@ -199,21 +204,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_candidate_is_dropped_only_when_it_lights_no_more_than_the_hopeless() {
+    fn a_candidate_is_dropped_only_if_it_lights_no_more_pixels_than_the_one_to_beat() {
         for sampler in [Sampler::Fdsl, Sampler::Released] {
             let search = Search { seed: 3, max_maps: 7, sampler, ..Default::default() };
             for simd in Simd::available() {
-                let lit = |hopeless: usize| -> Vec<usize> {
+                let lit = |to_beat: usize| -> Vec<usize> {
                     let candidates: Vec<_> = match search.released(100) {
-                        Some(mut released) => released.measured(simd, hopeless),
-                        None => (0..100).map(|k| search.candidate(k, simd, hopeless)).collect(),
+                        Some(mut released) => released.measured(simd, to_beat),
+                        None => (0..100).map(|k| search.candidate(k, simd, to_beat)).collect(),
                     };
                     candidates.into_iter().map(|candidate| candidate.map_or(0, |(_, lit)| lit)).collect()
                 };
                 let all = lit(0);
-                for hopeless in [1, 10_000, 30_000, 90_000] {
-                    let kept = all.iter().map(|&lit| if lit > hopeless { lit } else { 0 });
-                    assert!(lit(hopeless).into_iter().eq(kept));
+                for to_beat in [1, 10_000, 30_000, 90_000] {
+                    let kept = all.iter().map(|&lit| if lit > to_beat { lit } else { 0 });
+                    assert!(lit(to_beat).into_iter().eq(kept));
                 }
             }
         }

@@ -1,51 +1,51 @@
-//! How the points of a system become an image: settings, checked once and trusted afterwards.
+//! The settings of an IFS, checked when they are created and trusted afterwards.
 
 use serde::Deserialize;
 
 use crate::error::Error;
 use crate::frame::Frame;
 
-/// What a point leaves on the image (paper, section 3.3, "Patch vs. Point").
+/// How a point is drawn (paper, section 3.3, "Patch vs. Point").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw {
     /// One pixel.
     Point,
-    /// A 3×3 patch whose black cells erase what they cover.
+    /// A 3×3 patch, whose black pixels overwrite what is below them.
     Patch(Patch),
 }
 
-/// Where a patch's mask comes from (paper, Table 1).
+/// How the mask of a patch is chosen (paper, Table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Patch {
     /// A new non-empty mask for every point.
     Random,
-    /// One non-empty mask for the whole image.
+    /// The same non-empty mask for the whole image.
     Fixed,
 }
 
-/// How the instances of a category differ from it (paper, "Weight of intra-category fractals").
+/// How instances vary within a category (paper, "Weight of intra-category fractals").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Variation {
-    /// No map parameter is scaled.
+    /// Not at all.
     Identity,
-    /// One letter of every map is scaled by 1−2w, 1−w, 1+w or 1+2w: the authors' 25 rows.
+    /// One parameter of every map is scaled by 1−2w, 1−w, 1+w or 1+2w: the authors' 25 rows.
     Grid(f64),
-    /// One letter of every map is scaled by a factor drawn from [1−2w, 1+2w].
+    /// One parameter of every map is scaled by a factor uniform in [1−2w, 1+2w].
     Continuous(f64),
 }
 
-/// How the points of a system become an image.
+/// The settings of an IFS.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Settings")]
 pub struct Style {
     /// Points per image.
     pub num_points: usize,
-    /// Point or patch.
+    /// How a point is drawn.
     pub draw: Draw,
-    /// The variation inside a category.
+    /// How instances vary within a category.
     pub variation: Variation,
-    /// Pixels left free on each side of the points.
+    /// Empty pixels on each side of the points.
     pub margin: usize,
 }
 
@@ -97,7 +97,7 @@ impl TryFrom<Settings> for Style {
         };
         let variation = match (variation, variation_kind) {
             (Some(w), _) if !(0.0..=1.0).contains(&w) => return Err(Error::Variation(w)),
-            // With nothing to vary, every re-render would try the same maps again.
+            // At w = 0 every re-render would use the same maps.
             (None | Some(0.0), _) => Variation::Identity,
             (Some(w), VariationKind::Grid) => Variation::Grid(w),
             (Some(w), VariationKind::Continuous) => Variation::Continuous(w),
@@ -108,7 +108,7 @@ impl TryFrom<Settings> for Style {
 
 impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
-        // 24 bits of point number leave room for the cell of a patch beside it (surface/last.rs).
+        // surface/last.rs stores the number of a point in a u32, next to a position in its patch.
         if !(1..=1 << 24).contains(&self.num_points) {
             return Err(Error::NumPoints(self.num_points));
         }

@@ -1,46 +1,46 @@
-//! The choice of a map.
+//! Picking a map at random.
 
 use crate::formula::ifs::Map;
 
-/// The maps laid out for a choice without a branch: Walker's alias table, a power of two
-/// of slots, each half one map and half another. (The linear search of the
-/// authors' program took a prototype 1.4 ms a picture.)
+/// A Walker alias table, which picks a map without branching. The number of slots is a power of two;
+/// slot i stands for map i below a threshold and for another map, its alias, above it. (With the
+/// linear search of the authors' program, a prototype took 1.4 ms per image.)
 ///
-/// Laid out again for every picture, in the same memory.
+/// The table is rebuilt for every image, in the same memory.
 #[derive(Default)]
 pub struct Table {
-    /// How much of the slot is its own map's, scaled to the bits below the slot number;
-    /// in the lowest bits the number of the other map.
-    pub(super) share: Vec<u32>,
-    /// The map that a slot is whole: its own, or the other one if its own is never chosen.
+    /// The threshold of each slot, scaled to the bits below the slot number. Its lowest bits are
+    /// replaced by the number of the alias.
+    pub(super) threshold: Vec<u32>,
+    /// The map below the threshold of each slot: map i, or the alias if map i is never picked.
     pub(super) map_of_slot: Vec<u32>,
-    /// a…f, `slots` of each.
-    pub(super) letters: [Vec<f32>; 6],
+    /// The parameters a to f of each slot's map.
+    pub(super) parameters: [Vec<f32>; 6],
     slot_bits: u32,
-    /// The probability of each map in slots, what of it is not laid out yet, and the slots that
-    /// it is too little and too much for (scratch of `lay`).
+    /// Scratch of `build`: the probability of each map that is not yet assigned, in slots, and the
+    /// slots for which this is less than 1 and at least 1.
     scaled: Vec<f64>,
     small: Vec<usize>,
     large: Vec<usize>,
 }
 
 impl Table {
-    /// Lays out `maps`, chosen with `probabilities`.
-    pub fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
-        let Self { share, map_of_slot, letters, slot_bits, scaled, small, large } = self;
+    /// Rebuilds the table for `maps`, picked with `probabilities`.
+    pub fn build(&mut self, maps: &[Map], probabilities: &[f64]) {
+        let Self { threshold, map_of_slot, parameters, slot_bits, scaled, small, large } = self;
         let slots = maps.len().next_power_of_two().max(8);
         *slot_bits = slots.trailing_zeros();
-        for (letter, column) in letters.iter_mut().enumerate() {
+        for (parameter, column) in parameters.iter_mut().enumerate() {
             column.clear();
-            column.extend(maps.iter().map(|map| map[letter] as f32));
+            column.extend(maps.iter().map(|map| map[parameter] as f32));
             column.resize(slots, 0.0);
         }
 
-        // Vose's construction: a slot that is too small is filled up from one too large.
+        // Vose's construction: fills up each small slot from a large one.
         scaled.clear();
         scaled.extend(probabilities.iter().map(|p| p * slots as f64));
         scaled.resize(slots, 0.0);
-        let alias = share; // for now: the other map of each slot
+        let alias = threshold; // holds the aliases alone until the end
         alias.clear();
         alias.extend(0..slots as u32);
         small.clear();
@@ -57,54 +57,55 @@ impl Table {
                 small.extend(large.pop());
             }
         }
-        // What rounding leaves over is within 3e-4 of full: such a slot is its own map's.
+        // The slots left over are within 3e-4 of full, due to rounding: they need no alias.
         debug_assert!(small.iter().all(|&slot| scaled[slot] > 0.99));
-        // The lowest bits of a share of 0 let a few words through to the slot's own map, which
-        // is absent or never chosen: it stands for the other one, or a stray dot would stretch
-        // the picture.
+        // A threshold of 0 is not quite 0, because its lowest bits hold the alias: a few words would
+        // pick a map that does not exist or has probability 0. Such a slot uses its alias throughout,
+        // or a single stray point would stretch the whole image.
         map_of_slot.clear();
         map_of_slot.extend(0..slots as u32);
         let never = (0..slots).filter(|&slot| probabilities.get(slot).is_none_or(|&p| p == 0.0));
         for slot in never {
             map_of_slot[slot] = alias[slot];
-            for column in letters.iter_mut() {
+            for column in parameters.iter_mut() {
                 column[slot] = column[alias[slot] as usize];
             }
         }
 
-        let room = (1u64 << (32 - *slot_bits)) as f64;
-        let other = slots as u32 - 1;
-        for (share, own) in alias.iter_mut().zip(scaled) {
-            let own = (own.clamp(0.0, 1.0) * room).min(room - 1.0) as u32;
-            *share |= own & !other;
+        let range = (1u64 << (32 - *slot_bits)) as f64;
+        let alias_bits = slots as u32 - 1;
+        for (threshold, share) in alias.iter_mut().zip(scaled) {
+            let share = (share.clamp(0.0, 1.0) * range).min(range - 1.0) as u32;
+            *threshold |= share & !alias_bits;
         }
     }
 
     #[cfg(test)]
     pub(crate) fn new(maps: &[Map], probabilities: &[f64]) -> Self {
         let mut table = Self::default();
-        table.lay(maps, probabilities);
+        table.build(maps, probabilities);
         table
     }
 
     pub(super) fn slots(&self) -> usize {
-        self.share.len()
+        self.threshold.len()
     }
 
-    /// Says whether no map but the first four is ever played.
-    pub(super) fn few(&self) -> bool {
-        let other = |share: u32| share % self.slots() as u32;
-        let played = self.share.iter().map(|&share| other(share)).chain(self.map_of_slot.iter().copied());
-        self.slots() == 8 && played.max().is_some_and(|map| map < 4)
+    /// Returns whether only the first four maps can be picked.
+    pub(super) fn uses_only_four_maps(&self) -> bool {
+        let aliases = self.threshold.iter().map(|&threshold| threshold % self.slots() as u32);
+        let picked = aliases.chain(self.map_of_slot.iter().copied());
+        self.slots() == 8 && picked.max().is_some_and(|map| map < 4)
     }
 
-    /// Picks a map with one random word: the high bits choose a slot, the low ones a half.
+    /// Picks a map with one random word: the high bits choose the slot, the low bits are compared
+    /// with its threshold.
     pub(super) fn map(&self, word: u32) -> [f32; 6] {
         let slot = word >> (32 - self.slot_bits);
         let within = word & (u32::MAX >> self.slot_bits);
-        let share = self.share[slot as usize];
-        let map = if within < share { slot } else { share % self.slots() as u32 };
-        std::array::from_fn(|letter| self.letters[letter][map as usize])
+        let threshold = self.threshold[slot as usize];
+        let map = if within < threshold { slot } else { threshold % self.slots() as u32 };
+        std::array::from_fn(|parameter| self.parameters[parameter][map as usize])
     }
 }
 
@@ -113,9 +114,9 @@ mod tests {
     use super::*;
     use crate::address::Rng;
 
-    /// Every word is a slot and a place in it: counting the slots' parts counts all words.
+    /// Adds up the parts of all slots, which cover all 2³² words.
     #[test]
-    fn the_table_holds_the_probabilities() {
+    fn maps_are_picked_with_their_probabilities() {
         for n in 1..=40 {
             let mut rng = Rng::new(n as u64);
             let weights: Vec<f64> = (0..n).map(|_| rng.between(0.0, 1.0).powi(4)).collect();
@@ -123,35 +124,35 @@ mod tests {
             let probabilities: Vec<f64> = weights.iter().map(|w| w / sum).collect();
             let table = Table::new(&vec![[0.0; 6]; n], &probabilities);
             let mut total = vec![0.0; table.slots()];
-            let room = f64::from(u32::MAX >> table.slot_bits) + 1.0;
-            for (slot, &share) in table.share.iter().enumerate() {
-                total[slot] += f64::from(share) / room / table.slots() as f64;
-                total[share as usize % table.slots()] +=
-                    (1.0 - f64::from(share) / room) / table.slots() as f64;
+            let range = f64::from(u32::MAX >> table.slot_bits) + 1.0;
+            for (slot, &threshold) in table.threshold.iter().enumerate() {
+                let share = f64::from(threshold) / range;
+                total[slot] += share / table.slots() as f64;
+                total[threshold as usize % table.slots()] += (1.0 - share) / table.slots() as f64;
             }
             for (map, p) in total.iter().enumerate() {
                 let wanted = probabilities.get(map).copied().unwrap_or(0.0);
-                // A slot's lowest bits name the other map: the price of one look-up less.
+                // Not exact, because the lowest bits of a threshold hold the alias.
                 assert!((p - wanted).abs() < 1e-6, "{n} maps: {p} instead of {wanted}");
             }
         }
     }
 
     #[test]
-    fn a_map_that_is_absent_or_never_chosen_is_never_played() {
+    fn a_map_that_does_not_exist_or_has_probability_0_is_never_picked() {
         for n in 1..=40 {
-            // Every third map is never chosen; the letters name the map.
-            let chosen = |map: usize| map % 3 != 1;
+            // Every third map has probability 0; the parameters of a map are its number.
+            let possible = |map: usize| map % 3 != 1;
             let maps: Vec<Map> = (0..n).map(|map| [map as f64 + 1.0; 6]).collect();
-            let sum = (0..n).filter(|&map| chosen(map)).count() as f64;
+            let sum = (0..n).filter(|&map| possible(map)).count() as f64;
             let probabilities: Vec<f64> =
-                (0..n).map(|map| if chosen(map) { 1.0 / sum } else { 0.0 }).collect();
+                (0..n).map(|map| if possible(map) { 1.0 / sum } else { 0.0 }).collect();
             let table = Table::new(&maps, &probabilities);
             for slot in 0..table.slots() as u32 {
-                // The lowest words of a slot are those that a share of 0 lets through.
+                // Only the lowest words of a slot can fall below a threshold of 0.
                 for low in 0..2 * table.slots() as u32 {
-                    let played = table.map(slot << (32 - table.slot_bits) | low)[0] as usize;
-                    assert!(played > 0 && chosen(played - 1), "{n} maps: {played}");
+                    let picked = table.map(slot << (32 - table.slot_bits) | low)[0] as usize;
+                    assert!(picked > 0 && possible(picked - 1), "{n} maps: {picked}");
                 }
             }
         }

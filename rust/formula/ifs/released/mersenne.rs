@@ -1,26 +1,26 @@
 //! The Mersenne Twister (Matsumoto and Nishimura 1998), as NumPy's legacy `RandomState` and
-//! Python's `random` draw from it. For replaying other programs; our own images draw from
+//! Python's `random` use it. Only for replaying the released program; everything else uses
 //! [`Rng`](crate::address::Rng).
 //!
-//! A block of 624 words is twisted at once and tempered only when somebody reads it, so that
-//! skipping costs 0.2 ns a word. The crate rand_mt draws word by word (2.0 ns, read or
-//! skipped), and a search draws eight billion: it stands in the tests, as the oracle.
+//! A block of 624 words is generated at once, and tempered only if it is read, so skipping takes
+//! 0.2 ns per word. The crate rand_mt takes 2.0 ns per word, read or skipped, and a search draws
+//! eight billion words; it serves as the oracle in the tests.
 
 const N: usize = 624;
 const M: usize = 397;
 
-/// A generator in the middle of its stream. A copy goes on from the same place.
+/// A generator at some position of its stream. A clone continues from the same position.
 #[derive(Clone)]
 pub(crate) struct Mersenne {
     state: [u32; N],
-    /// The state, tempered.
+    /// The tempered state.
     block: [u32; N],
-    /// Words of the block that are read.
+    /// The number of words of the block already read.
     read: usize,
 }
 
 impl Mersenne {
-    /// Starts as `numpy.random.RandomState(seed)` does.
+    /// Seeds the generator like `numpy.random.RandomState(seed)`.
     pub(crate) fn numpy(seed: u32) -> Self {
         let mut state = [seed; N];
         for i in 1..N {
@@ -30,9 +30,9 @@ impl Mersenne {
         Self { state, block: [0; N], read: N }
     }
 
-    /// Starts as `random.seed(seed)` does.
+    /// Seeds the generator like Python's `random.seed(seed)`.
     pub(crate) fn python(seed: u64) -> Self {
-        let words = [seed as u32, (seed >> 32) as u32]; // the low half, the high half
+        let words = [seed as u32, (seed >> 32) as u32]; // low half, high half
         let key = if words[1] == 0 { &words[..1] } else { &words };
         let mut new = Self::numpy(19_650_218);
         let state = &mut new.state;
@@ -70,26 +70,26 @@ impl Mersenne {
         self.block[self.read - 1]
     }
 
-    /// Draws `words` words that nobody wants.
+    /// Skips the next `words` words.
     pub(crate) fn skip(&mut self, words: usize) {
-        let to = self.read + words;
-        if to <= N {
-            self.read = to;
+        let end = self.read + words;
+        if end <= N {
+            self.read = end;
             return;
         }
-        // The last block is kept, though all of it may be read.
-        let blocks = (to - 1) / N;
+        // Stops in the block of the last skipped word, even if that block is then fully read.
+        let blocks = (end - 1) / N;
         (0..blocks).for_each(|_| self.twist());
         self.temper();
-        self.read = to - blocks * N;
+        self.read = end - blocks * N;
     }
 
-    /// Draws as NumPy's `random_sample()`: 53 bits, from 0.0 to under 1.0.
+    /// Draws a number like NumPy's `random_sample()`: 53 bits, in [0, 1).
     pub(crate) fn unit(&mut self) -> f64 {
         unit(self.word(), self.word())
     }
 
-    /// Draws as NumPy's `random_sample(len)`.
+    /// Draws numbers like NumPy's `random_sample(len)`.
     pub(crate) fn units(&mut self, units: &mut [f64]) {
         const CHUNK: usize = 256;
         let mut words = [0; 2 * CHUNK];
@@ -101,8 +101,8 @@ impl Mersenne {
         }
     }
 
-    /// Draws as NumPy's legacy `randint(low, high + 1)`: words cut to the bits that are
-    /// needed, until one is in range.
+    /// Draws an integer like NumPy's legacy `randint(low, high + 1)`: masks words to the bits needed
+    /// until one is in range.
     pub(crate) fn integer(&mut self, low: u32, high: u32) -> u32 {
         let range = high - low;
         if range == 0 {
@@ -117,7 +117,7 @@ impl Mersenne {
         }
     }
 
-    /// Draws as Python's `randrange(1, 512)`: nine bits, until they are not all set.
+    /// Draws an integer like Python's `randrange(1, 512)`: nine bits, until not all of them are set.
     pub(crate) fn mask(&mut self) -> u16 {
         loop {
             let bits = self.word() >> 23;
@@ -135,10 +135,10 @@ impl Mersenne {
                 done += 1;
                 continue;
             }
-            let some = (N - self.read).min(words.len() - done);
-            words[done..][..some].copy_from_slice(&self.block[self.read..][..some]);
-            self.read += some;
-            done += some;
+            let count = (N - self.read).min(words.len() - done);
+            words[done..][..count].copy_from_slice(&self.block[self.read..][..count]);
+            self.read += count;
+            done += count;
         }
     }
 
@@ -149,7 +149,7 @@ impl Mersenne {
             let word = old[i] & 1 << 31 | old[i + 1] & !(1 << 31);
             word >> 1 ^ (word & 1).wrapping_neg() & 0x9908_B0DF
         };
-        // Each part reads only what the parts before it wrote: a loop of vectors each.
+        // Each loop reads only what earlier loops wrote, so each one can be vectorized.
         for i in 0..N - M {
             new[i] = old[i + M] ^ twisted(i);
         }
@@ -176,9 +176,9 @@ impl Mersenne {
 }
 
 fn unit(high: u32, low: u32) -> f64 {
-    // As i32, which both are, because processors convert those four at a time.
+    // Both fit an i32, whose conversion to f64 is vectorized.
     let (high, low) = (f64::from((high >> 5) as i32), f64::from((low >> 6) as i32));
-    (high * 67_108_864.0 + low) * (1.0 / 9_007_199_254_740_992.0) // 2²⁶ and 2⁻⁵³: exact
+    (high * 67_108_864.0 + low) * (1.0 / 9_007_199_254_740_992.0) // exact: 2²⁶ and 2⁻⁵³
 }
 
 #[cfg(test)]
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_those_of_another_implementation() {
+    fn the_words_match_another_implementation() {
         for seed in [0, 1, 100, u32::MAX] {
             let (mut ours, mut theirs) = (Mersenne::numpy(seed), rand_mt::Mt::new(seed));
             assert!((0..3 * N).all(|_| ours.word() == theirs.next_u32()));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn skipping_is_drawing_and_forgetting() {
+    fn skipping_is_the_same_as_drawing_and_discarding() {
         for first in [0, 1, 623, 624] {
             for skipped in [0, 1, 2, 623, 624, 625, 1247, 1248, 1249, 200_000] {
                 let (mut a, mut b) = (Mersenne::numpy(5), Mersenne::numpy(5));
@@ -213,9 +213,9 @@ mod tests {
         }
     }
 
-    /// Asked of NumPy 2.4 and Python 3.11.
+    /// The expected values are from NumPy 2.4 and Python 3.11.
     #[test]
-    fn the_draws_are_those_of_numpy_and_python() {
+    fn the_draws_match_numpy_and_python() {
         let mut numpy = Mersenne::numpy(100);
         let mut many = [0.0; 1000];
         numpy.clone().units(&mut many);

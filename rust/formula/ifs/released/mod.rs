@@ -1,9 +1,9 @@
-//! The authors' released program (MIT license, AIST), replayed: its categories number for
-//! number, its images byte for byte. Nothing here is its code; the rules were read off it.
+//! A replay of the authors' released program (MIT license, AIST): the same categories bit for bit,
+//! the same images byte for byte. This is a new implementation of its rules; none of its code is used.
 //!
-//! What it does otherwise than the rest of this crate: one orbit in f64 from the origin, the
-//! same random numbers for every image, its own way with orbits that leave the finite numbers,
-//! and patches one pixel further down and right. Flips and colors are the same.
+//! It differs from the rest of this crate in four ways: it plays a single f64 orbit from the origin,
+//! it uses the same random numbers for every image, it handles NaN and infinity in its own way, and
+//! its patches are shifted one pixel down and right. Flips and colors are the same.
 
 mod mersenne;
 mod orbit;
@@ -26,21 +26,21 @@ use mersenne::Mersenne;
 
 pub(crate) use orbit::Orbit;
 
-/// The program says `seed(100)` before every image.
+/// The program calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
 
 /// A category, rendered as the program does.
 #[derive(Clone, Debug)]
 pub struct Released(pub Ifs);
 
-/// What a replay obeys.
+/// The settings of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "Settings")]
 pub struct ReleasedStyle {
-    /// How the points become an image.
+    /// The settings shared with other IFS.
     pub points: Style,
-    /// What the program's Python gives `random.seed` before every image; `None` takes it from
-    /// the address. (The program leaves it to chance.)
+    /// The seed of Python's `random`, set before every image; `None` derives it from the address.
+    /// (The program does not seed it.)
     pub mask_seed: Option<u64>,
 }
 
@@ -73,7 +73,7 @@ impl crate::formula::interface::Style for ReleasedStyle {
     }
 
     fn memory(&self, frame: &Frame) -> usize {
-        // Coordinates in f64, draws, cells and masks.
+        // f64 coordinates, random numbers, cells and masks.
         self.points.memory(frame) + 30 * self.points.num_points
     }
 }
@@ -84,7 +84,7 @@ pub struct Scratch {
     replay: Replay,
     surface: LastPoint,
     maps: Vec<Map>,
-    /// For what shows whatever the parameters: the program has nothing of the kind.
+    /// The fallback image is drawn by [`Ifs`]; the program has none.
     fallback: draw::Scratch,
 }
 
@@ -95,7 +95,7 @@ impl Formula for Released {
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        Ok(Ifs::of_arrays(parameters)?.into_iter().map(Self).collect())
+        Ok(Ifs::from_arrays(parameters)?.into_iter().map(Self).collect())
     }
 
     fn retries(style: &ReleasedStyle) -> u8 {
@@ -110,7 +110,7 @@ impl Formula for Released {
         sample: &mut Sample<'_>,
     ) -> Outcome {
         let Scratch { replay, surface, maps, .. } = scratch;
-        let maps = self.0.instance(at, &style.points, as_written, maps);
+        let maps = self.0.instance(at, &style.points, round_as_released, maps);
         let mark = replay.plot(maps, self.0.probabilities(), at, style, surface);
         surface.resolve(at.window(), mark, at.frame.color, at.simd, sample.image);
         draw::outcome(at, &style.points, sample)
@@ -127,28 +127,28 @@ impl Formula for Released {
     }
 }
 
-/// The authors' files say 0.2 where 1 − 2·0.4 is 0.19999999999999996.
-fn as_written(factor: f64) -> f64 {
+/// Rounds a factor to the value in the authors' files: 0.2, where 1 − 2·0.4 is 0.19999999999999996.
+fn round_as_released(factor: f64) -> f64 {
     (factor * 1e9).round() / 1e9
 }
 
-/// What replaying needs; kept from image to image. The authors' data set has forty images in a
-/// row that share their points, and four of those their masks: who renders it in order plays one
-/// orbit for forty images, and takes a third of the time.
+/// A cache of the last orbit and masks. In the authors' data set, forty consecutive images share an
+/// orbit, and four of them share their masks. Rendering it in order therefore plays one orbit per
+/// forty images, in a third of the time.
 #[derive(Default)]
 pub(crate) struct Replay {
-    /// The random numbers of every image, as many as the longest needed.
+    /// The random numbers of every image, as many as any image has needed so far.
     draws: Vec<f64>,
     orbit: Orbit,
-    /// Everything that the orbit depends on; empty when it belongs to nothing.
-    orbit_of: Vec<u64>,
+    /// Everything `orbit` depends on; empty if there is no orbit yet.
+    orbit_key: Vec<u64>,
     masks: Vec<u16>,
-    /// The seed of the masks.
-    masks_of: Option<u64>,
+    /// The seed of `masks`.
+    masks_seed: Option<u64>,
 }
 
 impl Replay {
-    /// Lets the points of one image fall on the surface, and returns what they leave there.
+    /// Plots the points of one image on the surface and returns how they are drawn.
     fn plot(
         &mut self,
         maps: &[Map],
@@ -159,28 +159,29 @@ impl Replay {
     ) -> Mark<'_> {
         let Frame { height, width, .. } = *at.frame;
         self.play(maps, probabilities, at.frame, &style.points, at.simd);
-        // The patch's top left corner stands one to the right of the point and one below it.
-        let (aside, mark) = match style.points.draw {
+        // The top left corner of a patch is one pixel right of and one pixel below its point, so its
+        // center is two.
+        let (shift, mark) = match style.points.draw {
             Draw::Point => (0, Mark::Pixel),
             Draw::Patch(patch) => {
                 let seed = style.mask_seed.unwrap_or_else(|| at.rng(PATCH).next_u64());
                 let points = self.orbit.points();
-                (2, Mark::Patch(draw_masks(patch, seed, points, &mut self.masks, &mut self.masks_of)))
+                (2, Mark::Patch(draw_masks(patch, seed, points, &mut self.masks, &mut self.masks_seed)))
             }
         };
         let mut pen = surface.pen(height, width);
-        self.orbit.cells().for_each(|(row, column)| pen.point(row + aside, column + aside));
+        self.orbit.cells().for_each(|(row, column)| pen.point(row + shift, column + shift));
         mark
     }
 
-    /// Plays the orbit, unless it was the last one played.
+    /// Plays the orbit, unless it is the cached one.
     fn play(&mut self, maps: &[Map], probabilities: &[f64], frame: &Frame, style: &Style, simd: Simd) {
         let Frame { height, width, .. } = *frame;
         let Style { num_points, margin, .. } = *style;
         let sizes = [height, width, num_points, margin, maps.len()].map(|size| size as u64);
         let numbers = maps.iter().flatten().chain(probabilities).map(|number| number.to_bits());
-        let orbit_of: Vec<u64> = sizes.into_iter().chain(numbers).collect();
-        if self.orbit_of == orbit_of {
+        let orbit_key: Vec<u64> = sizes.into_iter().chain(numbers).collect();
+        if self.orbit_key == orbit_key {
             return;
         }
         if self.draws.len() < num_points {
@@ -192,27 +193,28 @@ impl Replay {
             chunk.copy_from_slice(&draws[from..][..chunk.len()]);
         });
         self.orbit.rescale(height, width, margin, simd);
-        self.orbit_of = orbit_of;
+        self.orbit_key = orbit_key;
     }
 }
 
-/// Draws the masks of so many points, unless they are there; `masks_of` is the seed of those there.
+/// Draws the masks of `points` points, unless `masks` already holds them; `masks_seed` is the seed of
+/// the masks it holds.
 fn draw_masks<'a>(
     patch: Patch,
     seed: u64,
     points: usize,
     masks: &'a mut Vec<u16>,
-    masks_of: &mut Option<u64>,
+    masks_seed: &mut Option<u64>,
 ) -> Masks<'a> {
     let mut python = Mersenne::python(seed);
     if patch == Patch::Fixed {
-        // A line of the program that is commented out; the paper's "fix".
+        // The paper's "fix"; the line is commented out in the program.
         return Masks::Fixed(u32::from(python.mask()));
     }
-    if *masks_of != Some(seed) || masks.len() < points {
+    if *masks_seed != Some(seed) || masks.len() < points {
         masks.clear();
         masks.extend((0..points).map(|_| python.mask()));
-        *masks_of = Some(seed);
+        *masks_seed = Some(seed);
     }
     Masks::Listed(masks)
 }

@@ -1,29 +1,29 @@
-//! The program's orbit, and how it becomes pixels.
+//! The orbit of the released program and its conversion to pixels.
 
 use std::ops::ControlFlow;
 
 use crate::formula::ifs::Map;
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// Entries that are dropped before the first that is no number.
+/// Points dropped before the first NaN.
 const DROPPED: usize = 100;
-/// Draws that are turned into maps at once.
+/// Points processed at once.
 const CHUNK: usize = 256;
 
-/// The points of one image, first as numbers and then as pixels.
+/// The points of one image, as coordinates and as pixels.
 #[derive(Default)]
 pub(crate) struct Orbit {
     x: Vec<f64>,
     y: Vec<f64>,
     columns: Vec<u16>,
     rows: Vec<u16>,
-    /// The least and the largest x, and those of y.
+    /// The minimum and maximum of x, and of y.
     extremes: [(f64, f64); 2],
 }
 
 impl Orbit {
-    /// Plays the chaos game from the origin, which is itself the first of `count` points.
-    /// `draws` fills a slice with the random numbers from a place of the stream on.
+    /// Plays the chaos game from the origin, which is the first of the `count` points.
+    /// `draws(start, slice)` fills the slice with random numbers, from number `start` of the stream.
     pub(super) fn play(
         &mut self,
         maps: &[Map],
@@ -51,31 +51,31 @@ impl Orbit {
             draws(played - 1, &mut units[..xs.len()]);
             simd.run(Choose { units: &units, cumulative: &cumulative, chosen: &mut chosen });
             for ((at_x, at_y), &map) in xs.iter_mut().zip(ys).zip(&chosen) {
-                // By rounding no map may be chosen: then the point repeats.
+                // Due to rounding, no map may be chosen; the point is then repeated.
                 if let Some(&[a, b, c, d, e, f]) = maps.get(map as usize) {
                     (x, y) = (x * a + y * b + e, x * c + y * d + f);
                 }
                 (*at_x, *at_y) = (x, y);
-                // Here, where each point waits for the one before, they cost nothing.
-                extremes[0] = wider(extremes[0], x);
-                extremes[1] = wider(extremes[1], y);
+                // Free in this loop, which is bound by the latency of the recurrence.
+                extremes[0] = extended(extremes[0], x);
+                extremes[1] = extended(extremes[1], y);
             }
             played += xs.len();
             if x.is_nan() || y.is_nan() {
-                break; // so are all that follow
+                break; // all later points are NaN as well
             }
         }
         self.x.truncate(played);
         self.y.truncate(played);
         self.extremes = extremes;
         if x.is_nan() || y.is_nan() {
-            self.drop_what_is_no_number();
+            self.drop_nan();
         }
     }
 
-    /// The program drops what is NaN, with the hundred points before it: first by x, then by y.
-    /// A NaN in one coordinate is one in both a step later, and stays.
-    fn drop_what_is_no_number(&mut self) {
+    /// Drops the points from the first NaN on and the hundred points before it, as the program does:
+    /// first for x, then for y. Once a coordinate is NaN, both are from the next point on.
+    fn drop_nan(&mut self) {
         for by_x in [true, false] {
             let values = if by_x { &self.x } else { &self.y };
             if let Some(first) = values.iter().position(|v| v.is_nan()) {
@@ -84,12 +84,12 @@ impl Orbit {
                 self.y.truncate(kept);
             }
         }
-        // What is dropped does not count.
+        // The extremes of the points that are left.
         let none = (f64::INFINITY, f64::NEG_INFINITY);
-        self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| wider(e, v)));
+        self.extremes = [&self.x, &self.y].map(|values| values.iter().fold(none, |e, &v| extended(e, v)));
     }
 
-    /// Finds the pixel of every point: x and y are stretched independently over `size − 2·margin`
+    /// Computes the pixel of every point. x and y are stretched independently to `size − 2·margin`
     /// pixels.
     pub(super) fn rescale(&mut self, height: usize, width: usize, margin: usize, simd: Simd) {
         let (mut rows, mut columns) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.columns));
@@ -103,7 +103,8 @@ impl Orbit {
         (self.rows, self.columns) = (rows, columns);
     }
 
-    /// Does so for a few points after the other, and gives their rows and columns to `each`.
+    /// Computes the pixels chunk by chunk and passes their rows and columns to `each`, which may stop
+    /// early.
     pub(super) fn pixels(
         &self,
         [height, width]: [usize; 2],
@@ -122,7 +123,7 @@ impl Orbit {
         }
     }
 
-    /// Returns how many points there are.
+    /// Returns the number of points.
     pub(super) fn points(&self) -> usize {
         self.x.len()
     }
@@ -133,7 +134,7 @@ impl Orbit {
     }
 }
 
-/// Counts the cumulative probabilities below each draw: that many maps are passed over.
+/// Picks a map for each random number: the number of cumulative probabilities below it.
 struct Choose<'a> {
     units: &'a [f64; CHUNK],
     cumulative: &'a [f64],
@@ -145,7 +146,7 @@ impl Kernel for Choose<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        // Plain loops, which the compiler vectorizes for each path.
         self.chosen.fill(0);
         for &bound in self.cumulative {
             for (map, &unit) in self.chosen.iter_mut().zip(self.units) {
@@ -155,7 +156,7 @@ impl Kernel for Choose<'_> {
     }
 }
 
-/// Lets `values` start at 0 if some are negative, and writes the pixel of each.
+/// Shifts `values` to start at 0 if any is negative, and computes the pixel of each.
 struct Stretch<'a> {
     values: &'a [f64],
     extremes: (f64, f64),
@@ -171,22 +172,22 @@ impl Kernel for Stretch<'_> {
     fn run<L: Lanes>(self, _: L) {
         let Self { values, extremes, size, margin, pixels } = self;
         let (low, high) = extremes;
-        // Rounding keeps order: the extremes of the moved values are the extremes, moved.
-        let moved = if low < 0.0 { low } else { 0.0 };
-        let range = (high - moved) - (low - moved);
+        // Rounding is monotonic, so the extremes of the shifted values are the shifted extremes.
+        let origin = if low < 0.0 { low } else { 0.0 };
+        let range = (high - origin) - (low - origin);
         let (span, margin) = ((size - 2 * margin) as f64, margin as f64);
         for (pixel, v) in pixels.iter_mut().zip(values) {
-            *pixel = uint16((v - moved) / range * span + margin);
+            *pixel = uint16((v - origin) / range * span + margin);
         }
     }
 }
 
-fn wider((low, high): (f64, f64), v: f64) -> (f64, f64) {
+fn extended((low, high): (f64, f64), v: f64) -> (f64, f64) {
     (if v < low { v } else { low }, if v > high { v } else { high })
 }
 
-/// NumPy's cast to uint16 as x86 does it: what fits no 32-bit integer is 0.
+/// Casts like NumPy's `astype(uint16)` on x86: values outside the range of an i32 become 0.
 #[inline(always)]
 fn uint16(value: f64) -> u16 {
-    if value.abs() < 2_147_483_648.0 { value as i32 as u16 } else { 0 } // low 16 bits
+    if value.abs() < 2_147_483_648.0 { value as i32 as u16 } else { 0 } // the low 16 bits
 }

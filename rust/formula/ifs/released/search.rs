@@ -1,7 +1,8 @@
-//! The program's search: one random stream for everything, drawn in order.
+//! The search of the released program, which draws everything from one random stream.
 //!
-//! Drawing alone is cheap (`mersenne.rs`), so one thread walks along the stream and notes where
-//! each candidate's orbit starts, while all play and measure the candidates before.
+//! Skipping random numbers is cheap (`mersenne.rs`). One thread advances along the stream and saves
+//! the state at the start of each candidate's orbit; meanwhile all threads measure the previous block
+//! of candidates.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -14,12 +15,12 @@ use crate::formula::ifs::{Ifs, Map};
 use crate::machine::with_scratch;
 use crate::simd::Simd;
 
-/// The candidates, a block at a time.
+/// The candidates, in blocks.
 pub(in crate::formula::ifs) struct Candidates {
     stream: Stream,
     measure: Measure,
     block: usize,
-    /// The next block.
+    /// The next block, not yet measured.
     drawn: Vec<Candidate>,
 }
 
@@ -35,45 +36,49 @@ impl Candidates {
         Self { stream, measure, block, drawn }
     }
 
-    /// Measures a block and draws the next. `None` stands for a candidate without any area.
+    /// Measures a block while drawing the next. `None` stands for a candidate whose determinants are
+    /// all 0.
     pub(in crate::formula::ifs) fn measured(
         &mut self,
         simd: Simd,
-        hopeless: usize,
+        to_beat: usize,
     ) -> Vec<Option<(Ifs, usize)>> {
         let Self { stream, measure, block, drawn } = self;
-        let now = std::mem::take(drawn);
-        let rated = |mut candidate: Candidate| {
+        let current = std::mem::take(drawn);
+        let measure_one = |mut candidate: Candidate| {
             let ifs = candidate.ifs.take()?;
-            // Its own: an orbit kept for rendering stays that of its image.
-            let lit = with_scratch(|orbit| lit(&ifs, candidate.numbers, measure, hopeless, simd, orbit));
+            // Separate scratch, so the orbit cached for rendering is not overwritten.
+            let lit = with_scratch(|orbit| lit(&ifs, candidate.numbers, measure, to_beat, simd, orbit));
             Some((ifs, lit))
         };
-        let (measured, next) =
-            rayon::join(|| now.into_par_iter().map(rated).collect(), || stream.take(*block).collect());
+        let (measured, next) = rayon::join(
+            || current.into_par_iter().map(measure_one).collect(),
+            || stream.take(*block).collect(),
+        );
         *drawn = next;
         measured
     }
 }
 
-/// A candidate, and the random stream where its orbit starts.
+/// A candidate, and the state of the random stream at the start of its orbit.
 struct Candidate {
     ifs: Option<Ifs>,
     numbers: Mersenne,
 }
 
-/// The random stream, at the next candidate.
+/// The random stream, positioned at the next candidate.
 struct Stream {
     numbers: Mersenne,
     maps: RangeInclusive<u32>,
-    /// Points of a candidate, so numbers drawn for its orbit.
+    /// The number of points per candidate; its orbit takes one random number for each.
     num_points: usize,
 }
 
 impl Iterator for Stream {
     type Item = Candidate;
 
-    /// Draws n maps of six numbers from [−1, 1], and passes over the orbit's numbers.
+    /// Draws the maps of a candidate, with parameters uniform in [−1, 1], and skips the random
+    /// numbers of its orbit.
     fn next(&mut self) -> Option<Candidate> {
         let Self { numbers, maps, num_points } = self;
         let n = numbers.integer(*maps.start(), *maps.end());
@@ -84,18 +89,18 @@ impl Iterator for Stream {
     }
 }
 
-/// Counts the pixels that the candidate lights; 0 as soon as they cannot be more than `hopeless`.
+/// Counts the pixels that the candidate lights; 0 as soon as the count cannot exceed `to_beat`.
 fn lit(
     ifs: &Ifs,
     mut numbers: Mersenne,
     measure: &Measure,
-    hopeless: usize,
+    to_beat: usize,
     simd: Simd,
     orbit: &mut Orbit,
 ) -> usize {
     let Measure { size, num_points, margin } = *measure;
     orbit.play(&ifs.maps, &ifs.probabilities, num_points, simd, |_, units| numbers.units(units));
-    // A bit a pixel stays in the nearest cache.
+    // With one bit per pixel, this fits in the L1 cache.
     let mut lit = vec![0u64; (size * size).div_ceil(64)];
     let (mut count, mut left) = (0, orbit.points());
     orbit.pixels([size, size], margin, simd, |rows, columns| {
@@ -109,7 +114,7 @@ fn lit(
             }
         }
         left -= rows.len();
-        if count + left > hopeless { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if count + left > to_beat { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    if count > hopeless { count } else { 0 }
+    if count > to_beat { count } else { 0 }
 }
