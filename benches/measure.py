@@ -1,5 +1,5 @@
-"""How times are taken: contenders in turn, round after round, so that what slows the machine for a
-while slows all of them."""
+"""Measures times. Contenders take turns, round after round, so a temporary slowdown of the machine
+affects all of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-#: Does something and returns how many items it did, or also in how many seconds, if not all of its
-#: time counts.
+#: Does some work and returns the number of items, or (items, seconds) if not all its time counts.
 Work = Callable[[], int | tuple[int, float]]
 
 
@@ -34,52 +33,52 @@ class Rates:
         return f"{number(min(self.all))}…{number(max(self.all))}"
 
     def over(self, other: Rates) -> float:
-        """How many times as fast: the median of the ratios, round by round."""
+        """Returns the speed relative to `other`: the median of the ratios of each round."""
         pairs = zip(self.all, other.all, strict=False)  # the slowest peers have fewer rounds
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
 def rounds(about: str, contenders: Mapping[str, Work], count: int) -> dict[str, Rates]:
-    """Runs each contender once a round, and once before, to warm up."""
+    """Runs each contender once per round, after a warm-up round."""
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     with tqdm(total=(count + 1) * len(contenders), desc=about, leave=False) as bar:
         for turn in range(count + 1):
             for name, work in contenders.items():
                 start = time.perf_counter()
                 done = work()
-                passed = time.perf_counter() - start
-                items, passed = done if isinstance(done, tuple) else (done, passed)
+                elapsed = time.perf_counter() - start
+                items, elapsed = done if isinstance(done, tuple) else (done, elapsed)
                 if turn:
-                    rates[name].append(items / passed)
+                    rates[name].append(items / elapsed)
                 bar.update()
     return {name: Rates(values) for name, values in rates.items()}
 
 
 def seconds(about: str, work: Callable[[], object]) -> float:
-    """Times what is done once."""
+    """Times a single run."""
     print(f"{about} …", end=" ", flush=True, file=sys.stderr)
     start = time.perf_counter()
     work()
-    passed = time.perf_counter() - start
-    print(f"{passed:.1f} s", file=sys.stderr)
-    return passed
+    elapsed = time.perf_counter() - start
+    print(f"{elapsed:.1f} s", file=sys.stderr)
+    return elapsed
 
 
 def number(value: float) -> str:
-    """Three digits that count."""
+    """Formats a number with three significant digits."""
     value = float(f"{value:.3g}")
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table(head: str, rows: list[list[str]]) -> str:
-    """A table in Markdown; the columns after the first are flush right."""
+    """Formats a Markdown table; all columns but the first are right-aligned."""
     names = [name.strip() for name in head.split("|")]
     lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def machine() -> str:
-    """Names the processor, its cores and what is installed."""
+    """Describes the processor, the memory and the operating system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))

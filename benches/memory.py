@@ -1,4 +1,4 @@
-"""The memory of a process that takes so many pictures from a Loader; prints JSON.
+"""Measures the memory of a process that takes images from a Loader; prints JSON.
 
 python benches/memory.py 100000
 """
@@ -16,23 +16,23 @@ from fdsl.torch import Loader, Stream
 
 
 def resident() -> float:
-    """MiB of this process that are in memory."""
+    """Returns the resident memory of this process in MiB."""
     if not Path("/proc/self/statm").exists():
-        raise SystemExit("memory is read from /proc, which this system has not")
+        raise SystemExit("memory is read from /proc, which this system does not have")
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:
-    pictures, looks = int(sys.argv[1]), 10
+    images, measurements = int(sys.argv[1]), 10
     ifs = fdsl.fractaldb(10)
     interpreter, above, taken = resident(), [], 0
     with Loader(Stream(ifs, rendering=stream.RENDERING, batch_size=256)) as loader:
         for _, labels in loader:
             taken += len(labels)
-            if taken >= pictures * (len(above) + 1) / looks:
+            if taken >= images * (len(above) + 1) / measurements:
                 above.append((taken, resident() - interpreter))
-            if taken >= pictures:
+            if taken >= images:
                 break
     json.dump({"interpreter": interpreter, "above": above}, sys.stdout)
 

@@ -1,8 +1,7 @@
-"""What ours is measured against: plain NumPy, a plain numba loop, datumaro's generator.
+"""The implementations we compare with: plain NumPy, a plain numba loop, and datumaro's generator.
 
-All draw the same categories by the same rule, with random numbers of their own. Numba and datumaro
-stand in only where they are installed (`pip install '.[bench]'`; datumaro up to 1.10 has the
-generator).
+All render the same categories by the same rule, with their own random numbers. Numba and datumaro
+are optional (`pip install '.[bench]'`; the generator is in datumaro up to version 1.10).
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import reference
 
-PAD = 6
-SKIP = 32  # steps before the dots count, as ours: from then on they lie on the attractor
+MARGIN = 6
+WARM_UP = 32  # points discarded before the orbit is on the attractor, as in the core
 
 try:
     from numba import njit
-except ModuleNotFoundError:  # then nobody calls what it decorates
+except ModuleNotFoundError:
     njit = None
 
 
@@ -34,14 +33,14 @@ def have_numba() -> bool:
     return njit is not None
 
 
-def numpy_picture(category: fdsl.Category, points: int, size: int, draw: str) -> Any:
-    """As anyone would write it first: the oracle of our tests."""
-    dots = reference.chaos_game(*category, points, np.random.default_rng(0), skip=SKIP)
-    rows, columns = reference.cells(dots, size, size, PAD)
+def numpy_image(category: fdsl.Category, num_points: int, size: int, draw: str) -> Any:
+    """Renders an image with the reference implementation of the tests."""
+    points = reference.chaos_game(*category, num_points, np.random.default_rng(0), skip=WARM_UP)
+    rows, columns = reference.cells(points, size, size, MARGIN)
     if draw == "point":
-        return reference.points_picture(rows, columns, size, size, reference.gray)
+        return reference.point_image(rows, columns, size, size, reference.gray)
     masks = functools.partial(reference.mask, key=1)
-    return reference.picture(rows, columns, size, size, masks, reference.gray)
+    return reference.patch_image(rows, columns, size, size, masks, reference.gray)
 
 
 def compiled(function: Any) -> Any:
@@ -49,13 +48,13 @@ def compiled(function: Any) -> Any:
 
 
 @compiled
-def play(maps, cumulative, points, seed):
-    """The chaos game; no dots if the orbit escapes."""
+def play(maps, cumulative, num_points, seed):
+    """Plays the chaos game; returns no points if the orbit diverges."""
     np.random.seed(seed)
-    xs, ys = np.empty(points), np.empty(points)
+    xs, ys = np.empty(num_points), np.empty(num_points)
     x = y = 0.0
     last = len(cumulative) - 1
-    for i in range(-SKIP, points):
+    for i in range(-WARM_UP, num_points):
         draw = np.random.random()
         j = 0
         while j < last and draw > cumulative[j]:
@@ -76,17 +75,17 @@ def stretch(values, size):
     low, high = values[0], values[0]
     for v in values:
         low, high = min(low, v), max(high, v)
-    scale = (size - 2 * PAD) / (high - low)
+    scale = (size - 2 * MARGIN) / (high - low)
     cells = np.empty(len(values), np.int32)
     for i in range(len(values)):
-        cells[i] = int((values[i] - low) * scale + PAD)
+        cells[i] = int((values[i] - low) * scale + MARGIN)
     return cells
 
 
 @compiled
-def numba_patches(maps, cumulative, points, size, seed):
-    """A new 3×3 mask for every dot, black cells included."""
-    xs, ys = play(maps, cumulative, points, seed)
+def numba_patches(maps, cumulative, num_points, size, seed):
+    """Renders patches, with a new 3×3 mask for every point, black pixels included."""
+    xs, ys = play(maps, cumulative, num_points, seed)
     rows, columns = stretch(ys, size), stretch(xs, size)
     image = np.zeros((size, size), np.uint8)
     for i in range(len(rows)):
@@ -100,8 +99,8 @@ def numba_patches(maps, cumulative, points, size, seed):
 
 
 @compiled
-def numba_points(maps, cumulative, points, size, seed):
-    xs, ys = play(maps, cumulative, points, seed)
+def numba_points(maps, cumulative, num_points, size, seed):
+    xs, ys = play(maps, cumulative, num_points, seed)
     rows, columns = stretch(ys, size), stretch(xs, size)
     image = np.zeros((size, size), np.uint8)
     for i in range(len(rows)):
@@ -110,9 +109,9 @@ def numba_points(maps, cumulative, points, size, seed):
 
 
 @compiled
-def numba_fill_rate(maps, cumulative, points, size, seed):
-    """What a search asks of a candidate."""
-    xs, ys = play(maps, cumulative, points, seed)
+def numba_fill_rate(maps, cumulative, num_points, size, seed):
+    """Measures the filling rate of a candidate."""
+    xs, ys = play(maps, cumulative, num_points, seed)
     if len(xs) == 0:
         return 0.0
     rows, columns = stretch(ys, size), stretch(xs, size)
@@ -123,12 +122,12 @@ def numba_fill_rate(maps, cumulative, points, size, seed):
 
 
 def arrays(category: fdsl.Category) -> tuple[Any, Any]:
-    """A category as the loops take it."""
+    """Returns the maps and cumulative probabilities of a category."""
     return np.ascontiguousarray(category.maps), np.cumsum(category.probabilities)
 
 
 def candidates(count: int) -> list[tuple[Any, Any]]:
-    """Candidates drawn as a search draws them: 2 to 8 maps, six numbers from [−1, 1]."""
+    """Draws candidates as a search does: 2 to 8 maps, with parameters uniform in [−1, 1]."""
     rng = np.random.default_rng(1)
     drawn = []
     for _ in range(count):
@@ -139,12 +138,12 @@ def candidates(count: int) -> list[tuple[Any, Any]]:
 
 
 def datumaro() -> tuple[Any, str] | None:
-    """Its class for an IFS and its version, if installed; loaded alone, without its framework."""
+    """Returns datumaro's IFS class and version, if installed, without importing all of datumaro."""
     try:
         files = importlib.metadata.files("datumaro") or []
         version = importlib.metadata.version("datumaro")
-        place = next(f for f in files if str(f).endswith("plugins/synthetic_data/utils.py"))
-        spec = importlib.util.spec_from_file_location("datumaro_synthetic", place.locate())
+        file = next(f for f in files if str(f).endswith("plugins/synthetic_data/utils.py"))
+        spec = importlib.util.spec_from_file_location("datumaro_synthetic", file.locate())
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -153,10 +152,10 @@ def datumaro() -> tuple[Any, str] | None:
     return module.IFSFunction, version
 
 
-def datumaro_picture(category: fdsl.Category, ifs_function: Any, points: int, size: int) -> Any:
-    """Its picture in patches, before it is coloured and blurred."""
+def datumaro_image(category: fdsl.Category, ifs_function: Any, num_points: int, size: int) -> Any:
+    """Renders datumaro's image in patches, before coloring and blurring."""
     system = ifs_function(random.Random(1), 0.0, 0.0)
     for parameters, probability in zip(*category, strict=True):
         system.add_param(parameters, probability)
-    system.calculate(points - 1)
+    system.calculate(num_points - 1)
     return system.draw(size, size, False)

@@ -1,5 +1,5 @@
-"""Pictures a second of each of several processes under torchrun, on CPU, and whether what they saw
-together is what one would see.
+"""Measures images per second of several processes under torchrun, on CPU, and checks that together
+they see the same samples as a single process.
 
     torchrun --standalone --nproc-per-node 2 benches/ranks.py
 """
@@ -26,7 +26,7 @@ RENDERING = fdsl.Rendering(size=256, crop=224)
 
 
 def stream(ifs: fdsl.IFS, rank: int, size: int) -> Stream:
-    """A rank's part of every batch, drawn by one thread."""
+    """Returns the stream of one rank, rendered by one thread."""
     return Stream(
         ifs,
         rendering=RENDERING,
@@ -38,7 +38,7 @@ def stream(ifs: fdsl.IFS, rank: int, size: int) -> Stream:
 
 
 def digests(batches: list[Any]) -> list[tuple[str, int]]:
-    """What can be compared of each picture, and its label."""
+    """Returns a digest of each image, and its label."""
     return [
         (hashlib.sha256(image.numpy().tobytes()).hexdigest(), int(label))
         for images, labels in batches
@@ -55,10 +55,10 @@ def main() -> None:
         seen = [next(source) for _ in range(4)]
         dist.barrier()
         start = time.perf_counter()
-        # As many pictures a process, however many there are.
+        # The same number of images per process, whatever the number of processes.
         rest = [next(source) for _ in range(COUNTED * size)]
         rate = len(rest) * GLOBAL_BATCH / size / (time.perf_counter() - start)
-        dist.barrier()  # the slowest
+        dist.barrier()  # waits for the slowest
         together = len(rest) * GLOBAL_BATCH / (time.perf_counter() - start)
     seen += rest[:COUNTED]  # enough to compare
     mine: list[Any] = [None] * size
@@ -82,15 +82,13 @@ def report() -> str:
             check=True,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # or torchrun says that it does so
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # or torchrun warns that it sets it
         )
         found = json.loads(done.stdout.splitlines()[-1])
         each = ", ".join(number(rate) for rate in found["rates"])
         total = number(found["together"])
         rows.append([str(size), each, total, "exact" if found["exact"] else "**not exact**"])
-    return table(
-        f"processes on {fdsl.cores()} cores | pictures/s of each | together | what they saw", rows
-    )
+    return table(f"processes on {fdsl.cores()} cores | images/s of each | together | samples", rows)
 
 
 if __name__ == "__main__":

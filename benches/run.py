@@ -1,8 +1,8 @@
-"""Measures everything, and writes RESULTS.md, the chart, and the README's figures.
+"""Runs all benchmarks and writes RESULTS.md, the chart, and the figures in the README.
 
     make bench
 
-`--quick` runs every part for a moment, to see that it works; what it writes says nothing.
+`--quick` runs every part briefly, to check that it works; its figures are meaningless.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import search
 import stream
 import torch
 
-MOMENT = ["--model", "resnet18", "--size", "56", "--batch-size", "2", "--steps", "1"]
+QUICK = ["--model", "resnet18", "--size", "56", "--batch-size", "2", "--steps", "1"]
 HERE = Path(__file__).resolve().parent
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="every part for a moment")
+    parser.add_argument("--quick", action="store_true", help="run every part briefly")
     parser.add_argument(
         "--out", type=Path, default=HERE.parent, help="where README.md is (default: the checkout)"
     )
@@ -47,7 +47,7 @@ def main() -> None:
     candidates, found = search.report(quick=a.quick)
     streams = stream.measured(quick=a.quick)
     whole = ["--compile"] if torch.cuda.is_available() else []
-    training, eaten = gpu.report(MOMENT if a.quick else whole)
+    training, consumed = gpu.report(QUICK if a.quick else whole)
     parts = {
         **kernel.report(kernels),
         **candidates,
@@ -55,7 +55,7 @@ def main() -> None:
         "memory": stream.memory(quick=a.quick),
         "gpu": training,
         "ranks": ranks.report(),
-        "stages": "(left out)" if a.quick else stages(),
+        "stages": "(skipped)" if a.quick else stages(),
         "machine": measure.machine(),
         "cores": str(fdsl.cores()),
         "software": software(),
@@ -71,61 +71,60 @@ def main() -> None:
     (a.out / "docs").mkdir(exist_ok=True)
     chart.draw(kernels, a.out / "docs" / "speed.png")
     put(a.out / "README.md", summary(kernels, found, streams))
-    put(a.out / "docs" / "training.md", node(streams, eaten))
+    put(a.out / "docs" / "training.md", node(streams, consumed))
     print(text)
 
 
 def summary(
     kernels: kernel.Kernel, found: dict[str, measure.Rates], streams: dict[str, measure.Rates]
 ) -> str:
-    """The README's figures, all from this run."""
+    """Returns the figures for the README."""
     number, cores = measure.number, fdsl.cores()
     best = kernels.rate(kernel.PATCHES)
     lines = [
         f"On one core ({measure.machine().split(',')[0]}, {kernels.best.upper()}):",
         "",
-        f"- {number(best.median)} pictures/s of 256² and 200,000 dots in patches,",
-        f"  {number(kernels.rate(kernel.POINTS).median)} of 100,000 single pixels,",
-        f"  {number(kernels.rate(kernel.LINES[4].name).median)} of 64² and 12,500 dots;",
+        f"- {number(best.median)} images/s at 256² with 200,000 patches,",
+        f"  {number(kernels.rate(kernel.POINTS).median)} with 100,000 single-pixel points,",
+        f"  {number(kernels.rate(kernel.LINES[4].name).median)} at 64² with 12,500 patches;",
     ]
     lines += [
-        f"- {number(kernels.ratio(kernel.PATCHES, peer))} times as many patches as"
-        f" {chart.NAMES[peer]};"
+        f"- {number(kernels.ratio(kernel.PATCHES, peer))} times as fast as {chart.NAMES[peer]};"
         for peer in kernels.peers[kernel.PATCHES]
     ]
-    lines.append(f"- {number(found['ours'].median)} candidates/s of a search.")
+    lines.append(f"- {number(found['ours'].median)} candidates/s in a search.")
     arrived = streams[f"Loader, {cores} threads"]
     share = arrived.over(streams["kernel, 1 thread"]) / cores
     lines += [
         "",
-        f"On {cores} cores {number(arrived.median)} pictures/s arrive in the training loop",
-        f"(batches of 256, 224² of 256²): {share:.0%} of what the kernel alone draws.",
+        f"On {cores} cores, {number(arrived.median)} images/s arrive in the training loop",
+        f"(batches of 256, 224² from 256²), {share:.0%} of the rate of the kernel alone.",
     ]
     return "\n".join(lines)
 
 
-def node(streams: dict[str, measure.Rates], eaten: float | None) -> str:
-    """How many cores GPUs need, from what one core delivers and, if there is one, a GPU takes."""
+def node(streams: dict[str, measure.Rates], consumed: float | None) -> str:
+    """Estimates the cores per GPU, from the rate of one core and the rate a GPU consumes."""
     core = streams["Loader, 1 thread"].median
-    gpu = eaten or 3000
-    source = "measured here" if eaten else "others' figure for one H100: no GPU was at hand here"
+    gpu = consumed or 3000
+    source = "measured here" if consumed else "a published figure for one H100; not measured here"
     name, number = measure.machine().split(",")[0], measure.number
     lines = [
-        f"One core ({name}) delivers {number(core)} pictures/s of 224² (cropped from 256²,",
-        f"200,000 dots) through `Loader`. A ResNet-50 in bfloat16 eats some {number(gpu)}",
-        f"({source}): {gpu / core:.1f} cores, so",
-        f"{math.ceil(gpu / core)} for each GPU and {math.ceil(8 * gpu / core)} for a node of 8.",
-        "Each training process keeps a core busy beside them.",
+        f"One core ({name}) delivers {number(core)} images/s of 224² (cropped from 256², 200,000",
+        f"points) through `Loader`. A ResNet-50 in bfloat16 consumes about {number(gpu)} images/s",
+        f"({source}), which takes {gpu / core:.1f} cores. Plan",
+        f"{math.ceil(gpu / core)} cores per GPU and {math.ceil(8 * gpu / core)} for a node of 8,",
+        "plus one core for each training process itself.",
     ]
     return "\n".join(lines)
 
 
 def put(page: Path, figures: str) -> None:
-    """Replaces what stands between a page's two marks."""
+    """Replaces the text between the two marks in a page."""
     text = page.read_text(encoding="utf-8")
     marked = re.compile(r"(<!-- measured by make bench -->\n).*?(\n<!-- end -->)", re.DOTALL)
     if not marked.search(text):
-        raise ValueError(f"{page} has no place for the figures: <!-- measured by make bench -->")
+        raise ValueError(f"{page} has no marks for the figures: <!-- measured by make bench -->")
     page.write_text(marked.sub(lambda m: m[1] + figures + m[2], text), encoding="utf-8")
 
 
@@ -137,19 +136,19 @@ def software() -> str:
 
 
 def missing() -> str:
-    """What could not be compared with."""
+    """Notes which peers are missing, and what datumaro's images lack."""
     found = peers.datumaro()
     lines = [] if peers.have_numba() else ["numba is not installed."]
     lines.append(
         "datumaro's generator is not installed (`pip install 'datumaro<1.11'`)."
         if found is None
-        else f"datumaro {found[1]}: its picture before it is coloured and blurred."
+        else f"datumaro {found[1]}: its image before coloring and blurring."
     )
     return " ".join(lines)
 
 
 def stages() -> str:
-    """What divan prints."""
+    """Returns the output of `cargo bench`."""
     done = subprocess.run(
         ["cargo", "bench", "--quiet", "--bench", "stages", "--", "--sample-count", "20"],
         cwd=HERE.parent,

@@ -1,4 +1,4 @@
-"""The search for categories: candidates a second of one core, and whole searches."""
+"""Measures the search for categories: candidates per second on one core, and whole searches."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from measure import Rates, number, rounds, seconds, table
 
 
 def ours(sampler: str, tries: int) -> int:
-    """Measures so many candidates, and finds none that is full."""
+    """Searches `tries` candidates for a filling rate that none reaches."""
     try:
         fdsl.IFS.search(
             categories=1, fill_rate=1.0, seed=1, max_tries=tries, sampler=sampler, num_threads=1
         )
-    except ValueError:  # it gives up, as it should
+    except ValueError:  # gives up, as it should
         return tries
     raise AssertionError("a category that lights every pixel")
 
 
 def plain(count: int) -> int:
-    """The same by a plain loop."""
+    """Measures candidates with a plain loop."""
     for maps, cumulative in peers.candidates(count):
         peers.numba_fill_rate(maps, cumulative, 100_000, 512, 7)
     return count
@@ -45,15 +45,15 @@ def report(*, quick: bool) -> tuple[dict[str, str], dict[str, Rates]]:
             ratio = wanted = ""
             if name != "numba" and "numba" in rates:
                 times = rates[name].over(rates["numba"])
-                ratio = f"{number(times)} times the loop's"
+                ratio = f"{number(times)} times the loop"
                 if name == "ours":
                     wanted = f"15 times: {'met' if times >= 15 else '**missed**'}"
             rows.append([what, each, number(rates[name].median), ratio, wanted])
-    head = "a candidate: 512², 100,000 dots, one core | ms | a second | rate | wanted"
+    head = "candidates of 512², 100,000 points, one core | ms each | candidates/s | rate | target"
     tables = {"candidates": table(head, rows)}
 
     if quick:
-        return tables | {"searches": "(left out)"}, rates
+        return tables | {"searches": "(skipped)"}, rates
     rows = []
     for categories, sampler, threads in (
         (1000, "fdsl", 1),

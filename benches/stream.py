@@ -1,4 +1,4 @@
-"""What arrives in the training loop: batches of 256 at 224², cropped from 256²."""
+"""Measures how fast batches arrive in the training loop: 256 images of 224², cropped from 256²."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RENDERING = fdsl.Rendering(size=256, crop=224, variation=None, resample_degenera
 
 
 def kernel(ifs: fdsl.IFS, threads: int, batch: int, batches: int) -> Work:
-    """The same pictures without a stream, always into the same memory."""
+    """Renders the same images without a stream, always into the same memory."""
     out = np.empty((batch, 224, 224), np.uint8)
     numbers = np.arange(batch)
 
@@ -35,7 +35,7 @@ def kernel(ifs: fdsl.IFS, threads: int, batch: int, batches: int) -> Work:
 
 
 def taken(start: Callable[[], Iterator[Any]], ahead: int, batch: int, batches: int) -> Work:
-    """Takes batches; the first were drawn while nobody looked, and do not count."""
+    """Takes batches. The first `ahead` are prefetched before the clock starts and do not count."""
 
     def work() -> tuple[int, float]:
         source = start()
@@ -65,7 +65,7 @@ def measured(*, quick: bool) -> dict[str, Rates]:
         if threads <= cores:
             name = f"kernel, {threads} threads"
             contenders[name] = kernel(ifs, threads, batch, threads * batches)
-    # torch advises against more workers than cores; that is what we want to see.
+    # torch warns about more workers than cores, which we want to measure.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     on_all, many = f"{cores} threads", cores * batches
     contenders |= {
@@ -91,15 +91,15 @@ def report(rates: dict[str, Rates]) -> str:
         if name == f"Loader, {cores} threads":
             wanted = f"0.9: {'met' if share >= 0.9 else '**missed**'}"
         rows.append([name, number(rate.median), rate.spread, f"{share:.2f}", wanted])
-    head = "batches of 256, 224² of 256² | pictures/s | spread | share of cores × kernel | wanted"
+    head = "batches of 256, 224² from 256² | images/s | spread | share of cores × kernel | target"
     return table(head, rows)
 
 
 def memory(*, quick: bool) -> str:
-    """Draws 100,000 pictures in a process of its own and looks at its memory."""
-    pictures = 2560 if quick else 100_000
+    """Takes 100,000 images from a Loader in a separate process and measures its memory."""
+    images = 2560 if quick else 100_000
     script = Path(__file__).with_name("memory.py")
-    command = [sys.executable, str(script), str(pictures)]
+    command = [sys.executable, str(script), str(images)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         return "Memory was not measured: see above."
@@ -109,8 +109,8 @@ def memory(*, quick: bool) -> str:
     half = len(seen["above"]) // 2
     grown = seen["above"][-1][1] - seen["above"][half][1]
     return (
-        table("pictures, batches of 256 by Loader | MiB above the interpreter", rows)
-        + f"\n\nThe interpreter with torch imported: {seen['interpreter']:.0f} MiB. At most "
-        f"{most:.0f} MiB above it (wanted: 200, {'met' if most < 200 else '**missed**'}); "
-        f"{grown:+.1f} MiB over the second half."
+        table("images, in batches of 256 from Loader | MiB above the interpreter", rows)
+        + f"\n\nThe interpreter with torch imported takes {seen['interpreter']:.0f} MiB. The peak "
+        f"is {most:.0f} MiB above that (target: 200, {'met' if most < 200 else '**missed**'}); "
+        f"the change over the second half is {grown:+.1f} MiB."
     )

@@ -1,4 +1,4 @@
-"""Child processes of tests, all of which end with the test."""
+"""Child processes that are killed when their test ends."""
 
 import os
 import signal
@@ -11,12 +11,12 @@ from typing import Any
 
 @contextmanager
 def started(command: Sequence[Any], **options: Any) -> Iterator["subprocess.Popen[Any]"]:
-    """Starts a process in a group of its own, and kills the group in the end.
+    """Starts a process in its own process group, and kills the group on exit.
 
-    Ctrl-C has its default meaning in it, also if this process was started with SIGINT ignored
-    (``nohup make test &``). ``options`` are those of ``subprocess.Popen``.
+    SIGINT has its default action in the child, even if this process was started with SIGINT ignored
+    (``nohup make test &``). ``options`` are passed to ``subprocess.Popen``.
     """
-    # An ignored signal stays ignored in a child; one that has a handler here gets its default.
+    # A child inherits an ignored signal, but not a handler.
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""What hypothesis draws from, for more than one file."""
+"""Hypothesis strategies shared by several test files."""
 
 from fdsl import IFS, Bezier, Family, Frame, Perlin, Rendering, Strokes
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ sides = st.integers(16, 40)
 
 @st.composite
 def renderings(draw, style: type[Frame] = Rendering) -> Frame:
-    """Settings of any style."""
+    """Draws settings of the given class."""
     size = draw(sides), draw(sides)
     crop = draw(st.none() | st.tuples(st.integers(1, size[0]), st.integers(1, size[1])))
     settings = {
@@ -31,7 +31,7 @@ def renderings(draw, style: type[Frame] = Rendering) -> Frame:
 
 @st.composite
 def families(draw) -> Family:
-    """One to three categories of any family."""
+    """Draws one to three categories of any family."""
     kind = draw(st.sampled_from(["ifs", "perlin", "bezier"]))
     number = draw(st.integers(1, 3))
     if kind == "ifs":
@@ -49,7 +49,7 @@ def families(draw) -> Family:
     )
 
 
-#: A family, and settings that it takes.
+#: A family, and settings that it accepts.
 rendered_families = families().flatmap(
     lambda family: st.tuples(st.just(family), renderings(family.style))
 )

@@ -1,4 +1,4 @@
-"""The benchmark: its peers do the same work, and every part of it runs."""
+"""The benchmarks: the peers do the same work, and every part runs."""
 
 import re
 import sys
@@ -25,18 +25,18 @@ def fill_rate(image):
 
 
 def close(one, other):
-    """Pictures of the same category, the same way round, by other random numbers."""
+    """Checks that two images show the same category in the same orientation."""
     assert one.shape == other.shape
     assert set(np.unique(one)) == set(np.unique(other)) == {0, 127}
     assert fill_rate(one) == pytest.approx(fill_rate(other), rel=0.1)
 
     def differ(a, b):
-        """How much two pictures differ in the large, whose pixels differ by chance."""
+        """Compares coarse versions of two images, because single pixels differ by chance."""
         coarse = [image.reshape(8, 8, 8, 8).mean((1, 3)).ravel() for image in (a, b)]
         return 1 - np.corrcoef(*coarse)[0, 1]
 
-    moved = [np.roll(one, 8, 0), np.roll(one, 8, 1)]
-    wrong = [one[::-1], one[:, ::-1], one[::-1, ::-1], one.T, *moved]
+    shifted = [np.roll(one, 8, 0), np.roll(one, 8, 1)]
+    wrong = [one[::-1], one[:, ::-1], one[::-1, ::-1], one.T, *shifted]
     assert differ(one, other) < 0.5 * min(differ(image, other) for image in wrong)
 
 
@@ -47,15 +47,15 @@ def ours(category, **rendering):
 
 
 @pytest.mark.parametrize("draw", ["patch", "point"])
-def test_numpy_draws_the_same_picture(category, draw):
+def test_numpy_draws_the_same_image(category, draw):
     close(
-        peers.numpy_picture(category, 20_000, 64, draw)[..., 0],
+        peers.numpy_image(category, 20_000, 64, draw)[..., 0],
         ours(category, num_points=20_000, draw=draw),
     )
 
 
 def test_numba_does_the_same_work(category):
-    # Without numba the loops are plain Python, and small ones run all the same.
+    # Without numba, the loops run as plain Python, which is fast enough for a small image.
     maps, cumulative = peers.arrays(category)
     for loop, draw in ((peers.numba_patches, "patch"), (peers.numba_points, "point")):
         close(loop(maps, cumulative, 20_000, 64, 7), ours(category, num_points=20_000, draw=draw))
@@ -67,32 +67,32 @@ def test_numba_does_the_same_work(category):
     assert peers.numba_fill_rate(escaping, np.ones(1), 20_000, 64, 7) == 0
 
 
-def test_candidates_are_drawn_as_a_search_draws_them():
+def test_candidates_are_distributed_as_in_a_search():
     drawn = peers.candidates(200)
     assert {len(maps) for maps, _ in drawn} == set(range(2, 9))
     assert all(cumulative[-1] == pytest.approx(1) for _, cumulative in drawn)
 
 
-def test_a_contender_that_times_itself_is_believed():
-    rates = measure.rounds("test", {"its own": lambda: (10, 0.5), "ours": lambda: 10}, 3)
-    assert rates["its own"].all == [20.0] * 3
-    assert len(rates["ours"].all) == 3
+def test_a_contender_may_report_its_own_time():
+    rates = measure.rounds("test", {"timed": lambda: (10, 0.5), "untimed": lambda: 10}, 3)
+    assert rates["timed"].all == [20.0] * 3
+    assert len(rates["untimed"].all) == 3
     assert measure.Rates([4.0, 9.0]).over(measure.Rates([2.0, 3.0])) == 2.5
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(1234, "1,230"), (0.12345, "0.123"), (98765, "98,800"), (42, "42")]
 )
-def test_three_digits_count(value, text):
+def test_numbers_have_three_significant_digits(value, text):
     assert measure.number(value) == text
 
 
-def test_every_figure_of_the_pages_is_in_the_results():
+def test_every_figure_in_the_readme_is_in_the_results():
     results = (ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     mark = r"<!-- measured by make bench -->\n(.*?)\n<!-- end -->"
     block = re.search(mark, page, re.DOTALL)[1]
-    figures = re.findall(r"([\d.,]*\d) (?:pictures/s|of 100,000|of 64|times \w|candidates)", block)
+    figures = re.findall(r"([\d.,]*\d) (?:images/s|with 100,000|at 64|times \w|candidates)", block)
     assert len(figures) >= 5
     tables = results[: results.index("## Stages")]
     assert set(figures) <= set(re.findall(r"[\d.,]*\d", tables))

@@ -1,4 +1,4 @@
-"""What every call into the core keeps to: Ctrl-C, forks, threads, memory, panics."""
+"""Guarantees of every call into the core: Ctrl-C, forks, threads, memory, panics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ images = rng.integers(0, 7, (1, 8192, 8192, 3), np.uint8).repeat(4, axis=0)
 print("ready", flush=True)
 """
 
-#: Each takes most of a minute or more; the noise does on one image alone.
+#: Each takes about a minute or more, the noise for a single image.
 LONG_WORK = {
     "render, 1 thread": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=1)",
     "render, 2 threads": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=2)",
@@ -50,7 +50,7 @@ def run(code: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", LONG_WORK)
-def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
+def test_ctrl_c_stops_long_work(work: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SETUP + LONG_WORK[work]],
         stdout=subprocess.PIPE,
@@ -61,7 +61,7 @@ def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
             assert child.stdout is not None
             assert child.stdout.readline() == "ready\n"
             with pytest.raises(subprocess.TimeoutExpired):
-                child.wait(1.0)  # it is at work
+                child.wait(1.0)  # it is working
             child.send_signal(signal.SIGINT)
             _, errors = child.communicate(timeout=20)
         finally:
@@ -71,8 +71,8 @@ def test_ctrl_c_ends_what_would_take_minutes(work: str) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")
-def test_what_a_signal_handler_raises_is_what_the_caller_gets() -> None:
-    """Also when the work goes on for several looks after it was told to stop."""
+def test_the_exception_of_a_signal_handler_reaches_the_caller() -> None:
+    """Even if the work goes on for several checks after it was told to stop."""
     code = """
 import signal
 import numpy as np
@@ -89,18 +89,20 @@ ifs.fill_rates(size=4096, num_points=2**24, num_threads=2)
     assert done.returncode == 1 and "LookupError: time is over" in done.stderr
 
 
-def test_a_panic_of_the_core_is_a_runtime_error_that_asks_for_a_report() -> None:
-    with pytest.raises(RuntimeError, match=r"bug of its own: as it was asked to\. Please report"):
+def test_a_panic_in_the_core_is_a_runtime_error_that_asks_for_a_report() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"internal error in fdsl: requested by a test\. This is a bug"
+    ):
         _core.fail()
-    fdsl.render(fdsl.Perlin(4), 0, range(4), num_threads=2)  # its threads still work
+    fdsl.render(fdsl.Perlin(4), 0, range(4), num_threads=2)  # the threads still work
 
 
-def test_a_daemon_thread_that_searches_when_python_ends_says_nothing() -> None:
+def test_a_daemon_thread_that_searches_at_exit_prints_nothing() -> None:
     code = """
 import threading, time
 import fdsl
-kept = dict(fill_rate=0.9, max_tries=10**9)
-threading.Thread(target=fdsl.IFS.search, args=(10,), kwargs=kept, daemon=True).start()
+endless = dict(fill_rate=0.9, max_tries=10**9)
+threading.Thread(target=fdsl.IFS.search, args=(10,), kwargs=endless, daemon=True).start()
 time.sleep(0.3)
 """
     done = run(code)
@@ -108,7 +110,7 @@ time.sleep(0.3)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")  # noqa: PTH110
-def test_one_number_of_threads_after_the_other_keeps_few_threads() -> None:
+def test_trying_many_numbers_of_threads_keeps_few_threads() -> None:
     code = """
 import os, time
 import fdsl
@@ -118,10 +120,10 @@ for threads in range(1, 33):
 for _ in range(100):
     if (kept := len(os.listdir("/proc/self/task")) - before) <= 32 + 31:
         break
-    time.sleep(0.1)  # they are ending
+    time.sleep(0.1)  # waits for threads to end
 print(kept)
 """
-    assert int(run(code).stdout) <= 32 + 31  # the last two pools; each had one, 527 threads
+    assert int(run(code).stdout) <= 32 + 31  # two pools; keeping all of them would be 527 threads
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")  # noqa: PTH110
@@ -140,7 +142,7 @@ huge = fdsl.Rendering(size=4096, num_points=2**24)
 fdsl.render(ifs, 0, range(2), rendering=huge, num_threads={threads})
 print(resident() - before)
 """
-    assert int(run(code).stdout) < 60  # a thread kept 200 MB of it
+    assert int(run(code).stdout) < 60  # MiB; a thread once kept 200
 
 
 def test_each_rank_of_torchrun_takes_its_share_of_the_cores() -> None:
@@ -150,71 +152,71 @@ def test_each_rank_of_torchrun_takes_its_share_of_the_cores() -> None:
     assert int(run(code, LOCAL_WORLD_SIZE="4096").stdout) == 1
 
 
-def test_a_child_with_its_parents_process_id_makes_its_own_threads() -> None:
-    """In a new process-id namespace every first process has the id 1."""
+def test_a_child_with_its_parents_pid_starts_its_own_threads() -> None:
+    """The first process in every PID namespace has PID 1."""
     libc = ctypes.CDLL(None, use_errno=True)
     code = """
 import ctypes, os, signal
 import fdsl
 CLONE_NEWPID = 0x20000000
-def renders():
+def render():
     fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Frame(size=32), num_threads=2)
-def forked(child):
+def fork_in_new_namespace(child):
     if ctypes.CDLL(None).unshare(CLONE_NEWPID) != 0:
         os._exit(77)
     pid = os.fork()
     if pid == 0:
         assert os.getpid() == 1
-        signal.alarm(20)  # waits for threads that are not there
+        signal.alarm(20)  # ends a child that waits for its parent's threads
         child()
         os._exit(0)
     os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0)
-def first():
-    renders()
-    forked(renders)
-forked(first)
+def render_and_fork():
+    render()
+    fork_in_new_namespace(render)
+fork_in_new_namespace(render_and_fork)
 """
     if not hasattr(libc, "unshare"):
         pytest.skip("needs Linux's unshare")
     done = run(code)
     if done.returncode == 77:
-        pytest.skip("this user may not make a process-id namespace")
+        pytest.skip("this user may not create a PID namespace")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_while_other_threads_start_pools_can_still_render() -> None:
-    """A lock that another thread holds at the fork would never be released in the child."""
+def test_a_child_forked_while_other_threads_create_pools_can_render() -> None:
+    """A lock held by another thread at the fork would never be released in the child."""
     code = """
 import os, signal, threading
 import fdsl
-def renders(threads):
+def render(threads):
     fdsl.render(fdsl.Perlin(4), 0, range(4), rendering=fdsl.Frame(size=16), num_threads=threads)
-ended = False
-def restless():
+done = False
+def create_pools():
     threads = 2
-    while not ended:
-        renders(threads := 2 + (threads + 1) % 5)
-others = [threading.Thread(target=restless) for _ in range(2)]
+    while not done:
+        render(threads := 2 + (threads + 1) % 5)
+others = [threading.Thread(target=create_pools) for _ in range(2)]
 [other.start() for other in others]
 failed = 0
 for _ in range(60):
     pid = os.fork()
     if pid == 0:
         signal.alarm(20)
-        renders(2)
+        render(2)
         os._exit(0)
     failed += os.waitpid(pid, 0)[1] != 0
-ended = True
+done = True
 [other.join() for other in others]
 print(failed)
 """
     assert run(code).stdout == "0\n"
 
 
-def test_a_frequency_that_no_image_could_show_is_refused() -> None:
+def test_a_frequency_too_low_or_too_high_to_be_visible_is_rejected() -> None:
     for frequency in (5e-324, 1e-5, 0.0, -1.0, 4097.0, float("nan")):
-        with pytest.raises(ValueError, match="frequency must lie between 1/4096 and 4096"):
+        with pytest.raises(ValueError, match="frequency must be between 1/4096 and 4096"):
             fdsl.Perlin([[frequency, 1.0]])
     coarse = fdsl.Perlin([[1 / 4096, 4096.0]])
     assert fdsl.render(coarse, 0, 0, rendering=fdsl.Frame(size=16)).any()
@@ -238,7 +240,7 @@ def test_a_variation_of_0_is_no_variation() -> None:
         fdsl.Rendering(variation=-0.1)
 
 
-def test_every_path_that_is_named_renders_the_same_image() -> None:
+def test_every_simd_path_can_be_selected_and_renders_the_same_image() -> None:
     noise, small = fdsl.Perlin(4), fdsl.Frame(size=32)
     images = [fdsl.render(noise, 0, 7, rendering=small, simd=path) for path in _core.simd_paths()]
     assert all(np.array_equal(image, images[0]) for image in images)

@@ -1,4 +1,4 @@
-"""The authors' released program, replayed: number for number, byte for byte."""
+"""The replay of the authors' released program, compared byte for byte."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ import reference
 from fdsl import IFS, Rendering, _core
 from fdsl.families.fractaldb import DIGESTS
 
-PICTURES = json.loads((Path(__file__).parent / "released_renders.json").read_text())
+RENDERS = json.loads((Path(__file__).parent / "released_renders.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +21,14 @@ def first() -> IFS:
     return fdsl.fractaldb(10)
 
 
-def rgb(picture):
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+def rgb(image):
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
 # Categories
 
 
-def test_the_categories_that_come_with_the_package_are_the_published_ones():
+def test_the_categories_in_the_package_are_the_published_ones():
     everything = fdsl.fractaldb(10_000)
     for number, digest in DIGESTS.items():
         assert fdsl.fractaldb(number).digest() == everything[:number].digest() == digest
@@ -42,7 +42,7 @@ def test_the_categories_that_come_with_the_package_are_the_published_ones():
     ]
 
 
-def test_any_number_of_published_categories_is_the_beginning_of_more():
+def test_fewer_published_categories_are_a_prefix_of_more():
     everything = fdsl.fractaldb(10_000)
     for number in (1, 3, 999, 4321):
         assert fdsl.fractaldb(number) == everything[:number]
@@ -64,7 +64,7 @@ def test_the_published_categories_have_names():
 
 
 @pytest.mark.slow
-def test_a_search_finds_the_thousand_published_categories_to_the_last_bit():
+def test_a_search_finds_the_thousand_published_categories_bit_for_bit():
     found = IFS.search(1000, 0.2, seed=1, sampler="released")
     assert found == fdsl.fractaldb(1000)
     assert found.candidates_tried == 42_655
@@ -78,8 +78,8 @@ def test_any_number_of_threads_finds_the_published_categories(threads):
 
 
 @pytest.mark.parametrize("seed, fill_rate, size, points", [(1, 0.1, 64, 3000), (7, 0.3, 48, 9000)])
-def test_any_seed_threshold_and_measure_is_searched_as_numpy_would(seed, fill_rate, size, points):
-    """The whole search again, in NumPy: one legacy stream for everything."""
+def test_a_search_matches_numpy_for_any_seed_and_settings(seed, fill_rate, size, points):
+    """Repeats the whole search in NumPy, with one legacy random stream."""
     stream = np.random.RandomState(seed)
     accepted, tried = [], 0
     while len(accepted) < 3:
@@ -118,15 +118,15 @@ def test_the_released_sampler_takes_a_seed_of_32_bits():
         IFS.search(1, sampler="paper")
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("simd", _core.simd_paths())
 @pytest.mark.parametrize("flip", range(4))
 @pytest.mark.parametrize(
-    "made", PICTURES, ids=lambda m: f"{m['category']}-{m['weight_row']}-{m['draw_type']}"
+    "made", RENDERS, ids=lambda m: f"{m['category']}-{m['weight_row']}-{m['draw_type']}"
 )
-def test_the_pictures_are_those_the_program_drew(first, made, flip, simd):
+def test_images_match_those_of_the_program(first, made, flip, simd):
     draw, shade = made["draw_type"].split("_")
     rendering = Rendering.released(
         size=made["size"],
@@ -136,50 +136,50 @@ def test_the_pictures_are_those_the_program_drew(first, made, flip, simd):
         mask_seed=made["python_random_seed"],
     )
     index = made["weight_row"] * 40 + flip
-    picture = fdsl.render(first, made["category"], index, rendering=rendering, simd=simd)
-    assert hashlib.sha256(rgb(picture).tobytes()).hexdigest() == made["sha256_flip"][flip]
+    image = fdsl.render(first, made["category"], index, rendering=rendering, simd=simd)
+    assert hashlib.sha256(rgb(image).tobytes()).hexdigest() == made["sha256_flip"][flip]
 
 
 def expanding(rng):
-    """Maps that leave the finite numbers, sooner or later or to one side only."""
+    """Draws maps whose orbit diverges, sooner or later, some of them in one direction only."""
     maps = rng.uniform(-1, 1, (rng.integers(1, 5), 6)) * rng.choice([1.2, 2, 40, 1e3])
     return np.abs(maps) if rng.random() < 0.3 else maps
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_systems_that_diverge_are_drawn_as_the_rules_say():
+def test_systems_that_diverge_match_the_reference():
     rng = np.random.default_rng(0)
-    escaped = 0
+    diverged = 0
     for number in range(60):
         ifs = IFS([expanding(rng)])
         maps, chances = ifs[0]
         points = int(rng.integers(300, 1500))
         xs, ys = reference.released_orbit(maps, chances, points)
-        escaped += not np.isfinite([xs, ys]).all()
+        diverged += not np.isfinite([xs, ys]).all()
         color = number % 2 == 0
         rendering = Rendering.released(
             size=40, num_points=points, variation=None, color=color, mask_seed=number
         )
         color_of = reference.rainbow if color else reference.gray
-        expected = reference.released_picture(maps, chances, points, 40, 6, number, color_of)
+        expected = reference.released_image(maps, chances, points, 40, 6, number, color_of)
         np.testing.assert_array_equal(rgb(fdsl.render(ifs, 0, 80, rendering=rendering)), expected)
-    assert 20 < escaped < 50
+    assert 20 < diverged < 50
 
 
-def test_without_a_mask_seed_the_address_gives_one(first):
+def test_without_a_mask_seed_the_masks_depend_on_the_address(first):
     rendering = Rendering.released(size=64, num_points=5000)
     a, b, other_patch = fdsl.render(first, 3, [80, 80, 84], rendering=rendering)
     assert (a == b).all()
     assert (a != other_patch).any()
     assert (a != fdsl.render(first, 3, 80, seed=1, rendering=rendering)).any()
-    # The patch draws of a weight row share every dot and differ in their masks alone.
+    # The patch seeds of a weight row share their points and differ only in their masks.
     point = dataclasses.replace(rendering, draw="point")
-    dots = fdsl.render(first, 3, [80, 84, 88], seed=5, rendering=point)
-    assert (dots[0] == dots[1]).all() and (dots[1] == dots[2]).all()
+    points = fdsl.render(first, 3, [80, 84, 88], seed=5, rendering=point)
+    assert (points[0] == points[1]).all() and (points[1] == points[2]).all()
 
 
-def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
-    """One mask a picture, the first that Python draws."""
+def test_a_fixed_patch_has_the_first_mask_that_python_draws(first):
+    """As in a line of the program that is commented out."""
     import random
 
     rendering = Rendering.released(size=64, num_points=500, patch="fixed", mask_seed=5)
@@ -188,28 +188,28 @@ def test_a_fixed_patch_is_the_programs_line_that_is_commented_out(first):
         *reference.released_orbit(maps, chances, 500), 64, 64, 6
     )
     mask = random.Random(5).randrange(1, 512)
-    expected = reference.picture(rows + 2, columns + 2, 64, 64, lambda _: mask, reference.gray)
+    expected = reference.patch_image(rows + 2, columns + 2, 64, 64, lambda _: mask, reference.gray)
     np.testing.assert_array_equal(rgb(fdsl.render(first, 0, 80, rendering=rendering)), expected)
 
 
-def test_failures_are_kept_or_drawn_again_as_asked(first):
-    """Wide weights leave many a picture nearly black."""
+def test_degenerate_images_are_kept_or_re_rendered_as_requested(first):
+    """At a large variation, many images are nearly black."""
     settings = {"size": 64, "num_points": 4000, "variation": 0.9}
     every_row = np.arange(0, 1000, 40)
     kept = Rendering.released(**settings)
     again = Rendering.released(**settings, resample_degenerate=True)
     categories = np.repeat(np.arange(10), 25)
     indices = np.tile(every_row, 10)
-    as_drawn = fdsl.render(first, categories, indices, rendering=kept)
-    redrawn, redraws = fdsl.render(first, categories, indices, rendering=again, return_retries=True)
-    nearly_black = (as_drawn != 0).mean(axis=(1, 2)) < 0.01 * 4000 / 64**2
-    assert (redraws > 0).tolist() == nearly_black.tolist()
+    before = fdsl.render(first, categories, indices, rendering=kept)
+    after, retries = fdsl.render(first, categories, indices, rendering=again, return_retries=True)
+    nearly_black = (before != 0).mean(axis=(1, 2)) < 0.01 * 4000 / 64**2
+    assert (retries > 0).tolist() == nearly_black.tolist()
     assert nearly_black.any()
-    assert ((redrawn != 0).mean(axis=(1, 2)) >= 0.01 * 4000 / 64**2).all()
+    assert ((after != 0).mean(axis=(1, 2)) >= 0.01 * 4000 / 64**2).all()
 
 
-def test_what_was_drawn_before_leaves_no_trace(first):
-    """Dots and masks are kept from picture to picture where they are the same."""
+def test_images_do_not_depend_on_what_was_rendered_before(first):
+    """The points and masks of the last image are cached."""
     small = Rendering.released(size=48, num_points=900)
     others = [
         small,
@@ -221,23 +221,23 @@ def test_what_was_drawn_before_leaves_no_trace(first):
         Rendering.released(size=48, num_points=900, variation=None),
     ]
     addresses = [(c, i) for c in (0, 1) for i in (0, 1, 4, 40, 41, 80, 200)]
-    asked = [(rendering, *address) for rendering in others for address in addresses]
+    requests = [(rendering, *address) for rendering in others for address in addresses]
     expected = []
-    for rendering, category, index in asked:  # each after another size
+    for rendering, category, index in requests:  # each after an image that clears the cache
         fdsl.render(
             first, 2, 0, rendering=Rendering.released(size=16, num_points=50), num_threads=1
         )
         expected.append(fdsl.render(first, category, index, 0, rendering, 1))
-    order = np.random.default_rng(0).permutation(4 * len(asked)) % len(asked)
-    for number in [*range(len(asked)), *order]:
-        rendering, category, index = asked[number]
+    order = np.random.default_rng(0).permutation(4 * len(requests)) % len(requests)
+    for number in [*range(len(requests)), *order]:
+        rendering, category, index = requests[number]
         found = fdsl.render(first, category, index, 0, rendering, 1)
         np.testing.assert_array_equal(found, expected[number])
         if number % 7 == 0:
             IFS.search(1, 0.01, 1, sampler="released", size=32, num_points=900, num_threads=1)
 
 
-def test_a_mask_seed_is_for_the_released_program_alone():
+def test_a_mask_seed_is_accepted_only_for_the_released_program():
     with pytest.raises(ValueError, match="mask_seed is for compat='released' alone, got 3"):
         Rendering(mask_seed=3)
     with pytest.raises(ValueError, match="mask_seed must be 0 or more, got -1"):
@@ -245,7 +245,7 @@ def test_a_mask_seed_is_for_the_released_program_alone():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_released_pictures_stream(first, workers):
+def test_released_images_stream(first, workers):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Stream
 
