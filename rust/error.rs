@@ -18,19 +18,12 @@ pub enum Error {
     #[error("the probabilities of a category must sum to 1 (to within 1e-6), got a sum of {0}")]
     ProbabilitySum(f64),
 
-    #[error("every frequency must be between 1/4096 and 4096, got {0}")]
-    Frequency(f64),
-    #[error("octaves must be between 1 and 16, got {0}")]
-    Octaves(usize),
-    #[error("persistence must be above 0 and at most 1, got {0}")]
-    Persistence(f64),
-    #[error("contrast must be above 0 and at most 100, got {0}")]
-    Contrast(f64),
     #[error("a curve needs between 2 and 64 control points, got {0}")]
     ControlPoints(u64),
     #[error("a category needs between 1 and 256 curves, got {0}")]
     Curves(u64),
 
+    /// For any numeric parameter of a family.
     #[error("{name} must be {accepted}, got {given}")]
     Number { name: &'static str, accepted: &'static str, given: f64 },
 

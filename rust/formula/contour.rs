@@ -12,9 +12,8 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::interface::{Formula, NoStyle, Outcome};
 use crate::formula::perlin::PERLIN;
-use crate::frame::Window;
 use crate::sample::Sample;
-use crate::surface::stroke;
+use crate::surface::{show_gray, stroke};
 
 /// Center, radius, stretch, grays and noise.
 const CONTOUR: Purpose = Purpose(14);
@@ -145,7 +144,7 @@ impl Formula for Contour {
         let mut rng = at.rng(CONTOUR);
         let start = Start::draw(&mut rng);
         self.draw_rings(at, &mut rng, start, scratch);
-        show(&scratch.cells, at.window(), at.frame.color, sample.image);
+        show_gray(&scratch.cells, at.window(), at.frame.color, sample.image);
         if sample.image.iter().any(|&pixel| pixel != BACKGROUND) {
             Outcome::Shown
         } else {
@@ -161,18 +160,7 @@ impl Formula for Contour {
         scratch.cells[height / 2 * width..][..width].fill(0);
         let mut window = at.window();
         window.show((height / 2, width / 2));
-        show(&scratch.cells, window, at.frame.color, sample.image);
-    }
-}
-
-/// Writes the cells in the window, as gray or as RGB pixels.
-fn show(cells: &[u8], window: Window, color: bool, pixels: &mut [u8]) {
-    let channels = if color { 3 } else { 1 };
-    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
-        let cells = &cells[window.surface_row(row) * window.of.1..][..window.of.1];
-        for (column, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
-            pixel.fill(cells[window.surface_column(column)]);
-        }
+        show_gray(&scratch.cells, window, at.frame.color, sample.image);
     }
 }
 

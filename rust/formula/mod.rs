@@ -4,6 +4,9 @@
 //! it to [`BUILT_IN`], and write its class in `python/fdsl/families/`. Streams, exports and training
 //! need no change. Its tests are golden digests (`tests/golden.rs`) and a property
 //! (`tests/properties.rs`).
+//!
+//! What families share is not written again: [`Error::Number`] rejects a parameter, and
+//! [`surface`](crate::surface) draws points, strokes and gray cells, and crops, flips and colors them.
 
 pub mod bezier;
 pub mod contour;

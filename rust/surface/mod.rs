@@ -21,10 +21,23 @@ pub use last::LastPoint;
 pub use mark::{Mark, Masks};
 pub use single::Single;
 
+use crate::frame::Window;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// The gray of a lit pixel (paper: "grayscale means (127, 127, 127)").
 pub const GRAY: u8 = 127;
+
+/// Writes the pixels of the window from `cells`, which hold the gray of every cell of the surface in
+/// row-major order. In color, the three channels are equal.
+pub(crate) fn show_gray(cells: &[u8], window: Window, color: bool, pixels: &mut [u8]) {
+    let channels = if color { 3 } else { 1 };
+    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
+        let cells = &cells[window.surface_row(row) * window.of.1..][..window.of.1];
+        for (column, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
+            pixel.fill(cells[window.surface_column(column)]);
+        }
+    }
+}
 
 /// Counts the pixels that are not black.
 pub(crate) fn lit(pixels: &[u8], color: bool, simd: Simd) -> usize {
