@@ -127,13 +127,13 @@ impl<F: Formula> Job<'_, F> {
         let Task { address: (category, index), mut sample, retries } = task;
         let address = Address { seed: self.seed, category, index };
         let at = At::new(address, self.frame, F::FORMAT, self.machine.simd, watch);
-        let formula = &self.categories[category as usize]; // checked
+        let formula = &self.categories[category as usize]; // checked by `render`
         *retries = with_scratch(|scratch| draw(formula, at, self.style, scratch, &mut sample));
     }
 }
 
 /// Renders one sample, and re-renders it while it is degenerate. Returns the number of re-renders;
-/// the fallback counts as one.
+/// a fallback after the last attempt counts as one.
 pub fn draw<F: Formula>(
     formula: &F,
     mut at: At<'_>,

@@ -35,8 +35,8 @@ impl Ifs {
     ///
     /// # Errors
     ///
-    /// Returns an error unless the maps are finite and the probabilities are as many as the maps,
-    /// lie between 0 and 1, and sum to 1 to within 1e-6.
+    /// Returns an error if a map is not finite, or unless there is one probability per map, each
+    /// between 0 and 1, with a sum of 1 to within 1e-6.
     pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
         if !(1..=256).contains(&maps.len()) {
             return Err(Error::MapCount(maps.len()));

@@ -137,7 +137,7 @@ fn round_as_released(factor: f64) -> f64 {
 /// forty images, in a third of the time.
 #[derive(Default)]
 pub(crate) struct Replay {
-    /// The random numbers of every image, as many as any image has needed so far.
+    /// The random numbers shared by all images, extended whenever an image needs more.
     draws: Vec<f64>,
     orbit: Orbit,
     /// Everything `orbit` depends on; empty if there is no orbit yet.
