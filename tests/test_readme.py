@@ -43,7 +43,7 @@ assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
 assert state == {"samples": 16}, state
 """,
     "families.md": "assert image.shape == mask.shape == (64, 64)",
-    "paper.md": "assert picture.shape == (362, 362)",
+    "paper.md": "assert image.shape == (362, 362)",
 }
 
 
