@@ -65,6 +65,10 @@ pub enum Error {
     NoCategories,
     #[error("the numbers of maps must satisfy 1 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
     MapRange { min: usize, max: usize },
+    #[error("contractive systems need 2 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
+    ContractiveMaps { min: usize, max: usize },
+    #[error("singular_sum must satisfy 0 < low ≤ high < 3·min_maps = {most}, got {low} and {high}")]
+    SingularSum { low: f64, high: f64, most: f64 },
     #[error("the released sampler takes a seed between 0 and 2**32 - 1, got {0}")]
     ReleasedSeed(u64),
     #[error("max_tries must be at least 1, got 0")]

@@ -15,6 +15,8 @@ __all__ = [
     "fail",
     "forked",
     "noisy_labels",
+    "released_patches",
+    "sample_contractive",
     "search",
     "simd_paths",
     "stream_order",
@@ -103,3 +105,14 @@ def cores() -> int: ...
 def fail() -> None: ...
 def forked() -> None: ...
 def simd_paths() -> list[str]: ...
+def sample_contractive(
+    *,
+    categories: int,
+    seed: int,
+    min_maps: int,
+    max_maps: int,
+    singular_sum: tuple[float, float] | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]: ...
+def released_patches(
+    maps: npt.NDArray[np.float64], probabilities: list[float], size: int, masks: list[int]
+) -> npt.NDArray[np.uint8]: ...

@@ -177,9 +177,9 @@ mod core {
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
-    use super::search::search;
+    use super::search::{sample_contractive, search};
     #[pymodule_export]
-    use super::testing::{draw_points, fail};
+    use super::testing::{draw_points, fail, released_patches};
     #[pymodule_export]
     use super::{address_key, check_settings, cores, forked, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;

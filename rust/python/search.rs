@@ -2,15 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use numpy::{PyArray1, PyArray2, ToPyArray};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, ToPyArray};
 use pyo3::prelude::*;
 
 use super::{guarded, machine};
 use crate::error::Error;
+use crate::formula::ifs::contractive::Contractive;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::search::{Sampler, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
 
+type CategoryArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
 
@@ -62,9 +64,31 @@ pub(super) fn search<'py>(
         Stopped::Failed(error) => error.into(),
         Stopped::Canceled(error) => error,
     })?;
-    let maps: Vec<Map> = found.categories.iter().flat_map(Ifs::maps).copied().collect();
-    let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs::probabilities).copied().collect();
-    let lengths: Vec<i64> = found.categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
-    let maps = PyArray2::from_vec2(py, &maps.iter().map(|map| map.to_vec()).collect::<Vec<_>>())?;
-    Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py), found.tried))
+    let (maps, probabilities, lengths) = arrays(py, &found.categories)?;
+    Ok((maps, probabilities, lengths, found.tried))
+}
+
+/// Samples contractive systems; returns maps (n, 6), probabilities (n,) and lengths (categories,).
+#[pyfunction]
+#[pyo3(signature = (*, categories, seed, min_maps, max_maps, singular_sum))]
+pub(super) fn sample_contractive(
+    py: Python<'_>,
+    categories: usize,
+    seed: u64,
+    min_maps: usize,
+    max_maps: usize,
+    singular_sum: Option<[f64; 2]>,
+) -> PyResult<CategoryArrays<'_>> {
+    let sampler = Contractive { seed, min_maps, max_maps, sum: singular_sum };
+    let sampled = guarded(|| py.detach(|| sampler.sample(categories)))??;
+    arrays(py, &sampled)
+}
+
+/// Copies categories into flat arrays, one category after the other.
+fn arrays<'py>(py: Python<'py>, categories: &[Ifs]) -> PyResult<CategoryArrays<'py>> {
+    let maps: Vec<Map> = categories.iter().flat_map(Ifs::maps).copied().collect();
+    let probabilities: Vec<f64> = categories.iter().flat_map(Ifs::probabilities).copied().collect();
+    let lengths: Vec<i64> = categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
+    let maps = maps.as_flattened().to_pyarray(py).reshape([maps.len(), 6])?;
+    Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
 }

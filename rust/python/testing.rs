@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 
 use super::{detached, guarded, machine};
 use crate::family;
-use crate::formula::ifs::{Draw, Style};
+use crate::formula::ifs::released::Replay;
+use crate::formula::ifs::{Draw, Ifs, Style};
 use crate::frame::{Frame, Window};
 use crate::points::{Bounds, Points};
 use crate::surface::{LastPoint, Mark, Masks};
@@ -40,6 +41,33 @@ pub(super) fn draw_points<'py>(
         let of = (height, width);
         let window = Window { of, top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
         surface.resolve(window, mark, color, simd, &mut pixels);
+    })?;
+    Ok(pixels.to_pyarray(py))
+}
+
+/// Renders a system as the released program does, gray, from one mask per point: the masks of a
+/// program that draws other random numbers before them. Returns the pixels in a row.
+#[pyfunction]
+pub(super) fn released_patches<'py>(
+    py: Python<'py>,
+    maps: PyReadonlyArray2<'_, f64>,
+    probabilities: Vec<f64>,
+    size: usize,
+    masks: Vec<u16>,
+) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    let maps = maps.as_slice()?.as_chunks().0.to_vec();
+    let ifs = Ifs::new(maps, probabilities)?;
+    let frame = Frame { height: size, width: size, ..Frame::default() }.checked()?;
+    let style = Style { num_points: masks.len(), ..Style::default() };
+    let simd = machine(None, None)?.simd;
+    let mut pixels = vec![0; size * size];
+    guarded(|| {
+        let mut surface = LastPoint::default();
+        Replay::default().plot_for_masks(&ifs, &frame, &style, simd, &mut surface);
+        let of = (size, size);
+        let window =
+            Window { of, top: 0, left: 0, height: size, width: size, flip_rows: true, flip_columns: false };
+        surface.resolve(window, Mark::Patch(Masks::Listed(&masks)), false, simd, &mut pixels);
     })?;
     Ok(pixels.to_pyarray(py))
 }

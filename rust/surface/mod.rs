@@ -17,7 +17,7 @@ mod resolve;
 pub mod single;
 pub mod stroke;
 
-pub use last::LastPoint;
+pub use last::{LastPoint, Pen};
 pub use mark::{Mark, Masks};
 pub use single::Single;
 

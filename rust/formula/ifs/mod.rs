@@ -5,6 +5,7 @@
 //! [`table`] picks, and [`draw`] renders the orbit. [`search`] looks for categories whose filling
 //! rate, measured by [`measure`], is high enough. [`released`] replays the authors' program.
 
+pub mod contractive;
 pub mod draw;
 pub mod measure;
 pub mod orbit;

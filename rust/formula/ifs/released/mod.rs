@@ -21,13 +21,17 @@ use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::sample::Sample;
 use crate::simd::Simd;
-use crate::surface::{LastPoint, Mark, Masks};
+use crate::surface::{LastPoint, Mark, Masks, Pen};
 use mersenne::Mersenne;
 
 pub(crate) use orbit::Orbit;
 
 /// The program calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
+
+/// The top left corner of the program's patches is one pixel right of and one pixel below the point,
+/// so their center is two.
+const PATCH_SHIFT: usize = 2;
 
 /// A category, rendered as the program does.
 #[derive(Clone, Debug)]
@@ -159,19 +163,37 @@ impl Replay {
     ) -> Mark<'_> {
         let Frame { height, width, .. } = *at.frame;
         self.play(maps, probabilities, at.frame, &style.points, at.simd);
-        // The top left corner of a patch is one pixel right of and one pixel below its point, so its
-        // center is two.
-        let (shift, mark) = match style.points.draw {
-            Draw::Point => (0, Mark::Pixel),
+        match style.points.draw {
+            Draw::Point => {
+                self.place(surface.pen(height, width), 0);
+                Mark::Pixel
+            }
             Draw::Patch(patch) => {
                 let seed = style.mask_seed.unwrap_or_else(|| at.rng(PATCH).next_u64());
                 let points = self.orbit.points();
-                (2, Mark::Patch(draw_masks(patch, seed, points, &mut self.masks, &mut self.masks_seed)))
+                self.place(surface.pen(height, width), PATCH_SHIFT);
+                Mark::Patch(draw_masks(patch, seed, points, &mut self.masks, &mut self.masks_seed))
             }
-        };
-        let mut pen = surface.pen(height, width);
+        }
+    }
+
+    /// Puts the points of the orbit on the surface.
+    fn place(&self, mut pen: Pen<'_>, shift: usize) {
         self.orbit.cells().for_each(|(row, column)| pen.point(row + shift, column + shift));
-        mark
+    }
+
+    /// Puts the points of one orbit on the surface of a square image for masks that are given.
+    #[cfg(feature = "python")]
+    pub(crate) fn plot_for_masks(
+        &mut self,
+        ifs: &Ifs,
+        frame: &Frame,
+        style: &Style,
+        simd: Simd,
+        surface: &mut LastPoint,
+    ) {
+        self.play(ifs.maps(), ifs.probabilities(), frame, style, simd);
+        self.place(surface.pen(frame.height, frame.width), PATCH_SHIFT);
     }
 
     /// Plays the orbit, unless it is the cached one.
