@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use fdsl::formula::bezier::{Strokes, Width};
-use fdsl::formula::contour::Contour;
+use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::Search;
 use fdsl::formula::interface::{Formula, NoStyle};
@@ -183,10 +183,10 @@ fn contours_have_not_changed() {
         "rcdb",
         |_| rows.iter().map(|&row| Contour::new(row).unwrap()).collect(),
         &[
-            ("gray", small(), NoStyle {}, 0x8F3B_9798_286C_0033),
-            ("color", color(), NoStyle {}, 0xFB85_267A_7275_D233),
-            ("crop_random", crop(20, 16, true), NoStyle {}, 0x9976_92F8_5A96_D62C),
-            ("wide", wide(), NoStyle {}, 0x5DB5_A934_5378_01FA),
+            ("gray", small(), ContourStyle::default(), 0x8F3B_9798_286C_0033),
+            ("color", color(), ContourStyle::default(), 0xFB85_267A_7275_D233),
+            ("crop_random", crop(20, 16, true), ContourStyle::default(), 0x9976_92F8_5A96_D62C),
+            ("wide", wide(), ContourStyle::default(), 0x5DB5_A934_5378_01FA),
         ],
     );
 }

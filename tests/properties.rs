@@ -1,7 +1,7 @@
 //! Properties of any category, including diverging and degenerate ones.
 
 use fdsl::formula::bezier::{Strokes, Width};
-use fdsl::formula::contour::Contour;
+use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
@@ -136,7 +136,7 @@ proptest! {
 
     #[test]
     fn any_contours_are_the_same_on_every_path_and_not_blank(rings in contours(), frame in frame(), index in 0..3000u64) {
-        on_every_path(rings, index, &frame, &NoStyle {}, 255)?;
+        on_every_path(rings, index, &frame, &ContourStyle::default(), 255)?;
     }
 
     #[test]

@@ -1,9 +1,6 @@
 """Categories that are sampled or perturbed rather than searched for, and one-instance sets."""
 
-import json
-import os
 import random
-from pathlib import Path
 
 import fdsl
 import numpy as np
@@ -11,20 +8,10 @@ import pytest
 from fdsl import IFS, _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from published import agreement, reference
 
 SAMPLED = "05f00a56e31a359d928e2454cefec8a817682d7b4f4e90c9e2943b7d8cafe357"
 PERTURBED = "77d3f01a571c6dc4a9cb12ca1191b16cce6cf23cb19d111ee22f3c4044a54881"
-FOLDER = Path(os.environ.get("FDSL_REFERENCE", Path(__file__).parents[2] / "shared/reference2"))
-
-
-def reference(name):
-    """The images and statements of one of the authors' programs."""
-    if not (FOLDER / f"{name}.json").exists():
-        pytest.skip(f"no {name}.json in {FOLDER}: name a folder with FDSL_REFERENCE")
-    images = FOLDER / f"{name}.npz"
-    return json.loads((FOLDER / f"{name}.json").read_text()), np.load(
-        images
-    ) if images.exists() else {}
 
 
 def linear(ifs):
@@ -108,12 +95,6 @@ def test_a_base_that_cannot_fill_the_image_is_told():
             IFS.perturbed(fdsl.fractaldb(1), 3, **wrong)
 
 
-def close(ours, theirs):
-    """Agreement A: of the pixels lit in either image, the share whose grays are close."""
-    lit = (ours > 0) | (theirs > 0)
-    return (np.abs(ours.astype(int) - theirs) <= 8)[lit].mean()
-
-
 def test_one_parameter_images_are_the_programs():
     told, images = reference("1p-frac")
     size, points = told["size"], told["iterations"]
@@ -139,7 +120,7 @@ def test_one_instance_images_are_the_programs():
         )
         ours = fdsl.render(ifs, 0, 0, rendering=rendering)  # row 0 of the weights, not flipped
         theirs = images["images"][made["index"]]
-        assert close(ours, theirs) == 1
+        assert agreement(ours, theirs) == 1
 
 
 def test_sampled_categories_never_change():

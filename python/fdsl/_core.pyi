@@ -15,6 +15,7 @@ __all__ = [
     "fail",
     "forked",
     "noisy_labels",
+    "released_contours",
     "released_patches",
     "sample_contractive",
     "search",
@@ -116,3 +117,6 @@ def sample_contractive(
 def released_patches(
     maps: npt.NDArray[np.float64], probabilities: list[float], size: int, masks: list[int]
 ) -> npt.NDArray[np.uint8]: ...
+def released_contours(
+    family: str, *, categories: int, instances: int, processes: int, num_threads: int | None
+) -> list[npt.NDArray[np.float64]]: ...

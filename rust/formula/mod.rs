@@ -26,6 +26,9 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<perlin::Perlin>(),
     BuiltIn::of::<bezier::Bezier>(),
     BuiltIn::of::<contour::Contour>(),
+    BuiltIn::of::<contour::released::Released<contour::Contour>>(),
+    BuiltIn::of::<contour::Atom>(),
+    BuiltIn::of::<contour::released::Released<contour::Atom>>(),
 ];
 
 /// A family that can be created by name.

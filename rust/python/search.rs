@@ -5,8 +5,11 @@ use std::ops::ControlFlow;
 use numpy::{PyArray1, PyArray2, PyArrayMethods, ToPyArray};
 use pyo3::prelude::*;
 
-use super::{guarded, machine};
+use super::{detached, guarded, machine};
 use crate::error::Error;
+use crate::formula::contour::released::{Origin, classes};
+use crate::formula::contour::rings::Start;
+use crate::formula::contour::{Atom, Contour};
 use crate::formula::ifs::contractive::Contractive;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::search::{Sampler, Search, Stopped};
@@ -91,4 +94,30 @@ fn arrays<'py>(py: Python<'py>, categories: &[Ifs]) -> PyResult<CategoryArrays<'
     let lengths: Vec<i64> = categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
     let maps = maps.as_flattened().to_pyarray(py).reshape([maps.len(), 6])?;
     Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
+}
+
+/// Steps through a run of RCDB's or VisualAtom's program; returns the rows of its categories and
+/// their origins (categories, 7).
+#[pyfunction]
+#[pyo3(signature = (family, *, categories, instances, processes, num_threads))]
+pub(super) fn released_contours<'py>(
+    py: Python<'py>,
+    family: &str,
+    categories: u64,
+    instances: u64,
+    processes: u64,
+    num_threads: Option<usize>,
+) -> PyResult<[Bound<'py, PyArray2<f64>>; 2]> {
+    let machine = machine(num_threads, None)?;
+    let classes = detached(py, |look| match family {
+        "rcdb" => classes::<Contour>(categories, instances, processes, &machine, look),
+        _ => classes::<Atom>(categories, instances, processes, &machine, look),
+    })?;
+    let (rows, origins): (Vec<Vec<f64>>, Vec<Vec<f64>>) = classes
+        .into_iter()
+        .map(|(row, Origin { seed, skip, start: Start { radius, oval: [x, y], center: [cy, cx] } })| {
+            (row, vec![seed as f64, skip as f64, radius, x, y, cy, cx]) // both far below 2⁵³
+        })
+        .unzip();
+    Ok([PyArray2::from_vec2(py, &rows)?, PyArray2::from_vec2(py, &origins)?])
 }

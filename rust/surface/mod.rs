@@ -5,6 +5,7 @@
 //! | [`last`] | a surface that keeps the last point of every cell: for patches and strokes |
 //! | [`single`] | a smaller surface for points of a single pixel |
 //! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
+//! | [`plane`] | one byte per cell, for lines |
 //! | [`stroke`] | lines from cell to cell |
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
@@ -12,6 +13,7 @@
 pub mod last;
 pub mod mark;
 mod palette;
+pub mod plane;
 mod plot;
 mod resolve;
 pub mod single;
@@ -19,6 +21,8 @@ pub mod stroke;
 
 pub use last::{LastPoint, Pen};
 pub use mark::{Mark, Masks};
+pub use palette::palette_color;
+pub use plane::Plane;
 pub use single::Single;
 
 use crate::frame::Window;

@@ -8,6 +8,11 @@ pub(super) const COLORS: usize = 128;
 /// unused.
 pub(super) static PALETTE: [[u8; 3]; 256] = palette();
 
+/// Returns a color of the cycle.
+pub fn palette_color(number: usize) -> [u8; 3] {
+    PALETTE[1 + number % COLORS]
+}
+
 const fn palette() -> [[u8; 3]; 256] {
     const HIGH: f64 = 0.75;
     const LOW: f64 = HIGH * (1.0 - 0.75);

@@ -2,10 +2,21 @@
 
 from fdsl.families.base import Family
 from fdsl.families.bezier import Bezier
-from fdsl.families.contour import RCDB
+from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
 
-__all__ = ["IFS", "RCDB", "Bezier", "Category", "Family", "Perlin", "fractaldb", "load"]
+__all__ = [
+    "IFS",
+    "RCDB",
+    "Bezier",
+    "Category",
+    "Contours",
+    "Family",
+    "Perlin",
+    "VisualAtom",
+    "fractaldb",
+    "load",
+]

@@ -1,52 +1,257 @@
-"""Radial contours."""
+"""Radial contours: RCDB and VisualAtom."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex, overload
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_seed, shown, whole_or_none
+from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
 from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, rows_of
+from fdsl.families.readers import Floats
+from fdsl.frame import Frame
 
-#: Categories that are drawn: a million take seconds.
+#: Categories that can be drawn; a million take seconds.
 MOST_DRAWN = 1_000_000
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contours(Frame):
+    """How rings become an image.
+
+    ``Contours.released()`` has the settings of the authors' programs and replays their random
+    numbers.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    #: Background; by default white for RCDB and black for VisualAtom, as in their programs.
+    ground: Literal["black", "white"] | None = None
+    #: Width of the lines in pixels, 1…64.
+    line_width: int = 1
+    #: Color of each ring: a random gray, or with ``color=True`` a random color or the next of the
+    #: 128 colors that FractalDB cycles through.
+    line_color: Literal["gray", "random", "cycle"] = "gray"
+    #: ``"released"`` draws the random numbers of the authors' programs, for categories that know
+    #: them: ``fdsl.load("rcdb-1k")``, ``RCDB.released()``. ``None`` draws from the address.
+    compat: Literal["released"] | None = None
+
+    _checked_as: ClassVar[str | None] = "rcdb"
+    _paper: ClassVar[dict[str, Any]] = {"size": 512}
+
+    def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
+        del settings["compat"]
+        return settings
+
+    @classmethod
+    def released(cls, **changes: Any) -> Contours:
+        """Returns the settings of the authors' programs: 512×512, no flips, their random numbers.
+
+        Instance i of category c is then their image i of category c, byte for byte. An image
+        depends on all earlier ones of its process, so rendering out of order is slow: up to 3
+        seconds when the category changes, and 6 µs for each instance that is skipped.
+
+        Args:
+            **changes: settings that replace the programs'.
+        """
+        settings = {"size": 512, "flips": False, "resample_degenerate": False}
+        return cls(**{**settings, "compat": "released", **changes})
+
+
 class Rings(NamedTuple):
-    """One category of contours."""
+    """One category of RCDB."""
 
     #: Vertices of every ring.
     vertices: int
-    #: Rings.
+    #: Number of rings.
     rings: int
-    #: λ: how far noise moves a vertex from one ring to the next, in pixels of 512.
+    #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
     noise: float
-    #: How far every ring moves out beside that, in pixels of 512.
+    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
     step: float
 
 
-class RCDB(CoreFamily):
+class Atom(NamedTuple):
+    """One category of VisualAtom."""
+
+    #: Vertices of every ring.
+    vertices: int
+    #: Number of rings.
+    rings: int
+    #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
+    noise: float
+    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
+    step: float
+    #: Frequencies of the two waves along each ring.
+    frequencies: tuple[int, int]
+    #: Radius of the first ring in pixels of a 512×512 image, before it becomes an oval.
+    radius: float
+    #: Factors that stretch the first ring along x and y.
+    oval: tuple[float, float]
+
+
+class _Contours(CoreFamily):
+    """What both families have in common: rows of numbers, and where a program drew them."""
+
+    _abstract = True
+    style = Contours
+    #: What the core calls the array of categories, and its columns.
+    _array: ClassVar[str]
+    _columns: ClassVar[int]
+    #: Processes that the authors' script starts.
+    _processes: ClassVar[int]
+
+    _rows: Floats
+    _origins: Floats | None
+
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
+        number = whole_or_none(categories)
+        if number is None:
+            rows = rows_of(categories, self._columns).astype(np.float64)
+        elif 1 <= number <= MOST_DRAWN:
+            seed = checked_seed(seed)
+            rows = np.array([self._drawn(self._uniform(seed, k)) for k in range(number)])
+        else:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_DRAWN:,}, got {shown(number)}"
+            )
+        self._set(rows, None)
+
+    def _set(self, rows: Floats, origins: Floats | None) -> None:
+        self._rows, self._origins = rows, origins
+        self.core()  # checks the numbers
+
+    @classmethod
+    def _of(cls, rows: Floats, origins: Floats | None) -> Any:
+        family = cls.__new__(cls)
+        family._set(rows, origins)
+        return family
+
+    @classmethod
+    def released(
+        cls,
+        categories: int = 1000,
+        *,
+        instances: int = 1000,
+        processes: int | None = None,
+        num_threads: int | None = None,
+    ) -> Any:
+        """Steps through a run of the authors' program and returns its categories.
+
+        The program draws categories and images from one stream per process, so its categories
+        depend on the number of instances and processes. A thousand categories take 10 s (RCDB) and
+        40 s (VisualAtom) on one core; ``fdsl.load("rcdb-1k")`` and ``fdsl.load("visualatom-1k")``
+        read them from the package.
+
+        Args:
+            categories: number of categories, shared evenly by the processes.
+            instances: images per category.
+            processes: processes of the run; by default as in the authors' script that renders
+                1,000 categories (10 for RCDB, 20 for VisualAtom). The script that trains on RCDB
+                uses 40.
+            num_threads: number of threads; all available cores by default.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        count = checked_positive("categories", categories)
+        workers = cls._processes if processes is None else processes
+        if count > MOST_DRAWN:
+            raise ValueError(f"categories must be at most {MOST_DRAWN:,}, got {count}")
+        rows, origins = _core.released_contours(
+            cls.name,
+            categories=count,
+            instances=checked_positive("instances", instances),
+            processes=checked_positive("processes", workers),
+            num_threads=checked_threads(num_threads),
+        )
+        return cls._of(rows, origins)
+
+    @classmethod
+    def shipped(cls, file: Path) -> Any:
+        """Reads categories that come with the package: rows, and origins without their starts."""
+        with np.load(file) as kept:
+            return cls._of(kept["rows"], kept["origins"])
+
+    @staticmethod
+    def _drawn(uniform: Callable[[], float]) -> list[float]:
+        """Draws the row of a category."""
+        raise NotImplementedError
+
+    def _uniform(self, seed: int, category: int) -> Callable[[], float]:
+        """Returns a source of uniform numbers, a function of seed and category alone."""
+        draws = 0
+
+        def uniform() -> float:
+            nonlocal draws
+            word = _core.address_key(self.name, 1, seed, category, 0, draws)[0]
+            draws += 1
+            return (word >> 11) / (1 << 53)
+
+        return uniform
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the parameters of a category as plain values that JSON can hold."""
+        found: dict[str, Any] = self[category]._asdict()
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _arrays(self) -> Arrays:
+        arrays: Arrays = {self._array: self._rows}
+        if self._origins is not None:
+            arrays["origins"] = self._origins
+        return arrays
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+        origins = arrays.get("origins")
+        rows = rows_of(arrays[cls._array], cls._columns).astype(np.float64)
+        return cls._of(rows, None if origins is None else rows_of(origins, 7).astype(np.float64))
+
+    def _slice(self, key: slice) -> Any:
+        rows = self._rows[key]
+        if len(rows) == 0:
+            raise ValueError(f"{type(self).__name__} needs at least one category, got none")
+        return self._of(rows, None if self._origins is None else self._origins[key])
+
+    def _core_name(self, frame: Frame | None) -> str:
+        if not isinstance(frame, Contours) or frame.compat is None:
+            return self.name
+        if self._origins is None:
+            raise ValueError(
+                "compat='released' needs categories that know the program's random numbers: "
+                f"fdsl.load('{self.name}-1k') or {type(self).__name__}.released()"
+            )
+        return f"{self.name}-released"
+
+
+class RCDB(_Contours):
     """Radial contours (Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated
     Contours", CVPR 2022); immutable, a sequence of ``Rings``.
 
-    Rings of one polygon, each moved outward from the one before by noise of its own and in a gray
-    of its own, on white ground. A category is how many vertices and rings there are and how the
-    noise moves them; an instance is where the center is, the radius and oval that the first ring
-    starts from, and the noise. Rules and distributions are those of the released program; the
-    random numbers are ours, so category 3 is not the program's category 3.
+    Rings of one polygon, each moved outward from the last by new noise and drawn in a gray of its
+    own on a white background. A category is the number of vertices and rings and the strength of
+    the noise. An instance is the center, the radius and oval of the first ring, and the noise.
 
-    It takes a ``Frame``; lengths grow with the image, and lines stay one pixel wide.
+    Rules and distributions follow the released program. ``RCDB(1000)`` draws categories with
+    random numbers of this library; ``fdsl.load("rcdb-1k")`` has the program's own, and renders the
+    program's images with ``fdsl.Contours.released()``. Lengths scale with the image size.
 
     Args:
         categories: how many, drawn as the program draws them: vertices exponential with mean 100,
             3…200; rings uniform in 1…200; noise uniform in 0…4; step uniform in 0…0.1. More
-            categories leave the first ones as they are. Or an array (C, 4) of vertices (3…1000),
+            categories leave the first ones unchanged. Or an array (C, 4) of vertices (3…1000),
             rings (1…200), noise and step (0…16).
         seed: of the categories that are drawn.
 
@@ -59,57 +264,80 @@ class RCDB(CoreFamily):
     """
 
     name = "rcdb"
+    _array, _columns, _processes = "contours", 4, 10
 
-    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
-        number = whole_or_none(categories)
-        if number is None:
-            self._contours = rows_of(categories, 4).astype(np.float64)
-        elif 1 <= number <= MOST_DRAWN:
-            seed = checked_seed(seed)
-            self._contours = np.array([_drawn(seed, category) for category in range(number)])
-        else:
-            raise ValueError(
-                f"categories must lie between 1 and {MOST_DRAWN:,}, got {shown(number)}"
-            )
-        self.core()  # checks the numbers
-
-    def parameters(self, category: int) -> dict[str, Any]:
-        """Returns the four numbers of a category."""
-        return self[category]._asdict()
-
-    def __len__(self) -> int:
-        return len(self._contours)
+    @staticmethod
+    def _drawn(uniform: Callable[[], float]) -> list[float]:
+        vertices = 0
+        while not 2 < vertices <= 200:
+            vertices = int(-100 * math.log(1 - uniform()))
+        return [vertices, 1 + int(200 * uniform()), 4 * uniform(), 0.1 * uniform()]
 
     @overload
     def __getitem__(self, key: int) -> Rings: ...
     @overload
     def __getitem__(self, key: slice) -> RCDB: ...
-    def __getitem__(self, key: int | slice) -> Rings | RCDB:
+    def __getitem__(self, key: int | slice) -> Any:
         """Returns a category, or for a slice those categories, counted from 0 again."""
         if isinstance(key, slice):
-            return RCDB(self._contours[key])
-        vertices, rings, noise, step = self._contours[self._checked(key)].tolist()
+            return self._slice(key)
+        vertices, rings, noise, step = self._rows[self._checked(key)].tolist()
         return Rings(int(vertices), int(rings), noise, step)
 
-    def _arrays(self) -> Arrays:
-        return {"contours": self._contours}
 
-    @classmethod
-    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> RCDB:
-        return cls(arrays["contours"])
+class VisualAtom(_Contours):
+    """Visual atoms (Takashima et al., "Visual Atoms: Pre-training Vision Transformers with
+    Sinusoidal Waves", CVPR 2023); immutable, a sequence of ``Atom``.
 
+    Like RCDB's rings, with two sine waves along each ring and on a black background. A category
+    is all the parameters of the rings; instances differ in their center and in the noise.
 
-def _drawn(seed: int, category: int) -> list[float]:
-    """Draws a category: a function of its number and the seed alone."""
-    draws = 0
+    Rules and distributions follow the released program with the arguments of its script for
+    VisualAtom-1k. ``VisualAtom(1000)`` draws categories with random numbers of this library;
+    ``fdsl.load("visualatom-1k")`` has the program's own, and renders the program's images with
+    ``fdsl.Contours.released()``. Lengths scale with the image size.
 
-    def uniform() -> float:
-        nonlocal draws
-        word = _core.address_key("rcdb", 1, seed, category, 0, draws)[0]
-        draws += 1
-        return (word >> 11) / (1 << 53)
+    Args:
+        categories: how many, drawn as the program draws them: vertices uniform in 200…1000; rings
+            in 1…200; noise in 0…4; step in 0…0.1; two frequencies in 0…20, different unless the
+            first is 0; radius in 10…60; oval in 1…2. More categories leave the first ones
+            unchanged. Or an array (C, 9) of vertices (3…1000), rings (1…200), noise and step
+            (0…16), two frequencies (0…100), radius (0…256) and oval (0…4 along x and y).
+        seed: of the categories that are drawn.
 
-    vertices = 0
-    while not 2 < vertices <= 200:
-        vertices = int(-100 * math.log(1 - uniform()))
-    return [vertices, 1 + int(200 * uniform()), 4 * uniform(), 0.1 * uniform()]
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: categories is of the wrong type.
+
+    >>> VisualAtom(1000)[0].frequencies
+    (0, 0)
+    """
+
+    name = "visualatom"
+    _array, _columns, _processes = "atoms", 9, 20
+
+    @staticmethod
+    def _drawn(uniform: Callable[[], float]) -> list[float]:
+        def whole(low: int, high: int) -> int:
+            return low + int((high - low + 1) * uniform())
+
+        row = [whole(200, 1000), whole(1, 200), 4 * uniform(), 0.1 * uniform()]
+        first = second = whole(0, 20)
+        while second == first:
+            second = whole(0, 20)
+            if first == 0:
+                break
+        radius = whole(10, 60)
+        return [*row, first, second, radius, 1 + uniform(), 1 + uniform()]
+
+    @overload
+    def __getitem__(self, key: int) -> Atom: ...
+    @overload
+    def __getitem__(self, key: slice) -> VisualAtom: ...
+    def __getitem__(self, key: int | slice) -> Any:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            return self._slice(key)
+        n, rings, noise, step, first, second, radius, x, y = self._rows[self._checked(key)].tolist()
+        frequencies = (int(first), int(second))
+        return Atom(int(n), int(rings), noise, step, frequencies, radius, (x, y))

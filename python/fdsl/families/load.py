@@ -10,13 +10,14 @@ from fdsl._files import PathLike
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
+from fdsl.families.published import published
 from fdsl.families.registry import NAME, find, names, run_script
 
 #: What ``load`` takes, for messages and help.
 SOURCES = (
-    "a name (fractaldb-1k, perlin-100, bezier-144), a file that was saved (.npz), a folder of "
-    "the authors' CSV files or of an export, a pickle (.pkl) of Improving Fractal Pre-training, or "
-    "a script and a name (families.py:disks-10)"
+    "a name (fractaldb-1k, rcdb-1k, visualatom-1k, perlin-100, bezier-144), a file that was saved "
+    "(.npz), a folder of the authors' CSV files or of an export, a pickle (.pkl) of Improving "
+    "Fractal Pre-training, or a script and a name (families.py:disks-10)"
 )
 
 
@@ -24,13 +25,18 @@ def load(source: PathLike) -> Family:
     """Returns categories by name, or reads them from a file or folder of any kind.
 
     Args:
-        source: ``"fractaldb-N"`` (also ``"fractaldb-1k"`` and ``"fractaldb-10k"``), or the name of
-            any other family and the number it is made with, such as ``"perlin-100"`` or
-            ``"bezier-144"``; a script and such a name, ``"families.py:disks-10"``, which imports
-            the script first (and so does ``"families.py:saved.npz"``, since a file does not hold
-            the code of a family in Python); a file that ``save`` wrote; a
-            folder of the authors' CSV files (``IFS.from_csv``) or one that was exported to; or a
-            pickle (``IFS.from_pickle``).
+        source: one of
+
+            - the name of a published set: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-1k"``,
+              ``"visualatom-1k"``;
+            - the name of a family and the number it is made with: ``"fractaldb-100"``,
+              ``"perlin-100"``, ``"bezier-144"``;
+            - a script and such a name, ``"families.py:disks-10"``: imports the script first (and so
+              does ``"families.py:saved.npz"``, because a file does not contain the code of a
+              Python family);
+            - a file that ``save`` wrote;
+            - a folder of the authors' CSV files (``IFS.from_csv``), or one that was exported to;
+            - a pickle (``IFS.from_pickle``).
 
     Raises:
         FileNotFoundError: there is no such file, folder or name.
@@ -67,16 +73,18 @@ def load(source: PathLike) -> Family:
 
 def _by_name(source: str) -> Family | None:
     """Makes the family of a name, if it is known; one that follows a script must be."""
-    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}}|10?k)", source)
+    if (family := published(source)) is not None:
+        return family
+    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
     if named is None:
         return None
     script, name, number = named.groups()
     if name == "fractaldb":
-        return fractaldb(int(number.replace("k", "000")))
+        return fractaldb(int(number))
     if script is None and name not in names():
         return None
     kind = find(name)
-    if number.endswith("k") or issubclass(kind, IFS):  # no number makes an IFS
+    if issubclass(kind, IFS):  # no number makes an IFS
         return None
     made: Family = kind(int(number))
     return made

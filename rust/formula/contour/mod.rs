@@ -1,0 +1,19 @@
+//! Radial contours: rings of one polygon, each moved outward from the last by noise (Kataoka et
+//! al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022: RCDB;
+//! Takashima et al., "Visual Atoms", CVPR 2023).
+//!
+//! [`rings`] has the rule that both share, [`rcdb`] and [`atom`] what a category and an instance
+//! are, [`style`] the ground and the lines. [`released`] replays the released programs (MIT
+//! license, AIST): their categories number for number, their images byte for byte. The rules were
+//! read off the programs; none of their code is here. Lengths are in pixels of a 512×512 image.
+
+pub mod atom;
+pub mod noise;
+pub mod rcdb;
+pub mod released;
+pub mod rings;
+pub mod style;
+
+pub use atom::Atom;
+pub use rcdb::Contour;
+pub use style::ContourStyle;

@@ -1,0 +1,103 @@
+//! RCDB. A category is how many vertices and rings there are and how noise moves them; an instance
+//! is where the center is, the radius and oval of the start, and the noise. The random numbers are
+//! ours; [`released`](super::released) has the program's.
+
+use crate::address::{At, Purpose, Rng};
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::formula::contour::rings::{GROUND, Polygon, Scratch, Start, UNIT};
+use crate::formula::contour::style::ContourStyle;
+use crate::formula::interface::{Formula, Outcome};
+use crate::sample::Sample;
+
+/// Center, radius, oval, grays and noise.
+const CONTOUR: Purpose = Purpose(14);
+
+/// One category.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contour(pub(super) Polygon);
+
+impl Contour {
+    /// Takes vertices (3…1000), rings (1…200), noise (0…16) and step (0…16).
+    pub fn new(parameters: [f64; 4]) -> Result<Self, Error> {
+        Polygon::new(parameters, None).map(Self)
+    }
+
+    fn start(rng: &mut Rng) -> Start {
+        let oval = [rng.between(1.0, 2.0), rng.between(1.0, 2.0)];
+        let radius = rng.below(101) as f64;
+        let mut coordinate = || (UNIT + rng.below(801) as f64 - 400.0) / 2.0;
+        Start { oval, radius, center: [coordinate(), coordinate()] }
+    }
+}
+
+impl Formula for Contour {
+    const NAME: &'static str = "rcdb";
+    type Style = ContourStyle;
+    type Scratch = Scratch;
+
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        parameters.rows("contours")?.iter().map(|&row| Self::new(row)).collect()
+    }
+
+    /// Draws the rings; an image that shows none of them is degenerate.
+    fn draw(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &mut Scratch,
+        sample: &mut Sample<'_>,
+    ) -> Outcome {
+        let mut rng = at.rng(CONTOUR);
+        let start = Self::start(&mut rng);
+        self.0.draw(at, style, start, &mut rng, scratch);
+        show(&self.0, at, style, scratch, sample)
+    }
+
+    fn draw_fallback(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &mut Scratch,
+        sample: &mut Sample<'_>,
+    ) {
+        draw_fallback(&self.0, at, style, scratch, sample);
+    }
+}
+
+/// Writes the plane to the image; one that shows nothing but ground is degenerate.
+pub(super) fn show(
+    polygon: &Polygon,
+    at: At<'_>,
+    style: &ContourStyle,
+    scratch: &Scratch,
+    sample: &mut Sample<'_>,
+) -> Outcome {
+    let colors = style.colors(polygon, at);
+    scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
+    let ground = style.ground(polygon);
+    if sample.image.iter().any(|&byte| byte != ground) { Outcome::Shown } else { Outcome::Degenerate }
+}
+
+/// Draws one line across the part of the image that is kept.
+pub(super) fn draw_fallback(
+    polygon: &Polygon,
+    at: At<'_>,
+    style: &ContourStyle,
+    scratch: &mut Scratch,
+    sample: &mut Sample<'_>,
+) {
+    let (height, width) = (at.frame.height, at.frame.width);
+    let ground = style.ground(polygon);
+    // As a number of a color: that of the ground, and one that a ring cannot have.
+    let [below, line] = if style.numbered() { [GROUND, GROUND - 1] } else { [ground, 255 - ground] };
+    scratch.plane.clear(height, width, below);
+    scratch.plane.fill_row(height / 2, line);
+    let mut window = at.window();
+    window.show((height / 2, width / 2));
+    let mut colors = style.colors(polygon, at);
+    if let Some(colors) = &mut colors {
+        colors[usize::from(line)] = [255 - ground; 3];
+    }
+    scratch.plane.show(window, colors.as_ref(), at.frame.color, sample.image);
+}

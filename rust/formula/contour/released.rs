@@ -1,0 +1,350 @@
+//! The released programs, replayed.
+//!
+//! A process of theirs draws everything from one stream of Python's `random`, seeded with the
+//! process' number plus 1: the parameters of a category, the rings of its first image, what the
+//! next image starts from, its rings, and so on. So an image hangs on all before it. A category
+//! therefore knows how many words of which stream come before its first image. Those are skipped at
+//! 0.2 ns each, up to 3 s for the last category of a process; the images of one category are then
+//! stepped through at about 6 µs each. The stream after the last image is kept, so rendering in order
+//! skips nothing twice.
+
+use rayon::prelude::*;
+
+use crate::address::At;
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::formula::contour::atom::Atom;
+use crate::formula::contour::noise::SPAN;
+use crate::formula::contour::rcdb::{Contour, draw_fallback, show};
+use crate::formula::contour::rings::{self, Draws, Polygon, Start, UNIT};
+use crate::formula::contour::style::ContourStyle;
+use crate::formula::ifs::released::mersenne::Mersenne;
+use crate::formula::interface::{Formula, Outcome};
+use crate::machine::{Look, Machine, Watch};
+use crate::frame::FLIPS;
+use crate::sample::Sample;
+
+/// Python's `random`, and how many words it has drawn.
+#[derive(Clone)]
+pub struct Stream {
+    words: Mersenne,
+    drawn: u64,
+}
+
+impl Stream {
+    fn new(seed: u64) -> Self {
+        Self { words: Mersenne::python(seed), drawn: 0 }
+    }
+
+    fn skip(&mut self, words: usize) {
+        self.words.skip(words);
+        self.drawn += words as u64;
+    }
+
+    /// As `random()`.
+    fn unit(&mut self) -> f64 {
+        self.drawn += 2;
+        self.words.unit()
+    }
+
+    /// As `uniform(low, high)`.
+    fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// As `randint(low, high)`, of small numbers.
+    fn integer(&mut self, low: i64, high: i64) -> f64 {
+        (low + self.below((high - low + 1) as u64) as i64) as f64
+    }
+}
+
+impl Draws for Stream {
+    /// As `randrange(n)`: as many bits as n has, until they are below it.
+    fn below(&mut self, n: u64) -> u64 {
+        let bits = u64::BITS - n.leading_zeros(); // at most 32
+        loop {
+            self.drawn += 1;
+            let word = u64::from(self.words.word() >> (32 - bits));
+            if word < n {
+                return word;
+            }
+        }
+    }
+
+    fn positions(&mut self, positions: &mut [f32]) {
+        positions.fill_with(|| self.uniform(0.0, SPAN) as f32);
+    }
+
+    fn skip_positions(&mut self, positions: usize) {
+        self.skip(2 * positions); // a position takes two words
+    }
+}
+
+/// A category whose images are those of a released program.
+#[derive(Clone, Debug)]
+pub struct Released<P> {
+    category: P,
+    origin: Origin,
+}
+
+/// Where the images of a category begin in the program's random numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Origin {
+    /// Of Python's `random`.
+    pub seed: u64,
+    /// Words drawn before the rings of the first image.
+    pub skip: u64,
+    /// What the first image starts from.
+    pub start: Start,
+}
+
+/// What the two programs do differently. They draw the parameters of a category, and what an image
+/// starts from, in an order of their own.
+pub trait Program: Formula<Style = ContourStyle> {
+    /// What the core calls the replay.
+    const REPLAY: &'static str;
+
+    /// Draws the row of a category and the start of its first image.
+    fn category(stream: &mut Stream) -> (Vec<f64>, Start);
+    /// Draws what the next image starts from.
+    fn next(before: Start, stream: &mut Stream) -> Start;
+    /// Makes a category of its row.
+    fn of_row(row: &[f64]) -> Result<Self, Error>;
+    /// Returns the shape of its rings.
+    fn polygon(&self) -> &Polygon;
+}
+
+impl Program for Contour {
+    const REPLAY: &'static str = "rcdb-released";
+
+    fn category(stream: &mut Stream) -> (Vec<f64>, Start) {
+        let n = vertices(stream, 200.0);
+        let rings = stream.integer(1, 200);
+        let (noise, step) = (stream.uniform(0.0, 4.0), stream.uniform(0.0, 0.1));
+        let radius = stream.integer(0, 100);
+        let oval = [stream.uniform(1.0, 2.0), stream.uniform(1.0, 2.0)];
+        (vec![n, rings, noise, step], Start { radius, oval, center: center(stream, 400) })
+    }
+
+    fn next(_: Start, stream: &mut Stream) -> Start {
+        let oval = [stream.uniform(1.0, 2.0), stream.uniform(1.0, 2.0)];
+        let radius = stream.integer(0, 100);
+        Start { radius, oval, center: center(stream, 400) }
+    }
+
+    fn of_row(row: &[f64]) -> Result<Self, Error> {
+        Self::new(row.try_into().map_err(|_| Error::Parameter("contours"))?)
+    }
+
+    fn polygon(&self) -> &Polygon {
+        &self.0
+    }
+}
+
+/// With the arguments of the script for VisualAtom-1k; the program's defaults are another data set.
+impl Program for Atom {
+    const REPLAY: &'static str = "visualatom-released";
+
+    fn category(stream: &mut Stream) -> (Vec<f64>, Start) {
+        let n = stream.integer(200, 1000);
+        let rings = stream.integer(1, 200);
+        let (noise, step) = (stream.uniform(0.0, 4.0), stream.uniform(0.0, 0.1));
+        let radius = stream.integer(10, 60);
+        let first = stream.integer(0, 20);
+        let second = loop {
+            let second = stream.integer(0, 20);
+            if second != first || first == 0.0 {
+                break second;
+            }
+        };
+        let oval = [stream.uniform(1.0, 2.0), stream.uniform(1.0, 2.0)];
+        let row = vec![n, rings, noise, step, first, second, radius, oval[0], oval[1]];
+        (row, Start { radius, oval, center: center(stream, 512) })
+    }
+
+    fn next(before: Start, stream: &mut Stream) -> Start {
+        Start { center: center(stream, 512), ..before }
+    }
+
+    fn of_row(row: &[f64]) -> Result<Self, Error> {
+        Self::new(row.try_into().map_err(|_| Error::Parameter("atoms"))?)
+    }
+
+    fn polygon(&self) -> &Polygon {
+        &self.polygon
+    }
+}
+
+/// As `int(expovariate(1/100))`, until it is a number of vertices.
+fn vertices(stream: &mut Stream, most: f64) -> f64 {
+    loop {
+        let n = (-libm::log(1.0 - stream.unit()) / 0.01).trunc();
+        if 2.0 < n && n <= most {
+            return n;
+        }
+    }
+}
+
+/// Draws a center, y first.
+fn center(stream: &mut Stream, most: i64) -> [f64; 2] {
+    [0, 1].map(|_| (UNIT + stream.integer(-most, most)) / 2.0)
+}
+
+/// Memory kept from image to image.
+#[derive(Default)]
+pub struct Scratch {
+    rings: rings::Scratch,
+    /// The stream where the images of the last category begin.
+    origin: Option<(Origin, Stream)>,
+    /// The stream where the next image of the last category begins.
+    next: Option<Next>,
+}
+
+/// An image that is next in its stream.
+#[derive(Clone)]
+struct Next {
+    origin: Origin,
+    index: u64,
+    start: Start,
+    stream: Stream,
+}
+
+impl Scratch {
+    /// Goes to image `index` of a category; `None` if nobody wants it any more.
+    fn seek<P: Program>(&mut self, category: &Released<P>, index: u64, at: At<'_>) -> Option<Next> {
+        let &Released { origin, .. } = category;
+        let kept = self.next.take().filter(|next| next.origin == origin && next.index <= index);
+        let mut next = match kept {
+            Some(next) => next,
+            None => {
+                let stream = self.begin(origin, at)?;
+                Next { origin, index: 0, start: origin.start, stream }
+            }
+        };
+        while next.index < index {
+            if at.stopped() {
+                return None;
+            }
+            category.category.polygon().skip(&mut next.stream);
+            next.start = P::next(next.start, &mut next.stream);
+            next.index += 1;
+        }
+        Some(next)
+    }
+
+    /// Goes to where the images of a category begin.
+    fn begin(&mut self, origin: Origin, at: At<'_>) -> Option<Stream> {
+        let before = |&(kept, _): &(Origin, Stream)| kept.seed == origin.seed && kept.skip <= origin.skip;
+        let (kept, mut stream) = match self.origin.take().filter(before) {
+            Some((kept, stream)) => (kept.skip, stream),
+            None => (0, Stream::new(origin.seed)),
+        };
+        let mut left = origin.skip - kept;
+        while left > 0 {
+            if at.stopped() {
+                return None;
+            }
+            let some = left.min(1 << 24); // some milliseconds
+            stream.skip(some as usize); // fits everywhere
+            left -= some;
+        }
+        self.origin = Some((origin, stream.clone()));
+        Some(stream)
+    }
+}
+
+impl<P: Program> Formula for Released<P> {
+    const NAME: &'static str = P::REPLAY;
+    type Style = ContourStyle;
+    type Scratch = Scratch;
+
+    /// Reads the rows of the categories, and `origins` (categories, 7): seed, skip, radius, oval
+    /// along x and y, center y and x.
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        let origins = parameters.rows::<7>("origins")?;
+        let categories = P::family(parameters)?;
+        if origins.len() != categories.len() {
+            return Err(Error::Parameter("origins"));
+        }
+        let whole = |given: f64| {
+            let accepted = "a whole number between 0 and 2**53";
+            rings::within("origins", accepted, 0.0..=9e15, given).map(|given| given as u64)
+        };
+        let origin = |&[seed, skip, radius, x, y, cy, cx]: &[f64; 7]| {
+            let start = Start { radius, oval: [x, y], center: [cy, cx] };
+            Ok(Origin { seed: whole(seed)?, skip: whole(skip)?, start })
+        };
+        let both = categories.into_iter().zip(origins);
+        both.map(|(category, row)| Ok(Self { category, origin: origin(row)? })).collect()
+    }
+
+    /// What the program drew, it drew once.
+    fn retries(_: &ContourStyle) -> u8 {
+        0
+    }
+
+    fn draw(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &mut Scratch,
+        sample: &mut Sample<'_>,
+    ) -> Outcome {
+        let index = if at.frame.flips { at.index() / FLIPS } else { at.index() };
+        let polygon = self.category.polygon();
+        if let Some(Next { origin, index, start, mut stream }) = scratch.seek(self, index, at) {
+            polygon.draw(at, style, start, &mut stream, &mut scratch.rings);
+            let start = P::next(start, &mut stream);
+            scratch.next = Some(Next { origin, index: index + 1, start, stream });
+        }
+        show(polygon, at, style, &scratch.rings, sample)
+    }
+
+    fn draw_fallback(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &mut Scratch,
+        sample: &mut Sample<'_>,
+    ) {
+        draw_fallback(self.category.polygon(), at, style, &mut scratch.rings, sample);
+    }
+}
+
+/// The categories of a run: their rows, and where the images of each begin.
+pub type Classes = Vec<(Vec<f64>, Origin)>;
+
+/// Steps through a run of `processes` processes that share `categories` categories of `instances`
+/// images each.
+pub fn classes<P: Program>(
+    categories: u64,
+    instances: u64,
+    processes: u64,
+    machine: &Machine,
+    look: Look<'_>,
+) -> Result<Classes, Error> {
+    let share = |process: u64| process * categories / processes;
+    machine.install_watched(look, |flag| {
+        let process = |process: u64| {
+            let mut stream = Stream::new(process + 1);
+            (share(process)..share(process + 1))
+                .map(|_| {
+                    let (row, start) = P::category(&mut stream);
+                    let origin = Origin { seed: process + 1, skip: stream.drawn, start };
+                    let category = P::of_row(&row)?;
+                    let mut start = start;
+                    for _ in 0..instances {
+                        if flag.stopped() {
+                            break;
+                        }
+                        category.polygon().skip(&mut stream);
+                        start = P::next(start, &mut stream);
+                    }
+                    Ok((row, origin))
+                })
+                .collect::<Result<Classes, Error>>()
+        };
+        let all: Result<Vec<Classes>, Error> = (0..processes).into_par_iter().map(process).collect();
+        Ok(all?.concat())
+    })?
+}

@@ -1,0 +1,232 @@
+//! The rings of one image.
+
+use std::f64::consts::TAU;
+
+use crate::address::{At, Rng};
+use crate::error::Error;
+use crate::formula::contour::noise::{SPAN, noise};
+use crate::formula::contour::style::ContourStyle;
+use crate::simd::{Kernel, Lanes, Simd};
+use crate::surface::Plane;
+
+/// The size that all lengths are given for.
+pub const UNIT: f64 = 512.0;
+/// What the ground is called on a plane that holds numbers of rings, of which there are 200.
+pub const GROUND: u8 = 255;
+
+/// What all instances of a category share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polygon {
+    /// Vertices of every ring.
+    pub vertices: usize,
+    /// Rings.
+    pub rings: usize,
+    /// λ: how far noise moves a vertex from ring to ring.
+    pub noise: f64,
+    /// w: how far every ring moves outward beside that. (The programs call it a line width.)
+    pub step: f64,
+    /// Two waves along each ring, by their frequencies: VisualAtom's; RCDB has none.
+    pub waves: Option<[u32; 2]>,
+}
+
+/// What differs between the instances of a category, beside the noise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    /// Of the first ring, before it becomes an oval.
+    pub radius: f64,
+    /// By how much x and y are longer than the radius.
+    pub oval: [f64; 2],
+    /// y and x.
+    pub center: [f64; 2],
+}
+
+/// The random numbers of one image, in the order in which the rings need them.
+pub trait Draws {
+    /// Draws a whole number below `n`.
+    fn below(&mut self, n: u64) -> u64;
+    /// Fills positions with uniform numbers in 0…[`SPAN`].
+    fn positions(&mut self, positions: &mut [f32]);
+    /// Draws positions that are not needed.
+    fn skip_positions(&mut self, positions: usize);
+}
+
+impl Draws for Rng {
+    fn below(&mut self, n: u64) -> u64 {
+        Rng::below(self, n)
+    }
+
+    fn positions(&mut self, positions: &mut [f32]) {
+        positions.fill_with(|| self.between(0.0, SPAN) as f32);
+    }
+
+    fn skip_positions(&mut self, positions: usize) {
+        (0..positions).for_each(|_| _ = self.next_u64());
+    }
+}
+
+/// Memory kept from image to image.
+#[derive(Default)]
+pub struct Scratch {
+    /// Cosine and sine of each vertex' angle.
+    directions: [Vec<f64>; 2],
+    /// Half of each wave at each vertex.
+    waves: [Vec<f64>; 2],
+    vertices: [Vec<f64>; 2],
+    positions: Vec<f32>,
+    cells: Vec<[i32; 2]>,
+    /// What the lines are drawn on.
+    pub plane: Plane,
+}
+
+impl Polygon {
+    /// Takes vertices (3…1000), rings (1…200), noise (0…16), step (0…16) and frequencies (0…100).
+    pub fn new([vertices, rings, noise, step]: [f64; 4], waves: Option<[f64; 2]>) -> Result<Self, Error> {
+        let vertices = whole("vertices", "a whole number between 3 and 1000", 3.0..=1000.0, vertices)?;
+        let rings = whole("rings", "a whole number between 1 and 200", 1.0..=200.0, rings)?;
+        for (name, value) in [("noise", noise), ("step", step)] {
+            within(name, "between 0 and 16", 0.0..=16.0, value)?;
+        }
+        let waves = waves.map(|waves| {
+            let wave = |given| whole("frequencies", "whole numbers between 0 and 100", 0.0..=100.0, given);
+            Ok([wave(waves[0])?, wave(waves[1])?])
+        });
+        let waves = waves.transpose()?;
+        Ok(Self { vertices: vertices as usize, rings: rings as usize, noise, step, waves })
+    }
+
+    /// Draws the rings on the plane of `scratch`, which holds grays or, for colored lines, numbers
+    /// of rings.
+    pub fn draw(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        start: Start,
+        draws: &mut impl Draws,
+        scratch: &mut Scratch,
+    ) {
+        let (height, width) = (at.frame.height, at.frame.width);
+        let scale = [width as f64 / UNIT, height as f64 / UNIT];
+        let numbered = style.numbered();
+        scratch.plane.clear(height, width, if numbered { GROUND } else { style.ground(self) });
+        self.begin(start, scratch);
+        // RCDB adds the center when it draws a line, VisualAtom at the start: rounding differs.
+        let [cy, cx] = if self.waves.is_some() { [0.0; 2] } else { start.center };
+        for ring in 0..self.rings {
+            if at.stopped() {
+                return;
+            }
+            let gray = self.gray(draws);
+            self.grow(draws, scratch, at.simd);
+            let Scratch { vertices: [x, y], cells, plane, .. } = scratch;
+            cells.clear();
+            // Cut towards zero, not rounded.
+            cells.extend(x.iter().zip(&*y).map(|(x, y)| {
+                [((x + cx) * scale[0]) as i32, ((y + cy) * scale[1]) as i32]
+            }));
+            let value = if numbered { ring as u8 } else { gray }; // below 200
+            let mut from = cells[0];
+            for &to in cells[1..].iter().chain(&cells[..1]) {
+                plane.thick_line(from, to, style.line_width, value);
+                from = to;
+            }
+        }
+    }
+
+    /// Draws what the rings of an image need, and draws no rings.
+    pub fn skip(&self, draws: &mut impl Draws) {
+        for _ in 0..self.rings {
+            self.gray(draws);
+            draws.skip_positions(2 * self.vertices);
+        }
+    }
+
+    /// Draws the gray of a ring; RCDB's 256 is stored as 255.
+    fn gray(&self, draws: &mut impl Draws) -> u8 {
+        draws.below(if self.waves.is_some() { 256 } else { 257 }).min(255) as u8
+    }
+
+    /// Places the vertices of the start, which is not drawn.
+    fn begin(&self, Start { radius, oval, center }: Start, scratch: &mut Scratch) {
+        let n = self.vertices;
+        let angle = |v: usize| TAU / n as f64 * v as f64;
+        let Scratch { directions, waves, vertices, positions, .. } = scratch;
+        // The same on every platform, unlike the standard library's.
+        let fill = |values: &mut Vec<f64>, of: &dyn Fn(usize) -> f64| {
+            values.clear();
+            values.extend((0..n).map(of));
+        };
+        fill(&mut directions[0], &|v| libm::cos(angle(v)));
+        fill(&mut directions[1], &|v| libm::sin(angle(v)));
+        for (values, frequency) in waves.iter_mut().zip(self.waves.unwrap_or_default()) {
+            fill(values, &|v| 0.5 * libm::sin(angle(v) * f64::from(frequency)));
+        }
+        let center = if self.waves.is_some() { [center[1], center[0]] } else { [0.0; 2] };
+        for (axis, (values, directions)) in vertices.iter_mut().zip(&*directions).enumerate() {
+            fill(values, &|v| directions[v] * radius * oval[axis] + center[axis]);
+        }
+        positions.resize(n, 0.0);
+    }
+
+    /// Moves the vertices outward to the next ring.
+    fn grow(&self, draws: &mut impl Draws, scratch: &mut Scratch, simd: Simd) {
+        let Scratch { directions, waves, vertices, positions, .. } = scratch;
+        for (vertices, directions) in vertices.iter_mut().zip(&*directions) {
+            draws.positions(positions);
+            simd.run(Grow { polygon: self, positions, directions, waves, vertices });
+        }
+    }
+}
+
+/// One axis of a ring.
+struct Grow<'a> {
+    polygon: &'a Polygon,
+    positions: &'a [f32],
+    directions: &'a [f64],
+    waves: &'a [Vec<f64>; 2],
+    vertices: &'a mut [f64],
+}
+
+impl Kernel for Grow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { polygon: &Polygon { noise: size, step, waves, .. }, positions, directions, .. } = self;
+        let moved = self.vertices.iter_mut().zip(directions).zip(positions);
+        if waves.is_some() {
+            let waves = self.waves[0].iter().zip(&self.waves[1]);
+            for (((vertex, direction), &position), (first, second)) in moved.zip(waves) {
+                let by = f64::from(noise(position)) * size - size - first - second;
+                *vertex -= direction * (by - step);
+            }
+        } else {
+            for ((vertex, direction), &position) in moved {
+                let by = f64::from(noise(position)) * size * 2.0 - size;
+                *vertex -= direction * (by - step);
+            }
+        }
+    }
+}
+
+/// Checks a number.
+pub(super) fn within(
+    name: &'static str,
+    accepted: &'static str,
+    range: std::ops::RangeInclusive<f64>,
+    given: f64,
+) -> Result<f64, Error> {
+    if range.contains(&given) { Ok(given) } else { Err(Error::Number { name, accepted, given }) }
+}
+
+/// Checks a whole number, small and not negative.
+pub(super) fn whole(
+    name: &'static str,
+    accepted: &'static str,
+    range: std::ops::RangeInclusive<f64>,
+    given: f64,
+) -> Result<u32, Error> {
+    if given.fract() != 0.0 {
+        return Err(Error::Number { name, accepted, given });
+    }
+    within(name, accepted, range, given).map(|given| given as u32)
+}

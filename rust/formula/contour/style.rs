@@ -1,0 +1,100 @@
+//! The ground and the lines.
+
+use serde::Deserialize;
+
+use crate::address::{At, Purpose};
+use crate::error::Error;
+use crate::formula::contour::rings::{GROUND, Polygon};
+use crate::formula::interface::Style;
+use crate::frame::Frame;
+use crate::surface::palette_color;
+
+/// Colors of the lines.
+const COLOR: Purpose = Purpose(17);
+/// So thick that a line fills most of a small image.
+const THICKEST: usize = 64;
+
+/// How rings become an image.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContourStyle {
+    /// What the rings are drawn on; `None` is white for RCDB and black for VisualAtom.
+    pub ground: Option<Ground>,
+    /// Pixels.
+    pub line_width: usize,
+    /// Of each ring.
+    pub line_color: LineColor,
+}
+
+/// What the rings are drawn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ground {
+    /// 0
+    Black,
+    /// 255
+    White,
+}
+
+/// The color of each ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LineColor {
+    /// A random gray, as in the programs.
+    Gray,
+    /// A random color.
+    Random,
+    /// The next of the FractalDB authors' cycle of 128 colors.
+    Cycle,
+}
+
+impl Default for ContourStyle {
+    fn default() -> Self {
+        Self { ground: None, line_width: 1, line_color: LineColor::Gray }
+    }
+}
+
+impl Style for ContourStyle {
+    fn check(&self, frame: &Frame) -> Result<(), Error> {
+        if !(1..=THICKEST).contains(&self.line_width) {
+            let given = self.line_width as f64; // only shown
+            return Err(Error::Number { name: "line_width", accepted: "between 1 and 64", given });
+        }
+        if self.numbered() && !frame.color {
+            let given = if self.line_color == LineColor::Random { "random" } else { "cycle" };
+            let accepted = "'gray' unless color=True";
+            return Err(Error::Choice { name: "line_color", accepted, given: given.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl ContourStyle {
+    /// Says whether the plane holds numbers of rings instead of grays.
+    pub(super) fn numbered(&self) -> bool {
+        self.line_color != LineColor::Gray
+    }
+
+    /// Returns the gray of the ground.
+    pub(super) fn ground(&self, polygon: &Polygon) -> u8 {
+        let own = if polygon.waves.is_some() { Ground::Black } else { Ground::White };
+        match self.ground.unwrap_or(own) {
+            Ground::Black => 0,
+            Ground::White => 255,
+        }
+    }
+
+    /// Returns the colors that rings have by number, if they have any.
+    pub(super) fn colors(&self, polygon: &Polygon, at: At<'_>) -> Option<[[u8; 3]; 256]> {
+        if !self.numbered() {
+            return None;
+        }
+        let mut rng = at.rng(COLOR);
+        let mut colors: [[u8; 3]; 256] = std::array::from_fn(|ring| match self.line_color {
+            LineColor::Cycle => palette_color(ring),
+            _ => [0; 3].map(|_: u8| rng.below(256) as u8),
+        });
+        colors[usize::from(GROUND)] = [self.ground(polygon); 3];
+        Some(colors)
+    }
+}

@@ -1,0 +1,158 @@
+//! A plane of bytes for drawing lines; row 0 is the bottom one, as windows have it.
+
+use crate::frame::Window;
+use crate::surface::stroke;
+
+/// One byte per cell: a gray, or the number of a color.
+#[derive(Default)]
+pub struct Plane {
+    cells: Vec<u8>,
+    height: usize,
+    width: usize,
+}
+
+impl Plane {
+    /// Takes a size and fills it.
+    pub fn clear(&mut self, height: usize, width: usize, ground: u8) {
+        (self.height, self.width) = (height, width);
+        self.cells.clear();
+        self.cells.resize(height * width, ground);
+    }
+
+    /// Draws a line one cell wide between two (column, row from the top), as Pillow does. Either
+    /// may lie outside.
+    pub fn line(&mut self, from: [i32; 2], to: [i32; 2], value: u8) {
+        let (width, height) = (self.width as i32, self.height as i32); // at most 4096
+        let inside = |[x, y]: [i32; 2]| (0..width).contains(&x) && (0..height).contains(&y);
+        let beyond = |axis: usize, size: i32| {
+            from[axis].max(to[axis]) < 0 || from[axis].min(to[axis]) >= size
+        };
+        if inside(from) && inside(to) {
+            self.line_inside(from, to, value);
+        } else if !beyond(0, width) && !beyond(1, height) {
+            stroke::pillow(from.map(i64::from), to.map(i64::from), |cell| {
+                let cell = cell.map(|v| v as i32); // between two that are
+                if inside(cell) {
+                    let at = self.at(cell);
+                    self.cells[at] = value;
+                }
+            });
+        }
+    }
+
+    /// Draws a line whose cells all lie inside: 1.1 ns per cell instead of 2.3 with a look at each.
+    fn line_inside(&mut self, from: [i32; 2], to: [i32; 2], value: u8) {
+        let difference = [0, 1].map(|axis| (to[axis] - from[axis]).abs());
+        let width = self.width as isize;
+        let step = [
+            if to[0] < from[0] { -1 } else { 1 },
+            if to[1] < from[1] { width } else { -width }, // rows are stored from the bottom
+        ];
+        // As in `stroke::pillow`, with cells numbered one after the other.
+        let long = usize::from(difference[0] <= difference[1]);
+        let short = 1 - long;
+        let (along, aside) = (2 * difference[long], 2 * difference[short]);
+        let mut error = aside - difference[long];
+        let mut at = self.at(from) as isize;
+        for _ in 0..difference[long] {
+            self.cells[at as usize] = value;
+            let turn = error >= 0;
+            at += step[long] + if turn { step[short] } else { 0 };
+            error += aside - if turn { along } else { 0 };
+        }
+        let end = self.at(to);
+        self.cells[end] = value;
+    }
+
+    /// Draws a line `thick` cells wide: a square at every cell of the thin one.
+    pub fn thick_line(&mut self, from: [i32; 2], to: [i32; 2], thick: usize, value: u8) {
+        if thick == 1 {
+            return self.line(from, to, value);
+        }
+        let reach = (thick / 2) as i64;
+        stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
+            let span = |low: i64, size: usize| {
+                let clip = |v: i64| v.clamp(0, size as i64) as usize; // not negative
+                clip(low)..clip(low + thick as i64)
+            };
+            let columns = span(x - reach, self.width);
+            for row in span(y - reach, self.height) {
+                self.cells[(self.height - 1 - row) * self.width..][columns.clone()].fill(value);
+            }
+        });
+    }
+
+    /// Fills a row, counted from the bottom.
+    pub fn fill_row(&mut self, row: usize, value: u8) {
+        self.cells[row * self.width..][..self.width].fill(value);
+    }
+
+    /// Writes the cells that a window shows as grays, or as the colors that they number.
+    pub fn show(&self, window: Window, colors: Option<&[[u8; 3]; 256]>, color: bool, pixels: &mut [u8]) {
+        let channels = if color { 3 } else { 1 };
+        for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
+            let cells = &self.cells[window.surface_row(row) * self.width..][window.first_column()..][..window.width];
+            let cell = |i: usize| cells[if window.flip_columns { cells.len() - 1 - i } else { i }];
+            match (color, colors) {
+                (false, _) if window.flip_columns => {
+                    pixels.iter_mut().zip(cells.iter().rev()).for_each(|(pixel, &cell)| *pixel = cell);
+                }
+                (false, _) => pixels.copy_from_slice(cells),
+                (true, colors) => {
+                    for (i, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                        *pixel = colors.map_or([cell(i); 3], |colors| colors[usize::from(cell(i))]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn at(&self, [x, y]: [i32; 2]) -> usize {
+        // Both lie inside, so neither is negative.
+        (self.height - 1 - y as usize) * self.width + x as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Rng;
+
+    /// The cells of a line, one after the other, by the rule alone.
+    fn slow(height: usize, width: usize, lines: &[([i32; 2], [i32; 2], u8)]) -> Vec<u8> {
+        let mut cells = vec![9; height * width];
+        for &(from, to, value) in lines {
+            stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
+                if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
+                    cells[y as usize * width + x as usize] = value;
+                }
+            });
+        }
+        cells
+    }
+
+    #[test]
+    fn lines_inside_and_across_the_border_are_those_of_the_rule() {
+        let (height, width) = (20, 30);
+        let mut rng = Rng::new(1);
+        let lines: Vec<_> = (0..2000)
+            .map(|i| {
+                let mut end = || [0, 1].map(|axis| rng.below([60, 50][axis]) as i32 - 15);
+                (end(), end(), (i % 7) as u8)
+            })
+            .collect();
+        let mut plane = Plane::default();
+        plane.clear(height, width, 9);
+        for &(from, to, value) in &lines {
+            plane.line(from, to, value);
+        }
+        let mut pixels = vec![0; height * width];
+        let upright = Window { of: (height, width), top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+        plane.show(upright, None, false, &mut pixels);
+        assert_eq!(pixels, slow(height, width, &lines));
+        plane.show(Window { flip_columns: true, ..upright }, None, false, &mut pixels);
+        let flipped: Vec<u8> =
+            slow(height, width, &lines).chunks(width).flat_map(|row| row.iter().rev().copied()).collect();
+        assert_eq!(pixels, flipped);
+    }
+}
