@@ -134,12 +134,12 @@ def test_other_random_numbers_give_the_same_kind_of_image(name):
 
 
 @pytest.mark.parametrize("family", [RCDB(6), VisualAtom(6)], ids=lambda family: family.name)
-def test_ground_and_lines_can_be_chosen(family):
+def test_background_and_lines_can_be_chosen(family):
     size = {"size": 96}
     plain = fdsl.render(family, range(6), 4, rendering=Contours(**size))
     own = 255 if family.name == "rcdb" else 0
     other = "black" if own else "white"
-    turned = fdsl.render(family, range(6), 4, rendering=Contours(ground=other, **size))
+    turned = fdsl.render(family, range(6), 4, rendering=Contours(background=other, **size))
     drawn = (plain != own) & (turned != 255 - own)
     assert drawn.any() and (plain == turned)[drawn].all()
     thick = fdsl.render(family, range(6), 4, rendering=Contours(line_width=5, **size))

@@ -109,9 +109,9 @@ pub(super) fn released_contours<'py>(
     num_threads: Option<usize>,
 ) -> PyResult<[Bound<'py, PyArray2<f64>>; 2]> {
     let machine = machine(num_threads, None)?;
-    let classes = detached(py, |look| match family {
-        "rcdb" => classes::<Contour>(categories, instances, processes, &machine, look),
-        _ => classes::<Atom>(categories, instances, processes, &machine, look),
+    let classes = detached(py, |interrupted| match family {
+        "rcdb" => classes::<Contour>(categories, instances, processes, &machine, interrupted),
+        _ => classes::<Atom>(categories, instances, processes, &machine, interrupted),
     })?;
     let (rows, origins): (Vec<Vec<f64>>, Vec<Vec<f64>>) = classes
         .into_iter()

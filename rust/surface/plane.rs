@@ -1,7 +1,7 @@
 //! A plane of bytes for drawing lines; row 0 is the bottom one, as windows have it.
 
 use crate::frame::Window;
-use crate::surface::stroke;
+use crate::surface::{self, stroke};
 
 /// One byte per cell: a gray, or the number of a color.
 #[derive(Default)]
@@ -13,10 +13,10 @@ pub struct Plane {
 
 impl Plane {
     /// Takes a size and fills it.
-    pub fn clear(&mut self, height: usize, width: usize, ground: u8) {
+    pub fn clear(&mut self, height: usize, width: usize, background: u8) {
         (self.height, self.width) = (height, width);
         self.cells.clear();
-        self.cells.resize(height * width, ground);
+        self.cells.resize(height * width, background);
     }
 
     /// Draws a line one cell wide between two (column, row from the top), as Pillow does. Either
@@ -24,9 +24,8 @@ impl Plane {
     pub fn line(&mut self, from: [i32; 2], to: [i32; 2], value: u8) {
         let (width, height) = (self.width as i32, self.height as i32); // at most 4096
         let inside = |[x, y]: [i32; 2]| (0..width).contains(&x) && (0..height).contains(&y);
-        let beyond = |axis: usize, size: i32| {
-            from[axis].max(to[axis]) < 0 || from[axis].min(to[axis]) >= size
-        };
+        let beyond =
+            |axis: usize, size: i32| from[axis].max(to[axis]) < 0 || from[axis].min(to[axis]) >= size;
         if inside(from) && inside(to) {
             self.line_inside(from, to, value);
         } else if !beyond(0, width) && !beyond(1, height) {
@@ -87,23 +86,11 @@ impl Plane {
         self.cells[row * self.width..][..self.width].fill(value);
     }
 
-    /// Writes the cells that a window shows as grays, or as the colors that they number.
+    /// Writes the pixels of the window, as grays or in the colors that the cells number.
     pub fn show(&self, window: Window, colors: Option<&[[u8; 3]; 256]>, color: bool, pixels: &mut [u8]) {
-        let channels = if color { 3 } else { 1 };
-        for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
-            let cells = &self.cells[window.surface_row(row) * self.width..][window.first_column()..][..window.width];
-            let cell = |i: usize| cells[if window.flip_columns { cells.len() - 1 - i } else { i }];
-            match (color, colors) {
-                (false, _) if window.flip_columns => {
-                    pixels.iter_mut().zip(cells.iter().rev()).for_each(|(pixel, &cell)| *pixel = cell);
-                }
-                (false, _) => pixels.copy_from_slice(cells),
-                (true, colors) => {
-                    for (i, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                        *pixel = colors.map_or([cell(i); 3], |colors| colors[usize::from(cell(i))]);
-                    }
-                }
-            }
+        match colors {
+            Some(colors) => surface::show_colors(&self.cells, window, colors, pixels),
+            None => surface::show_gray(&self.cells, window, color, pixels),
         }
     }
 
@@ -147,7 +134,15 @@ mod tests {
             plane.line(from, to, value);
         }
         let mut pixels = vec![0; height * width];
-        let upright = Window { of: (height, width), top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+        let upright = Window {
+            of: (height, width),
+            top: 0,
+            left: 0,
+            height,
+            width,
+            flip_rows: true,
+            flip_columns: false,
+        };
         plane.show(upright, None, false, &mut pixels);
         assert_eq!(pixels, slow(height, width, &lines));
         plane.show(Window { flip_columns: true, ..upright }, None, false, &mut pixels);

@@ -35,7 +35,7 @@ class Contours(Frame):
     """
 
     #: Background; by default white for RCDB and black for VisualAtom, as in their programs.
-    ground: Literal["black", "white"] | None = None
+    background: Literal["black", "white"] | None = None
     #: Width of the lines in pixels, 1…64.
     line_width: int = 1
     #: Color of each ring: a random gray, or with ``color=True`` a random color or the next of the

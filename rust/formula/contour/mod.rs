@@ -3,7 +3,7 @@
 //! Takashima et al., "Visual Atoms", CVPR 2023).
 //!
 //! [`rings`] has the rule that both share, [`rcdb`] and [`atom`] what a category and an instance
-//! are, [`style`] the ground and the lines. [`released`] replays the released programs (MIT
+//! are, [`style`] the background and the lines. [`released`] replays the released programs (MIT
 //! license, AIST): their categories number for number, their images byte for byte. The rules were
 //! read off the programs; none of their code is here. Lengths are in pixels of a 512×512 image.
 

@@ -5,7 +5,7 @@
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::contour::rings::{GROUND, Polygon, Scratch, Start, UNIT};
+use crate::formula::contour::rings::{BACKGROUND, Polygon, Scratch, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
 use crate::formula::interface::{Formula, Outcome};
 use crate::sample::Sample;
@@ -65,7 +65,7 @@ impl Formula for Contour {
     }
 }
 
-/// Writes the plane to the image; one that shows nothing but ground is degenerate.
+/// Writes the plane to the image; one that shows nothing but background is degenerate.
 pub(super) fn show(
     polygon: &Polygon,
     at: At<'_>,
@@ -75,8 +75,8 @@ pub(super) fn show(
 ) -> Outcome {
     let colors = style.colors(polygon, at);
     scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
-    let ground = style.ground(polygon);
-    if sample.image.iter().any(|&byte| byte != ground) { Outcome::Shown } else { Outcome::Degenerate }
+    let background = style.background(polygon);
+    if sample.image.iter().any(|&byte| byte != background) { Outcome::Shown } else { Outcome::Degenerate }
 }
 
 /// Draws one line across the part of the image that is kept.
@@ -88,16 +88,17 @@ pub(super) fn draw_fallback(
     sample: &mut Sample<'_>,
 ) {
     let (height, width) = (at.frame.height, at.frame.width);
-    let ground = style.ground(polygon);
-    // As a number of a color: that of the ground, and one that a ring cannot have.
-    let [below, line] = if style.numbered() { [GROUND, GROUND - 1] } else { [ground, 255 - ground] };
+    let background = style.background(polygon);
+    // As a number of a color: that of the background, and one that a ring cannot have.
+    let [below, line] =
+        if style.numbered() { [BACKGROUND, BACKGROUND - 1] } else { [background, 255 - background] };
     scratch.plane.clear(height, width, below);
     scratch.plane.fill_row(height / 2, line);
     let mut window = at.window();
     window.show((height / 2, width / 2));
     let mut colors = style.colors(polygon, at);
     if let Some(colors) = &mut colors {
-        colors[usize::from(line)] = [255 - ground; 3];
+        colors[usize::from(line)] = [255 - background; 3];
     }
     scratch.plane.show(window, colors.as_ref(), at.frame.color, sample.image);
 }

@@ -20,8 +20,8 @@ use crate::formula::contour::rings::{self, Draws, Polygon, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
 use crate::formula::ifs::released::mersenne::Mersenne;
 use crate::formula::interface::{Formula, Outcome};
-use crate::machine::{Look, Machine, Watch};
 use crate::frame::FLIPS;
+use crate::machine::{InterruptCheck, Machine, Watch};
 use crate::sample::Sample;
 
 /// Python's `random`, and how many words it has drawn.
@@ -321,10 +321,10 @@ pub fn classes<P: Program>(
     instances: u64,
     processes: u64,
     machine: &Machine,
-    look: Look<'_>,
+    interrupted: InterruptCheck<'_>,
 ) -> Result<Classes, Error> {
     let share = |process: u64| process * categories / processes;
-    machine.install_watched(look, |flag| {
+    machine.install_watched(interrupted, |flag| {
         let process = |process: u64| {
             let mut stream = Stream::new(process + 1);
             (share(process)..share(process + 1))

@@ -11,8 +11,8 @@ use crate::surface::Plane;
 
 /// The size that all lengths are given for.
 pub const UNIT: f64 = 512.0;
-/// What the ground is called on a plane that holds numbers of rings, of which there are 200.
-pub const GROUND: u8 = 255;
+/// What the background is called on a plane that holds numbers of rings, of which there are 200.
+pub const BACKGROUND: u8 = 255;
 
 /// What all instances of a category share.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +107,7 @@ impl Polygon {
         let (height, width) = (at.frame.height, at.frame.width);
         let scale = [width as f64 / UNIT, height as f64 / UNIT];
         let numbered = style.numbered();
-        scratch.plane.clear(height, width, if numbered { GROUND } else { style.ground(self) });
+        scratch.plane.clear(height, width, if numbered { BACKGROUND } else { style.background(self) });
         self.begin(start, scratch);
         // RCDB adds the center when it draws a line, VisualAtom at the start: rounding differs.
         let [cy, cx] = if self.waves.is_some() { [0.0; 2] } else { start.center };
@@ -120,9 +120,9 @@ impl Polygon {
             let Scratch { vertices: [x, y], cells, plane, .. } = scratch;
             cells.clear();
             // Cut towards zero, not rounded.
-            cells.extend(x.iter().zip(&*y).map(|(x, y)| {
-                [((x + cx) * scale[0]) as i32, ((y + cy) * scale[1]) as i32]
-            }));
+            cells.extend(
+                x.iter().zip(&*y).map(|(x, y)| [((x + cx) * scale[0]) as i32, ((y + cy) * scale[1]) as i32]),
+            );
             let value = if numbered { ring as u8 } else { gray }; // below 200
             let mut from = cells[0];
             for &to in cells[1..].iter().chain(&cells[..1]) {

@@ -1,10 +1,10 @@
-//! The ground and the lines.
+//! The background and the lines.
 
 use serde::Deserialize;
 
 use crate::address::{At, Purpose};
 use crate::error::Error;
-use crate::formula::contour::rings::{GROUND, Polygon};
+use crate::formula::contour::rings::{BACKGROUND, Polygon};
 use crate::formula::interface::Style;
 use crate::frame::Frame;
 use crate::surface::palette_color;
@@ -19,7 +19,7 @@ const THICKEST: usize = 64;
 #[serde(default, deny_unknown_fields)]
 pub struct ContourStyle {
     /// What the rings are drawn on; `None` is white for RCDB and black for VisualAtom.
-    pub ground: Option<Ground>,
+    pub background: Option<Background>,
     /// Pixels.
     pub line_width: usize,
     /// Of each ring.
@@ -29,7 +29,7 @@ pub struct ContourStyle {
 /// What the rings are drawn on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Ground {
+pub enum Background {
     /// 0
     Black,
     /// 255
@@ -50,7 +50,7 @@ pub enum LineColor {
 
 impl Default for ContourStyle {
     fn default() -> Self {
-        Self { ground: None, line_width: 1, line_color: LineColor::Gray }
+        Self { background: None, line_width: 1, line_color: LineColor::Gray }
     }
 }
 
@@ -75,12 +75,12 @@ impl ContourStyle {
         self.line_color != LineColor::Gray
     }
 
-    /// Returns the gray of the ground.
-    pub(super) fn ground(&self, polygon: &Polygon) -> u8 {
-        let own = if polygon.waves.is_some() { Ground::Black } else { Ground::White };
-        match self.ground.unwrap_or(own) {
-            Ground::Black => 0,
-            Ground::White => 255,
+    /// Returns the gray of the background.
+    pub(super) fn background(&self, polygon: &Polygon) -> u8 {
+        let own = if polygon.waves.is_some() { Background::Black } else { Background::White };
+        match self.background.unwrap_or(own) {
+            Background::Black => 0,
+            Background::White => 255,
         }
     }
 
@@ -94,7 +94,7 @@ impl ContourStyle {
             LineColor::Cycle => palette_color(ring),
             _ => [0; 3].map(|_: u8| rng.below(256) as u8),
         });
-        colors[usize::from(GROUND)] = [self.ground(polygon); 3];
+        colors[usize::from(BACKGROUND)] = [self.background(polygon); 3];
         Some(colors)
     }
 }
