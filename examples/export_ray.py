@@ -1,6 +1,6 @@
 """Writes a data set as webdataset shards on all machines of a Ray cluster.
 
-    pip install 'fdsl[export,ray]'
+    pip install '.[ray]' tyro tqdm
     python examples/export_ray.py fractaldb-1000 /shared/fractaldb
 
 FOLDER is one that all machines see. Without a cluster Ray starts on this machine. Which task
@@ -35,7 +35,7 @@ class Settings:
     source: tyro.conf.Positional[str]  # what fdsl.load takes: fractaldb-1000, perlin-100, a file
     folder: tyro.conf.Positional[Path]  # where to; all machines must see it
     instances: int = 1000  # of each category
-    shard_size: int = 10_000  # images per shard
+    shard_size: int | None = None  # images per shard; if not given, as in fdsl export
     seed: int = 0  # of every address
     preset: Literal["default", "paper", "released"] = "default"  # how images are rendered
     parts: int | None = None  # tasks; if not given, one per core of the cluster
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def export(a: Settings) -> int:
     """Shares the work, waits for it, and checks it."""
-    if min(a.instances, a.shard_size, a.parts or 1) < 1:
+    if min(a.instances, a.shard_size or 1, a.parts or 1) < 1:
         raise ValueError("--instances, --shard-size and --parts must be 1 or more")
     family, rendering = fdsl.load(a.source), PRESETS[a.preset]()
     task = ray.remote(num_cpus=1, max_retries=3)(write_part)
@@ -68,17 +68,17 @@ def export(a: Settings) -> int:
     finally:
         ray.shutdown()
     found = fdsl.export.finalize(a.folder)
-    print(f"{found['pictures']:,} pictures in {len(found['shards'])} shards: {a.folder}")
+    print(f"{found['images']:,} images in {len(found['shards'])} shards: {a.folder}")
     return 0
 
 
 def write_part(shared: tuple[fdsl.Family, str, dict[str, Any]], part: int, parts: int) -> int:
-    """Writes every `parts`-th shard on one core; returns how many pictures are there now."""
+    """Writes every `parts`-th shard on one core; returns how many images exist now."""
     family, folder, settings = shared
     written = fdsl.export.shards(
         family, folder, job_index=part, num_jobs=parts, num_threads=1, **settings
     )
-    return written.pictures + written.skipped
+    return written.images + written.skipped
 
 
 if __name__ == "__main__":

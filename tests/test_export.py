@@ -1,4 +1,4 @@
-"""Files: a shard is a pure function of its number, appears whole, and reads back to the pixel."""
+"""Export: a shard is a pure function of its number, is written whole, and reads back exactly."""
 
 import gzip
 import hashlib
@@ -12,6 +12,7 @@ import sys
 import tarfile
 import threading
 import time
+import warnings
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,14 +24,13 @@ import pytest
 from fdsl import png
 from processes import started
 
-pytest.importorskip("webdataset")
 resource = pytest.importorskip("resource")  # also: the signals that are sent here
 Image = pytest.importorskip("PIL.Image")
 
 SMALL = fdsl.Rendering(size=32, num_points=2000)
-#: For families that are not of points.
+#: For families other than IFS.
 FRAME = fdsl.Frame(size=32)
-#: What another process needs to write a part of the same export.
+#: The same export in another process.
 SETTINGS = """
 import fdsl, fdsl.export, sys
 ifs = fdsl.IFS.search(categories=5, fill_rate=0.1, seed=1, size=64, num_points=3000)
@@ -68,11 +68,9 @@ def samples(folder: Path):
     for shard in sorted(folder.glob("*.tar")):
         with tarfile.open(shard) as tar:
             files = [(member.name, tar.extractfile(member).read()) for member in tar]
-        for (cls, label), (about, address), (picture, pixels) in zip(
-            *[iter(files)] * 3, strict=True
-        ):
-            assert {cls[-3:], about[-4:], picture[-3:]} == {"cls", "json", "png"}
-            assert len({cls[:-4], about[:-5], picture[:-4]}) == 1
+        for (cls, label), (about, address), (image, pixels) in zip(*[iter(files)] * 3, strict=True):
+            assert {cls[-3:], about[-4:], image[-3:]} == {"cls", "json", "png"}
+            assert len({cls[:-4], about[:-5], image[:-4]}) == 1
             yield (
                 int(label),
                 json.loads(address),
@@ -86,15 +84,15 @@ def samples(folder: Path):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_png_reads_back_to_the_pixel(family, color):
-    pictures = fdsl.render(
+    images = fdsl.render(
         FAMILIES[family](), [0, 1, 2], 5, rendering=fdsl.Frame(size=(33, 45), color=color)
     )
-    for file, picture in zip(png.encode(pictures), pictures, strict=True):
-        image = Image.open(io.BytesIO(file)).convert("RGB" if color else "L")
-        np.testing.assert_array_equal(np.array(image), picture)
+    for file, image in zip(png.encode(images), images, strict=True):
+        decoded = Image.open(io.BytesIO(file)).convert("RGB" if color else "L")
+        np.testing.assert_array_equal(np.array(decoded), image)
 
 
-def test_gray_fractals_take_one_bit_a_pixel(ifs):
+def test_gray_fractals_take_one_bit_per_pixel(ifs):
     (file,) = png.encode(fdsl.render(ifs, [0], 0, rendering=SMALL))
     depth, kind = file[24], file[25]  # of the header
     assert (depth, kind) == (1, 3)  # one bit, into a palette
@@ -103,13 +101,13 @@ def test_gray_fractals_take_one_bit_a_pixel(ifs):
 
 
 def test_threads_do_not_change_a_png(ifs):
-    pictures = fdsl.render(ifs, np.arange(20) % 5, np.arange(20), rendering=SMALL)
-    assert png.encode(pictures, num_threads=1) == png.encode(pictures, num_threads=4)
-    assert png.encode(pictures[:0]) == []
+    images = fdsl.render(ifs, np.arange(20) % 5, np.arange(20), rendering=SMALL)
+    assert png.encode(images, num_threads=1) == png.encode(images, num_threads=4)
+    assert png.encode(images[:0]) == []
 
 
 @pytest.mark.parametrize(
-    "pictures, kind, said",
+    "images, kind, said",
     [
         (np.zeros((2, 4, 4)), TypeError, "must be uint8, got float64"),
         (np.zeros((4, 4), np.uint8), ValueError, r"got \(4, 4\)"),
@@ -117,21 +115,20 @@ def test_threads_do_not_change_a_png(ifs):
         (np.zeros((2, 0, 4), np.uint8), ValueError, r"got \(2, 0, 4\)"),
     ],
 )
-def test_what_is_no_batch_of_pictures_is_refused(pictures, kind, said):
+def test_anything_but_a_batch_of_images_is_refused(images, kind, said):
     with pytest.raises(kind, match=said):
-        png.encode(pictures)
+        png.encode(images)
 
 
 # Shards
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_sample_is_what_render_draws_for_its_address(family, tmp_path):
+def test_every_sample_is_the_image_that_its_address_renders(family, tmp_path):
     rendering = SMALL if family == "ifs" else FRAME
     family = FAMILIES[family]()
-    rendering = SMALL if isinstance(family, fdsl.IFS) else fdsl.Frame(size=32)
     written = write(family, tmp_path, instances=12, rendering=rendering)
-    assert (written.pictures, written.skipped) == (12 * len(family), 0)
+    assert (written.images, written.skipped) == (12 * len(family), 0)
     found = list(samples(tmp_path))
     addresses = [(address["category"], address["index"]) for _, address, _ in found]
     assert sorted(addresses) == [(c, i) for c in range(len(family)) for i in range(12)]
@@ -155,7 +152,7 @@ def test_shards_are_in_the_order_of_the_stream(ifs, tmp_path):
         assert sorted(label for label, _, _ in found[at : at + 5]) == [0, 1, 2, 3, 4]
 
 
-def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
+def test_processes_that_share_an_export_write_the_files_of_one(ifs, tmp_path):
     one, several = tmp_path / "one", tmp_path / "several"
     write(ifs, one)
     code = SETTINGS + (
@@ -170,11 +167,11 @@ def test_processes_that_share_the_work_write_what_one_would(ifs, tmp_path):
         ]
         assert [process.wait(timeout=100) for process in running] == [0, 0]
     assert contents(several) == contents(one)
-    assert len(contents(one)) == 7 + 2  # shards of 16, and what they are
+    assert len(contents(one)) == 7 + 2  # shards, plan and categories
 
 
 @pytest.mark.slow
-def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
+def test_an_export_whose_writers_were_killed_ends_with_the_same_bytes(ifs, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     write(ifs, whole, instances=2000, shard_size=1000)
     code = SETTINGS + (
@@ -185,7 +182,7 @@ def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
         with started([sys.executable, "-c", code, str(killed)]):
             before = len(list(killed.glob("*.tar")))
             deadline = time.monotonic() + 60
-            # Two shards further, and in the middle of the next.
+            # Kill it two shards later, in the middle of the next.
             while len(list(killed.glob("*.tar"))) < before + 2 and time.monotonic() < deadline:
                 time.sleep(0.005)
         shards = sorted(killed.glob("*.tar"))
@@ -194,22 +191,22 @@ def test_a_writer_that_was_killed_ends_with_the_same_bytes(ifs, tmp_path):
             assert shard.read_bytes() == (whole / shard.name).read_bytes()
     written = write(ifs, killed, instances=2000, shard_size=1000)
     assert written.skipped >= 4000
-    fdsl.export.finalize(killed)  # sweeps up what the killed left
+    fdsl.export.finalize(killed)  # removes what the killed processes left
     fdsl.export.finalize(whole)
     assert contents(killed) == contents(whole)
 
 
-def test_what_is_there_is_not_written_again(ifs, tmp_path):
+def test_existing_shards_are_not_written_again(ifs, tmp_path):
     write(ifs, tmp_path)
     (tmp_path / "000002.tar").unlink()
     before = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*.tar")}
     written = write(ifs, tmp_path)
-    assert (written.pictures, written.skipped) == (16, 84)
+    assert (written.images, written.skipped) == (16, 84)
     after = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("*.tar")}
     assert {name: after[name] for name in before} == before and "000002.tar" in after
 
 
-def test_progress_counts_what_this_process_does(ifs, tmp_path):
+def test_progress_counts_the_images_of_this_process(ifs, tmp_path):
     calls = []
     write(ifs, tmp_path, job_index=1, num_jobs=2, progress=lambda *at: calls.append(at))
     assert calls == sorted(calls) and calls[-1] == (48, 48)
@@ -234,8 +231,8 @@ def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
     assert contents(tmp_path) == before
 
 
-def test_categories_that_end_elsewhere_are_other_categories(ifs, tmp_path):
-    """The same rows of numbers, split where the first category has a map more."""
+def test_categories_with_other_borders_are_other_categories(ifs, tmp_path):
+    """The same maps, but the first category has one more."""
     maps = [np.full((n, 6), 0.1 * n) for n in (2, 2)]
     rows, chances = np.concatenate(maps), np.array([0.5, 0.5, 0.0, 1.0])
     two = fdsl.IFS([rows[:2], rows[2:]], [chances[:2], chances[2:]])
@@ -246,11 +243,11 @@ def test_categories_that_end_elsewhere_are_other_categories(ifs, tmp_path):
         write(other, tmp_path)
 
 
-def test_an_export_goes_on_after_an_upgrade(ifs, tmp_path):
-    """The version that began it is for people to read; the format numbers decide."""
+def test_an_export_continues_after_an_upgrade(ifs, tmp_path):
+    """The version in the plan is for people to read; the format numbers decide."""
     write(ifs, tmp_path, num_jobs=2)
     plan = json.loads((tmp_path / "plan.json").read_text())
-    # What the versions wrote that refused every other.
+    # As written by versions that had no layout format.
     old = {name: plan[name] for name in plan if name != "layout_format"} | {"fdsl": "0.0.1"}
     (tmp_path / "plan.json").write_text(json.dumps(old))
     assert write(ifs, tmp_path).skipped > 0
@@ -263,17 +260,17 @@ def test_an_export_goes_on_after_an_upgrade(ifs, tmp_path):
             write(ifs, tmp_path)
 
 
-def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
+def test_an_export_fails_if_its_files_are_removed_while_it_runs(ifs, tmp_path):
     for kept in (0, 3):
         folder = tmp_path / str(kept)
 
         def clear(written, total, folder=folder, kept=kept):
-            """What ``rm -rf`` does that does not get rid of the folder."""
+            """What ``rm -rf`` does when it cannot remove the folder itself."""
             for file in [file for file in folder.iterdir() if not file.name.endswith(".part")]:
                 if kept == 0 or (written == total and file.name == "000000.tar"):
                     file.unlink()
 
-        said = r"plan\.json is gone" if kept == 0 else r"1 shards are gone from .*000000\.tar among"
+        said = r"plan\.json is gone" if kept == 0 else r"1 shard of this export disappeared .*000000\.tar"
         with pytest.raises(FileNotFoundError, match=said):
             write(ifs, folder, progress=clear)
     with pytest.raises(OSError, match="cannot write: No such file or directory"):
@@ -297,7 +294,7 @@ def test_an_export_whose_folder_is_cleared_meanwhile_fails(ifs, tmp_path):
         ),
     ],
 )
-def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, wrong, kind, said):
+def test_a_wrong_argument_is_refused_before_anything_is_written(ifs, tmp_path, wrong, kind, said):
     with pytest.raises(kind, match=said):
         write(ifs, tmp_path / "new", **wrong)
     assert not (tmp_path / "new").exists()
@@ -305,8 +302,7 @@ def test_an_export_refuses_what_it_cannot_do_and_writes_nothing(ifs, tmp_path, w
         write("ifs", tmp_path / "new")
 
 
-def test_of_exports_that_start_together_one_wins(ifs, tmp_path):
-    """... and the others are told, whatever the moment."""
+def test_of_two_exports_to_one_folder_one_wins_and_the_other_is_told(ifs, tmp_path):
     for number in range(20):
         folder, found = tmp_path / str(number), {}
         start = threading.Barrier(2)
@@ -314,7 +310,7 @@ def test_of_exports_that_start_together_one_wins(ifs, tmp_path):
         def export(seed, folder=folder, found=found, start=start):
             start.wait()
             try:
-                found[seed] = write(ifs, folder, seed=seed, instances=2).pictures
+                found[seed] = write(ifs, folder, seed=seed, instances=2).images
             except ValueError as error:
                 found[seed] = str(error)
 
@@ -348,7 +344,7 @@ except OSError as error:
     assert contents(tmp_path) == {}
 
 
-def test_a_lost_file_of_categories_is_written_again(ifs, tmp_path):
+def test_a_lost_categories_file_is_written_again(ifs, tmp_path):
     write(ifs, tmp_path)
     (kept,) = tmp_path.glob("categories-*.npz")
     kept.unlink()
@@ -360,7 +356,7 @@ def test_a_lost_file_of_categories_is_written_again(ifs, tmp_path):
         fdsl.load(tmp_path)
 
 
-def test_what_others_keep_in_the_folder_is_left_alone(ifs, tmp_path):
+def test_other_files_in_the_folder_are_left_alone(ifs, tmp_path):
     (tmp_path / "categories.npz").write_text("mine")
     (tmp_path / ".download.part").write_text("mine")
     write(ifs, tmp_path)
@@ -370,12 +366,12 @@ def test_what_others_keep_in_the_folder_is_left_alone(ifs, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "000003.tar").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds 000003\.tar of something else, and no plan\.json"):
+    with pytest.raises(ValueError, match=r"holds a 000003\.tar but no plan\.json"):
         write(ifs, other)
     assert contents(other) == {"000003.tar": b"mine"}
 
 
-def test_a_folder_that_another_process_was_quicker_to_write_is_no_error(ifs, tmp_path):
+def test_a_folder_that_another_process_finished_first_is_no_error(ifs, tmp_path):
     plan = fdsl.export.write.Plan(
         family=ifs, rendering=SMALL, seed=0, instances=3, layout="folders", shard_size=3
     )
@@ -392,7 +388,7 @@ def test_a_folder_that_another_process_was_quicker_to_write_is_no_error(ifs, tmp
 
 
 def released_settings(size, **more):
-    """Settings of every family as the releases before targets wrote them."""
+    """Settings as the releases before targets wrote them, for every family."""
     return {
         "size": size, "crop": None, "points": 200_000, "draw": "patch", "patch": "random",
         "color": False, "weights": 0.4, "pad": 6, "crop_position": "random", "variation": "grid",
@@ -401,7 +397,7 @@ def released_settings(size, **more):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_export_of_an_older_release_goes_on(family, tmp_path):
+def test_an_export_of_an_older_release_continues(family, tmp_path):
     family = FAMILIES[family]()
     rendering = SMALL if isinstance(family, fdsl.IFS) else fdsl.Frame(size=32)
     settings = {"instances": 12, "rendering": rendering}
@@ -413,7 +409,7 @@ def test_an_export_of_an_older_release_goes_on(family, tmp_path):
         del found["target"]
         (tmp_path / name).write_text(json.dumps(found))
     (tmp_path / "000001.tar").unlink()
-    assert write(family, tmp_path, **settings).pictures > 0
+    assert write(family, tmp_path, **settings).images > 0
     metadata = fdsl.export.finalize(tmp_path)
     assert type(family.checked_style(rendering)).from_dict(metadata["rendering"]).size == 32
     plan = json.loads((tmp_path / "plan.json").read_text())
@@ -423,7 +419,7 @@ def test_an_export_of_an_older_release_goes_on(family, tmp_path):
         write(family, tmp_path, **settings)
 
 
-def test_names_sort_as_they_count_however_many_there_are():
+def test_names_sort_in_numerical_order_however_many_there_are():
     layout = fdsl.export.plan.LAYOUTS["webdataset"](fdsl.Bezier(3969), 0, 2**50, 10_000)
     assert layout.name(0) == "0" * 15 + ".tar" and len(layout.name(layout.units() - 1)) == 19
     assert [len(sample.key) for sample in layout.samples(7)[:2]] == [19, 19]
@@ -431,8 +427,8 @@ def test_names_sort_as_they_count_however_many_there_are():
     assert (folders.key(0, 3), folders.key(0, 1_999_999)) == ("0000003", "1999999")
 
 
-def test_a_disk_that_is_full_is_a_sentence_and_leaves_no_part(ifs, tmp_path):
-    """A limit on the size of files stands for a full disk: writing fails half-way."""
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(ifs, tmp_path):
+    """A limit on file sizes simulates the full disk: writing fails halfway."""
     code = (
         SETTINGS
         + """
@@ -455,19 +451,93 @@ except OSError as error:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 30_000
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(ifs, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(ifs, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         write(ifs, tmp_path / "file" / "export")
 
 
+# One shard, to a file or pipe
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_single_shard_has_the_bytes_of_its_file(family, tmp_path):
+    settings = {"instances": 40, "rendering": SMALL if family == "ifs" else FRAME, "seed": 3}
+    family = FAMILIES[family]()
+    fdsl.export.shards(family, tmp_path, **settings)
+    files = sorted(tmp_path.glob("*.tar"))
+    assert len(files) > 1
+    for number, path in enumerate(files):
+        file = io.BytesIO()
+        written = fdsl.export.write_shard(family, number, file, **settings)
+        assert file.getvalue() == path.read_bytes()
+        assert written.images == len(list(fdsl.export.plan.Plan.of(tmp_path).files.samples(number)))
+
+
+def test_a_shard_is_the_archive_that_webdataset_would_write(ifs, tmp_path):
+    wds = pytest.importorskip("webdataset")
+    write(ifs, tmp_path)
+    written = io.BytesIO()
+    with wds.TarWriter(written, mtime=0, encoder=False) as tar:
+        for sample in wds.WebDataset(str(tmp_path / "000001.tar"), shardshuffle=False):
+            tar.write({key: value for key, value in sample.items() if key not in SOURCE_KEYS})
+    assert written.getvalue() == (tmp_path / "000001.tar").read_bytes()
+
+
+#: What webdataset adds to a sample that it reads.
+SOURCE_KEYS = ("__url__", "__local_path__")
+
+
+@pytest.mark.parametrize("shard, said", [
+    (7, "shard must be below 7, the number of shards, got 7"),
+    (-1, "shard must be 0 or more, got -1"),
+])  # fmt: skip
+def test_a_shard_that_does_not_exist_is_refused(ifs, shard, said):
+    file = io.BytesIO()
+    with pytest.raises(ValueError, match=said):
+        fdsl.export.write_shard(ifs, shard, file, instances=20, shard_size=16)
+    assert file.getvalue() == b""
+
+
+# How many shards
+
+
+@pytest.mark.parametrize("images", [1, 99, 6400, 6401, 60_000, 123_457, 640_000, 1_000_000, 10**7])
+def test_default_shards_feed_8_workers_on_each_of_8_ranks(images):
+    size = fdsl.export.layout.default_shard_size(images)
+    shards = -(-images // size)
+    assert 100 <= size <= 10_000
+    assert shards % 64 == 0 if images >= 6400 else size == 100
+
+
+def test_an_export_continues_with_the_shard_size_of_its_plan(ifs, tmp_path):
+    """The default of the first releases was 10,000."""
+    write(ifs, tmp_path, shard_size=16, num_jobs=2)
+    written = write(ifs, tmp_path, shard_size=None)
+    assert (written.images, written.skipped) == (48, 52)
+    assert json.loads((tmp_path / "plan.json").read_text())["shard_size"] == 16
+    assert len(list(tmp_path.glob("*.tar"))) == 7
+
+
+@pytest.mark.parametrize("shard_size, warns", [(1, False), (2, True), (100, True)])
+def test_finalize_warns_of_fewer_shards_than_64(ifs, tmp_path, shard_size, warns):
+    write(ifs, tmp_path, shard_size=shard_size)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fdsl.export.finalize(tmp_path)
+    counts = {2: "only 50 shards: ", 100: "only 1 shard: "}
+    assert [str(warning.message).startswith(counts[shard_size]) for warning in caught] == (
+        [True] if warns else []
+    )
+
+
 # Folders
 
 
-def test_class_folders_are_read_by_torchvision(ifs, tmp_path):
+def test_torchvision_reads_class_folders(ifs, tmp_path):
     datasets = pytest.importorskip("torchvision.datasets")
     written = fdsl.export.folders(ifs, tmp_path, instances=7, rendering=SMALL, seed=3)
-    assert written.pictures == 35
+    assert written.images == 35
     found = datasets.ImageFolder(str(tmp_path))
     assert found.classes == ["00000", "00001", "00002", "00003", "00004"]
     for (file, label), (image, _) in zip(found.samples, found, strict=True):
@@ -476,7 +546,7 @@ def test_class_folders_are_read_by_torchvision(ifs, tmp_path):
         np.testing.assert_array_equal(np.array(image)[..., 0], expected)
 
 
-def test_the_authors_file_names_are_theirs(ifs, tmp_path):
+def test_released_folders_have_the_authors_file_names(ifs, tmp_path):
     fdsl.export.folders(ifs[:2], tmp_path, instances=1000, names="released", rendering=SMALL)
     files = sorted(file.name for file in (tmp_path / "00001").iterdir())
     assert len(files) == 1000
@@ -485,25 +555,25 @@ def test_the_authors_file_names_are_theirs(ifs, tmp_path):
         file = tmp_path / "00001" / f"00001_{weight:02d}_count_{patch}_flip{flip}.png"
         expected = fdsl.render(ifs, 1, weight * 40 + patch * 4 + flip, rendering=SMALL)
         np.testing.assert_array_equal(np.array(Image.open(file).convert("L")), expected)
-    with pytest.raises(ValueError, match="end after 1000 instances, got instances=1001"):
+    with pytest.raises(ValueError, match="end at 1,000 instances, got instances=1001"):
         fdsl.export.folders(ifs, tmp_path / "b", instances=1001, names="released")
-    with pytest.raises(ValueError, match="for IFS, not for <Bezier"):
+    with pytest.raises(ValueError, match="for an IFS, got <Bezier"):
         fdsl.export.folders(fdsl.Bezier(4), tmp_path / "b", names="released")
     with pytest.raises(ValueError, match="names must be 'plain' or 'released', got 'theirs'"):
         fdsl.export.folders(ifs, tmp_path / "b", names="theirs")
 
 
-def test_folders_are_shared_skipped_and_finalized_like_shards(ifs, tmp_path):
+def test_folders_are_divided_skipped_and_finalized_like_shards(ifs, tmp_path):
     one, several = tmp_path / "one", tmp_path / "several"
     settings = {"instances": 6, "rendering": SMALL}
     fdsl.export.folders(ifs, one, **settings)
     for part in (1, 0, 2, 0):
         written = fdsl.export.folders(ifs, several, job_index=part, num_jobs=3, **settings)
-    assert (written.pictures, written.skipped) == (0, 12)
+    assert (written.images, written.skipped) == (0, 12)
     assert contents(one) == contents(several)
     metadata = fdsl.export.finalize(one)
     assert metadata == fdsl.export.finalize(several)
-    assert (metadata["pictures"], len(metadata["shards"])) == (30, 5)
+    assert (metadata["images"], len(metadata["shards"])) == (30, 5)
 
 
 # finalize
@@ -514,7 +584,7 @@ def test_finalize_describes_the_export(ifs, tmp_path):
     calls = []
     metadata = fdsl.export.finalize(tmp_path, progress=lambda *at: calls.append(at))
     assert json.loads((tmp_path / "metadata.json").read_text()) == metadata
-    assert metadata["pictures"] == 100 and metadata["seed"] == 3
+    assert metadata["images"] == 100 and metadata["seed"] == 3
     assert metadata["categories_sha256"] == ifs.digest()
     assert fdsl.Rendering.from_dict(metadata["rendering"]) == SMALL
     assert metadata["fdsl"] == fdsl.__version__
@@ -522,17 +592,17 @@ def test_finalize_describes_the_export(ifs, tmp_path):
         content = (tmp_path / shard["name"]).read_bytes()
         assert shard["sha256"] == hashlib.sha256(content).hexdigest()
         assert shard["bytes"] == len(content)
-    assert [shard["pictures"] for shard in metadata["shards"]] == [16] * 6 + [4]
+    assert [shard["images"] for shard in metadata["shards"]] == [16] * 6 + [4]
     assert calls == [(n, 7) for n in range(1, 8)]
     assert fdsl.export.finalize(tmp_path) == metadata
 
 
-def test_finalize_refuses_what_is_not_whole(ifs, tmp_path):
+def test_finalize_refuses_an_incomplete_export(ifs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path, job_index=0, num_jobs=4)
     with pytest.raises(
-        FileNotFoundError, match=r"5 of 7 shards are missing .*000001\.tar, 000002\.tar"
+        FileNotFoundError, match=r"5 of 7 shards not in .*: 000001\.tar, 000002\.tar"
     ):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path)
@@ -543,7 +613,7 @@ def test_finalize_refuses_what_is_not_whole(ifs, tmp_path):
 
 
 def rewrite(shard: Path, change):
-    """Writes a shard again with other files in it."""
+    """Rewrites a shard with other files."""
     with tarfile.open(shard) as tar:
         files = [(member.name, tar.extractfile(member).read()) for member in tar]
     with tarfile.open(shard, "w") as tar:
@@ -554,12 +624,12 @@ def rewrite(shard: Path, change):
 
 
 def flipped(content):
-    """One bit in the middle is another."""
+    """Flips one bit in the middle."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-#: A chunk that is called a header and holds nothing.
+#: An empty header chunk.
 NO_HEADER = b"\0\0\0\0IHDR" + zlib.crc32(b"IHDR").to_bytes(4, "big")
 LARGER = png.encode(np.zeros((1, 40, 40), np.uint8))[0]
 
@@ -578,31 +648,31 @@ def other_label(files):
     "change, said",
     [
         (lambda files: files[:-1], r"ends before 000000031\.png"),
-        (lambda files: [*files, ("extra.txt", b"")], r"extra\.txt stands where nothing should"),
-        (lambda files: files[3:] + files[:3], r"000000017\.cls stands where 000000016\.cls should"),
+        (lambda files: [*files, ("extra.txt", b"")], r"expected the end, found extra\.txt"),
+        (lambda files: files[3:] + files[:3], r"expected 000000016\.cls, found 000000017\.cls"),
         (other_label, r"000000017\.cls is not what its address gives"),
         (lambda files: [(n, files[5][1] if n == "000000016.png" else c) for n, c in files],
          r"000000016\.png is not what its address gives"),
         (lambda files: [(n, c[:-9] if n == "000000020.png" else c) for n, c in files],
-         r"000000020\.png is not a whole PNG"),
+         r"000000020\.png is not an intact PNG"),
         (lambda files: [(n, c[:8] + NO_HEADER if n == "000000020.png" else c) for n, c in files],
-         r"000000020\.png is not a whole PNG"),
+         r"000000020\.png is not an intact PNG"),
         (lambda files: [(n, flipped(c) if n == "000000020.png" else c) for n, c in files],
-         r"000000020\.png is not a whole PNG"),
+         r"000000020\.png is not an intact PNG"),
         (lambda files: [(n, LARGER if n == "000000020.png" else c) for n, c in files],
-         r"000000020\.png is not a whole PNG file of its size"),
+         r"000000020\.png is not an intact PNG file of 32×32"),
         (lambda files: [(n, ANOTHER if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not what its address gives"),
     ],
 )  # fmt: skip
-def test_finalize_finds_what_is_wrong_with_a_shard(ifs, tmp_path, change, said):
+def test_finalize_finds_a_wrong_file_in_a_shard(ifs, tmp_path, change, said):
     write(ifs, tmp_path)
     rewrite(tmp_path / "000001.tar", change)
-    with pytest.raises(ValueError, match=rf"000001\.tar.*{said}.*Remove it, and export again"):
+    with pytest.raises(ValueError, match=rf"000001\.tar.*{said}.*Remove it and export again"):
         fdsl.export.finalize(tmp_path)
 
 
-def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
+def test_finalize_finds_a_truncated_shard_and_a_damaged_plan(ifs, tmp_path):
     write(ifs, tmp_path)
     shard = tmp_path / "000001.tar"
     content = shard.read_bytes()
@@ -617,12 +687,12 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
     for wrong, said in (
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("3", "is not a plan"),
+        ("3", "is not the plan"),
         ("{}", "lacks 'categories_sha256'"),
         (json.dumps(plan | {"layout": "heap"}), "layout must be one of webdataset, folders"),
         (json.dumps(plan | {"shard_size": 0}), "shard_size must be at least 1, got 0"),
         (json.dumps(plan | {"seed": "a"}), "seed must be an integer, got 'a'"),
-        (json.dumps(plan | {"rendering": 3}), "is not a plan of an export"),
+        (json.dumps(plan | {"rendering": 3}), "is not the plan of an export"),
         (json.dumps(plan | {"format": 0}), "format is 0 there and 1 here"),
         (json.dumps(plan | {"layout_format": 2}), "layout_format is 2 there and 1 here"),
         (json.dumps(plan | {"layout": "folders"}), "got shard_size=16 and instances=20"),
@@ -632,8 +702,8 @@ def test_finalize_finds_a_shard_that_was_cut_or_is_no_shard(ifs, tmp_path):
             fdsl.export.finalize(tmp_path)
 
 
-def test_finalize_compares_with_what_it_found_before(ifs, tmp_path):
-    """Another image in the place of one that is not re-rendered is found by the shard's digest."""
+def test_finalize_finds_a_replaced_image_by_the_digest_of_the_shard(ifs, tmp_path):
+    """Also if it is not among those that are re-rendered."""
     write(ifs, tmp_path, shard_size=1000)
     fdsl.export.finalize(tmp_path)
     shard, content = tmp_path / "000000.tar", (tmp_path / "000000.tar").read_bytes()
@@ -646,7 +716,7 @@ def test_finalize_compares_with_what_it_found_before(ifs, tmp_path):
     for number in range(100):
         shard.write_bytes(content)
         rewrite(shard, another(number))
-        said = rf"{number:09d}\.png is not what its address gives.*Remove it, and export again"
+        said = rf"{number:09d}\.png is not what its address gives.*Remove it and export again"
         with pytest.raises(ValueError, match=said):
             fdsl.export.finalize(tmp_path)
         kept = metadata.read_bytes()
@@ -663,12 +733,12 @@ def test_finalize_compares_with_what_it_found_before(ifs, tmp_path):
     fdsl.export.finalize(tmp_path)
 
 
-def test_a_shard_of_right_files_and_another_digest_is_not_to_be_removed(ifs, tmp_path):
-    """Writing it again would change nothing: the file of digests is what is old."""
+def test_a_shard_with_the_right_files_and_another_digest_is_kept(ifs, tmp_path):
+    """Writing it again would change nothing: metadata.json is outdated."""
     write(ifs, tmp_path)
     fdsl.export.finalize(tmp_path)
     rewrite(tmp_path / "000001.tar", lambda files: files)  # with other owners and modes
-    said = r"000001\.tar holds the right files, but its SHA-256 .* Remove metadata\.json, and"
+    said = r"000001\.tar holds the right files, but its SHA-256 .* Remove metadata\.json, then"
     with pytest.raises(ValueError, match=said) as error:
         fdsl.export.finalize(tmp_path)
     assert "export again" not in str(error.value)
@@ -677,15 +747,15 @@ def test_a_shard_of_right_files_and_another_digest_is_not_to_be_removed(ifs, tmp
 
 
 @pytest.mark.parametrize("damage, said", [
-    (lambda tar: tar + b"behind", "bytes missing or too many behind its last file"),
-    (lambda tar: tar + bytes(10240), "bytes missing or too many behind its last file"),
-    (lambda tar: tar[:-512], "bytes missing or too many behind its last file"),
-    (lambda tar: tar[:-7] + b"behind\0", "bytes missing or too many behind its last file"),
-    (lambda tar: tar + tar, "bytes missing or too many behind its last file"),
-    (lambda tar: tar[:1000] + b"!" + tar[1001:], "bytes between 000000000.cls and the next file"),
-    (lambda tar: b"x" + tar, "no file of a tar archive at byte 0"),
+    (lambda tar: tar + b"behind", "bytes are missing or left over after its last file"),
+    (lambda tar: tar + bytes(10240), "bytes are missing or left over after its last file"),
+    (lambda tar: tar[:-512], "bytes are missing or left over after its last file"),
+    (lambda tar: tar[:-7] + b"behind\0", "bytes are missing or left over after its last file"),
+    (lambda tar: tar + tar, "bytes are missing or left over after its last file"),
+    (lambda tar: tar[:1000] + b"!" + tar[1001:], "extra bytes between 000000000.cls and the next file"),
+    (lambda tar: b"x" + tar, "no tar header at byte 0"),
 ])  # fmt: skip
-def test_finalize_finds_bytes_that_belong_to_no_file(ifs, tmp_path, damage, said):
+def test_finalize_finds_bytes_outside_of_the_files(ifs, tmp_path, damage, said):
     write(ifs, tmp_path, instances=3)
     shard = tmp_path / "000000.tar"
     shard.write_bytes(damage(shard.read_bytes()))
@@ -705,7 +775,7 @@ def test_finalize_finds_a_link_in_a_shard(ifs, tmp_path, kind):
         fdsl.export.finalize(tmp_path)
 
 
-def test_finalize_survives_headers_that_are_nested_or_huge(ifs, tmp_path):
+def test_finalize_survives_nested_and_huge_headers(ifs, tmp_path):
     write(ifs, tmp_path)
     shard = tmp_path / "000001.tar"
     long_name = tarfile.TarInfo("x")
@@ -731,11 +801,11 @@ def test_finalize_does_not_wait_for_a_pipe(ifs, tmp_path):
         run = subprocess.run(
             [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, timeout=100
         )
-        assert "is not a plain file. Remove it, and export again" in run.stderr
+        assert "is not a plain file. Remove it and export again" in run.stderr
 
 
 @pytest.mark.parametrize("left", ["[" * 100_000, "{", "3", "[]", '{"shards": 3}'])
-def test_finalize_replaces_metadata_that_cannot_be_read(ifs, tmp_path, left):
+def test_finalize_replaces_unreadable_metadata(ifs, tmp_path, left):
     write(ifs, tmp_path)
     (tmp_path / "metadata.json").write_text(left)
     metadata = fdsl.export.finalize(tmp_path)
@@ -747,11 +817,11 @@ def test_finalize_finds_a_damaged_folder(ifs, tmp_path):
     (tmp_path / "00002" / ".DS_Store").write_bytes(b"left by a file browser")
     fdsl.export.finalize(tmp_path)
     (tmp_path / "00002" / "000003.png").unlink()
-    with pytest.raises(ValueError, match=r"00002: 000004\.png stands where 000003\.png should"):
+    with pytest.raises(ValueError, match=r"00002: expected 000003\.png, found 000004\.png"):
         fdsl.export.finalize(tmp_path)
 
 
-# Others read it
+# Readers
 
 
 def test_webdataset_reads_every_sample(ifs, tmp_path):
@@ -767,7 +837,7 @@ def test_webdataset_reads_every_sample(ifs, tmp_path):
     assert found == 100
 
 
-def test_timm_reads_it(ifs, tmp_path):
+def test_timm_reads_every_sample(ifs, tmp_path):
     timm_data = pytest.importorskip("timm.data")
     write(ifs, tmp_path)
     fdsl.export.finalize(tmp_path)
@@ -782,15 +852,16 @@ def test_timm_reads_it(ifs, tmp_path):
         np.testing.assert_array_equal(image[..., 0], pixels)
 
 
-def test_a_shard_is_made_without_torch(ifs, tmp_path):
+def test_an_export_imports_numpy_alone(tmp_path):
     code = SETTINGS + (
-        "fdsl.export.folders(ifs, sys.argv[1], instances=2)\n"
-        "assert 'torch' not in sys.modules and 'PIL' not in sys.modules"
+        "fdsl.export.shards(ifs, sys.argv[1] + '/shards', **settings)\n"
+        "fdsl.export.folders(ifs, sys.argv[1] + '/folders', instances=2, rendering=small)\n"
+        "assert not {'torch', 'PIL', 'webdataset'} & sys.modules.keys()"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == 0
 
 
-def test_ctrl_c_ends_an_export_and_leaves_no_part(tmp_path):
+def test_ctrl_c_ends_an_export_and_leaves_no_partial_file(tmp_path):
     code = SETTINGS + "fdsl.export.shards(ifs, sys.argv[1], **settings | dict(instances=10**6))"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with started(command, stderr=subprocess.PIPE, text=True) as process:

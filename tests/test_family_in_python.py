@@ -296,7 +296,7 @@ def test_an_export_reads_back(tmp_path):
         DISKS, tmp_path, instances=5, rendering=FRAME, seed=3, shard_size=20, num_threads=2
     )
     metadata = fdsl.export.finalize(tmp_path)
-    assert (metadata["pictures"], metadata["family"]) == (30, "disks")
+    assert (metadata["images"], metadata["family"]) == (30, "disks")
     count = 0
     urls = [str(file) for file in sorted(tmp_path.glob("*.tar"))]
     for sample in wds.WebDataset(urls, shardshuffle=False):

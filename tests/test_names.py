@@ -146,22 +146,33 @@ def test_an_old_argument_of_the_torch_part_is_answered_with_the_new_one(name, ol
 # Options of the first releases
 
 
+#: A command that has each option; the others have most of them.
+COMMANDS = {"--pictures": ["info", "bezier-4"]}
+
+
 @pytest.mark.parametrize("value", [["1"], []], ids=["with a value", "without"])
 @pytest.mark.parametrize("old", RENAMED)
 def test_an_old_option_is_answered_with_the_new_one(capsys, tmp_path, monkeypatch, old, value):
     monkeypatch.chdir(tmp_path)
+    command = COMMANDS.get(old, ["export", "bezier-4", "folder"])
     with pytest.raises(SystemExit, match="2"):
-        fdsl.cli.main(["export", "bezier-4", "folder", old, *value])
+        fdsl.cli.main([*command, old, *value])
     error = capsys.readouterr().err
     assert error.endswith(f"error: there is no {old} any more: it is {RENAMED[old]} now\n")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_old_option_of_another_command_is_unknown(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        fdsl.cli.main(["render", "bezier-4", "--out", "x.png", "--pictures", "1"])
+    assert "unrecognized arguments: --pictures" in capsys.readouterr().err
+
+
 def test_every_old_option_has_a_new_one_that_is_there(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        fdsl.cli.main(["export", "--help"])
-    text = capsys.readouterr().out
     for old, new in RENAMED.items():
+        with pytest.raises(SystemExit, match="0"):
+            fdsl.cli.main([COMMANDS.get(old, ["export"])[0], "--help"])
+        text = capsys.readouterr().out
         assert re.search(rf"{new}\b", text), new
         assert not re.search(rf"(?<!\w){old}\b(?!-)", text), old  # not shown any more
 
@@ -237,16 +248,16 @@ def test_a_frame_goes_with_every_family(family):
     [
         (
             "perlin-4 --num-points 5",
-            "--num-points means nothing to Perlin, which takes --size, --crop, --crop-position, "
+            "--num-points does not apply to Perlin, which takes --size, --crop, --crop-position, "
             "--flips, --color, --resample-degenerate",
         ),
         (
             "bezier-4 --variation none",
-            "--variation means nothing to Bezier, which takes --size, --crop, --crop-position, "
+            "--variation does not apply to Bezier, which takes --size, --crop, --crop-position, "
             "--flips, --color, --resample-degenerate, --draw, --margin",
         ),
-        ("perlin-4 --no-color --margin 3", "--margin means nothing to Perlin"),
-        ("bezier-4 --patch fixed", "--patch means nothing to Bezier"),
+        ("perlin-4 --no-color --margin 3", "--margin does not apply to Perlin"),
+        ("bezier-4 --patch fixed", "--patch does not apply to Bezier"),
         ("perlin-4 --preset released", "--preset released is for fractals, got <Perlin"),
     ],
 )
@@ -378,10 +389,10 @@ def test_an_old_export_goes_on_and_is_finalized(tmp_path, name, layout, early):
     old = old_plan(json.loads(file.read_text()), {**REST, **changes}, early=early)
     file.write_text(json.dumps(old, indent=1) + "\n")
     written = write(tmp_path)
-    assert written.pictures > 0 and written.skipped > 0
+    assert written.images > 0 and written.skipped > 0
     assert json.loads(file.read_text()) == old
     metadata = fdsl.export.finalize(tmp_path)
-    assert metadata["pictures"] == 8 * len(family)
+    assert metadata["images"] == 8 * len(family)
     # ... and once more, against the description that the first release left.
     described = old_plan(metadata, {**REST, **changes}, early=early)
     (tmp_path / "metadata.json").write_text(json.dumps(described))

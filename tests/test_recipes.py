@@ -47,7 +47,7 @@ def test_the_tasks_of_a_slurm_array_write_all_shards(curves, tmp_path):
         fdsl.Bezier(9), tmp_path / "one", instances=6, shard_size=10, rendering=SMALL
     )
     assert shards(tmp_path / "out") == shards(tmp_path / "one")
-    assert fdsl.export.finalize(tmp_path / "out")["pictures"] == 54
+    assert fdsl.export.finalize(tmp_path / "out")["images"] == 54
     usage = subprocess.run(["bash", EXAMPLES / "export.slurm"], capture_output=True, text=True)
     assert usage.returncode == 2 and usage.stderr.startswith("usage: ")
 
@@ -62,7 +62,7 @@ def test_ray_writes_all_shards(curves, tmp_path):
         timeout=250,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert "54 pictures in 6 shards" in run.stdout
+    assert "54 images in 6 shards" in run.stdout
     fdsl.export.shards(fdsl.Bezier(9), tmp_path / "one", instances=6, shard_size=10)
     assert shards(tmp_path / "out") == shards(tmp_path / "one")
     mixed = subprocess.run(

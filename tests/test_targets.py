@@ -279,7 +279,7 @@ def test_files_read_back_as_the_stream_has_them(target, tmp_path):
     fdsl_torch = pytest.importorskip("fdsl.torch")
     write(tmp_path, target)
     metadata = fdsl.export.finalize(tmp_path)
-    assert metadata["target"] == target and metadata["pictures"] == 35
+    assert metadata["target"] == target and metadata["images"] == 35
     urls = [str(file) for file in sorted(tmp_path.glob("*.tar"))]
     stream = fdsl_torch.Stream(
         SCENES, rendering=FRAME, target=target, batch_size=35, seed=3, instances=5
@@ -341,7 +341,7 @@ def replaced(shard, ending, content):
 @pytest.mark.parametrize(
     ("target", "ending", "damage", "said"),
     [
-        ("mask", "mask.png", lambda old: old[:-1], "mask.png is not a whole PNG"),
+        ("mask", "mask.png", lambda old: old[:-1], "mask.png is not an intact PNG"),
         ("mask", "mask.png", None, "mask.png is not what its address gives"),
         ("boxes", "objects.png", None, "objects.png is not what its address gives"),
         ("boxes", "boxes.json", lambda old: b"{", "boxes.json is not what its address gives"),
@@ -366,7 +366,7 @@ def test_a_map_that_is_compressed_in_another_way_is_the_same(tmp_path, monkeypat
     write(tmp_path, "mask")
     save = Image.Image.save
     monkeypatch.setattr(Image.Image, "save", lambda *to: save(*to, compress_level=0))
-    assert write(tmp_path / "other", "mask").pictures == 35
+    assert write(tmp_path / "other", "mask").images == 35
     one, other = (folder / "000000.tar" for folder in (tmp_path, tmp_path / "other"))
     assert one.read_bytes() != other.read_bytes()
     fdsl.export.finalize(tmp_path / "other")

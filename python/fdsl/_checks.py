@@ -1,4 +1,8 @@
-"""Checks of arguments, where they enter: each says what was wrong and what is accepted."""
+"""Argument checks and the words of messages.
+
+Each check returns its argument, or raises an error that says what was wrong, what was given and
+what is accepted.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ R = TypeVar("R")
 Size: TypeAlias = int | tuple[int, int]
 Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 
-#: Characters of what the caller or a file gave that a message repeats.
+#: Characters of a given value that a message repeats.
 MOST_SHOWN = 200
 
 _short = reprlib.Repr()
@@ -26,21 +30,30 @@ _short.maxlong = 60
 
 
 def shown(value: object) -> str:
-    """Returns the repr of a value for a message, shortened where it is long."""
+    """Returns the repr of a value for a message, shortened if it is long."""
     try:
         return _short.repr(value)
-    except ValueError:  # Python writes no integers of more than 4,300 digits
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
         bits = value.bit_length() if isinstance(value, int) else 0
         return f"an integer of {bits:,} bits" if bits else f"a {type(value).__name__}"
 
 
 def shortened(text: str) -> str:
-    """Returns a text for a message, without its end if it is long."""
+    """Returns a text for a message, cut off if it is long."""
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Returns a count and its noun.
+
+    >>> counted(1, "shard"), counted(2_000, "shard"), counted(0, "category", "categories")
+    ('1 shard', '2,000 shards', '0 categories')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Makes a function answer an argument's old name with the new one."""
+    """Makes a function answer the old name of an argument with the new one."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -57,10 +70,11 @@ def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def count_up_to(most: int, given: object, depth: int = 0) -> int:
-    """Counts the numbers in nested sequences, without making an array of them.
+    """Counts the numbers in nested sequences without building an array.
 
-    Stops at the first count above ``most``, which is also the answer for what is nested more than
-    five deep.
+    Returns:
+        The count; a number above ``most`` as soon as the count exceeds it, or if the sequences are
+        nested more than five deep.
     """
     if hasattr(given, "__array__"):
         return np.asarray(given).size
@@ -77,7 +91,7 @@ def count_up_to(most: int, given: object, depth: int = 0) -> int:
 
 
 def checked_seed(seed: int) -> int:
-    """Returns the seed if it is one that an address can hold."""
+    """Returns the seed, 0…2⁶⁴-1."""
     value = checked_whole("seed", seed)
     if value >= 2**64:
         raise ValueError(f"seed must lie between 0 and 2**64 - 1, got {shown(value)}")
@@ -85,7 +99,7 @@ def checked_seed(seed: int) -> int:
 
 
 def checked_threads(num_threads: int | None) -> int | None:
-    """Returns the number of threads if there can be so many."""
+    """Returns the number of threads, 1…1024, or None."""
     if num_threads is None:
         return None
     value = checked_whole("num_threads", num_threads)
@@ -95,6 +109,7 @@ def checked_threads(num_threads: int | None) -> int | None:
 
 
 def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
+    """Returns integers below 2⁶⁴ as an array, uint64 () or (B,)."""
     array = np.asarray(values)
     if array.size == 0 and array.dtype == np.float64:  # an empty list
         array = array.astype(np.uint64)
@@ -117,6 +132,7 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
 
 
 def checked_type(name: str, value: Any, kind: Any) -> Any:
+    """Returns a value of one of the given types."""
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         raise TypeError(f"{name} must be {kinds[0].__name__}, got {shown(value)}")
@@ -124,28 +140,30 @@ def checked_type(name: str, value: Any, kind: Any) -> Any:
 
 
 def whole_or_none(value: object) -> int | None:
-    """Returns an integer of any kind as one; ``None`` for what is none, such as an array."""
+    """Returns an integer of any type as an ``int``; ``None`` for anything else."""
     if not isinstance(value, SupportsIndex):
         return None
     try:
         return operator.index(value)
-    except TypeError:  # an array has the method, whatever is in it
+    except TypeError:  # an array has __index__, whatever its contents
         return None
 
 
 def checked_whole(name: str, value: SupportsIndex) -> int:
+    """Returns an integer, 0…2⁶⁴-1."""
     try:
         whole = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
     if whole < 0:
         raise ValueError(f"{name} must be 0 or more, got {shown(value)}")
-    if whole >= 2**64:  # more than the core can be told
+    if whole >= 2**64:  # the core takes 64 bits
         raise ValueError(f"{name} must be less than 2**64, got {shown(value)}")
     return whole
 
 
 def checked_positive(name: str, value: SupportsIndex) -> int:
+    """Returns an integer, 1…2⁶⁴-1."""
     whole = checked_whole(name, value)
     if whole == 0:
         raise ValueError(f"{name} must be at least 1, got 0")
@@ -153,15 +171,17 @@ def checked_positive(name: str, value: SupportsIndex) -> int:
 
 
 def checked_number(name: str, value: float) -> float:
+    """Returns any real number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number or None, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is larger than any float can be") from None
+        raise ValueError(f"{name} is larger than any float") from None
 
 
 def checked_share(name: str, value: float) -> float:
+    """Returns a number, 0…1."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
     if not 0 <= value <= 1:
@@ -170,10 +190,12 @@ def checked_share(name: str, value: float) -> float:
 
 
 def side_or_pair(pair: tuple[int, int]) -> Size:
+    """Returns one number for a square, else (height, width)."""
     return pair[0] if pair[0] == pair[1] else pair
 
 
 def checked_pair(name: str, value: Size) -> tuple[int, int]:
+    """Returns (height, width) of a pair or of the side of a square."""
     if isinstance(value, list | tuple):
         if len(value) != 2:
             raise ValueError(f"{name} must be one integer or (height, width), got {shown(value)}")

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when whole."""
+"""Writing files that appear under their names only once they are complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all, unless there is one; of several writers one wins."""
+    """Writes a file, whole or not at all, unless it exists; of several writers one wins."""
     with _part(path) as part:
         with part.open("wb") as file:
             file.write(content)
@@ -33,20 +33,20 @@ def write_once(path: Path, content: bytes) -> None:
             except FileExistsError:
                 raise
             except OSError:  # a file system without hard links
-                _rename_unless_there(part, path)
+                _rename_unless_present(part, path)
 
 
-def _rename_unless_there(part: Path, path: Path) -> None:
+def _rename_unless_present(part: Path, path: Path) -> None:
     if sys.platform == "win32":
-        part.rename(path)  # raises FileExistsError if there is one
+        part.rename(path)  # raises FileExistsError if it exists
         return
     import fcntl
 
-    # Renaming replaces without asking, so writers take turns. The kernel releases the lock of a
-    # writer that is killed, and a lock on the folder leaves no file behind.
+    # Renaming replaces an existing file, so writers take turns. The kernel releases the lock of a
+    # killed writer, and a lock on the folder leaves no file behind.
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with suppress(OSError):  # no locks either: then looking first is the best there is
+        with suppress(OSError):  # no locks either: the check below must do
             fcntl.flock(folder, fcntl.LOCK_EX)
         if not path.exists():
             part.rename(path)
@@ -57,12 +57,12 @@ def _rename_unless_there(part: Path, path: Path) -> None:
 def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Writes files into a folder, all of them or none.
 
-    They are written under other names first and then renamed. A process that is killed while it
-    renames leaves a file named ``INCOMPLETE`` beside them; writing them again removes it.
+    The files are written under temporary names first and then renamed. A process that is killed
+    while renaming leaves a file named ``INCOMPLETE`` beside them; writing them again removes it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = part_of(folder / "files")
-    with saying_what(folder):
+    with naming_file(folder):
         try:
             part.mkdir(exist_ok=True)
             names = []
@@ -77,7 +77,7 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
             )
             for name in names:
                 (part / f"{name}{PART}").replace(folder / name)
-            (folder / INCOMPLETE).unlink(missing_ok=True)  # by another writer of the same
+            (folder / INCOMPLETE).unlink(missing_ok=True)  # may be gone: another writer's
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -86,7 +86,7 @@ def read_at_most(path: Path, most: int) -> bytes:
     """Reads a file.
 
     Raises:
-        ValueError: it holds more than so many bytes.
+        ValueError: it holds more than ``most`` bytes.
         OSError: it cannot be read.
     """
     content = bytearray()
@@ -102,7 +102,7 @@ def read_at_most(path: Path, most: int) -> bytes:
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file for writing that appears under its name when the block ends, or not at all.
+    """Opens a file that appears under its name when the block ends without an error.
 
     Raises:
         OSError: it cannot be written; the message names it.
@@ -116,9 +116,9 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
-    """Names a file to write to until it is whole, and removes it if it is still there after."""
+    """Yields the temporary name of a file, and removes what is left under it afterwards."""
     part = part_of(path)
-    with saying_what(path):
+    with naming_file(path):
         try:
             yield part
         finally:
@@ -131,25 +131,27 @@ def _to_disk(file: BinaryIO) -> None:
 
 
 @contextmanager
-def saying_what(path: Path) -> Iterator[None]:
-    """Turns an error of the operating system into a sentence that names the file."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Adds the file name to an OS error."""
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # not the system's; it has words of its own
+        if error.errno is None:  # raised by us, with a message of its own
             raise
         raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
 
 
 def part_of(path: Path) -> Path:
-    """What a file or folder is called while this thread writes it; hidden, and its own even
-    where machines share the disk."""
+    """Returns the hidden name of a file or folder while this thread writes it.
+
+    The name is unique even among machines that share a disk.
+    """
     writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     return path.with_name(f".{path.name}.{writer}{PART}")
 
 
-#: How the names of files end that are not whole yet, or were left by a process that was killed.
+#: Extension of files that are not complete yet, or were left by a killed process.
 PART = ".part"
 
-#: A file in a folder whose files were not all written.
+#: Marks a folder in which some files were not renamed.
 INCOMPLETE = "INCOMPLETE"

@@ -1,4 +1,4 @@
-"""What is the same for all samples that are rendered in one call."""
+"""Settings and results of one rendering call."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Addresses: TypeAlias = "tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]"
 
 
 class Job(NamedTuple):
-    """How samples are rendered. No byte depends on the last two."""
+    """How the samples of a call are rendered. Their bytes do not depend on the last two fields."""
 
-    #: The settings, as the family obeys them: from ``Family.checked_style``.
+    #: The settings, in the family's own style: what ``Family.checked_style`` returns.
     frame: Frame
-    #: Of every address.
+    #: The seed of every address.
     seed: int
-    #: How many threads render, where the family is not in Python; ``None`` is all cores.
+    #: Threads that render, for families in Rust; ``None`` for all cores.
     num_threads: int | None = None
-    #: The processor's path, where the family is not in Python; ``None`` is the fastest.
+    #: The SIMD path, for families in Rust; ``None`` for the fastest.
     simd: str | None = None
 
 
 class Rendered(NamedTuple):
-    """What there is to say of samples that were rendered."""
+    """What rendering reports about its samples."""
 
-    #: uint8 (B,), how often each was rendered again because it was degenerate.
+    #: uint8 (B,), how often each was re-rendered because it was degenerate.
     retries: npt.NDArray[np.uint8]
-    #: For each sample the categories of its objects, where they were asked for.
+    #: The categories of the objects in each sample, if they were asked for.
     objects: list[list[int]] | None

@@ -106,7 +106,7 @@ def _labelled(
         from PIL import Image, ImageDraw, ImageFont
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "labels are written with Pillow: pip install 'fdsl[export]', or leave them out"
+            "labels are written with Pillow: pip install pillow, or leave them out"
         ) from None
 
     image = Image.fromarray(sheet)

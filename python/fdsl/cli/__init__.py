@@ -1,9 +1,9 @@
-"""The ``fdsl`` command: categories, pictures and files without writing a program.
+"""The ``fdsl`` command: categories, images and data sets without writing a program.
 
     fdsl search --categories 100 --out categories.npz
     fdsl preview categories.npz --out sheet.png
 
-Needs NumPy alone; labels on sheets need Pillow, shards webdataset (``pip install 'fdsl[export]'``).
+Needs NumPy only. Labels on contact sheets need Pillow, and tqdm makes progress bars nicer.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from fdsl import _core
-from fdsl.cli import bench, categories, files, pictures
+from fdsl.cli import bench, convert, export, info, preview, render, search
+from fdsl.cli.options import add_help
 
 __all__ = ["main"]
 
-#: What a caller can cause; anything else is a mistake of ours and shows its traceback. So is a
-#: TypeError or an IndexError: argparse makes the types, and numbers are checked by ``options``.
+#: Errors that a user can cause. Any other is a bug and shows its traceback, even a TypeError or an
+#: IndexError: argparse converts the types, and ``options`` checks the numbers.
 MISTAKES = (ValueError, OSError, ModuleNotFoundError, MemoryError)
 
-#: Exit codes, beside 0: a mistake of the caller's (as argparse has it), and Ctrl-C.
+#: Exit codes other than 0: a mistake in the arguments (as in argparse), and Ctrl-C.
 MISTAKE, INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code; a mistake is one sentence on stderr.
+    """Runs the command and returns its exit code; a mistake prints one sentence to stderr.
 
-    ``python -X dev -m fdsl …`` shows the traceback all the same.
+    ``python -X dev -m fdsl …`` shows the traceback as well.
     """
-    for name in ("stdout", "stderr"):  # None where the caller has closed it: `fdsl … >&-`
+    for name in ("stdout", "stderr"):  # None if the caller closed it: `fdsl … >&-`
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     code = 0
@@ -44,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(argv)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # `fdsl info … | head` has seen enough
-        _give_up(sys.stdout)
-    except OSError as error:  # the disk that stdout goes to is full
-        _give_up(sys.stdout)
+    except BrokenPipeError:  # the reader stopped: `fdsl info … | head`
+        _discard(sys.stdout)
+    except OSError as error:  # such as a full disk behind stdout
+        _discard(sys.stdout)
         if not code:
             code = MISTAKE
             _say(f"fdsl: error: cannot write the output: {_sentence(error)}")
@@ -57,26 +58,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="fdsl",
-        description="Formulas as pictures to pre-train vision models on: find categories, look at "
-        "them, and write them to files.",
+        description="Images of formulas for pre-training vision models: find categories, look at "
+        "them, and write data sets.",
+        add_help=False,
     )
-    parser.add_argument("--version", action="version", version=f"fdsl {_core.__version__}")
+    add_help(parser)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"fdsl {_core.__version__}",
+        help="Show the version and exit",
+    )
     parser.set_defaults(run=lambda _: parser.print_help(), parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for add in (
-        categories.add_search,
-        pictures.add_render,
-        pictures.add_preview,
-        files.add_export,
-        files.add_finalize,
-        categories.add_convert,
-        categories.add_info,
+        search.add_search,
+        render.add_render,
+        preview.add_preview,
+        export.add_export,
+        export.add_finalize,
+        convert.add_convert,
+        info.add_info,
         bench.add_bench,
     ):
         add(commands)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows no ² shows a ?
+            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for ²
     arguments = parser.parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -95,13 +103,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return MISTAKE
 
 
-def _give_up(stream: TextIO) -> None:
-    """Drops what a stream still holds: at exit Python would try again, and complain."""
+def _discard(stream: TextIO) -> None:
+    """Discards the buffer of a stream, which Python would flush at exit, with an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads stderr; the exit code says it
+    with contextlib.suppress(OSError):  # stderr is closed; the exit code remains
         print(line, file=sys.stderr)
 
 
@@ -118,7 +126,7 @@ def _one_line(
 
 def _sentence(mistake: Exception) -> str:
     if isinstance(mistake, MemoryError):
-        return str(mistake) or "there is not enough memory for that"
+        return str(mistake) or "not enough memory"
     if isinstance(mistake, OSError) and mistake.strerror:
         return f"{mistake.strerror}: {mistake.filename}" if mistake.filename else mistake.strerror
     return str(mistake)

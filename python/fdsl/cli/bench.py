@@ -1,4 +1,4 @@
-"""Timing this machine: bench."""
+"""``fdsl bench``: how fast this machine renders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from fdsl import _core
-from fdsl._checks import checked_seed
+from fdsl._checks import checked_seed, counted
 from fdsl.cli.options import (
     Commands,
     add_rendering,
@@ -31,12 +31,16 @@ def add_bench(commands: Commands) -> None:
         commands,
         "bench",
         _bench,
-        "say how many pictures a second this machine draws",
+        "Measure how many images per second this machine renders",
         "fdsl bench\nfdsl bench perlin-100 --size 64",
     )
     add_source(parser, default="fractaldb-10")
     parser.add_argument(
-        "--seconds", type=float, default=1.0, metavar="S", help="for each line (default: 1)"
+        "--seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="Time to spend on each row of the table, in seconds (default: 1)",
     )
     add_seed(parser)
     add_rendering(parser)
@@ -48,19 +52,18 @@ def _bench(a: argparse.Namespace) -> None:
     checked_seed(a.seed)
     family = loaded(a)
     rendering = rendering_of(a, family)
-    cores = _core.cores()
-    print(f"{platform.processor() or platform.machine()}, {cores} cores; {family!r}")
+    cores, paths = _core.cores(), _core.simd_paths()
+    print(f"{platform.processor() or platform.machine()}, {counted(cores, 'core')}; {family!r}")
     print(f"{rendering}")
-    print(f"{'path':<8} {'threads':>7} {'pictures/s':>11} {'ms each':>9}   least … most")
-    paths = _core.simd_paths()
-    for path, threads in [
-        *((path, 1) for path in paths),
-        *([(paths[-1], cores)] if cores > 1 else []),
-    ]:
+    print(f"{'path':<8} {'threads':>7} {'images/s':>11} {'ms/image':>9}   slowest … fastest batch")
+    runs = [(path, 1) for path in paths]
+    if cores > 1:
+        runs.append((paths[-1], cores))
+    for path, threads in runs:
         rates = _rates(family, rendering, a.seed, path, threads, a.seconds)
-        middle = statistics.median(rates)
+        median = statistics.median(rates)
         print(
-            f"{path:<8} {threads:>7} {middle:>11,.0f} {1000 / middle:>9.3f}   "
+            f"{path:<8} {threads:>7} {median:>11,.0f} {1000 / median:>9.3f}   "
             f"{min(rates):,.0f} … {max(rates):,.0f}"
         )
 
@@ -68,17 +71,17 @@ def _bench(a: argparse.Namespace) -> None:
 def _rates(
     family: Family, rendering: Frame, seed: int, path: str, threads: int, seconds: float
 ) -> list[float]:
-    """Pictures a second of several batches, the first left out; no picture is drawn twice."""
-    some, first = 8 * threads, 0
-    images = np.empty((some, *rendering.image_shape), np.uint8)
+    """Returns the images per second of several batches of new images, without the first batch."""
+    size, first = 8 * threads, 0
+    images = np.empty((size, *rendering.image_shape), np.uint8)
     job = Job(rendering, seed, threads, path)
     rates: list[float] = []
     end = time.perf_counter() + seconds
     while len(rates) < 4 or time.perf_counter() < end:
-        numbers = np.arange(first, first + some, dtype=np.uint64)
+        numbers = np.arange(first, first + size, dtype=np.uint64)
         start = time.perf_counter()
         addresses = numbers % np.uint64(len(family)), numbers * np.uint64(4)
         family.render_into(job, addresses, images)
-        rates.append(some / (time.perf_counter() - start))
-        first += some
+        rates.append(size / (time.perf_counter() - start))
+        first += size
     return rates[1:]

@@ -1,4 +1,4 @@
-"""Options that several commands share, and reading them."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fdsl.families.load import SOURCES
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering, Strokes
 
-#: That one option may list.
-MOST_NUMBERS = 1_000_000
-#: The core counts to here.
-LAST_NUMBER = 2**64 - 1
+#: The most numbers that one option may list.
+MAX_NUMBERS = 1_000_000
+#: The largest category or index.
+MAX_NUMBER = 2**64 - 1
 
-Commands = Any  # argparse keeps the type of its sub-parsers to itself
+Commands = Any  # the type of argparse's subparsers is private
 
 PRESETS = ("default", "paper", "released")
 
-#: What options were called in the first releases.
+#: Option names of the first releases, and today's.
 RENAMED = {
     "--weights": "--variation",
     "--points": "--num-points",
@@ -32,11 +32,12 @@ RENAMED = {
     "--threads": "--num-threads",
     "--shard-index": "--job-index",
     "--num-shards": "--num-jobs",
+    "--pictures": "--images",
 }
 
 
 class Renamed(argparse.Action):
-    """Answers an option's old name with the new one."""
+    """Answers the old name of an option with the new one."""
 
     def __call__(
         self,
@@ -45,8 +46,11 @@ class Renamed(argparse.Action):
         values: str | Sequence[Any] | None,
         option: str | None = None,
     ) -> None:
-        """Ends the command."""
-        parser.error(f"there is no {option} any more: it is {RENAMED[str(option)]} now")
+        """Ends the program with a message."""
+        new = RENAMED[str(option)]
+        if new not in parser._option_string_actions:  # this command never had it
+            parser.error(f"unrecognized arguments: {option}")
+        parser.error(f"there is no {option} any more: it is {new} now")
 
 
 def command(
@@ -56,46 +60,78 @@ def command(
     about: str,
     example: str,
 ) -> argparse.ArgumentParser:
-    """Adds a command with a sentence about it and an example."""
+    """Adds a command.
+
+    Args:
+        commands: where to add it.
+        name: its name.
+        run: what it does with its arguments.
+        about: a sentence about it, without the full stop.
+        example: commands, one per line.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
-        description=about[0].upper() + about[1:] + ".",
+        description=f"{about}.",
         epilog="example:\n  " + example.replace("\n", "\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    add_help(parser)
     parser.set_defaults(run=run, parser=parser)
     for old in RENAMED:
         parser.add_argument(old, action=Renamed, nargs="?", help=argparse.SUPPRESS)
     return parser
 
 
+def add_help(parser: argparse.ArgumentParser) -> None:
+    """Adds --help, capitalized like the other options."""
+    parser.add_argument("-h", "--help", action="help", help="Show this message and exit")
+
+
 def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Adds CATEGORIES."""
+    """Adds the argument CATEGORIES and the options of noise."""
+    about = SOURCES[0].upper() + SOURCES[1:]
     if default is None:
-        parser.add_argument("categories", metavar="CATEGORIES", help=SOURCES)
+        parser.add_argument("categories", metavar="CATEGORIES", help=about)
     else:
-        about = f"{SOURCES} (default: {default})"
+        about = f"{about} (default: {default})"
         add = parser.add_argument
         add("categories", metavar="CATEGORIES", nargs="?", default=default, help=about)
-    noise = parser.add_argument_group("of perlin-N").add_argument
-    noise("--octaves", type=int, metavar="N", help="each of twice the frequency (default: 1)")
-    noise("--persistence", type=float, metavar="P", help="amplitude of each against the one before")
-    noise("--contrast", type=float, metavar="C", help="at 1, black at -1 and white at 1")
+    noise = parser.add_argument_group("options for perlin-N").add_argument
+    noise(
+        "--octaves",
+        type=int,
+        metavar="N",
+        help="Number of octaves, each with twice the frequency of the one before (default: 1)",
+    )
+    noise(
+        "--persistence",
+        type=float,
+        metavar="P",
+        help="Amplitude of each octave relative to the one before (default: 0.5)",
+    )
+    noise(
+        "--contrast",
+        type=float,
+        metavar="C",
+        help="Factor before gray levels are assigned: at 1, noise of -1 is black and 1 is white",
+    )
 
 
-def add_seed(parser: argparse.ArgumentParser, of: str = "every picture's address") -> None:
+def add_seed(parser: argparse.ArgumentParser, about: str = "Seed of every address") -> None:
     """Adds --seed."""
-    parser.add_argument("--seed", type=int, default=0, help=f"of {of} (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help=f"{about} (default: 0)")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Adds --num-threads."""
-    parser.add_argument("--num-threads", type=int, help="how many work (default: all cores)")
+    about = "Number of threads (default: all cores)"
+    parser.add_argument("--num-threads", type=int, metavar="N", help=about)
 
 
 def loaded(arguments: argparse.Namespace) -> Family:
-    """Returns the categories that CATEGORIES names."""
+    """Returns the family that CATEGORIES names."""
     found = load(arguments.categories)
     names = ("octaves", "persistence", "contrast")
     given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
@@ -107,47 +143,67 @@ def loaded(arguments: argparse.Namespace) -> Family:
     return Perlin([tuple(pair) for pair in found], **{**shared, **given})
 
 
-def chosen(family: Family, categories: list[int]) -> list[int]:
-    """Returns the categories that ``--category`` lists, if the family has them."""
+def check_categories(family: Family, categories: list[int]) -> list[int]:
+    """Returns the categories that ``--category`` lists.
+
+    Raises:
+        ValueError: the family does not have one of them.
+    """
     for category in categories:
         if category >= len(family):
             raise ValueError(
-                f"category {category} is out of range: there are {len(family)}, counted from 0"
+                f"category {category} is out of range: there are {len(family):,}, counted from 0"
             )
     return categories
 
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
-    """Adds an option for each setting; what is not given is the preset's."""
-    add = parser.add_argument_group("how images are rendered").add_argument
+    """Adds an option for each rendering setting; the preset decides those that are not given."""
+    add = parser.add_argument_group("rendering options").add_argument
     switch = argparse.BooleanOptionalAction
-    presets = "what the options below are if not given: the library's defaults, the paper's text, "
-    presets += "or the authors' program to the byte"
-    add("--preset", choices=PRESETS, default="default", help=presets)
-    add("--size", type=size, metavar="N", help="height and width: 256, or 256x320")
-    add("--crop", type=size, metavar="N", help="keep a window of this size")
-    add("--crop-position", choices=["random", "center"], help="where the window is")
-    add("--color", action=switch, help="three channels instead of one")
-    add("--flips", action=switch, help="whether index %% 4 flips the image")
-    again = "whether degenerate images are rendered again"
-    add("--resample-degenerate", action=switch, help=again)
-    add("--draw", choices=["patch", "point"], help="3×3 patches or single pixels")
-    add("--margin", type=int, metavar="N", help="pixels left free around points and curves")
-    fractals = parser.add_argument_group("of fractals alone").add_argument
-    fractals("--num-points", type=int, metavar="N", help="points per image")
-    masks = "a mask for every point, or for the image"
-    fractals("--patch", choices=["random", "fixed"], help=masks)
-    fractals("--variation", type=variation, metavar="W", help="interval of the variation, or none")
-    kinds = "the authors' 25 rows of factors, or a factor drawn for each image"
-    fractals("--variation-kind", choices=["grid", "continuous"], help=kinds)
-    fractals("--mask-seed", type=int, metavar="N", help="of the patches, for --preset released")
+    add(
+        "--preset",
+        choices=PRESETS,
+        default="default",
+        help="Defaults of the options below: the library's, the paper's, or those of the authors' "
+        "program, reproduced to the byte (default: default)",
+    )
+    add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
+    add("--crop", type=size, metavar="N", help="Crop the image to this size")
+    add("--crop-position", choices=["random", "center"], help="Where to crop")
+    add("--color", action=switch, help="Render three channels instead of one")
+    add("--flips", action=switch, help="Flip the image according to index %% 4")
+    add("--resample-degenerate", action=switch, help="Re-render degenerate images")
+    add("--draw", choices=["patch", "point"], help="Draw 3×3 patches or single pixels")
+    add("--margin", type=int, metavar="N", help="Pixels left free around points and curves")
+    fractals = parser.add_argument_group("rendering options for fractals").add_argument
+    fractals("--num-points", type=int, metavar="N", help="Points per image")
+    fractals(
+        "--patch",
+        choices=["random", "fixed"],
+        help="Use a random patch for every point, or one for the whole image",
+    )
+    fractals(
+        "--variation",
+        type=variation,
+        metavar="W",
+        help="Range of the factors that vary the parameters, such as 0.4, or none",
+    )
+    fractals(
+        "--variation-kind",
+        choices=["grid", "continuous"],
+        help="Take the factors from the authors' grid of 25, or draw them for each image",
+    )
+    fractals(
+        "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"
+    )
 
 
 def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
-    """Returns what the options describe, as the family obeys it.
+    """Returns the rendering that the options describe, in the family's own style.
 
     Raises:
-        ValueError: an option means nothing to the family.
+        ValueError: an option does not apply to the family.
     """
     style = family.style
     every = {name for kind in (Frame, Rendering, Strokes, style) for name in kind.names()}
@@ -161,7 +217,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
                 option(other) for other in style.names() if hasattr(arguments, other)
             )
             raise ValueError(
-                f"{option(name)} means nothing to {type(family).__name__}, which takes {options}"
+                f"{option(name)} does not apply to {type(family).__name__}, which takes {options}"
             )
     if arguments.preset == "default":
         return style(**given)
@@ -173,7 +229,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
 
 
 def option(name: str) -> str:
-    """Returns the option of a setting."""
+    """Returns the name of the option for a setting."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -184,7 +240,9 @@ def size(text: str) -> int | tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2):
-        raise argparse.ArgumentTypeError(f"must be 256 or, height first, 256x320; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a size such as 256 or 256x320 (height first), got {text!r}"
+        )
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
@@ -204,10 +262,12 @@ def numbers(text: str) -> list[int]:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
         span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
         if not span:
-            raise argparse.ArgumentTypeError(f"must be numbers such as 3 or 0-7,159; got {text!r}")
-        if span[-1] - span[0] + len(found) >= MOST_NUMBERS:
-            raise argparse.ArgumentTypeError(f"must be at most {MOST_NUMBERS:,}; got {text!r}")
-        if span[-1] > LAST_NUMBER:
-            raise argparse.ArgumentTypeError(f"must be less than 2**64; got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be numbers such as 3 or 0-7,159, got {text!r}")
+        if span[-1] - span[0] + len(found) >= MAX_NUMBERS:
+            raise argparse.ArgumentTypeError(
+                f"may list at most {MAX_NUMBERS:,} numbers, got {text!r}"
+            )
+        if span[-1] > MAX_NUMBER:
+            raise argparse.ArgumentTypeError(f"must be less than 2**64, got {text!r}")
         found.extend(span)
     return found

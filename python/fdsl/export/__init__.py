@@ -1,19 +1,20 @@
-"""Images as files, for those who want files: webdataset shards and image folders.
+"""Images as files: webdataset shards and image folders.
 
-``shards`` and ``folders`` write, ``finalize`` checks and describes what was written. What is in a
-shard depends on the categories, the rendering, the seed and the shard's number alone: any process
-on any machine may write any shard, in any order, and stop at any time.
+``shards`` and ``folders`` write a data set, ``write_shard`` sends one shard to an open file or
+pipe, and ``finalize`` checks and describes an export. The bytes of a shard depend on the
+categories, the rendering, the seed and its number alone: any process on any machine may write any
+shard, in any order, and stop at any time.
 
 >>> import fdsl, fdsl.export, tempfile
 >>> folder = tempfile.mkdtemp()
 >>> small = fdsl.Frame(size=32)
->>> fdsl.export.folders(fdsl.Bezier(4), folder, instances=2, rendering=small).pictures
+>>> fdsl.export.folders(fdsl.Bezier(4), folder, instances=2, rendering=small).images
 8
->>> fdsl.export.finalize(folder)["pictures"]
+>>> fdsl.export.finalize(folder)["images"]
 8
 """
 
 from fdsl.export.check import finalize
-from fdsl.export.write import Written, folders, shards
+from fdsl.export.write import Written, folders, shards, write_shard
 
-__all__ = ["Written", "finalize", "folders", "shards"]
+__all__ = ["Written", "finalize", "folders", "shards", "write_shard"]

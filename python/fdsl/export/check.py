@@ -1,4 +1,4 @@
-"""Checking what was written, and describing it."""
+"""Checking and describing an export."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import json
 import random
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fdsl._checks import counted
 from fdsl._files import PART, PathLike, write_whole
-from fdsl.export.layout import Sample
+from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
-from fdsl.export.target import ENDINGS, decode_map
-from fdsl.export.write import drawn
+from fdsl.export.samples import rendered_files
+from fdsl.export.target import EXTENSIONS, decode_map
 
-#: What ``finalize`` writes: a description, and the same for timm's reader of webdatasets.
+#: What ``finalize`` writes: a description, and the one that timm's webdataset reader needs.
 METADATA, TIMM = "metadata.json", "_info.json"
 
-#: Images of each shard that are re-rendered: under 1 % of what 10,000 cost. Where one image in ten
-#: was replaced, 62 chosen ones notice it with a probability of 99.8 %.
-RENDERED = 64
+#: Images of each shard that are re-rendered: under 1% of 10,000. If one image in ten was replaced,
+#: 62 random ones find it with a probability of 99.8%.
+RERENDERED = 64
 
 
 def finalize(
@@ -31,24 +33,26 @@ def finalize(
 ) -> dict[str, Any]:
     """Checks every shard of a finished export and writes ``metadata.json``.
 
-    Every file is read: its name, label and address must be those that the plan gives it, every
-    image must be whole (by PNG's own checksums), and nothing may stand between the files or behind
-    the last. Of each shard 64 images are re-rendered and compared byte by byte: the first, the
-    last, and others that depend on the seed and the shard's number alone. A shard whose SHA-256
-    is not the one in an earlier ``metadata.json`` is re-rendered as a whole. What processes that
-    were killed left behind is removed, so no other may be writing.
+    Reads every file: its name, label and address must be those of the plan, images must be intact
+    (by the checksums in the PNG), and a shard may hold nothing else. Re-renders 64 images of each
+    shard and compares them byte by byte: the first, the last, and others chosen by the seed and the
+    shard's number. A shard whose SHA-256 differs from an earlier ``metadata.json`` is re-rendered
+    completely. Removes what killed processes left behind, so no other process may be writing.
 
     Args:
-        folder: what ``shards`` or ``folders`` wrote to.
-        progress: called with (shards done, shards).
+        folder: the folder of the export.
+        progress: called with (shards checked, shards).
 
     Returns:
-        What ``metadata.json`` holds: the settings, how many pictures and bytes there are, and the
-        SHA-256 of every shard (of a folder: of the names and contents of its files, in order).
+        The contents of ``metadata.json``: the settings, the number of images and bytes, and the
+        SHA-256 of every shard (for a folder: of the names and contents of its files, in order).
 
     Raises:
         FileNotFoundError: there is no export in the folder, or shards are missing.
-        ValueError: a shard is not what it should be; the message says which, and how.
+        ValueError: a shard is wrong; the message says which, and how.
+
+    Warns:
+        UserWarning: there are fewer than 64 shards, too few for 8 ranks of 8 workers.
     """
     path = Path(folder)
     plan = Plan.of(path)
@@ -58,8 +62,8 @@ def finalize(
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         raise FileNotFoundError(
-            f"{len(missing)} of {len(names)} {layout.units_are} are missing in {path}: {few}; "
-            "write them first, with the settings of the others"
+            f"{len(missing):,} of {counted(len(names), layout.unit)} not in {path}: {few}; "
+            "export them first, with the same settings"
         )
     ours = (*names, PLAN, METADATA, TIMM, plan.categories_file)
     parts = tuple(f".{name}." for name in ours)
@@ -67,7 +71,7 @@ def finalize(
         file = path / other
         if other.startswith(parts) and other.endswith(PART):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
-        elif file.is_dir() or file.suffix == ".tar":  # readers would take it for a part
+        elif file.is_dir() or file.suffix == ".tar":  # readers would take it for data
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")
 
     known = _known(path / METADATA, plan)
@@ -75,38 +79,44 @@ def finalize(
     for unit, name in enumerate(names):
         shards.append({"name": name, **_checked(plan, unit, path / name)})
         if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
-            _checked(plan, unit, path / name, every=True)
+            _checked(plan, unit, path / name, rerender_all=True)
             raise ValueError(
                 f"{path / name} holds the right files, but its SHA-256 is not the one in "
-                f"{METADATA}: another program wrote one of the two. Remove {METADATA}, and "
+                f"{METADATA}: another program wrote one of the two. Remove {METADATA}, then "
                 "finalize again"
             )
         if progress:
             progress(unit + 1, len(names))
-    totals = {what: sum(shard[what] for shard in shards) for what in ("pictures", "bytes")}
+    if plan.layout == "webdataset" and len(names) < SHARDS_FOR_READERS:
+        warnings.warn(
+            f"only {counted(len(names), 'shard')}: readers give each worker whole shards, and 8 "
+            f"workers on each of 8 ranks need {SHARDS_FOR_READERS}. For so many workers export to "
+            "another folder with a smaller shard size",
+            stacklevel=2,
+        )
+    totals = {what: sum(shard[what] for shard in shards) for what in ("images", "bytes")}
     metadata = {**plan.settings(), **totals, "shards": shards}
     write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
     if plan.layout == "webdataset":
-        counts = [shard["pictures"] for shard in shards]
         train = {
             "name": "train",
-            "num_samples": totals["pictures"],
+            "num_samples": totals["images"],
             "filenames": names,
-            "shard_lengths": counts,
+            "shard_lengths": [shard["images"] for shard in shards],
         }
         write_whole(path / TIMM, json.dumps({"splits": {"train": train}}).encode())
     return metadata
 
 
-class _Wrong(ValueError):
-    """A shard is not what it should be."""
+class _WrongShard(ValueError):
+    """A shard differs from what the plan says."""
 
     def __str__(self) -> str:
-        return f"{super().__str__()}. Remove it, and export again: what is missing is written"
+        return f"{super().__str__()}. Remove it and export again, which writes what is missing"
 
 
 def _known(file: Path, plan: Plan) -> dict[str, str]:
-    """The digests of an earlier check, if there was one of the same plan."""
+    """Returns the digests of an earlier check of the same plan, or none."""
     try:
         found = json.loads(file.read_bytes())
         if plan.difference(found) is None:
@@ -116,64 +126,70 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
     return {}
 
 
-def _to_render(plan: Plan, unit: int, samples: list[Sample]) -> list[Sample]:
-    """Chooses the first image of a unit, the last, and others by the seed and the number."""
+def _to_rerender(plan: Plan, unit: int, samples: list[Sample]) -> list[Sample]:
+    """Chooses the first and last sample of a unit, and others by the seed and the unit's number."""
     middle = range(1, len(samples) - 1)
-    chosen = random.Random(f"{plan.seed} {unit}").sample(middle, min(RENDERED - 2, len(middle)))
-    return [samples[at] for at in sorted({0, *chosen, len(samples) - 1})]
+    chosen = random.Random(f"{plan.seed} {unit}").sample(middle, min(RERENDERED - 2, len(middle)))
+    return [samples[number] for number in sorted({0, *chosen, len(samples) - 1})]
 
 
-def _checked(plan: Plan, unit: int, path: Path, *, every: bool = False) -> dict[str, Any]:
+def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -> dict[str, Any]:
+    """Checks a unit and returns its number of images, size and SHA-256."""
     layout, samples = plan.files, plan.files.samples(unit)
-    again = samples if every else _to_render(plan, unit, samples)
+    chosen = samples if rerender_all else _to_rerender(plan, unit, samples)
     rendered = {
-        f"{sample.key}.{ending}": _digest(ending, content)
-        for sample, files in drawn(plan, again, None)
-        for ending, content in files.items()
+        f"{sample.key}.{extension}": _digest(extension, content)
+        for sample, files in rendered_files(plan, chosen, None)
+        for extension, content in files.items()
     }
-    of_target = dict.fromkeys(("png", *ENDINGS[plan.target]))
+    unknown = dict.fromkeys(("png", *EXTENSIONS[plan.target]))  # until it is rendered
     expected = (
-        (sample, ending, content)
+        (sample, extension, content)
         for sample in samples
-        for ending, content in sorted({**layout.described(sample), **of_target}.items())
+        for extension, content in sorted({**layout.metadata(sample), **unknown}.items())
     )
-    digest, pictures, size = hashlib.sha256(), 0, 0
+    digest, images, size = hashlib.sha256(), 0, 0
     try:
         for name, content in layout.read(path):
-            sample, ending, wanted = next(expected, (None, "", None))
-            if sample is None or name != f"{sample.key}.{ending}":
-                what = "nothing" if sample is None else f"{sample.key}.{ending}"
-                raise _Wrong(f"{path}: {name} stands where {what} should")
-            if ending.endswith("png") and not _is_whole_png(content, plan.rendering.output_size):
-                raise _Wrong(f"{path}: {name} is not a whole PNG file of its size")
-            pictures += ending == "png"
+            sample, extension, wanted = next(expected, (None, "", None))
+            if sample is None or name != f"{sample.key}.{extension}":
+                what = "the end" if sample is None else f"{sample.key}.{extension}"
+                raise _WrongShard(f"{path}: expected {what}, found {name}")
+            if extension.endswith("png") and not _is_intact(content, plan.rendering.output_size):
+                height, width = plan.rendering.output_size
+                raise _WrongShard(f"{path}: {name} is not an intact PNG file of {height}×{width}")
+            images += extension == "png"
             if wanted is not None:
                 same = content == wanted
             else:
-                same = rendered.get(name) in (None, _digest(ending, content))
-            if not same or (wanted is None and ending.endswith("json") and not _is_json(content)):
-                raise _Wrong(f"{path}: {name} is not what its address gives")
+                same = rendered.get(name) in (None, _digest(extension, content))
+            if wanted is None and extension.endswith("json"):
+                same = same and _is_json(content)
+            if not same:
+                raise _WrongShard(f"{path}: {name} is not what its address gives")
             size += len(content)
             digest.update(name.encode() + b"\0" + content)
-    except _Wrong:
+    except _WrongShard:
         raise
     except (ValueError, OSError) as error:
-        raise _Wrong(f"{path} cannot be read: {error}") from None
-    sample, ending, _ = next(expected, (None, "", None))
+        raise _WrongShard(f"{path} cannot be read: {error}") from None
+    sample, extension, _ = next(expected, (None, "", None))
     if sample is not None:
-        raise _Wrong(f"{path} ends before {sample.key}.{ending}")
+        raise _WrongShard(f"{path} ends before {sample.key}.{extension}")
     if path.is_file():
         size, digest = path.stat().st_size, hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    return {"pictures": pictures, "bytes": size, "sha256": digest.hexdigest()}
+    return {"images": images, "bytes": size, "sha256": digest.hexdigest()}
 
 
-def _digest(ending: str, content: bytes) -> bytes:
-    """A digest of a file; of a map that of its numbers, which zlib does not compress to the same
-    bytes on every machine."""
-    if ending in ("mask.png", "objects.png") and (numbers := decode_map(content)) is not None:
+def _digest(extension: str, content: bytes) -> bytes:
+    """Returns the digest of a file.
+
+    For a map it is that of its numbers, since zlib compresses differently on other machines.
+    """
+    if extension in ("mask.png", "objects.png") and (numbers := decode_map(content)) is not None:
         content = f"{numbers.shape}{numbers.dtype.str}".encode() + numbers.tobytes()
     return hashlib.sha256(content).digest()
 
@@ -186,20 +202,20 @@ def _is_json(content: bytes) -> bool:
     return True
 
 
-def _is_whole_png(content: bytes, size: tuple[int, int]) -> bool:
-    """Walks along the chunks and compares what they hold with their checksums."""
-    at, kind = 8, b""
-    while at + 12 <= len(content):
-        (length,), kind = struct.unpack_from(">I", content, at), content[at + 4 : at + 8]
-        end = at + 12 + length
+def _is_intact(content: bytes, size: tuple[int, int]) -> bool:
+    """Returns whether a file is a PNG of this size and its chunks match their checksums."""
+    start, kind = 8, b""
+    while start + 12 <= len(content):
+        (length,), kind = struct.unpack_from(">I", content, start), content[start + 4 : start + 8]
+        end = start + 12 + length
         if end > len(content):
             return False
         (checksum,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(content[at + 4 : end - 4]) != checksum:
+        if zlib.crc32(content[start + 4 : end - 4]) != checksum:
             return False
-        if (at == 8) != (kind == b"IHDR" and length == 13):  # the header is first, and once
+        if (start == 8) != (kind == b"IHDR" and length == 13):  # one header, and first
             return False
-        if at == 8 and struct.unpack_from(">II", content, at + 8) != size[::-1]:
+        if start == 8 and struct.unpack_from(">II", content, start + 8) != size[::-1]:
             return False
-        at = end
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and kind == b"IEND" and at == len(content)
+        start = end
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and kind == b"IEND" and start == len(content)

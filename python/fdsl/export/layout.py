@@ -1,99 +1,121 @@
-"""How pictures are spread over files: units (a shard, or the folder of a category) of samples."""
+"""How images are divided into units: shards, or one folder per category."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from fdsl._files import part_of, saying_what, writing_whole
+from fdsl._checks import counted
+from fdsl._files import naming_file, part_of, writing_whole
+from fdsl.export.tar import read_archive, write_archive
 from fdsl.families import IFS, Family
 
 #: Version of the names, labels, addresses and PNG encoding. Raise it when one of them changes: an
-#: export that was begun with another is refused.
+#: export that was started with another version is refused.
 LAYOUT_FORMAT = 1
 
-#: A folder may have this many units, and a unit this many images: more would fill the memory with
-#: names before the first file is written.
-MOST_UNITS = MOST_IMAGES = 1_000_000
+#: Limits of one export. The names of more units, or of more images in a unit, would fill the memory
+#: before the first file is written.
+MAX_UNITS = MAX_IMAGES = 1_000_000
 
-#: Weight rows of the authors' grid times patch draws times mirrorings.
+#: The grid of the authors' file names: weight rows × patches × flips.
 GRID, PATCHES, FLIPS = 1000, 10, 4
+
+#: A reader with 8 workers on each of 8 ranks needs a shard for each of them.
+SHARDS_FOR_READERS = 8 * 8
+#: Default sizes of a shard lie between these.
+MIN_SHARD, MAX_SHARD = 100, 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture of an export."""
+    """An image of an export."""
 
-    #: What its files are called, without their endings.
+    #: The name of its files, without their extensions.
     key: str
     category: int
     index: int
 
 
-#: The image of a sample and the files of its target, by their endings.
+#: The image of a sample and the files of its target, by extension.
 Files: TypeAlias = dict[str, bytes]
 
 
-class Layout(ABC):
-    """Spreads ``instances`` pictures of each category over units that are written whole."""
+def default_shard_size(images: int) -> int:
+    """Returns how many images a shard holds by default.
 
-    #: What units are called in messages.
-    units_are = "shards"
+    A multiple of 64 shards, if they hold at least 100 images each: 8 workers on each of 8 ranks
+    then read the same number of shards. No shard holds more than 10,000 images.
+
+    >>> default_shard_size(1_000_000), default_shard_size(60_000), default_shard_size(1000)
+    (7813, 938, 100)
+    """
+    shards = SHARDS_FOR_READERS * -(-images // (SHARDS_FOR_READERS * MAX_SHARD))
+    return max(MIN_SHARD, -(-images // shards))
+
+
+class Layout(ABC):
+    """Divides ``instances`` images of each category into units, each written whole or not at all.
+
+    Args:
+        family: the categories.
+        seed: the seed of every address.
+        instances: images per category.
+        shard_size: images per unit.
+    """
+
+    #: What a unit is called in messages.
+    unit = "shard"
 
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         self.family, self.seed, self.instances = family, seed, instances
         self.shard_size = shard_size
 
-    @abstractmethod
-    def prepare(self) -> None:
-        """Raises ModuleNotFoundError if a library is missing, before anything is written."""
-
     def check_counts(self) -> None:
         """Raises ValueError if there are too many units, or too many images in one."""
-        if (units := self.units()) > MOST_UNITS:
+        if (units := self.units()) > MAX_UNITS:
             raise ValueError(
-                f"an export may have at most {MOST_UNITS:,} {self.units_are}, got {units:,}"
+                f"an export may have at most {counted(MAX_UNITS, self.unit)}, got {units:,}"
             )
-        if (images := self.pictures(0)) > MOST_IMAGES:
+        if (images := self.images(0)) > MAX_IMAGES:
             raise ValueError(
-                f"{self.units_are} may hold at most {MOST_IMAGES:,} images each, got {images:,}"
+                f"a {self.unit} may hold at most {counted(MAX_IMAGES, 'image')}, got {images:,}"
             )
 
     def units(self) -> int:
-        """How many there are."""
+        """Returns the number of units."""
         return -(-len(self.family) * self.instances // self.shard_size)
 
-    def pictures(self, unit: int) -> int:
-        """How many pictures a unit has: all of them ``shard_size``, but the last may have fewer."""
+    def images(self, unit: int) -> int:
+        """Returns the number of images in a unit: ``shard_size``, or fewer in the last."""
         return min(self.shard_size, len(self.family) * self.instances - unit * self.shard_size)
 
     @abstractmethod
     def name(self, unit: int) -> str:
-        """What a unit is called in the folder of the export."""
+        """Returns the name of a unit in the folder of the export."""
 
     @abstractmethod
     def samples(self, unit: int) -> list[Sample]:
-        """The pictures of a unit, in order."""
+        """Returns the samples of a unit, in order."""
 
     @abstractmethod
-    def described(self, sample: Sample) -> dict[str, bytes]:
-        """The files beside a picture, by their endings."""
+    def metadata(self, sample: Sample) -> Files:
+        """Returns the files that describe a sample, beside its image and target."""
 
     @abstractmethod
-    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
-        """Writes a unit of images and what was rendered with them, whole or not at all."""
+    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+        """Writes a unit, whole or not at all."""
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        """The name and content of every file of a unit, in order.
+        """Reads the name and content of every file of a unit, in order.
 
         Raises:
             ValueError: the unit is damaged.
@@ -102,23 +124,23 @@ class Layout(ABC):
 
 
 class WebDataset(Layout):
-    """``000000.tar``, …: shards in the order of a stream, so that each holds every category."""
-
-    def prepare(self) -> None:
-        _tar_writer()
+    """``000000.tar``, …: shards in the order of a stream, so each mixes the categories."""
 
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(6, self.units())}d}.tar"
 
     def samples(self, unit: int) -> list[Sample]:
         first = unit * self.shard_size
-        numbers = np.arange(first, first + self.pictures(unit), dtype=np.uint64)
+        numbers = np.arange(first, first + self.images(unit), dtype=np.uint64)
         order = self.family.order(numbers, self.instances, self.seed)
         columns = (array.tolist() for array in (numbers, *order))
-        wide = digits(9, len(self.family) * self.instances)
-        return [Sample(f"{n:0{wide}d}", *place) for n, *place in zip(*columns, strict=True)]
+        width = digits(9, len(self.family) * self.instances)
+        return [
+            Sample(f"{number:0{width}d}", category, index)
+            for number, category, index in zip(*columns, strict=True)
+        ]
 
-    def described(self, sample: Sample) -> dict[str, bytes]:
+    def metadata(self, sample: Sample) -> Files:
         address: dict[str, Any] = {
             "family": self.family.name,
             "seed": self.seed,
@@ -128,87 +150,70 @@ class WebDataset(Layout):
         }
         return {"cls": str(sample.category).encode(), "json": json.dumps(address).encode()}
 
-    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
-        TarWriter = _tar_writer()
-        with writing_whole(path) as file, TarWriter(file, mtime=0, encoder=False) as tar:
-            for sample, rendered in files:
-                tar.write({"__key__": sample.key, **rendered, **self.described(sample)})
+    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+        with writing_whole(path) as file:
+            self.write_to(file, samples)
+
+    def write_to(self, file: IO[bytes], samples: Iterable[tuple[Sample, Files]]) -> None:
+        """Writes a shard to an open file or pipe."""
+        write_archive(
+            file,
+            (
+                (f"{sample.key}.{extension}", content)
+                for sample, rendered in samples
+                for extension, content in sorted({**rendered, **self.metadata(sample)}.items())
+            ),
+        )
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        # Header by header instead of with tarfile.open, which follows links, skips what stands
-        # between files and never looks behind the last one.
-        if not path.is_file():  # opening a pipe would wait for a writer
-            raise ValueError("it is not a plain file")
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            while any(block := file.read(tarfile.BLOCKSIZE)):
-                try:
-                    member = tarfile.TarInfo.frombuf(block, "utf-8", "backslashreplace")
-                except (tarfile.TarError, ValueError) as error:
-                    at = file.tell() - len(block)
-                    raise ValueError(f"no file of a tar archive at byte {at}: {error}") from None
-                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                    raise ValueError(f"{member.name} is a link or something else but a file")
-                if not 0 <= member.size <= size - file.tell():
-                    raise ValueError(f"it ends inside {member.name}")
-                content = file.read(member.size)
-                if any(file.read(-member.size % tarfile.BLOCKSIZE)):
-                    raise ValueError(f"there are bytes between {member.name} and the next file")
-                yield member.name, content
-            # The archive ends with two blocks of zeros, and more up to a multiple of a record.
-            end = file.tell() - len(block) + 2 * tarfile.BLOCKSIZE
-            if size != end + -end % tarfile.RECORDSIZE or any(file.read()):
-                raise ValueError("there are bytes missing or too many behind its last file")
+        return read_archive(path)
 
 
 class ClassFolders(Layout):
     """``00003/000077.png``: a folder for each category, as torchvision's ``ImageFolder`` reads."""
 
-    units_are = "folders"
+    unit = "folder"
 
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         super().__init__(family, seed, instances, shard_size)
         if shard_size != instances:
             raise ValueError(
-                f"a folder holds every instance of its category, got shard_size={shard_size} and "
-                f"instances={instances}"
+                "a folder holds all instances of its category, got "
+                f"shard_size={shard_size} and instances={instances}"
             )
 
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(5, self.units())}d}"
 
-    def prepare(self) -> None:
-        pass  # nothing is needed
-
     def samples(self, unit: int) -> list[Sample]:
         return [Sample(self.key(unit, index), unit, index) for index in range(self.instances)]
 
     def key(self, category: int, index: int) -> str:
-        """What the file of an instance is called."""
+        """Returns the file name of an instance, without its extension."""
         return f"{index:0{digits(6, self.instances)}d}"
 
-    def described(self, sample: Sample) -> dict[str, bytes]:
+    def metadata(self, sample: Sample) -> Files:
         return {}
 
-    def write(self, path: Path, files: Iterable[tuple[Sample, Files]]) -> None:
+    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
         part = part_of(path)
-        with saying_what(path):
+        with naming_file(path):
             try:
                 part.mkdir()
-                for sample, rendered in files:
-                    for ending, content in rendered.items():
-                        (part / f"{sample.key}.{ending}").write_bytes(content)
+                for sample, rendered in samples:
+                    for extension, content in rendered.items():
+                        (part / f"{sample.key}.{extension}").write_bytes(content)
                 try:
                     part.replace(path)
                 except OSError:
-                    if not path.is_dir():  # else another process was quicker
+                    if not path.is_dir():  # else another process finished first
                         raise
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(path.iterdir()):
-            if file.name.startswith("."):  # what file browsers leave
+            if file.name.startswith("."):  # left by a file browser
                 continue
             if not file.is_file():
                 raise ValueError(f"{file.name} is not a plain file")
@@ -221,14 +226,14 @@ class ReleasedFolders(ClassFolders):
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         super().__init__(family, seed, instances, shard_size)
         if not isinstance(family, IFS):
-            raise ValueError(f"the authors' file names are for IFS, not for {family!r}")
+            raise ValueError(f"the authors' file names are for an IFS, got {family!r}")
         if instances > GRID:
             raise ValueError(
-                f"the authors' file names end after {GRID} instances, got instances={instances}"
+                f"the authors' file names end at {GRID:,} instances, got instances={instances}"
             )
 
     def key(self, category: int, index: int) -> str:
-        """What the authors call the weight row, patch draw and mirroring of an instance."""
+        """Returns the authors' name of an instance: its weight row, patch and flip."""
         weight, patch, flip = index // (PATCHES * FLIPS), index // FLIPS % PATCHES, index % FLIPS
         return f"{category:05d}_{weight:02d}_count_{patch}_flip{flip}"
 
@@ -241,16 +246,6 @@ LAYOUTS: dict[str, type[Layout]] = {
 }
 
 
-def digits(least: int, number: int) -> int:
-    """How wide names are that count to a number, so that they sort as they count."""
-    return max(least, len(str(number - 1)))
-
-
-def _tar_writer() -> Any:
-    try:
-        from webdataset import TarWriter
-    except ImportError:
-        raise ModuleNotFoundError(
-            "shards are written by the webdataset library: pip install 'fdsl[export]'"
-        ) from None
-    return TarWriter
+def digits(least: int, count: int) -> int:
+    """Returns how many digits number ``count`` names, so they sort in numerical order."""
+    return max(least, len(str(count - 1)))

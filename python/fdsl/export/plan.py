@@ -1,4 +1,4 @@
-"""What an export holds: the same for every process that writes to it."""
+"""The plan of an export: the settings that all processes writing to it share."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_type
 from fdsl._files import write_once
-from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout
+from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout, default_shard_size
 from fdsl.export.target import check_target
 from fdsl.families import Family
 from fdsl.frame import Frame
 
-#: The file beside the shards that says what they hold.
+#: The file beside the shards that holds the plan.
 PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Categories, how they are drawn, and how the pictures are spread over files."""
+    """The categories, how they are rendered, and how the images are divided into files."""
 
     family: Family
     rendering: Frame
     seed: int
-    #: Pictures of each category.
+    #: Images per category.
     instances: int
     #: A name in ``LAYOUTS``.
     layout: str
-    #: Pictures a shard, or a folder.
+    #: Images per shard or folder.
     shard_size: int
-    #: What is written beside images, other than their label; a name in ``fdsl.targets.TARGETS``.
+    #: What each image comes with; a name in ``fdsl.targets.TARGETS``.
     target: str = "label"
-    #: Of fdsl, when the export was begun.
+    #: The version of fdsl that started the export.
     version: str = _core.__version__
 
     def __post_init__(self) -> None:
@@ -48,29 +48,28 @@ class Plan:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
         check_target(self.family, self.target)
         if self.target != "label" and self.layout != "webdataset":
-            raise ValueError(f"a target beside the label is for shards, got target={self.target!r}")
+            raise ValueError(f"folders hold labels only, got target={self.target!r}: write shards")
         self.files.check_counts()
 
     @functools.cached_property
     def files(self) -> Layout:
-        """How the pictures are spread over files."""
+        """How the images are divided into files."""
         return LAYOUTS[self.layout](self.family, self.seed, self.instances, self.shard_size)
 
     @property
     def categories_file(self) -> str:
-        """What the file of the categories is called: by their digest, so that none is taken for
-        another."""
+        """The name of the file that holds the categories; it contains their digest."""
         return f"categories-{self.family.digest()[:16]}.npz"
 
     def settings(self) -> dict[str, Any]:
-        """Everything that the bytes depend on, and the version, as JSON can hold it."""
+        """Returns everything that the bytes depend on, and the version, for JSON."""
         return {
             "layout": self.layout,
             "shard_size": self.shard_size,
             "family": self.family.name,
             "categories": len(self.family),
             "categories_sha256": self.family.digest(),
-            "categories_key": self.family.key(),  # knows where a category ends, too
+            "categories_key": self.family.key(),  # also knows where each category ends
             "instances": self.instances,
             "seed": self.seed,
             "rendering": self.rendering.to_dict(),
@@ -81,27 +80,27 @@ class Plan:
         }
 
     def difference(self, found: dict[str, Any]) -> str | None:
-        """Names the first setting in which a plan or its ``metadata.json`` differs, if any does."""
-        # What a file does not have is newer than it, and at its default.
+        """Returns the first difference to another plan or ``metadata.json``, or None."""
+        # Settings that a file lacks are newer than the file, and have their defaults.
         here = self.settings()
         older = {"layout_format": 1, "categories_key": here["categories_key"], "target": "label"}
         found = {**older, **found}
         if isinstance(found.get("rendering"), dict):
             try:
-                # Also of the first releases, whose settings had other names.
+                # Also reads the first releases, whose settings had other names.
                 found["rendering"] = type(self.rendering).from_dict(found["rendering"]).to_dict()
             except (TypeError, ValueError) as error:
                 return f"its rendering cannot be read: {error}"
         for name, ours in here.items():
             there = found.get(name)
-            # The version is for people to read: the format numbers say which of them write the
-            # same bytes.
+            # The version is for people to read; the format numbers decide whether two versions
+            # write the same bytes.
             if name != "fdsl" and there != ours:
                 return f"{name} is {there!r} there and {ours!r} here"
         return None
 
     def claim(self, folder: Path) -> None:
-        """Writes the plan to the folder, or makes sure that the folder already has this one.
+        """Writes the plan to the folder, or checks that the folder already has this one.
 
         Raises:
             ValueError: the folder holds an export with other settings.
@@ -111,22 +110,22 @@ class Plan:
         if not file.exists():
             self._refuse_others(folder)
             write_once(file, (json.dumps(self.settings(), indent=1) + "\n").encode())
-        self.confirm(folder)  # of several processes one was first
+        self.confirm(folder)  # another process may have been first
         if not (folder / self.categories_file).exists():
             self.family.save(folder / self.categories_file)
 
     def confirm(self, folder: Path) -> None:
-        """Makes sure that the folder still has this plan.
+        """Checks that the folder still has this plan.
 
         Raises:
-            FileNotFoundError: it has none.
-            ValueError: it has another.
+            FileNotFoundError: it has no plan.
+            ValueError: it has another plan.
         """
         try:
             found = _read(folder / PLAN)
         except FileNotFoundError:
             raise FileNotFoundError(
-                f"{folder / PLAN} is gone: something else removes files of this export"
+                f"{folder / PLAN} is gone: another program removes files of this export"
             ) from None
         if difference := self.difference(found):
             raise ValueError(
@@ -134,15 +133,13 @@ class Plan:
             )
 
     def _refuse_others(self, folder: Path) -> None:
-        """Raises ValueError if a folder without a plan has files of the names of this one."""
+        """Raises ValueError if a folder without a plan has files with the names of this export."""
         there = {entry.name for entry in folder.iterdir()}
-        if PLAN in there:  # another process was quicker, and its shards are ours
+        if PLAN in there:  # another process started the same export
             return
         names = map(self.files.name, range(self.files.units() if there else 0))
         if mixed := next((name for name in names if name in there), None):
-            raise ValueError(
-                f"{folder} holds {mixed} of something else, and no {PLAN}: choose another folder"
-            )
+            raise ValueError(f"{folder} holds a {mixed} but no {PLAN}: choose another folder")
 
     @classmethod
     def of(cls, folder: Path) -> Plan:
@@ -150,7 +147,7 @@ class Plan:
 
         Raises:
             FileNotFoundError: there is no export in the folder.
-            ValueError: the plan cannot be read, or was made by a version that writes other bytes.
+            ValueError: the plan cannot be read, or is from a version that writes different bytes.
         """
         if not (folder / PLAN).exists():
             raise FileNotFoundError(f"no export in {folder}: it has no {PLAN}")
@@ -167,10 +164,19 @@ class Plan:
         except KeyError as error:
             raise ValueError(f"{folder / PLAN} lacks {error}") from None
         except (TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{folder / PLAN} is not a plan of an export: {error}") from None
+            raise ValueError(f"{folder / PLAN} is not the plan of an export: {error}") from None
         if difference := plan.difference(found):
-            raise ValueError(f"{folder / PLAN} does not fit what is here: {difference}")
+            raise ValueError(f"{folder / PLAN} cannot be continued by this version: {difference}")
         return plan
+
+
+def shard_size_for(folder: Path, images: int) -> int:
+    """Returns the shard size of the export in a folder, or the default for this many images."""
+    try:
+        planned = _read(folder / PLAN).get("shard_size")
+    except (OSError, ValueError):  # ``claim`` reports it
+        planned = None
+    return planned if isinstance(planned, int) and planned > 0 else default_shard_size(images)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -179,5 +185,5 @@ def _read(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{file} is not a plan of an export")
+        raise ValueError(f"{file} is not the plan of an export")
     return found

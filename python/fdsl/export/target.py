@@ -1,7 +1,7 @@
-"""The files of a target beside an image: masks as PNG, labels and boxes as JSON.
+"""The files of a target: masks as PNG, labels and boxes as JSON.
 
-Maps are written by Pillow, not by ``fdsl.png``: their values are numbers of categories and objects,
-which a reader must get back as they are, and not shades of gray.
+Pillow writes the maps, not ``fdsl.png``: their values are category and object numbers, which a
+reader must get back unchanged.
 """
 
 from __future__ import annotations
@@ -17,37 +17,44 @@ import numpy.typing as npt
 from fdsl import targets
 from fdsl.families import Family
 
-#: The endings of a target's files.
-ENDINGS: dict[str, tuple[str, ...]] = {
+#: The extensions of a target's files.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
     "label": (),
     "labels": ("labels.json",),
     "mask": ("mask.png",),
     "boxes": ("boxes.json", "objects.png"),
 }
 
-#: What 16 bits hold beside background.
-MOST_CATEGORIES = 65_535
+#: What 16 bits hold, beside the background.
+MAX_CATEGORIES = 65_535
 
 
 def check_target(family: Family, target: str) -> None:
-    """Raises ValueError if the family has no such target, or files cannot hold it."""
+    """Checks that files can hold a target of a family.
+
+    Raises:
+        ValueError: the family does not have the target, or too many categories for it.
+        ModuleNotFoundError: it needs Pillow, which is not installed.
+    """
     targets.checked_target(family, target)
-    if target == "mask" and len(family) > MOST_CATEGORIES:
+    if any(extension.endswith("png") for extension in EXTENSIONS[target]):
+        _pillow()  # fail before anything is written
+    if target == "mask" and len(family) > MAX_CATEGORIES:
         raise ValueError(
-            f"a mask in a file has at most {MOST_CATEGORIES:,} categories, got {len(family):,}"
+            f"a mask file holds at most {MAX_CATEGORIES:,} categories, got {len(family):,}"
         )
 
 
 def files_of(
     objects: targets.Objects, categories: Sequence[int], target: str, classes: int
 ) -> dict[str, bytes]:
-    """Returns the files of a sample's target, by their endings.
+    """Returns the files of a sample's target, by extension.
 
     Args:
-        objects: (H, W), which object each pixel shows.
-        categories: of the objects.
-        target: a name in ``ENDINGS``, not ``"label"``.
-        classes: how many categories the family has.
+        objects: uint16 (H, W), the number of the object that each pixel shows; 0 is background.
+        categories: the category of each object.
+        target: a name in ``EXTENSIONS``, other than ``"label"``.
+        classes: the number of categories in the family.
     """
     if target == "labels":
         found = np.flatnonzero(targets.labels(objects, categories, classes))
@@ -69,7 +76,7 @@ def files_of(
 
 
 def encode_map(numbers: npt.NDArray[np.integer], most: int) -> bytes:
-    """Encodes a map of the numbers 0…most as PNG: 8 bits with a palette, or 16 bits of gray."""
+    """Encodes a map of numbers 0…most as PNG: 8 bits with a palette, or 16-bit gray."""
     Image = _pillow()
     if most <= 255:
         image = Image.fromarray(np.ascontiguousarray(numbers, np.uint8)).convert("L")
@@ -82,11 +89,11 @@ def encode_map(numbers: npt.NDArray[np.integer], most: int) -> bytes:
 
 
 def decode_map(content: bytes) -> npt.NDArray[Any] | None:
-    """Decodes what ``encode_map`` encoded, on any machine; ``None`` if it is something else."""
+    """Decodes what ``encode_map`` encoded on any machine; returns None for anything else."""
     try:
         with _pillow().open(io.BytesIO(content), formats=["PNG"]) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError):  # so Pillow says that it is damaged
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files
         return None
     if image.mode == "P":
         return np.asarray(image) if bytes(image.getpalette()) == PALETTE else None
@@ -98,13 +105,13 @@ def _pillow() -> Any:
         from PIL import Image
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "maps are written with Pillow: it is in the extra 'export'"
+            "masks and boxes are written with Pillow: pip install pillow"
         ) from None
     return Image
 
 
 def _palette() -> bytes:
-    """Black, then 255 colors that tell neighbors apart: those of PASCAL VOC, known to viewers."""
+    """Returns the palette of PASCAL VOC: black, then 255 colors that differ between neighbors."""
     colors = np.zeros((256, 3), np.uint8)
     for number in range(256):
         for bit in range(8):

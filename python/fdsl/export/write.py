@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
-import numpy as np
-
-from fdsl import png
 from fdsl._checks import (
     checked_positive,
     checked_threads,
     checked_type,
     checked_whole,
+    counted,
     renamed,
 )
 from fdsl._files import PathLike
-from fdsl.export.layout import Files, Sample
-from fdsl.export.plan import Plan
-from fdsl.export.target import files_of
+from fdsl.export.layout import Files, Sample, WebDataset, default_shard_size
+from fdsl.export.plan import Plan, shard_size_for
+from fdsl.export.samples import rendered_files
 from fdsl.families import Family
 from fdsl.frame import Frame
-from fdsl.job import Job
-from fdsl.render import render
-from fdsl.targets import render_objects
 
 Progress = Callable[[int, int], object]
 
@@ -34,21 +28,21 @@ Progress = Callable[[int, int], object]
 class Written(NamedTuple):
     """What one call wrote."""
 
-    #: Pictures written, and pictures that were there already.
-    pictures: int
+    #: Images written, and images that already existed.
+    images: int
     skipped: int
-    #: Bytes of the PNG files.
+    #: Total size of the PNG files.
     bytes: int
     seconds: float
 
     def __str__(self) -> str:
-        there = f", {self.skipped:,} were there" if self.skipped else ""
-        if not self.pictures:
-            return f"nothing to write{there}"
-        rate, size = self.pictures / max(self.seconds, 1e-9), self.bytes / self.pictures
+        skipped = f", {self.skipped:,} already existed" if self.skipped else ""
+        if not self.images:
+            return f"nothing to write{skipped}"
+        rate, size = self.images / max(self.seconds, 1e-9), self.bytes / self.images
         return (
-            f"{self.pictures:,} pictures written in {self.seconds:,.1f} s "
-            f"({rate:,.0f}/s, {size:,.0f} bytes of PNG each){there}"
+            f"{counted(self.images, 'image')} written in {self.seconds:,.1f} s "
+            f"({rate:,.0f}/s, {size:,.0f} bytes of PNG each){skipped}"
         )
 
 
@@ -61,56 +55,52 @@ def shards(
     rendering: Frame | None = None,
     target: str = "label",
     seed: int = 0,
-    shard_size: int = 10_000,
+    shard_size: int | None = None,
     job_index: int = 0,
     num_jobs: int = 1,
     num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Writes webdataset shards ``000000.tar``, …; those that are there are left alone.
+    """Writes webdataset shards ``000000.tar``, …, and skips those that exist.
 
     A sample has ``.png``, ``.cls`` (the label) and ``.json`` (its address and the parameters of
-    its category), and the files of its target: ``"labels"`` a ``.labels.json``, the numbers of the
-    categories that are visible; ``"mask"`` a ``.mask.png``, whose pixels are 0 for background, else
-    category + 1 (8 bits with a palette, or 16 of gray above 255 categories); ``"boxes"`` a
-    ``.boxes.json`` with ``boxes`` and ``labels`` as ``fdsl.torch.Stream`` has them, and an
-    ``.objects.png``, whose pixels are the number of the box that they belong to, from 1 on.
+    its category), and the files of its target:
 
-    Samples come in the order of ``fdsl.torch.Stream`` with the same seed: every
-    ``len(family)`` of them hold each category once, so shards need little more shuffling. A
-    shard's bytes depend on the arguments and its number alone.
+    - ``"labels"``: ``.labels.json``, the numbers of the visible categories;
+    - ``"mask"``: ``.mask.png``, 0 for background, else category + 1 (8 bits with a palette, or
+      16-bit gray above 255 categories);
+    - ``"boxes"``: ``.boxes.json`` with ``boxes`` and ``labels`` as in ``fdsl.torch.Stream``, and
+      ``.objects.png``, whose pixels hold the number of their box, counted from 1.
+
+    Samples are in the order of ``fdsl.torch.Stream`` with the same seed: every ``len(family)`` of
+    them hold each category once, so reading them needs little more shuffling. The bytes of a shard
+    depend on the arguments and its number alone.
 
     Args:
         family: the categories.
-        folder: where the shards go; made if it is not there.
-        instances: pictures of each category.
-        rendering: how they are rendered; the family's defaults if not given.
-        target: what is written beside images and labels, where the family offers it.
-        seed: of every address.
-        shard_size: pictures a shard.
-        job_index: of this process in a job array: it writes shards ``job_index``,
+        folder: where to write; created if it does not exist.
+        instances: images per category.
+        rendering: how images are rendered; by default the family's own style.
+        target: ``"label"``, or another target that the family offers.
+        seed: the seed of every address.
+        shard_size: images per shard. By default that of the export already in the folder; else at
+            least 64 shards of the same size, for 8 ranks of 8 workers, which hold 100 to 10,000
+            images each.
+        job_index: which part of a job array this process is: it writes shards ``job_index``,
             ``job_index + num_jobs``, ….
         num_jobs: how many processes share the work.
-        num_threads: that render; all the cores this process may use if not given.
-        progress: called with (written, to be written) as this process writes.
+        num_threads: threads that render; by default all cores this process may use.
+        progress: called with (images written, images to write).
 
     Raises:
         ValueError: an argument is out of range, the folder holds another export, or there are more
             than 1,000,000 shards or images in one.
-        OSError: a file cannot be written, or was removed meanwhile. What is whole by then stays.
-        ModuleNotFoundError: webdataset is not installed.
+        OSError: a file cannot be written, or was removed by another program. Shards that are
+            complete by then stay.
+        ModuleNotFoundError: masks or boxes are exported and Pillow is not installed.
     """
-    checked_type("family", family, Family)
-    plan = Plan(
-        family=family,
-        rendering=family.checked_style(rendering),
-        target=target,
-        seed=seed,
-        instances=instances,
-        layout="webdataset",
-        shard_size=shard_size,
-    )
-    return _write(plan, folder, job_index, num_jobs, num_threads, progress)
+    plan = _plan_of_shards(family, rendering, target, seed, instances, shard_size, Path(folder))
+    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
 
 
 @renamed(threads="num_threads", shard_index="job_index", num_shards="num_jobs")
@@ -127,30 +117,31 @@ def folders(
     num_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Writes a folder of PNG files for each category; those that are there are left alone.
+    """Writes a folder of PNG files for each category, and skips those that exist.
 
-    torchvision's ``ImageFolder`` reads them. A category's folder appears under its name when it is
-    whole; until then, and after a process was killed, there is a hidden one beside it, which
-    ``ImageFolder`` would take for a class: ``finalize`` removes it.
+    torchvision's ``ImageFolder`` reads them. A folder appears under its name once it is complete.
+    Until then, and after a process was killed, a hidden folder lies beside it, which
+    ``ImageFolder`` would take for a class; ``finalize`` removes it.
 
     Args:
         family: the categories.
-        folder: where their folders go; made if it is not there.
-        instances: pictures of each category.
-        names: ``"plain"`` is ``00003/000077.png``, category and index; ``"released"`` is what the
-            authors call the same picture, ``00003/00003_01_count_9_flip1.png``.
-        rendering: how they are drawn; the family's defaults if not given.
-        seed: of every address.
-        job_index: of this process in a job array: it writes categories ``job_index``,
+        folder: where to write; created if it does not exist.
+        instances: images per category.
+        names: ``"plain"`` for ``00003/000077.png``, category and index; ``"released"`` for the
+            authors' name of the same image, ``00003/00003_01_count_9_flip1.png``.
+        rendering: how images are rendered; by default the family's own style.
+        seed: the seed of every address.
+        job_index: which part of a job array this process is: it writes categories ``job_index``,
             ``job_index + num_jobs``, ….
         num_jobs: how many processes share the work.
-        num_threads: that render; all the cores this process may use if not given.
-        progress: called with (written, to be written) as this process writes.
+        num_threads: threads that render; by default all cores this process may use.
+        progress: called with (images written, images to write).
 
     Raises:
         ValueError: an argument is out of range, the folder holds another export, or there are more
             than 1,000,000 folders or images in one.
-        OSError: a file cannot be written, or was removed meanwhile. What is whole by then stays.
+        OSError: a file cannot be written, or was removed by another program. Folders that are
+            complete by then stay.
     """
     if names not in ("plain", "released"):
         raise ValueError(f"names must be 'plain' or 'released', got {names!r}")
@@ -163,83 +154,129 @@ def folders(
         layout="folders" if names == "plain" else "released",
         shard_size=instances,
     )
-    return _write(plan, folder, job_index, num_jobs, num_threads, progress)
+    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
+
+
+def write_shard(
+    family: Family,
+    shard: int,
+    file: IO[bytes],
+    *,
+    instances: int = 1000,
+    rendering: Frame | None = None,
+    target: str = "label",
+    seed: int = 0,
+    shard_size: int | None = None,
+    num_threads: int | None = None,
+) -> Written:
+    """Writes one shard of an export to an open file or pipe.
+
+    The bytes are those of the file that ``shards`` writes with the same arguments.
+
+    Args:
+        family: the categories.
+        shard: the number of the shard, counted from 0.
+        file: where to write; need not be seekable.
+        instances: images per category in the whole export.
+        rendering: how images are rendered; by default the family's own style.
+        target: ``"label"``, or another target that the family offers.
+        seed: the seed of every address.
+        shard_size: images per shard; the default is that of ``shards``.
+        num_threads: threads that render; by default all cores this process may use.
+
+    Raises:
+        ValueError: an argument is out of range.
+        OSError: the file cannot be written.
+
+    >>> import fdsl, fdsl.export, io
+    >>> file, small = io.BytesIO(), fdsl.Frame(size=32)
+    >>> written = fdsl.export.write_shard(fdsl.Bezier(4), 1, file, instances=50, rendering=small)
+    >>> written.images, len(file.getvalue())
+    (100, 317440)
+    """
+    start = time.perf_counter()
+    plan = _plan_of_shards(family, rendering, target, seed, instances, shard_size)
+    number, layout = checked_whole("shard", shard), plan.files
+    checked_threads(num_threads)
+    if number >= layout.units():
+        raise ValueError(
+            f"shard must be below {layout.units():,}, the number of shards, got {number:,}"
+        )
+    assert isinstance(layout, WebDataset)
+    total = _Total()
+    layout.write_to(file, total.over(rendered_files(plan, layout.samples(number), num_threads)))
+    return Written(total.images, 0, total.bytes, time.perf_counter() - start)
+
+
+def _plan_of_shards(
+    family: Family,
+    rendering: Frame | None,
+    target: str,
+    seed: int,
+    instances: int,
+    shard_size: int | None,
+    folder: Path | None = None,
+) -> Plan:
+    checked_type("family", family, Family)
+    if shard_size is None:
+        images = len(family) * checked_positive("instances", instances)
+        shard_size = shard_size_for(folder, images) if folder else default_shard_size(images)
+    return Plan(
+        family=family,
+        rendering=family.checked_style(rendering),
+        target=target,
+        seed=seed,
+        instances=instances,
+        layout="webdataset",
+        shard_size=shard_size,
+    )
+
+
+class _Total:
+    """Counts what is written."""
+
+    def __init__(self, expected: int = 0, progress: Progress | None = None) -> None:
+        self.images = self.bytes = 0
+        self.expected, self.progress = expected, progress
+
+    def over(self, samples: Iterator[tuple[Sample, Files]]) -> Iterator[tuple[Sample, Files]]:
+        """Yields samples, and counts each once it is written."""
+        for sample, files in samples:
+            yield sample, files
+            self.images, self.bytes = self.images + 1, self.bytes + len(files["png"])
+            if self.progress and (self.images % 100 == 0 or self.images == self.expected):
+                self.progress(self.images, self.expected)
 
 
 def _write(
     plan: Plan,
-    folder: PathLike,
+    folder: Path,
     job_index: int,
     num_jobs: int,
     num_threads: int | None,
     progress: Progress | None,
 ) -> Written:
-    start, path = time.perf_counter(), Path(folder)
-    every = checked_positive("num_jobs", num_jobs)
+    start = time.perf_counter()
+    step = checked_positive("num_jobs", num_jobs)
     first = checked_whole("job_index", job_index)
-    if first >= every:
-        raise ValueError(f"job_index must be below num_jobs, got {first} of {every}")
+    if first >= step:
+        raise ValueError(f"job_index must be below num_jobs, got {first} of {step}")
     checked_threads(num_threads)
     layout = plan.files
-    layout.prepare()
-    plan.claim(path)
-    mine = range(first, layout.units(), every)
-    there = {entry.name for entry in path.iterdir()}
-    missing = [unit for unit in mine if layout.name(unit) not in there]
-    total = sum(map(layout.pictures, missing))
-    written = size = 0
-
-    def counted(files: Iterator[tuple[Sample, Files]]) -> Iterator[tuple[Sample, Files]]:
-        nonlocal written, size
-        for sample, rendered in files:
-            yield sample, rendered
-            written, size = written + 1, size + len(rendered["png"])
-            if progress and (written % 100 == 0 or written == total):
-                progress(written, total)
-
+    plan.claim(folder)
+    units = range(first, layout.units(), step)
+    existing = {entry.name for entry in folder.iterdir()}
+    missing = [unit for unit in units if layout.name(unit) not in existing]
+    total = _Total(sum(map(layout.images, missing)), progress)
     for unit in missing:
-        files = drawn(plan, layout.samples(unit), num_threads)
-        layout.write(path / layout.name(unit), counted(files))
-        plan.confirm(path)  # hours of work are not written to a folder that was cleared meanwhile
-    there = {entry.name for entry in path.iterdir()}
-    if gone := [name for name in map(layout.name, mine) if name not in there]:
+        samples = rendered_files(plan, layout.samples(unit), num_threads)
+        layout.write(folder / layout.name(unit), total.over(samples))
+        plan.confirm(folder)  # do not write for hours to a folder that was cleared
+    existing = {entry.name for entry in folder.iterdir()}
+    if removed := [name for name in map(layout.name, units) if name not in existing]:
         raise FileNotFoundError(
-            f"{len(gone):,} {layout.units_are} are gone from {path} that were there, {gone[0]} "
-            "among them: something else removes files of this export; export again"
+            f"{counted(len(removed), layout.unit)} of this export disappeared from {folder}, "
+            f"{removed[0]} first: another program removes files; export again"
         )
-    skipped = sum(map(layout.pictures, mine)) - total
-    return Written(written, skipped, size, time.perf_counter() - start)
-
-
-def drawn(
-    plan: Plan, samples: Sequence[Sample], num_threads: int | None
-) -> Iterator[tuple[Sample, Files]]:
-    """Renders and encodes the images; the next while those before are written."""
-    some = plan.rendering.images_at_once
-    parts = [samples[at : at + some] for at in range(0, len(samples), some)]
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_files, plan, parts[0], num_threads)
-        for number, part in enumerate(parts):
-            files = coming.result()
-            if number + 1 < len(parts):
-                coming = ahead.submit(_files, plan, parts[number + 1], num_threads)
-            yield from zip(part, files, strict=True)
-
-
-def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[Files]:
-    """The PNG file of each sample, and the files of its target."""
-    categories = np.array([sample.category for sample in samples], np.uint64)
-    indices = np.array([sample.index for sample in samples], np.uint64)
-    family, frame = plan.family, plan.rendering
-    if plan.target == "label":
-        images = render(family, categories, indices, plan.seed, frame, num_threads)
-        return [{"png": file} for file in png.encode(images, num_threads)]
-    images = np.empty((len(samples), *frame.image_shape), np.uint8)
-    job = Job(frame, plan.seed, num_threads)
-    maps, of_objects = render_objects(family, job, (categories, indices), images)
-    return [
-        {"png": file, **files_of(objects, numbers, plan.target, len(family))}
-        for file, objects, numbers in zip(
-            png.encode(images, num_threads), maps, of_objects, strict=True
-        )
-    ]
+    skipped = sum(map(layout.images, units)) - total.expected
+    return Written(total.images, skipped, total.bytes, time.perf_counter() - start)

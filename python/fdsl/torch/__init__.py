@@ -22,7 +22,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
-    raise ModuleNotFoundError("fdsl.torch needs torch: pip install 'fdsl[train]'") from None
+    raise ModuleNotFoundError("fdsl.torch needs torch: pip install torch") from None
 
 __all__ = ["Dataset", "Loader", "Normalize", "Stream"]
 

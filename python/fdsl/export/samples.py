@@ -1,0 +1,50 @@
+"""Rendering the files of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from fdsl import png
+from fdsl.export.layout import Files, Sample
+from fdsl.export.plan import Plan
+from fdsl.export.target import files_of
+from fdsl.job import Job
+from fdsl.render import render
+from fdsl.targets import render_objects
+
+
+def rendered_files(
+    plan: Plan, samples: Sequence[Sample], num_threads: int | None
+) -> Iterator[tuple[Sample, Files]]:
+    """Renders and encodes samples, one batch ahead of the caller."""
+    size = plan.rendering.images_at_once
+    batches = [samples[first : first + size] for first in range(0, len(samples), size)]
+    with ThreadPoolExecutor(1) as executor:
+        following = executor.submit(_files, plan, batches[0], num_threads)
+        for number, batch in enumerate(batches):
+            files = following.result()
+            if number + 1 < len(batches):
+                following = executor.submit(_files, plan, batches[number + 1], num_threads)
+            yield from zip(batch, files, strict=True)
+
+
+def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[Files]:
+    """Returns the PNG file of each sample and the files of its target."""
+    categories = np.array([sample.category for sample in samples], np.uint64)
+    indices = np.array([sample.index for sample in samples], np.uint64)
+    family, frame = plan.family, plan.rendering
+    if plan.target == "label":
+        images = render(family, categories, indices, plan.seed, frame, num_threads)
+        return [{"png": file} for file in png.encode(images, num_threads)]
+    images = np.empty((len(samples), *frame.image_shape), np.uint8)
+    job = Job(frame, plan.seed, num_threads)
+    maps, object_categories = render_objects(family, job, (categories, indices), images)
+    return [
+        {"png": file, **files_of(objects, numbers, plan.target, len(family))}
+        for file, objects, numbers in zip(
+            png.encode(images, num_threads), maps, object_categories, strict=True
+        )
+    ]
