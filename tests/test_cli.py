@@ -1,4 +1,4 @@
-"""The ``fdsl`` command: every command does its work, and every mistake is a sentence."""
+"""The ``fdsl`` command: every command does its work, and every mistake gets a sentence."""
 
 import io
 import os
@@ -13,8 +13,9 @@ import fdsl
 import fdsl.cli
 import numpy as np
 import pytest
-from fdsl.cli import bar as bars
+from fdsl.cli import progress as progress_module
 from fdsl.preview import contact_sheet
+from processes import started
 
 COMMANDS = ("search", "render", "preview", "export", "finalize", "convert", "info", "bench")
 FOUND = ["--fill-rate", "0.1", "--size", "64", "--num-points", "3000", "--seed", "1"]
@@ -22,7 +23,7 @@ SMALL = ["--size", "32", "--num-points", "2000"]
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
+def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -57,18 +58,17 @@ def test_every_command_explains_itself_with_an_example(capsys):
         assert f"example:\n  fdsl {command}" in said(capsys)
 
 
-def test_no_command_is_a_question_for_help(capsys):
+def test_no_command_shows_the_help(capsys):
     assert run() == 0
     assert said(capsys).startswith("usage: fdsl")
 
 
 def test_the_examples_of_the_help_are_understood(capsys, monkeypatch):
-    """Every one but for the work itself."""
+    """Each is parsed; the work itself is left out."""
     done = []
-    for module in (fdsl.cli.categories, fdsl.cli.pictures, fdsl.cli.files, fdsl.cli.bench):
-        for name in [name for name in vars(module) if re.fullmatch(r"_[a-z]+", name)]:
-            if f"add{name}" in vars(module):
-                monkeypatch.setattr(module, name, lambda a: done.append(a))
+    for command in COMMANDS:
+        module = sys.modules[f"fdsl.cli.{'export' if command == 'finalize' else command}"]
+        monkeypatch.setattr(module, f"_{command}", lambda a: done.append(a))
     for command in COMMANDS:
         with pytest.raises(SystemExit):
             run(command, "--help")
@@ -89,7 +89,7 @@ def test_search_finds_what_the_library_finds(capsys, ifs):
     assert fdsl.IFS.load("r.npz") == fdsl.fractaldb(10)
 
 
-def test_render_draws_what_the_library_draws(capsys, ifs):
+def test_render_writes_what_the_library_renders(capsys, ifs):
     assert run("render", "c.npz", "--category", "3", "--index", "7", "--seed", "5", *SMALL,
                "--out", "one.png") == 0  # fmt: skip
     small = fdsl.Rendering(size=32, num_points=2000)
@@ -103,7 +103,7 @@ def test_render_draws_what_the_library_draws(capsys, ifs):
     np.testing.assert_array_equal(read("f/00005_000009.png"), fdsl.render(ifs, 5, 9, 0, small))
 
 
-def test_the_largest_index_can_be_drawn(ifs):
+def test_the_largest_index_can_be_rendered(ifs):
     last = 2**64 - 1
     assert run("render", "c.npz", "--index", f"0,{last}", *SMALL, "--out", "f") == 0
     expected = fdsl.render(ifs, 0, [0, last], 0, fdsl.Rendering(size=32, num_points=2000))
@@ -171,14 +171,14 @@ def test_noise_has_options_of_its_own():
 )
 def test_every_setting_of_a_rendering_is_an_option(ifs, monkeypatch, options, rendering):
     seen = []
-    monkeypatch.setattr(fdsl.cli.pictures, "render", lambda *a: seen.append(a) or fdsl.render(*a))
+    monkeypatch.setattr(fdsl.cli.render, "render", lambda *a: seen.append(a) or fdsl.render(*a))
     assert run("render", "c.npz", *options, "--out", "x.png") == 0
     assert seen[0][4] == rendering
 
 
 @pytest.mark.parametrize("source", ["c.npz", "perlin-16", "bezier-16"])
-def test_preview_draws_a_sheet_of_any_family(ifs, source):
-    small = SMALL if source == "c.npz" else SMALL[:2]  # points are of fractals alone
+def test_preview_renders_a_sheet_of_any_family(ifs, source):
+    small = SMALL if source == "c.npz" else SMALL[:2]  # points are for fractals
     assert run("preview", source, "--categories", "3", "--instances", "4", *small, "--no-labels",
                "--out", "sheet.png") == 0  # fmt: skip
     family = fdsl.load(source)
@@ -193,19 +193,21 @@ def test_preview_draws_a_sheet_of_any_family(ifs, source):
     assert read("l.png").shape == (34 + 16, 2 * 34 + 48)
 
 
+@pytest.mark.filterwarnings("default")
 def test_export_writes_and_finalize_checks(capsys, ifs):
-    pytest.importorskip("webdataset")
     options = ["c.npz", "shards", "--instances", "10", "--shard-size", "16", *SMALL]
     assert run("export", *options, "--job-index", "1", "--num-jobs", "2") == 0
-    assert "28 pictures written" in said(capsys)
+    assert "28 images written" in said(capsys)
     assert run("finalize", "shards") == fdsl.cli.MISTAKE
-    assert "2 of 4 shards are missing in shards: 000000.tar, 000002.tar" in capsys.readouterr().err
+    assert "missing from shards: 2 of 4 shards (000000.tar, 000002.tar); export" in capsys.readouterr().err
     assert run("export", *options) == 0
-    assert "32 pictures written" in (text := said(capsys)) and "28 were there" in text
+    assert "32 images written" in (text := said(capsys)) and "28 already existed" in text
     assert run("export", *options) == 0
-    assert "nothing to write, 60 were there" in said(capsys)
+    assert "nothing to write, 60 already existed" in said(capsys)
     assert run("finalize", "shards") == 0
-    assert "60 pictures in 4 shards" in said(capsys)
+    found = capsys.readouterr()
+    assert "60 images in 4 shards" in found.out and found.out.endswith("all intact\n")
+    assert found.err.startswith("warning: only 4 shards: ") and found.err.count("\n") == 1
     assert fdsl.load("shards") == ifs
 
 
@@ -218,7 +220,7 @@ def test_export_writes_folders(ifs, layout, file):
     np.testing.assert_array_equal(read(f"f/{file}"), fdsl.render(ifs, 1, 3, 0, small))
 
 
-def test_convert_changes_the_form_and_not_the_numbers(ifs):
+def test_convert_changes_the_format_and_not_the_numbers(ifs):
     assert run("convert", "c.npz", "csv") == 0
     assert run("convert", "csv", "back.npz") == 0
     assert fdsl.IFS.load("back.npz") == ifs
@@ -230,8 +232,8 @@ def test_convert_changes_the_form_and_not_the_numbers(ifs):
     assert fdsl.load("curves.npz") == fdsl.Bezier(16)
 
 
-def test_info_says_what_is_known(capsys, ifs):
-    assert run("info", "c.npz", "--pictures", "300", "--size", "64", "--num-points", "5000") == 0
+def test_info_describes_categories_and_images(capsys, ifs):
+    assert run("info", "c.npz", "--images", "300", "--size", "64", "--num-points", "5000") == 0
     lines = dict(re.findall(r"^(\S.*?)  +(.*)$", said(capsys), re.M))
     assert lines["categories"] == "6 of IFS" and lines["SHA-256"] == ifs.digest()
     assert lines["candidates"] == f"{ifs.candidates_tried} tried"
@@ -242,17 +244,17 @@ def test_info_says_what_is_known(capsys, ifs):
     _, redraws = fdsl.render(
         ifs, categories, indices, 0, fdsl.Rendering(size=64, num_points=5000), return_retries=True
     )
-    assert len(set((indices // 40).tolist())) == 25  # every weight row
+    assert len(set((indices // 40).tolist())) == 25  # every row of weights
     assert (redraws > 0).any()
-    assert lines["drawn again"] == f"{(redraws > 0).mean():.2%} of them"
+    assert lines["degenerate"] == f"{(redraws > 0).mean():.2%} of them, re-rendered"
     assert (
-        run("info", "perlin-16", "--pictures", "20", "--no-resample-degenerate", "--size", "32")
+        run("info", "perlin-16", "--images", "20", "--no-resample-degenerate", "--size", "32")
         == 0
     )
-    assert "redrawing is off" in (text := said(capsys)) and "16 of Perlin" in text
+    assert "% of them, kept" in (text := said(capsys)) and "16 of Perlin" in text
 
 
-def test_bench_says_how_fast_every_path_is(capsys, ifs):
+def test_bench_measures_every_simd_path(capsys, ifs):
     assert run("bench", "c.npz", *SMALL, "--seconds", "0.01") == 0
     text = said(capsys)
     for path in fdsl._core.simd_paths():
@@ -267,38 +269,47 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("info empty", "no CSV file in empty"),
         ("info text.npz", "text.npz is not a file that Family.save wrote"),
         ("render c.npz --category 6 --out x.png", "category 6 is out of range: there are 6"),
-        ("render c.npz --index 0,1 --out x.png", "2 pictures do not fit x.png"),
-        ("render c.npz --out x.jpg", "OUT must be a file .png or a folder, got x.jpg"),
+        ("render c.npz --index 0,1 --out x.png", "x.png takes one image, got 2: give a folder as OUT"),
+        ("render c.npz --out x.jpg", "OUT must be a .png file, a folder or -, got x.jpg"),
         ("render c.npz --out no/x.png", "cannot write: No such file or directory: no/x.png"),
         ("render c.npz --index 0-7 --category 0-6 --out d", "category 6 is out of range"),
         ("render c.npz --octaves 2 --out x.png", "--octaves is for Perlin noise, got <IFS"),
         ("render perlin-9 --octaves 99 --out x.png", "octaves must be between 1 and 16, got 99"),
         ("info perlin-1000000000000000000", "categories must be at most 4096² = 16,777,216"),
         ("info bezier-4096", "categories must be at most 63² = 3,969, got 4,096"),
-        ("info c.npz --pictures 0", "pictures must be at least 1, got 0"),
+        ("info c.npz --images 0", "images must be at least 1, got 0"),
         ("preview c.npz --instances 100000000000 --out x.png", "instances must be at most 1000"),
         ("preview c.npz --category 0,6 --out x.png", "category 6 is out of range: there are 6"),
         ("preview c.npz --index 0-9999 --out x.png", "a sheet may have at most 268,435,456 pixels"),
         ("search --out csvs", "csvs holds other categories"),
         ("search --out text.npz/c.npz", "there is no folder text.npz to write c.npz to"),
-        ("convert c.npz empty.npz", "empty.npz is a folder: a file .npz cannot take its place"),
-        ("convert c.npz plain", "plain is a file: a folder for CSV files cannot take its place"),
+        ("convert c.npz empty.npz", "empty.npz is a folder: choose another name for the .npz file"),
+        ("convert c.npz plain", "plain is a file: choose another name for the folder of CSV"),
         ("render c.npz --size 8 --out x.png", "size must be between 16 and 4096"),
         ("render c.npz --mask-seed 3 --out x.png", "mask_seed is for compat='released' alone"),
         ("render c.npz --seed -1 --out x.png", "seed must be 0 or more, got -1"),
-        ("preview c.npz --out sheet", "OUT must be a file .png, got sheet"),
+        ("preview c.npz --out sheet", "OUT must be a .png file, got sheet"),
         ("preview c.npz --categories 0 --out x.png", "categories must be at least 1"),
         ("search --fill-rate 0.9 --max-tries 20 --out x.npz", "gave up after 20 candidates"),
         ("search --categories 0 --out x.npz", "categories must be at least 1, got 0"),
-        ("search --out x.txt", "OUT must be a file .npz or a folder for CSV files, got x.txt"),
+        ("search --out x.txt", "OUT must be a .npz file or a folder for CSV files, got x.txt"),
         ("search --out no/x.npz", "there is no folder no to write x.npz to"),
         ("search --sampler released --seed 4294967296 --out x.npz", "between 0 and 2**32 - 1"),
-        ("convert bezier-16 folder", "CSV files hold IFS alone"),
+        ("convert bezier-16 folder", "CSV files hold an IFS only"),
         ("convert c.npz csvs", "csvs holds other categories"),
         ("export c.npz text.npz", "text.npz"),
         ("export c.npz f --layout folders --instances 0", "instances must be at least 1, got 0"),
-        ("export bezier-16 f --layout released", "file names are for IFS"),
+        ("export bezier-16 f --layout released", "file names are for an IFS"),
         ("export c.npz f --job-index 2 --num-jobs 2", "job_index must be below num_jobs"),
+        ("export c.npz -", "stdout takes one webdataset shard: choose it with --shard"),
+        ("export c.npz - --layout folders --shard 0", "stdout takes one webdataset shard"),
+        ("export c.npz - --shard 0 --num-jobs 2", "--job-index and --num-jobs are for folders"),
+        ("export c.npz - --shard 64", "shard must be below 60, the number of shards, got 64"),
+        ("export c.npz - --shard -1", "shard must be 0 or more, got -1"),
+        ("export c.npz new --shard 0", "--shard writes to stdout: FOLDER must be -, got new"),
+        ("export c.npz f --target mask", "IFS has no target 'mask'; it has 'label'"),
+        ("export c.npz f --target mask --layout folders", "--target mask is for webdataset shards"),
+        ("render c.npz --index 0,1 --out -", "stdout takes one image, got 2"),
         ("finalize empty", "no export in empty: it has no plan.json"),
         ("finalize nowhere", "no export in nowhere"),
         ("bench c.npz --seed -1", "seed must be 0 or more, got -1"),
@@ -307,7 +318,7 @@ def test_bench_says_how_fast_every_path_is(capsys, ifs):
         ("bench c.npz --seconds 0", "seconds must be above 0, got 0"),
     ],
 )
-def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentence):
+def test_a_mistake_gets_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentence):
     Path("empty").mkdir()
     Path("empty.npz").mkdir()
     Path("plain").write_text("text")
@@ -328,15 +339,15 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentenc
         ("info", "required: CATEGORIES"),
         ("search", "required: --out"),
         ("search --categories many --out x", "invalid int value: 'many'"),
-        ("render c.npz --size 2x3x4 --out x", "must be 256 or, height first, 256x320; got '2x3x4'"),
+        ("render c.npz --size 2x3x4 --out x", "must be a size such as 256 or 256x320 (height first), got '2x3x4'"),
         ("render c.npz --variation much --out x", "must be a number or none, got 'much'"),
-        ("render c.npz --category one --out x", "must be numbers such as 3 or 0-7,159; got 'one'"),
-        ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159; got '5-3'"),
-        ("render c.npz --index 3- --out x", "must be numbers such as 3 or 0-7,159; got '3-'"),
-        ("render c.npz --index 0-9999999999999 --out x", "must be at most 1,000,000"),
+        ("render c.npz --category one --out x", "must be numbers such as 3 or 0-7,159, got 'one'"),
+        ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159, got '5-3'"),
+        ("render c.npz --index 3- --out x", "must be numbers such as 3 or 0-7,159, got '3-'"),
+        ("render c.npz --index 0-9999999999999 --out x", "may list at most 1,000,000 numbers"),
         (
             "render c.npz --index 18446744073709551616 --out x",
-            "must be less than 2**64; got",
+            "must be less than 2**64, got",
         ),
         ("render c.npz --preset mine --out x", "invalid choice: 'mine'"),
     ],
@@ -348,7 +359,7 @@ def test_a_misuse_is_explained_by_argparse(ifs, capsys, arguments, sentence):
 
 
 def command(*arguments: str, without: tuple[str, ...] = (), **how) -> subprocess.CompletedProcess:
-    """Runs the command in a process of its own, where some libraries are not installed."""
+    """Runs the command in another process, in which some libraries cannot be imported."""
     hide = "".join(f"sys.modules[{name!r}] = None; " for name in without)
     code = f"import sys; {hide}from fdsl.cli import main; sys.exit(main(sys.argv[1:]))"
     return subprocess.run(
@@ -357,30 +368,30 @@ def command(*arguments: str, without: tuple[str, ...] = (), **how) -> subprocess
     )
 
 
-def test_it_is_useful_with_numpy_alone(ifs):
-    """Nothing but labels and shards needs more, and they say what."""
+def test_it_needs_numpy_alone(ifs):
+    """Except for labels on sheets, which say what they need."""
     without = ("torch", "torchvision", "PIL", "tqdm", "webdataset", "matplotlib")
     for arguments in (
-        ("info", "c.npz", "--pictures", "20"),
+        ("info", "c.npz", "--images", "20"),
         ("render", "c.npz", "--out", "x.png"),
         ("preview", "c.npz", *SMALL, "--no-labels", "--out", "y.png"),
-        ("export", "c.npz", "f", "--layout", "folders", "--instances", "2"),
+        ("export", "c.npz", "f", "--layout", "folders", "--instances", "2", *SMALL),
         ("finalize", "f"),
+        ("export", "c.npz", "s", "--instances", "11", "--shard-size", "1", *SMALL),
+        ("finalize", "s"),
         ("convert", "c.npz", "csv"),
     ):
         done = command(*arguments, without=without)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    for arguments, words in (
-        (("preview", "c.npz", "--labels", "--out", "z.png"), "labels are written with Pillow"),
-        (("export", "c.npz", "s", "--instances", "2"), "shards are written by the webdataset"),
-    ):
-        done = command(*arguments, without=without)
-        assert done.returncode == 2 and words in done.stderr and "fdsl[export]" in done.stderr
+    done = command("preview", "c.npz", "--labels", "--out", "z.png", without=without)
+    assert done.returncode == 2
+    assert "labels are written with Pillow: pip install pillow" in done.stderr
+    done = command("preview", "c.npz", *SMALL, "--out", "z.png", without=without)
+    assert (done.returncode, done.stderr) == (0, "labels need Pillow: pip install pillow\n")
 
 
-def test_a_full_disk_is_a_sentence(ifs):
-    """A limit on the size of files stands for a full disk."""
-    pytest.importorskip("webdataset")
+def test_a_full_disk_gets_a_sentence(ifs):
+    """A limit on file sizes simulates the full disk."""
     resource = pytest.importorskip("resource")
 
     def limit():
@@ -394,25 +405,25 @@ def test_a_full_disk_is_a_sentence(ifs):
     assert sorted(file.name for file in Path("s").iterdir()) == [categories, "plan.json"]
 
 
-def test_the_command_is_installed_and_is_a_module():
+def test_the_command_is_a_script_and_a_module():
     script = Path(sys.executable).with_name("fdsl")
     for start in ([str(script)], [sys.executable, "-m", "fdsl"]):
         done = subprocess.run([*start, "--version"], capture_output=True, text=True)
         assert done.stdout == f"fdsl {fdsl.__version__}\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(ifs):
-    done = command("info", "c.npz", "--pictures", "5")
+def test_a_reader_that_stops_early_is_no_error(ifs):
+    done = command("info", "c.npz", "--images", "5")
     assert done.returncode == 0
     read_end, write_end = os.pipe()
     os.close(read_end)
     code = "import sys; from fdsl.cli import main; sys.exit(main(sys.argv[1:]))"
     quiet = subprocess.run(
-        [sys.executable, "-c", code, "info", "c.npz", "--pictures", "5"],
+        [sys.executable, "-c", code, "info", "c.npz", "--images", "5"],
         stdout=write_end, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert (quiet.returncode, quiet.stderr) == (0, "")
-    # ... and no reason to leave work half done.
+    # Nor does it stop the command halfway.
     subprocess.run(
         [sys.executable, "-c", code, "render", "c.npz", "--index", "0-599", *SMALL, "--out", "f"],
         stdout=write_end, check=True,
@@ -422,7 +433,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(ifs):
 
 
 @pytest.mark.parametrize("arguments, code", [
-    ("info c.npz --pictures 5", 0),
+    ("info c.npz --images 5", 0),
     ("render c.npz --out x.png", 0),
     ("--help", 0),
     ("info --help", 0),
@@ -442,11 +453,11 @@ def test_closed_streams_are_no_error(ifs, arguments, code, closed):
     if closed == (1,):
         assert (done.stderr == "") == (code == 0)
     elif closed == (2,):
-        assert "error" not in done.stdout  # which is no place for it
+        assert "error" not in done.stdout
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", ["info c.npz --pictures 5", "--help", "info --help"])
+@pytest.mark.parametrize("arguments", ["info c.npz --images 5", "--help", "info --help"])
 def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
     """``fdsl … | head -0``"""
     read_end, write_end = os.pipe()
@@ -462,10 +473,10 @@ def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_that_cannot_be_written_is_a_sentence(ifs, unbuffered):
+def test_output_that_cannot_be_written_gets_a_sentence(ifs, unbuffered):
     with Path("/dev/full").open("w") as full:
         done = command(
-            "info", "c.npz", "--pictures", "5",
+            "info", "c.npz", "--images", "5",
             capture_output=False, stdout=full, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
@@ -474,11 +485,11 @@ def test_output_that_cannot_be_written_is_a_sentence(ifs, unbuffered):
 
 
 @pytest.mark.parametrize("kind", [TypeError, IndexError, KeyError, AttributeError])
-def test_a_mistake_of_ours_shows_its_traceback(ifs, monkeypatch, kind):
+def test_a_bug_shows_its_traceback(ifs, monkeypatch, kind):
     def render(*arguments, **settings):
         raise kind("of the library")
 
-    monkeypatch.setattr(fdsl.cli.pictures, "render", render)
+    monkeypatch.setattr(fdsl.cli.render, "render", render)
     with pytest.raises(kind, match="of the library"):
         run("render", "c.npz", "--out", "x.png")
 
@@ -496,11 +507,11 @@ def test_a_mistake_of_ours_shows_its_traceback(ifs, monkeypatch, kind):
         ),
         (
             "export c.npz folder --instances 1000000000 --shard-size 6000000000",
-            "shards may hold at most 1,000,000 images each, got 6,000,000,000",
+            "a shard may hold at most 1,000,000 images, got 6,000,000,000",
         ),
         (
             "export c.npz folder --instances 1000000000000000 --layout folders",
-            "folders may hold at most 1,000,000 images each, got 1,000,000,000,000,000",
+            "a folder may hold at most 1,000,000 images, got 1,000,000,000,000,000",
         ),
         (
             "render c.npz --index 0-999999 --category 0-1 --out folder",
@@ -508,9 +519,9 @@ def test_a_mistake_of_ours_shows_its_traceback(ifs, monkeypatch, kind):
         ),
     ],
 )
-def test_what_no_folder_can_hold_is_refused_before_anything_grows(ifs, arguments, sentence):
+def test_more_than_a_folder_can_hold_is_refused_without_using_memory(ifs, arguments, sentence):
     resource = pytest.importorskip("resource")
-    most = 16 << 30  # of address space: libraries reserve much that they do not use
+    most = 16 << 30  # of address space, of which libraries reserve more than they use
     done = command(
         *arguments.split(),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
@@ -530,7 +541,7 @@ def test_a_sheet_of_endless_ranges_is_refused(endless):
         contact_sheet(curves, 1, endless)
 
 
-def test_a_sheet_takes_numbers_of_any_size_for_how_many():
+def test_a_sheet_takes_counts_of_any_size():
     curves, small = fdsl.Bezier(4), fdsl.Frame(size=16)
     sheet = contact_sheet(curves, 2**63, [2**63, 2**64 - 1], rendering=small, label=False)
     assert sheet.shape == (4 * 18, 2 * 18)
@@ -538,8 +549,8 @@ def test_a_sheet_takes_numbers_of_any_size_for_how_many():
         contact_sheet(curves, 1.5)
 
 
-def test_a_terminal_that_knows_few_letters_shows_others_instead():
-    for arguments in (("render", "--help"), ("info", "perlin-9", "--pictures", "9")):
+def test_an_ascii_terminal_is_no_error():
+    for arguments in (("render", "--help"), ("info", "perlin-9", "--images", "9")):
         done = command(*arguments, env={**os.environ, "PYTHONIOENCODING": "ascii"})
         assert done.returncode == 0, done.stderr
 
@@ -549,19 +560,117 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("tqdm", [True, False])
-def test_progress_is_shown_on_a_terminal_alone(monkeypatch, tqdm):
-    if tqdm:
-        pytest.importorskip("tqdm")
-    else:
-        monkeypatch.setitem(sys.modules, "tqdm", None)
-    clock = iter(range(1000))
-    monkeypatch.setattr(bars.time, "monotonic", lambda: float(next(clock)))
-    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        monkeypatch.setattr(sys, "stderr", stream)
-        with bars.bar("export", "pictures") as progress:
-            for done in range(0, 101, 50):
-                progress(done, 100)
-                if tqdm and shown:
-                    bars.time.sleep(0.3)
-        assert ("export" in stream.getvalue() and "100" in stream.getvalue()) == shown
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    now = [1000.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_terminal_has_a_progress_bar(monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(progress_module, "TERMINAL_DELAY", 0.0)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_module.progress_bar("export", "images") as update:
+        update(100, 100)
+    assert re.search(r"export: 100%.*100/100 .* images/s", sys.stderr.getvalue())
+
+
+def test_a_terminal_has_a_line_of_progress_without_tqdm(monkeypatch, clock):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress_module.progress_bar("export", "images") as update:
+        for done in range(0, 101, 50):
+            clock[0] += 1
+            update(done, 100)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", sys.stderr.getvalue())]
+    assert lines == [
+        "",
+        "export: 0 of 100 images, 0/s",
+        "export: 50 of 100 images, 25/s, 2 s left",
+        "export: 100 of 100 images, 33/s, 0 s left",
+        "",
+    ]
+
+
+def test_a_log_file_has_a_line_of_progress_every_half_minute(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress_module.progress_bar("export", "images") as update:
+        for done in range(0, 90_001, 1000):
+            update(done, 1_000_000)
+            clock[0] += 1
+    assert sys.stderr.getvalue().splitlines() == [
+        "export: 30,000 of 1,000,000 images, 1,000/s, 16 min left",
+        "export: 60,000 of 1,000,000 images, 1,000/s, 16 min left",
+        "export: 90,000 of 1,000,000 images, 1,000/s, 15 min left",
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds, said", [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3600, "1 h 0 min")]
+)
+def test_the_time_left_is_rounded(seconds, said):
+    assert progress_module._duration(seconds) == said
+
+
+# One shard or image on stdout
+
+
+SHARD = ["export", "c.npz", "-", "--shard", "1", "--instances", "40", *SMALL]
+
+
+def test_a_shard_on_stdout_is_the_file_of_the_export_and_needs_no_torch(ifs):
+    assert run("export", "c.npz", "shards", *SHARD[5:]) == 0
+    code = (
+        "import sys; from fdsl.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or 3 * bool({'torch', 'webdataset', 'PIL'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *SHARD], capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == Path("shards/000001.tar").read_bytes()
+    assert re.fullmatch(r"shard 1: 100 images written in .*\n", done.stderr.decode())
+
+
+def test_an_image_on_stdout_is_its_file(ifs):
+    options = ["render", "c.npz", "--category", "3", "--index", "7", *SMALL, "--out"]
+    done = command(*options, "-", text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert run(*options, "x.png") == 0
+    assert done.stdout == Path("x.png").read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [SHARD, ["render", "c.npz", *SMALL, "--out", "-"]])
+def test_a_reader_that_closes_the_pipe_of_a_shard_or_image_is_no_error(ifs, arguments):
+    code = "import sys; from fdsl.cli import main; sys.exit(main(sys.argv[1:]))"
+    with started(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        if arguments is SHARD:
+            process.stdout.read(1000)
+        process.stdout.close()
+        assert process.wait(timeout=100) == 0
+        assert b"rror" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("arguments", [SHARD, ["render", "c.npz", "--out", "-"]])
+def test_a_terminal_is_not_sent_bytes(ifs, capsys, monkeypatch, arguments):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run(*arguments) == 2
+    assert "is binary: redirect it to a file or another program" in capsys.readouterr().err
+    assert terminal.getvalue() == ""
+
+
+# Language
+
+
+def test_the_help_is_capitalized_and_speaks_of_images(capsys):
+    for name in ("", *COMMANDS):
+        with pytest.raises(SystemExit, match="0"):
+            run(*name.split(), "--help")
+        text = said(capsys)
+        assert not re.search("picture|drawn|dots|anew|alike", text), name
+        # Options and commands, whose description may begin on the next line.
+        rows = re.findall(r"^ {2,4}(-{1,2}\w.*?|[a-z]+)(?:  +|\n {8,})(\S)", text, re.M)
+        assert rows and [row for row in rows if not row[1].isupper() and row[1] != "3"] == []

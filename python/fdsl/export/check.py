@@ -62,7 +62,7 @@ def finalize(
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         raise FileNotFoundError(
-            f"{len(missing):,} of {counted(len(names), layout.unit)} not in {path}: {few}; "
+            f"missing from {path}: {len(missing):,} of {counted(len(names), layout.unit)} ({few}); "
             "export them first, with the same settings"
         )
     ours = (*names, PLAN, METADATA, TIMM, plan.categories_file)
