@@ -199,7 +199,10 @@ def test_export_writes_and_finalize_checks(capsys, ifs):
     assert run("export", *options, "--job-index", "1", "--num-jobs", "2") == 0
     assert "28 images written" in said(capsys)
     assert run("finalize", "shards") == fdsl.cli.MISTAKE
-    assert "missing from shards: 2 of 4 shards (000000.tar, 000002.tar); export" in capsys.readouterr().err
+    assert (
+        "missing from shards: 2 of 4 shards (000000.tar, 000002.tar); export"
+        in capsys.readouterr().err
+    )
     assert run("export", *options) == 0
     assert "32 images written" in (text := said(capsys)) and "28 already existed" in text
     assert run("export", *options) == 0
@@ -248,8 +251,7 @@ def test_info_describes_categories_and_images(capsys, ifs):
     assert (redraws > 0).any()
     assert lines["degenerate"] == f"{(redraws > 0).mean():.2%} of them, re-rendered"
     assert (
-        run("info", "perlin-16", "--images", "20", "--no-resample-degenerate", "--size", "32")
-        == 0
+        run("info", "perlin-16", "--images", "20", "--no-resample-degenerate", "--size", "32") == 0
     )
     assert "% of them, kept" in (text := said(capsys)) and "16 of Perlin" in text
 
@@ -269,7 +271,10 @@ def test_bench_measures_every_simd_path(capsys, ifs):
         ("info empty", "no CSV file in empty"),
         ("info text.npz", "text.npz is not a file that Family.save wrote"),
         ("render c.npz --category 6 --out x.png", "category 6 is out of range: there are 6"),
-        ("render c.npz --index 0,1 --out x.png", "x.png takes one image, got 2: give a folder as OUT"),
+        (
+            "render c.npz --index 0,1 --out x.png",
+            "x.png takes one image, got 2: give a folder as OUT",
+        ),
         ("render c.npz --out x.jpg", "OUT must be a .png file, a folder or -, got x.jpg"),
         ("render c.npz --out no/x.png", "cannot write: No such file or directory: no/x.png"),
         ("render c.npz --index 0-7 --category 0-6 --out d", "category 6 is out of range"),
@@ -339,7 +344,10 @@ def test_a_mistake_gets_a_sentence_and_exit_code_2(ifs, capsys, arguments, sente
         ("info", "required: CATEGORIES"),
         ("search", "required: --out"),
         ("search --categories many --out x", "invalid int value: 'many'"),
-        ("render c.npz --size 2x3x4 --out x", "must be a size such as 256 or 256x320 (height first), got '2x3x4'"),
+        (
+            "render c.npz --size 2x3x4 --out x",
+            "must be a size such as 256 or 256x320 (height first), got '2x3x4'",
+        ),
         ("render c.npz --variation much --out x", "must be a number or none, got 'much'"),
         ("render c.npz --category one --out x", "must be numbers such as 3 or 0-7,159, got 'one'"),
         ("render c.npz --category 5-3 --out x", "must be numbers such as 3 or 0-7,159, got '5-3'"),

@@ -1,4 +1,4 @@
-"""The commands of the Makefile do what they say, whatever an earlier one has left behind."""
+"""The targets of the Makefile do what they say, whatever earlier ones left behind."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
-def test_no_style_rule_can_fail_make_test(tmp_path):
+def test_make_test_runs_no_linter(tmp_path):
     def plan(target):
         command = ["make", "--dry-run", target, f"VENV={tmp_path}"]
         run = ran(command, cwd=ROOT)
@@ -24,7 +24,7 @@ def test_no_style_rule_can_fail_make_test(tmp_path):
     assert len(style.findall(plan("check"))) == 6
 
 
-def test_the_order_of_imports_does_not_depend_on_folders_beside_them(tmp_path):
+def test_folders_beside_a_script_do_not_change_its_import_order(tmp_path):
     pytest.importorskip("ruff")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     script = tmp_path / "examples" / "script.py"
@@ -37,7 +37,7 @@ def test_the_order_of_imports_does_not_depend_on_folders_beside_them(tmp_path):
     assert run.returncode == 0, run.stdout
 
 
-def test_what_the_demo_writes_is_neither_linted_nor_committed(tmp_path):
+def test_the_output_of_the_demo_is_neither_linted_nor_committed(tmp_path):
     pytest.importorskip("ruff")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "runs" / "demo").mkdir(parents=True)

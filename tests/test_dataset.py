@@ -99,7 +99,7 @@ def test_a_cache_that_is_too_large_is_refused():
     with pytest.raises(ValueError, match=r"at most 34,359,738,368 bytes, got 10,000,000 images of"):
         fdsl.Dataset(family, 100_000, cache=True)
     frame = fdsl.Frame(size=4096)
-    fits = fdsl.dataset.MOST_CACHED // 4096**2
+    fits = fdsl.dataset.MAX_CACHED // 4096**2
     with pytest.raises(ValueError, match=f"got {fits + 1:,} images of 4096 × 4096"):
         fdsl.Dataset(fdsl.Perlin([(1, 1)]), fits + 1, rendering=frame, cache=True)
     with pytest.raises(TypeError, match="cache must be bool, got 3"):

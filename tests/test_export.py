@@ -270,7 +270,11 @@ def test_an_export_fails_if_its_files_are_removed_while_it_runs(ifs, tmp_path):
                 if kept == 0 or (written == total and file.name == "000000.tar"):
                     file.unlink()
 
-        said = r"plan\.json is gone" if kept == 0 else r"1 shard of this export disappeared .*000000\.tar"
+        said = (
+            r"plan\.json is gone"
+            if kept == 0
+            else r"1 shard of this export disappeared .*000000\.tar"
+        )
         with pytest.raises(FileNotFoundError, match=said):
             write(ifs, folder, progress=clear)
     with pytest.raises(OSError, match="cannot write: No such file or directory"):
@@ -601,9 +605,7 @@ def test_finalize_refuses_an_incomplete_export(ifs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path, job_index=0, num_jobs=4)
-    with pytest.raises(
-        FileNotFoundError, match=r"5 of 7 shards \(000001\.tar, 000002\.tar"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"5 of 7 shards \(000001\.tar, 000002\.tar"):
         fdsl.export.finalize(tmp_path)
     write(ifs, tmp_path)
     (tmp_path / "000099.tar").write_bytes(b"")
@@ -752,7 +754,7 @@ def test_a_shard_with_the_right_files_and_another_digest_is_kept(ifs, tmp_path):
     (lambda tar: tar[:-512], "bytes are missing or left over after its last file"),
     (lambda tar: tar[:-7] + b"behind\0", "bytes are missing or left over after its last file"),
     (lambda tar: tar + tar, "bytes are missing or left over after its last file"),
-    (lambda tar: tar[:1000] + b"!" + tar[1001:], "extra bytes between 000000000.cls and the next file"),
+    (lambda tar: tar[:1000] + b"!" + tar[1001:], "extra bytes between 000000000.cls and the next"),
     (lambda tar: b"x" + tar, "no tar header at byte 0"),
 ])  # fmt: skip
 def test_finalize_finds_bytes_outside_of_the_files(ifs, tmp_path, damage, said):

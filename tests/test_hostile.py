@@ -1,7 +1,6 @@
-"""Files and arguments made to run code, to fill the memory or never to end.
+"""Files and arguments that try to run code, fill the memory or never end.
 
-Each is tried in a process of its own with little memory and little time, and is refused in a
-sentence.
+Each is tried in its own process with little memory and time, and is refused with a sentence.
 """
 
 import io
@@ -19,7 +18,7 @@ from fdsl.families import unpickle
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
 
-# Tries every case it is given in a process that may take 400 MB and 20 seconds.
+# Tries each case in a child process with 400 MB and 20 seconds.
 TRY_ALL = """
 import json, os, resource, sys
 import numpy as np
@@ -55,7 +54,7 @@ json.dump(found, sys.stdout)
 
 
 def tried(cases):
-    """Returns the length and the text of what each piece of code raised."""
+    """Returns the length and text of the error that each piece of code raised."""
     run = subprocess.run(
         [sys.executable, "-c", TRY_ALL],
         input=json.dumps(cases),
@@ -111,7 +110,7 @@ def dtype(name=F8, state=None):
 
 
 def array(shape=(2, 2, 3), kind=None, content=None, fortran=b"\x89"):
-    """What NumPy writes for an array, or something close to it."""
+    """What NumPy writes for an array, with changes."""
     shape = shape if isinstance(shape, bytes) else several(*map(number, shape))
     content = raw(bytes(96)) if content is None else content
     empty = several(names("numpy", "ndarray"), several(number(0)), raw(b"b"))
@@ -126,7 +125,7 @@ def buffer(content=None, kind=None, shape=(2, 2, 3), order=BY_ROW, *axes):
 
 
 def of(system):
-    """A pickle whose only system is this."""
+    """A pickle with this as its only system."""
     return b"\x80\x02}" + text("params") + b"]}" + text("system") + system + b"sas."
 
 
@@ -134,7 +133,7 @@ def called(function, *arguments):
     return names(*function) + several(*arguments) + b"R"
 
 
-TREE = b")" + b"2\x86" * 100  # a tuple of two of a tuple of two …: 2¹⁰⁰ leaves in 201 bytes
+TREE = b")" + b"2\x86" * 100  # pairs of pairs of …: 2¹⁰⁰ leaves in 201 bytes
 LAUGHS = (
     b"]("
     + b"N" * 9
@@ -153,7 +152,7 @@ PICKLES = {
         of(called(("numpy", "ndarray"), several(number(1)), dtype(text("O8")), raw(b"A" * 8))),
         r"it calls numpy\.ndarray in a way that NumPy does not",
     ),
-    "a forged pointer that is followed": (
+    "a forged pointer that is dereferenced": (
         of(
             buffer(
                 shape=called(
@@ -218,7 +217,7 @@ PICKLES = {
         of(array() + several(number(1), several(number(1)), dtype(), b"\x89", raw(b"")) + b"b"),
         "sets the state",
     ),
-    "a name that is changed": (
+    "a name that is reassigned": (
         of(names("numpy", "dtype") + b"}" + text("type") + names("numpy", "ndarray") + b"sb"),
         "sets the state",
     ),
@@ -251,12 +250,15 @@ PICKLES = {
     "something persistent": (b"Pid\n.", "opcode PERSID"),
     "a buffer from elsewhere": (b"\x80\x05\x97.", "opcode NEXT_BUFFER"),
     # Memory.
-    "nine bytes of memo": (b"\x80\x02Nr\xff\xff\xff\x2f.", "expected a dictionary"),
-    "eleven bytes of frame": (b"\x80\x04\x95" + struct.pack("<Q", 6 * 10**9), "not a whole pickle"),
-    "bytes that are not there": (b"\x80\x04\x8e" + HUGE + b".", "not a whole pickle"),
-    "text that is not there": (b"\x80\x04\x8d" + HUGE + b".", "not a whole pickle"),
-    "a bytearray that is not there": (b"\x80\x05\x96" + HUGE + b".", "not a whole pickle"),
-    "a number that is not there": (b"\x80\x02\x8b\xff\xff\xff\x7f.", "not a whole pickle"),
+    "a memo index of nine bytes": (b"\x80\x02Nr\xff\xff\xff\x2f.", "expected a dictionary"),
+    "a frame of eleven bytes": (
+        b"\x80\x04\x95" + struct.pack("<Q", 6 * 10**9),
+        "not a whole pickle",
+    ),
+    "missing bytes": (b"\x80\x04\x8e" + HUGE + b".", "not a whole pickle"),
+    "missing text": (b"\x80\x04\x8d" + HUGE + b".", "not a whole pickle"),
+    "a missing bytearray": (b"\x80\x05\x96" + HUGE + b".", "not a whole pickle"),
+    "a missing number": (b"\x80\x02\x8b\xff\xff\xff\x7f.", "not a whole pickle"),
     "a number of negative size": (b"\x80\x02\x8b\xff\xff\xff\xff.", "not a whole pickle"),
     "text of negative size": (b"T\xff\xff\xff\xff.", "not a whole pickle"),
     "many marks": (b"(" * 10**5 + b".", "not a whole pickle"),
@@ -304,7 +306,7 @@ PICKLES = {
     "no bytes": (of(array(content=number(5))), "has no bytes, but a int"),
     "objects for bytes": (of(array(content=b"]" + b"(" + b"N" * 12 + b"e")), "has no bytes"),
     "too few bytes": (of(buffer(raw(b"x"))), "has 1 bytes"),
-    "axes that are not there": (
+    "axes that do not exist": (
         of(buffer(None, None, (2, 2, 3), text("K"), several(*map(number, (0, 1, 7))))),
         "category 0",
     ),
@@ -317,9 +319,9 @@ PICKLES = {
     "an item of a list": (b"]NNs.", "sets items of what is no dictionary"),
     "an odd number of items": (b"}(NNNu.", "sets items of what is no dictionary"),
     "an item of a number": (b"K\x01Na.", "appends to what is no list"),
-    "what was never kept": (b"h\x09.", "not a whole pickle"),
+    "an empty memo slot": (b"h\x09.", "not a whole pickle"),
     "no end": (of(array())[:-1], "not a whole pickle"),
-    # Megabytes that a message could repeat.
+    # Megabytes that a message might repeat.
     "a long name": (names("m" * 10**6, "n" * 10**6) + b".", "asks for mmm"),
     "a long type": (of(array(kind=dtype(text("f" * 10**6)))), "expected an array of numbers"),
     "a long codec": (
@@ -337,14 +339,14 @@ PICKLES = {
 def answers(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pickles")
     cases = {}
-    for place, (name, (content, _)) in enumerate(PICKLES.items()):
-        (folder / f"{place}.pkl").write_bytes(content)
-        cases[name] = f"fdsl.load({str(folder / f'{place}.pkl')!r})"
+    for number, (name, (content, _)) in enumerate(PICKLES.items()):
+        (folder / f"{number}.pkl").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'{number}.pkl')!r})"
     return tried(cases)
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_a_hostile_pickle_is_refused_in_a_sentence(answers, name):
+def test_a_hostile_pickle_is_refused_with_a_sentence(answers, name):
     length, said = answers[name]
     assert length < 1000, said
     assert said.startswith("ValueError: ") and ".pkl" in said
@@ -359,7 +361,7 @@ def test_a_pickle_of_too_many_opcodes_is_refused(monkeypatch):
     assert unpickle.unpickled(b"N0" * 100 + b"N.") is None
 
 
-# Files that save could have written
+# Files like those that save writes
 
 
 def npy(shape, descr="<f8", content=b"", version=b"\x01\x00"):
@@ -368,7 +370,7 @@ def npy(shape, descr="<f8", content=b"", version=b"\x01\x00"):
 
 
 def archive(*members, method=8):
-    """A zip file of (name, packed bytes, size that it claims)."""
+    """A zip file of (name, compressed bytes, claimed size)."""
     body, directory = b"", b""
     for name, packed, size in members:
         head = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 33, 0, len(packed), size, len(name), 0)
@@ -385,7 +387,7 @@ def deflated(content):
 
 
 def zeros(megabytes, begin=b""):
-    """Deflated zeros, without packing them one by one."""
+    """Deflated zeros, of which one megabyte is compressed and repeated."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     first = packer.compress(begin) + packer.flush(zlib.Z_FULL_FLUSH)
     million = packer.compress(bytes(10**6)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -404,7 +406,7 @@ NPZ = {
         archive((b"maps.npy", zeros(3900, npy((81_249_999, 6))), 3_900_000_000)),
         "says that it holds 3,900,000,000 bytes, more than 600,000,000",
     ),
-    "a size that is a lie": (archive((b"maps.npy", zeros(2000), 1000)), "odd|CRC|magic"),
+    "a wrong size": (archive((b"maps.npy", zeros(2000), 1000)), "odd|CRC|magic"),
     "many arrays": (
         archive(*[(b"%d.npy" % n, zeros(250), 250_000_000) for n in range(10)]),
         "says that it holds 2,500,000,000 bytes",
@@ -417,12 +419,12 @@ NPZ = {
     "objects": (saved(maps=np.array([None], object)), "neither numbers nor text"),
     "fields": (saved(maps=np.zeros(3, "f8,i4")), "neither numbers nor text"),
     "text of no length": (saved(family=np.zeros(10, "V0")), "neither numbers nor text"),
-    "another way to pack": (archive((b"maps.npy", b"x", 1), method=14), "that NumPy does not use"),
+    "another compression": (archive((b"maps.npy", b"x", 1), method=14), "that NumPy does not use"),
     "lengths that wrap around": (
         saved(lengths=np.array([2**62, 2**62, 2**62, 2**62, 1])),
         "cannot have the lengths",
     ),
-    "no end of lengths": (saved(lengths=np.zeros(10**6, np.int64)), "cannot have the lengths"),
+    "too many lengths": (saved(lengths=np.zeros(10**6, np.int64)), "cannot have the lengths"),
     "lengths in two dimensions": (saved(lengths=np.ones((1, 1), int)), "lengths must be integers"),
     "a long family": (saved(family="x" * 10**6), "there is no family 'xxx"),
 }
@@ -487,18 +489,18 @@ def replies(tmp_path_factory):
     cases = {
         name: code.replace("FOLDER", str(folder / "notes")) for name, (code, _) in CODE.items()
     }
-    for place, (name, (content, _)) in enumerate(NPZ.items()):
-        (folder / f"{place}.npz").write_bytes(content)
-        cases[name] = f"fdsl.load({str(folder / f'{place}.npz')!r})"
-    for place, (name, (content, _)) in enumerate(CSV.items()):
-        (folder / f"csv{place}").mkdir()
-        (folder / f"csv{place}" / "00000.csv").write_bytes(content)
-        cases[name] = f"fdsl.load({str(folder / f'csv{place}')!r})"
+    for number, (name, (content, _)) in enumerate(NPZ.items()):
+        (folder / f"{number}.npz").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'{number}.npz')!r})"
+    for number, (name, (content, _)) in enumerate(CSV.items()):
+        (folder / f"csv{number}").mkdir()
+        (folder / f"csv{number}" / "00000.csv").write_bytes(content)
+        cases[name] = f"fdsl.load({str(folder / f'csv{number}')!r})"
     return tried(cases)
 
 
 @pytest.mark.parametrize("name", [*CODE, *NPZ, *CSV])
-def test_what_would_fill_the_memory_is_refused_in_a_sentence(replies, name):
+def test_input_that_would_fill_the_memory_is_refused_with_a_sentence(replies, name):
     length, said = replies[name]
     expected = CODE[name][1] if name in CODE else f"ValueError: .*({(NPZ | CSV)[name][1]})"
     assert length < 1000, said

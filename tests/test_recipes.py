@@ -1,4 +1,4 @@
-"""The recipes for clusters write what one process would."""
+"""The cluster scripts write the same files as one process."""
 
 import os
 import shutil
@@ -9,8 +9,6 @@ from pathlib import Path
 import fdsl
 import fdsl.export
 import pytest
-
-pytest.importorskip("webdataset")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL = fdsl.Frame(size=32)
@@ -28,7 +26,7 @@ def shards(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-def test_the_tasks_of_a_slurm_array_write_all_shards(curves, tmp_path):
+def test_the_tasks_of_a_slurm_array_write_every_shard(curves, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     options = ["--instances", "6", "--shard-size", "10", "--size", "32"]
     for task in (4, 5, 6):
@@ -52,7 +50,7 @@ def test_the_tasks_of_a_slurm_array_write_all_shards(curves, tmp_path):
     assert usage.returncode == 2 and usage.stderr.startswith("usage: ")
 
 
-def test_ray_writes_all_shards(curves, tmp_path):
+def test_ray_writes_every_shard(curves, tmp_path):
     pytest.importorskip("ray")
     arguments = [str(curves), str(tmp_path / "out"), "--instances", "6", "--shard-size", "10"]
     run = subprocess.run(

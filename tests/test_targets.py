@@ -1,8 +1,9 @@
-"""Labels of all objects, masks and boxes: the same through every way to get them."""
+"""Multi-label, mask and box targets: the same from the stream, the data sets and files."""
 
 import io
 import json
 import multiprocessing
+import sys
 import tarfile
 
 import fdsl
@@ -20,7 +21,7 @@ NAMES = ("labels", "mask", "boxes")
 
 
 def objects_of(category, index, frame, seed=3):
-    """Which object each pixel shows, and the categories of the objects."""
+    """Returns an image, the object that each pixel shows, and the category of each object."""
     images = np.empty((1, *frame.output_size), np.uint8)
     address = np.array([category], np.uint64), np.array([index], np.uint64)
     found, categories = targets.render_objects(SCENES, Job(frame, seed), address, images)
@@ -28,7 +29,7 @@ def objects_of(category, index, frame, seed=3):
 
 
 def expected(image, objects, categories, target):
-    """The target, slowly."""
+    """Computes the target with slow loops."""
     numbers = [int(n) for n in np.unique(objects) if n]
     if target == "labels":
         here = {categories[n - 1] for n in numbers}
@@ -40,8 +41,7 @@ def expected(image, objects, categories, target):
         return mask
     boxes = np.zeros((len(numbers), 4), np.float32)
     for row, n in enumerate(numbers):
-        at = [(x, y) for y, x in zip(*np.where(objects == n), strict=True)]
-        xs, ys = zip(*at, strict=True)
+        ys, xs = np.where(objects == n)
         boxes[row] = min(xs), min(ys), max(xs) + 1, max(ys) + 1
     labels = np.array([categories[n - 1] + 1 for n in numbers], np.int64)
     masks = np.array([objects == n for n in numbers], np.uint8).reshape(-1, *objects.shape)
@@ -63,11 +63,11 @@ def same(one, other):
         np.testing.assert_array_equal(one, other)
 
 
-# What they are
+# Values
 
 
 @pytest.mark.parametrize("target", NAMES)
-def test_a_target_is_what_a_slow_loop_makes_of_the_objects(target):
+def test_a_target_is_what_a_slow_loop_computes(target):
     hidden = alone = 0
     data = fdsl.Dataset(SCENES, 40, rendering=FRAME, target=target, seed=3)
     for item in range(0, 280, 3):
@@ -78,7 +78,7 @@ def test_a_target_is_what_a_slow_loop_makes_of_the_objects(target):
         visible = set(np.unique(found[1])) - {0}
         hidden += len(visible) < len(found[2])
         alone += not visible
-    assert hidden > 5  # or nothing shows that hidden objects are left out
+    assert hidden > 5  # else hidden objects are not tested
 
 
 def test_an_image_without_objects_has_empty_targets():
@@ -105,7 +105,7 @@ def test_flips_and_crops_move_targets_with_the_image():
     moved = 0
     for index in range(20):
         image, objects, categories = objects_of(4, index, FRAME)
-        # Every rectangle is as bright as its category says: the map lies on the image.
+        # The brightness of a rectangle is its category: the map must match the image.
         brightness = np.array([0, *(100 + one for one in categories)])
         np.testing.assert_array_equal(image, brightness[objects])
         moved += bool(objects.any())
@@ -121,7 +121,7 @@ def test_flips_and_crops_move_targets_with_the_image():
         (SCENES, {"target": "mask", "label_noise": 0.5}, "for target='label' alone, got 'mask'"),
     ],
 )
-def test_a_target_that_a_family_lacks_is_refused(family, arguments, said, tmp_path):
+def test_a_target_that_the_family_does_not_have_is_refused(family, arguments, said, tmp_path):
     fdsl_torch = pytest.importorskip("fdsl.torch")
     for kind in (fdsl.Dataset, fdsl_torch.Dataset, fdsl_torch.Stream):
         with pytest.raises(ValueError, match=said):
@@ -134,7 +134,7 @@ def test_a_target_that_a_family_lacks_is_refused(family, arguments, said, tmp_pa
         assert not (tmp_path / "new").exists()
 
 
-# In torch
+# torch
 
 
 def batches_of(stream, workers=0, method=None):
@@ -153,7 +153,7 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
     stream = fdsl_torch.Stream(
         SCENES, rendering=FRAME, target=target, batch_size=5, steps_per_epoch=3, seed=3
     )
-    batches = list(stream)  # a DataLoader would make tensors of arrays
+    batches = list(stream)  # not a DataLoader, which converts arrays to tensors
     assert len(batches) == 3
     order = SCENES.order(np.arange(15, dtype=np.uint64), None, 3)
     found = [objects_of(*address, FRAME) for address in zip(*order, strict=True)]
@@ -172,7 +172,7 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
     [(2, "fork"), (5, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
 )
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_workers_and_a_loader_yield_the_same_targets(target, workers, method):
+def test_workers_and_the_loader_yield_the_same_targets(target, workers, method):
     fdsl_torch = pytest.importorskip("fdsl.torch")
 
     def stream(size=3):
@@ -191,7 +191,7 @@ def test_workers_and_a_loader_yield_the_same_targets(target, workers, method):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("target", NAMES)
-def test_a_loader_brings_targets_to_the_gpu(target):
+def test_the_loader_copies_targets_to_the_gpu(target):
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("no GPU here")
@@ -211,7 +211,7 @@ def test_a_loader_brings_targets_to_the_gpu(target):
 
 
 @pytest.mark.parametrize("target", NAMES)
-def test_a_data_set_in_tensors_has_the_same_targets(target):
+def test_the_torch_data_set_has_the_same_targets(target):
     fdsl_torch = pytest.importorskip("fdsl.torch")
     settings = {"instances": 4, "rendering": FRAME, "target": target, "seed": 3}
     ours, theirs = fdsl_torch.Dataset(SCENES, **settings), fdsl.Dataset(SCENES, **settings)
@@ -228,7 +228,7 @@ def test_a_data_set_in_tensors_has_the_same_targets(target):
 @pytest.mark.parametrize("target", NAMES)
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("cache", [False, True])
-def test_a_data_set_in_workers_has_the_same_targets(target, method, cache):
+def test_a_data_set_in_worker_processes_has_the_same_targets(target, method, cache):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Dataset
 
@@ -246,7 +246,7 @@ def test_a_data_set_in_workers_has_the_same_targets(target, method, cache):
         same(given, np.stack([sample[1] for sample in found]))
 
 
-def test_boxes_are_what_a_detection_model_takes():
+def test_a_torchvision_detection_model_trains_on_boxes():
     detection = pytest.importorskip("torchvision.models.detection")
     import torch
     from fdsl.torch import Stream
@@ -262,7 +262,7 @@ def test_boxes_are_what_a_detection_model_takes():
     assert all(bool(loss.isfinite()) for loss in losses.values())
 
 
-# In files
+# Files
 
 
 def write(folder, target, **changes):
@@ -273,7 +273,7 @@ def write(folder, target, **changes):
 
 
 @pytest.mark.parametrize("target", NAMES)
-def test_files_read_back_as_the_stream_has_them(target, tmp_path):
+def test_files_hold_the_targets_of_the_stream(target, tmp_path):
     wds = pytest.importorskip("webdataset")
     Image = pytest.importorskip("PIL.Image")
     fdsl_torch = pytest.importorskip("fdsl.torch")
@@ -310,7 +310,7 @@ def test_files_read_back_as_the_stream_has_them(target, tmp_path):
 
 
 @pytest.mark.parametrize("most", [7, 255, 256, 65_535])
-def test_a_map_reads_back_whatever_its_numbers(most):
+def test_a_map_reads_back_exactly(most):
     Image = pytest.importorskip("PIL.Image")
     from fdsl.export import target
 
@@ -324,14 +324,14 @@ def test_a_map_reads_back_whatever_its_numbers(most):
         assert target.decode_map(damaged) is None
 
 
-def replaced(shard, ending, content):
-    """Writes a shard again with other content in its first file of that ending."""
+def replace(shard, extension, content):
+    """Rewrites a shard with other content in its first file with this extension."""
     with tarfile.open(shard) as tar:
         files = [(member, tar.extractfile(member).read()) for member in tar]
     done = False
     with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member, old in files:
-            if member.name.endswith(ending) and not done:
+            if member.name.endswith(extension) and not done:
                 old, done = content(old), True
             member.size = len(old)
             tar.addfile(member, io.BytesIO(old))
@@ -339,7 +339,7 @@ def replaced(shard, ending, content):
 
 
 @pytest.mark.parametrize(
-    ("target", "ending", "damage", "said"),
+    ("target", "extension", "damage", "said"),
     [
         ("mask", "mask.png", lambda old: old[:-1], "mask.png is not an intact PNG"),
         ("mask", "mask.png", None, "mask.png is not what its address gives"),
@@ -348,19 +348,19 @@ def replaced(shard, ending, content):
         ("labels", "labels.json", lambda old: b"[0, 1]", "labels.json is not what its address"),
     ],
 )
-def test_finalize_finds_a_wrong_target(target, ending, damage, said, tmp_path):
-    pytest.importorskip("webdataset")
+def test_finalize_finds_a_wrong_target(target, extension, damage, said, tmp_path):
+    pytest.importorskip("PIL")
     from fdsl.export.target import encode_map
 
     write(tmp_path, target)
     other = encode_map(np.full(FRAME.output_size, 6), 7)
-    replaced(tmp_path / "000000.tar", ending, damage or (lambda old: other))
+    replace(tmp_path / "000000.tar", extension, damage or (lambda old: other))
     with pytest.raises(ValueError, match=said):
         fdsl.export.finalize(tmp_path)
 
 
-def test_a_map_that_is_compressed_in_another_way_is_the_same(tmp_path, monkeypatch):
-    pytest.importorskip("webdataset")
+def test_finalize_accepts_a_map_with_another_compression(tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
     from PIL import Image
 
     write(tmp_path, "mask")
@@ -378,8 +378,8 @@ def test_a_map_that_is_compressed_in_another_way_is_the_same(tmp_path, monkeypat
     fdsl.export.finalize(tmp_path)
 
 
-def test_an_export_with_another_target_is_refused_and_an_older_plan_means_label(tmp_path):
-    pytest.importorskip("webdataset")
+def test_an_export_with_another_target_is_refused_and_an_old_plan_means_label(tmp_path):
+    pytest.importorskip("PIL")
     write(tmp_path, "label")
     with pytest.raises(ValueError, match="target is 'label' there and 'mask' here"):
         write(tmp_path, "mask")
@@ -392,7 +392,19 @@ def test_an_export_with_another_target_is_refused_and_an_older_plan_means_label(
         write(tmp_path, "mask")
 
 
-def test_a_mask_in_a_file_has_a_limit_of_categories(tmp_path):
+@pytest.mark.parametrize("target", ["mask", "boxes"])
+def test_a_target_that_needs_pillow_says_so_before_anything_is_written(
+    tmp_path, monkeypatch, target
+):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ModuleNotFoundError, match="with Pillow: pip install pillow"):
+        write(tmp_path / "new", target)
+    assert not (tmp_path / "new").exists()
+    assert write(tmp_path / "labels", "labels").images == 35
+
+
+def test_a_mask_file_has_a_limit_of_categories(tmp_path):
+    pytest.importorskip("PIL")
     with pytest.raises(ValueError, match="at most 65,535 categories, got 65,536"):
         write(tmp_path / "new", "mask", family=Scenes(65_536), instances=1)
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""A data set with a length, in NumPy: what Grain, Keras and plain loops need."""
+"""A data set with a length, in NumPy, for Grain, Keras, Hugging Face datasets and plain loops."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fdsl._checks import (
     checked_share,
     checked_threads,
     checked_type,
+    counted,
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
@@ -31,36 +32,36 @@ from fdsl.targets import (
     targets_of,
 )
 
-#: Bytes that ``cache=True`` may keep.
-MOST_CACHED = 1 << 35
+#: The most bytes that ``cache=True`` may keep.
+MAX_CACHED = 1 << 35
 
 
 class Dataset:
-    """The first instances of every category as a data set with a length, rendered when asked for.
+    """The first instances of every category, as a data set with a length that renders on access.
 
     Item ``c · instances + i`` is instance i of category c, and always the same. Threads and
-    processes may share it.
+    processes may share a data set. ``docs/loaders.md`` shows how other libraries read it.
 
     Args:
         family: the categories.
-        instances: of each; the authors' data base has 1,000.
-        rendering: how images are rendered; the family's defaults if not given.
-        target: what there is to learn: ``"label"``, or where the family offers it ``"labels"``,
-            ``"mask"`` or ``"boxes"``.
-        seed: of every address.
-        label_noise: share of the images, 0…1, with a label drawn from all categories, as in
+        instances: images per category; FractalDB has 1,000.
+        rendering: how images are rendered; by default the family's own style.
+        target: ``"label"``, or another target that the family offers: ``"labels"``, ``"mask"`` or
+            ``"boxes"``.
+        seed: the seed of every address.
+        label_noise: share of the images, 0…1, that get a random label, as in
             ``fdsl.torch.Stream``.
-        cache: render every image now and keep it: with ``instances=1`` the regime of OFDB and
-            1p-frac, where augmentation does the rest. 1,000 gray images of 512² are 262 MB, and
-            at most 34 GB may be kept; a target beside the label adds two bytes per pixel. Forked
-            workers share the memory. What is pickled does not hold it: a spawned worker renders
-            its own, when it is first asked.
-        num_threads: that render; if not given one for a single item and in a worker (a daemonic
-            process), else all cores.
+        cache: render every image now and keep it in memory. With ``instances=1`` this is the
+            training of OFDB and 1p-frac, which rely on augmentation. 1,000 gray images of 512×512
+            take 262 MB, any target but the label two more bytes per pixel; the limit is 34 GB.
+            Forked workers share the memory. A pickle leaves it out: a spawned worker renders the
+            images when it is first asked for one.
+        num_threads: threads that render. By default one for a single item and in a daemonic
+            process (a worker), otherwise all cores.
 
     Raises:
-        IndexError: there is no such item.
-        TypeError, ValueError: an argument is of the wrong type or out of range.
+        IndexError: an item is out of range.
+        TypeError, ValueError: an argument has the wrong type or is out of range.
 
     >>> import fdsl
     >>> data = fdsl.Dataset(fdsl.Perlin(4), instances=10, rendering=fdsl.Frame(size=32))
@@ -83,10 +84,11 @@ class Dataset:
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
         self.instances = checked_positive("instances", instances)
-        most = sys.maxsize // len(family)  # or there is no length
+        most = sys.maxsize // len(family)  # the largest length in Python
         if self.instances > most:
             raise ValueError(
-                f"instances must be at most {most} of {len(family)} categories, got {instances}"
+                f"instances must be at most {most} with "
+                f"{counted(len(family), 'category', 'categories')}, got {instances}"
             )
         self.rendering: Frame = family.checked_style(rendering)
         self.seed = checked_seed(seed)
@@ -104,12 +106,15 @@ class Dataset:
         return len(self.family) * self.instances
 
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
-        """Returns an image, uint8 (H, W) or (H, W, 3), and its target: an int, float32 (C,),
-        int64 (H, W), or a dict of arrays."""
+        """Returns an image and its target.
+
+        The image is uint8 (H, W) or (H, W, 3); the target is an int, float32 (C,), int64 (H, W), or
+        a dict of arrays.
+        """
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
-        """Renders many items at once."""
+        """Returns several items, rendered together on ``num_threads`` threads."""
         images, targets = self._batch(items)
         return list(zip(images, targets, strict=True))
 
@@ -126,7 +131,7 @@ class Dataset:
     def _batch(
         self, items: Sequence[SupportsIndex]
     ) -> tuple[npt.NDArray[np.uint8], list[int] | Targets]:
-        """Returns the images and targets of items, in memory that is the caller's."""
+        """Returns the images and targets of items, in new memory."""
         images, targets = self._arrays(np.array([self._number(item) for item in items], np.int64))
         if self.target == "label" and isinstance(targets, np.ndarray):
             return images, targets.tolist()
@@ -140,18 +145,18 @@ class Dataset:
                 self.family, job, addresses, images, self.target, self.label_noise
             )
             return images, targets
-        if (kept := self._kept) is None:  # in a process that was sent no images
-            with self._lock:  # the first thread to ask renders
+        if (kept := self._kept) is None:  # unpickled in another process
+            with self._lock:  # only one thread renders
                 kept = self._kept = self._kept or self._rendered()
-        images = kept.images[numbers]  # a copy: nobody writes into what is kept
+        images = kept.images[numbers]  # a copy: callers may write to it
         if kept.objects is None:
             return images, self.family.labels(addresses, self.seed, self.label_noise)
-        of_objects = [kept.of_objects[number] for number in numbers.tolist()]
+        categories = [kept.object_categories[number] for number in numbers.tolist()]
         objects = kept.objects[numbers]
-        return images, targets_of(objects, of_objects, self.target, len(self.family))
+        return images, targets_of(objects, categories, self.target, len(self.family))
 
     def _rendered(self) -> _Kept:
-        """Renders all images, a part at a time: an interrupt is noticed between them at least."""
+        """Renders all images in batches, between which Ctrl-C is noticed."""
         kept = _Kept(self._empty(len(self)))
         if self.target != "label":
             kept.objects = np.empty((len(self), *self.rendering.output_size), np.uint16)
@@ -164,19 +169,19 @@ class Dataset:
             if kept.objects is None:
                 self.family.render_into(job, addresses, images)
             else:
-                objects, of_objects = render_objects(self.family, job, addresses, images)
+                objects, categories = render_objects(self.family, job, addresses, images)
                 kept.objects[first : first + len(numbers)] = objects
-                kept.of_objects += of_objects
+                kept.object_categories += categories
         return kept
 
     def _check_memory(self) -> None:
         height, width = self.rendering.output_size
-        of_pixel = self.rendering.channels + (0 if self.target == "label" else 2)
-        needed = len(self) * height * width * of_pixel
-        if needed > MOST_CACHED:
+        per_pixel = self.rendering.channels + (0 if self.target == "label" else 2)
+        needed = len(self) * height * width * per_pixel
+        if needed > MAX_CACHED:
             raise ValueError(
-                f"cache=True keeps at most {MOST_CACHED:,} bytes, got {len(self):,} images of "
-                f"{height} × {width}, {needed:,} bytes: take fewer instances, or smaller images"
+                f"cache=True keeps at most {MAX_CACHED:,} bytes, got {len(self):,} images of "
+                f"{height}×{width}, {needed:,} bytes: use fewer instances or smaller images"
             )
 
     def _empty(self, count: int) -> npt.NDArray[np.uint8]:
@@ -194,15 +199,16 @@ class Dataset:
         number = operator.index(item)
         number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
-            raise IndexError(f"item {item} is out of range: there are {len(self)}")
+            raise IndexError(f"item {item} is out of range: there are {len(self):,} items")
         return number
 
 
 class _Kept:
-    """What ``cache=True`` keeps of every item."""
+    """What ``cache=True`` keeps."""
 
     def __init__(self, images: npt.NDArray[np.uint8]) -> None:
         self.images = images
-        #: Which object each pixel shows, and the categories of the objects, where they matter.
+        #: The object that each pixel shows, and the category of each object, for targets that
+        #: need them.
         self.objects: Objects | None = None
-        self.of_objects: list[list[int]] = []
+        self.object_categories: list[list[int]] = []
