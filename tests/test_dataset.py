@@ -100,7 +100,7 @@ def test_a_cache_that_is_too_large_is_refused():
         fdsl.Dataset(family, 100_000, cache=True)
     frame = fdsl.Frame(size=4096)
     fits = fdsl.dataset.MAX_CACHED // 4096**2
-    with pytest.raises(ValueError, match=f"got {fits + 1:,} images of 4096 × 4096"):
+    with pytest.raises(ValueError, match=f"got {fits + 1:,} images of 4096×4096"):
         fdsl.Dataset(fdsl.Perlin([(1, 1)]), fits + 1, rendering=frame, cache=True)
     with pytest.raises(TypeError, match="cache must be bool, got 3"):
         fdsl.Dataset(family, cache=3)

@@ -206,6 +206,12 @@ def test_existing_shards_are_not_written_again(ifs, tmp_path):
     assert {name: after[name] for name in before} == before and "000002.tar" in after
 
 
+def test_the_old_name_of_a_count_is_answered_with_the_new_one(ifs, tmp_path):
+    written = write(ifs, tmp_path)
+    with pytest.raises(AttributeError, match="no field 'pictures' any more: it is 'images' now"):
+        written.pictures  # noqa: B018
+
+
 def test_progress_counts_the_images_of_this_process(ifs, tmp_path):
     calls = []
     write(ifs, tmp_path, job_index=1, num_jobs=2, progress=lambda *at: calls.append(at))
@@ -411,6 +417,8 @@ def test_an_export_of_an_older_release_continues(family, tmp_path):
         found = json.loads((tmp_path / name).read_text())
         found["rendering"] = released_settings(32, points=2000)
         del found["target"]
+        for shard in found.get("shards", []):
+            shard["pictures"] = shard.pop("images")
         (tmp_path / name).write_text(json.dumps(found))
     (tmp_path / "000001.tar").unlink()
     assert write(family, tmp_path, **settings).images > 0

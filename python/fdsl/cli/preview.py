@@ -19,10 +19,10 @@ from fdsl.cli.options import (
     check_categories,
     command,
     loaded,
-    numbers,
     rendering_of,
 )
 from fdsl.cli.progress import progress_bar
+from fdsl.cli.values import numbers
 from fdsl.preview import contact_sheet
 
 

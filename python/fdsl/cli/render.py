@@ -10,7 +10,6 @@ from fdsl import png
 from fdsl._checks import counted
 from fdsl._files import write_whole
 from fdsl.cli.options import (
-    MAX_NUMBERS,
     Commands,
     add_rendering,
     add_seed,
@@ -19,11 +18,11 @@ from fdsl.cli.options import (
     check_categories,
     command,
     loaded,
-    numbers,
     rendering_of,
 )
 from fdsl.cli.output import STDOUT, binary_stdout
 from fdsl.cli.progress import progress_bar
+from fdsl.cli.values import MAX_NUMBERS, numbers
 from fdsl.render import render
 
 

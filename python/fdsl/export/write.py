@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, NoReturn
 
 from fdsl._checks import (
     checked_positive,
@@ -34,6 +34,11 @@ class Written(NamedTuple):
     #: Total size of the PNG files.
     bytes: int
     seconds: float
+
+    @property
+    def pictures(self) -> NoReturn:
+        """The name of ``images`` in the first releases."""
+        raise AttributeError("Written has no field 'pictures' any more: it is 'images' now")
 
     def __str__(self) -> str:
         skipped = f", {self.skipped:,} already existed" if self.skipped else ""
