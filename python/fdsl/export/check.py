@@ -87,13 +87,6 @@ def finalize(
             )
         if progress:
             progress(unit + 1, len(names))
-    if plan.layout == "webdataset" and len(names) < SHARDS_FOR_READERS:
-        warnings.warn(
-            f"only {counted(len(names), 'shard')}: readers give each worker whole shards, and 8 "
-            f"workers on each of 8 ranks need {SHARDS_FOR_READERS}. For so many workers export to "
-            "another folder with a smaller shard size",
-            stacklevel=2,
-        )
     totals = {what: sum(shard[what] for shard in shards) for what in ("images", "bytes")}
     metadata = {**plan.settings(), **totals, "shards": shards}
     write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
@@ -105,6 +98,13 @@ def finalize(
             "shard_lengths": [shard["images"] for shard in shards],
         }
         write_whole(path / TIMM, json.dumps({"splits": {"train": train}}).encode())
+    if plan.layout == "webdataset" and len(names) < SHARDS_FOR_READERS:
+        warnings.warn(
+            f"only {counted(len(names), 'shard')}: readers give each worker whole shards, and 8 "
+            f"workers on each of 8 ranks need {SHARDS_FOR_READERS}. For so many workers export to "
+            "another folder with a smaller shard size",
+            stacklevel=2,
+        )
     return metadata
 
 
