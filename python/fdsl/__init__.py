@@ -13,11 +13,14 @@ of threads, workers, ranks, processors or what was rendered before.
 from fdsl import families
 from fdsl._core import __version__, cores
 from fdsl.dataset import Dataset
+from fdsl.explore import explore
 from fdsl.families import *  # noqa: F403  # each family is named there, once
-from fdsl.frame import Frame
+from fdsl.frame import Frame, Range
+from fdsl.preview import Image, show
 from fdsl.render import render
 from fdsl.rendering import Rendering, Strokes
 from fdsl.sample import Sample
 
-__all__ = ["Dataset", "Frame", "Rendering", "Sample", "Strokes", "__version__", "cores", "render"]
+__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "Strokes", "__version__"]
+__all__ += ["cores", "explore", "render", "show"]
 __all__ += families.__all__

@@ -1,4 +1,4 @@
-"""What every family obeys: size, crop, flips, color, and what becomes of degenerate images."""
+"""The settings that every family obeys: size, crop, flips, color, and resampling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import math
 import types
 import typing
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,19 @@ from fdsl._checks import (
 if typing.TYPE_CHECKING:
     from typing_extensions import Self
 
-#: What settings were called in the first releases.
+class Range(NamedTuple):
+    """The usual range of a number: the ends of its slider in ``fdsl explore``.
+
+    It annotates a field of a style, or an argument that a family is made with:
+    ``width: Annotated[float, Range(1, 20)] = 3.0``. It checks nothing; numbers outside it can be
+    typed in.
+    """
+
+    low: float
+    high: float
+
+
+#: The names that settings had in the first releases.
 RENAMED = {
     "weights": "variation",
     "points": "num_points",
@@ -34,18 +46,18 @@ RENAMED = {
     "redraw": "resample_degenerate",
     "sampler": "compat",
 }
-#: The settings of the first releases, which were those of fractals, by their names of today.
+#: The settings of the first releases, which were those of fractals, by their current names.
 FIRST = {"size", "crop", "crop_position", "flips", "color", "resample_degenerate", "num_points"}
 FIRST |= {"draw", "patch", "variation", "variation_kind", "margin", "compat", "mask_seed"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frame:
-    """What every family obeys. Families that obey more have a style of their own, a subclass:
-    ``Rendering`` for the points of fractals, ``Strokes`` for curves.
+    """The settings that every family obeys. A family with more settings has a style of its own, a
+    subclass: ``Rendering`` for the points of fractals, ``Strokes`` for curves.
 
-    ``Frame.paper()`` has the settings of the paper. ``dataclasses.replace(frame, size=64)`` makes
-    another.
+    ``Frame.paper()`` has the paper's settings. ``dataclasses.replace(frame, size=64)`` returns a
+    copy with other settings.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -53,26 +65,26 @@ class Frame:
     """
 
     #: Height and width of the whole image, 16…4096 (paper, Table 5). One number is a square.
-    size: Size = 256
+    size: Annotated[Size, Range(16, 1024)] = 256
     #: Height and width of the window that is kept; ``None`` keeps the whole image.
-    crop: Size | None = None
-    #: Where the window is: drawn for each image, or in the center.
+    crop: Annotated[Size, Range(16, 1024)] | None = None
+    #: The position of the window: random for each image, or the center.
     crop_position: Literal["random", "center"] = "random"
-    #: Whether ``index % 4`` flips the image: not, top-bottom, left-right, both.
+    #: Whether ``index % 4`` selects a flip: none, top-bottom, left-right, both.
     flips: bool = True
-    #: Three channels instead of one gray one.
+    #: Three channels instead of a single gray one.
     color: bool = False
-    #: Whether a degenerate image (it diverged, or shows next to nothing) is rendered again with
-    #: other random numbers. With the published fractals, 7 in 100 are.
+    #: Whether a degenerate image (it diverged, or is nearly empty) is rendered again with other
+    #: random numbers. That happens to 7% of the images of the published fractals.
     resample_degenerate: bool = True
 
-    #: The family of the core that checks the settings; ``None`` checks those of every family.
+    #: The core family that checks the settings; ``None`` checks those of ``Frame`` alone.
     _checked_as: ClassVar[str | None] = None
-    #: What ``paper`` sets.
+    #: The settings of ``paper``.
     _paper: ClassVar[dict[str, Any]] = {"size": 256, "crop": 224}
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
-        """Says what is accepted, where ``__init__`` would only say what is not."""
+        """Names the settings there are; ``__init__`` would name only the unknown one."""
         for name in settings:
             if name not in cls.names():
                 raise TypeError(cls._unknown(name))
@@ -90,19 +102,19 @@ class Frame:
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:
-        """Returns the settings of the paper's text.
+        """Returns the settings in the paper's text.
 
         Args:
-            **changes: any setting, instead of the paper's.
+            **changes: settings that replace the paper's.
         """
         return cls(**{**cls._paper, **changes})
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
-        """Makes a frame from what ``to_dict`` returned, also by way of JSON.
+        """Makes a frame of the values that ``to_dict`` returned, directly or through JSON.
 
-        Reads what the first releases wrote, too: their settings were the same for every family,
-        so those that mean nothing to this one are left out.
+        Files of the first releases are read too. Their settings were the same for every family;
+        those that do not apply to this one are dropped.
         """
         if "points" in settings or "weights" in settings:
             settings = _translated(settings)
@@ -114,18 +126,18 @@ class Frame:
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the settings as plain values that JSON can hold."""
+        """Returns the settings as values that JSON can hold."""
         values = {name: getattr(self, name) for name in self.names()}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @property
     def channels(self) -> int:
-        """3 in color, else 1."""
+        """3 in color, otherwise 1."""
         return 3 if self.color else 1
 
     @property
     def output_size(self) -> tuple[int, int]:
-        """Height and width of what is kept."""
+        """Height and width of the crop, or of the whole image without one."""
         return checked_pair("size", self.size if self.crop is None else self.crop)
 
     @property
@@ -143,15 +155,32 @@ class Frame:
         """Width of the whole image."""
         return checked_pair("size", self.size)[1]
 
+    def thumbnail(self, side: int) -> Self:
+        """Returns the settings for a small version of the image, whose output is at most ``side``
+        pixels high and wide.
+
+        Size and crop shrink; a style whose other settings depend on the size shrinks them too.
+        """
+        scale = side / max(self.output_size)
+        return self if scale >= 1 else dataclasses.replace(self, **self._shrunk(scale))
+
+    def _shrunk(self, scale: float) -> dict[str, Any]:
+        """Returns the settings that a smaller image changes."""
+        height, width = (max(16, round(side * scale)) for side in (self.height, self.width))
+        if self.crop is None:
+            return {"size": (height, width)}
+        kept = [max(1, int(side * scale)) for side in self.output_size]
+        return {"size": (height, width), "crop": (min(kept[0], height), min(kept[1], width))}
+
     @property
     def images_at_once(self) -> int:
-        """How many images to render at once where more than those would only cost memory."""
+        """A batch size beyond which rendering takes more memory and no less time."""
         height, width = self.output_size
         return max(1, min(512, (1 << 24) // (height * width * self.channels)))
 
     @functools.cached_property
     def settings(self) -> str:
-        """The settings as the core reads them (JSON)."""
+        """The settings as JSON, for the core."""
         values = self.to_dict()
         frame = {name: values.pop(name) for name in Frame.names()}
         frame["size"] = checked_pair("size", self.size)
@@ -160,7 +189,7 @@ class Frame:
         return json.dumps({"frame": frame, "style": self._style(values)})
 
     def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """What the core is told beside the frame; of families in Python, nothing."""
+        """Returns what the core gets besides the frame: nothing for families in Python."""
         return {} if self._checked_as is None else settings
 
     @classmethod
@@ -174,7 +203,7 @@ class Frame:
 
 
 def _translated(settings: dict[str, Any]) -> dict[str, Any]:
-    """Gives the settings of the first releases their names of today."""
+    """Renames the settings of the first releases."""
     new = dict(settings)
     if "variation" in new:
         new["variation_kind"] = new.pop("variation")
@@ -193,7 +222,8 @@ def _kinds(cls: Any) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any, kind: Any) -> Any:
-    """Returns a setting of a kind as a plain value, however JSON and NumPy bring it."""
+    """Returns a setting as a plain Python value, checked against its type; takes the values that
+    JSON and NumPy have for it."""
     kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -215,7 +245,7 @@ def _plain(name: str, value: Any, kind: Any) -> Any:
         return bool(checked_type(name, value, (bool, np.bool_)))
     if float in kinds:
         number = checked_number(name, value)
-        if not math.isfinite(number):  # JSON has no word for it
+        if not math.isfinite(number):  # JSON cannot hold it
             raise ValueError(f"{name} must be a finite number, got {number}")
         return number
     return checked_whole(name, value) if int in kinds else value

@@ -1,22 +1,102 @@
-"""Contact sheets: people look before they read."""
+"""Looking at images: one of them, several, or a labeled contact sheet."""
 
 from __future__ import annotations
 
 import itertools
 import operator
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fdsl._checks import checked_whole
+from fdsl import png
+from fdsl._checks import Numbers, checked_numbers, checked_type, checked_whole
+from fdsl._files import PathLike, write_whole
 from fdsl.families import Family
 from fdsl.frame import Frame
 from fdsl.render import Images, render
+from fdsl.sheet import GAP, Sheet
 
-#: Of a sheet: what a viewer can still show.
+#: Pixels of a sheet that viewers can still show.
 MOST_PIXELS = 1 << 28
-#: As many images of the smallest size, 16 × 16.
+#: That many pixels in images of the smallest size, 16×16.
 MOST_IMAGES = MOST_PIXELS // 16**2
+
+
+class Image:
+    """An image that a notebook shows, and that can be saved.
+
+    Args:
+        pixels: uint8 (H, W), or (H, W, 3) in color.
+    """
+
+    def __init__(self, pixels: Images) -> None:
+        #: uint8 (H, W), or (H, W, 3) in color.
+        self.pixels = pixels
+
+    def save(self, file: PathLike) -> None:
+        """Writes a PNG file.
+
+        Raises:
+            ValueError: the name of the file does not end in ``.png``.
+        """
+        path = Path(file)
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"the name of the file must end in .png, got {str(file)!r}")
+        write_whole(path, self._repr_png_())
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        return f"<Image: {height}×{width}, {'color' if self.pixels.ndim == 3 else 'gray'}>"
+
+    def _repr_png_(self) -> bytes:
+        """Returns the PNG file, which notebooks show."""
+        return png.encode(self.pixels[None])[0]
+
+
+def show(
+    family: Family,
+    category: Numbers = 0,
+    index: Numbers = 0,
+    *,
+    seed: int = 0,
+    rendering: Frame | None = None,
+    **settings: Any,
+) -> Image:
+    """Renders one image, or a row of them for each category, to look at in a notebook.
+
+    Args:
+        family: the categories.
+        category: which, one or several.
+        index: which instances of each, one or several.
+        seed: of every address.
+        rendering: how images are rendered; the family's defaults if not given.
+        **settings: settings of the family's style, instead of those of ``rendering``.
+
+    Returns:
+        An ``Image``: its ``pixels`` are those of ``fdsl.render``, with 2 black pixels after each
+        image if there are several.
+
+    Raises:
+        IndexError: a category or an index is out of range.
+        TypeError, ValueError: another argument is wrong; the message says what is accepted.
+
+    >>> import fdsl
+    >>> fdsl.show(fdsl.fractaldb(10), 3, size=64)
+    <Image: 64×64, gray>
+    >>> fdsl.show(fdsl.fractaldb(10), [3, 7], range(8), size=64, patch="fixed")
+    <Image: 132×528, gray>
+    """
+    checked_type("family", family, Family)
+    frame = family.checked_style(rendering)
+    if settings:
+        frame = type(frame)(**{**frame.to_dict(), **settings})
+    categories, indices = checked_numbers("category", category), checked_numbers("index", index)
+    if categories.ndim == indices.ndim == 0:
+        return Image(render(family, categories, indices, seed, frame))
+    rows, columns = np.atleast_1d(categories).tolist(), np.atleast_1d(indices).tolist()
+    return Image(contact_sheet(family, rows, columns, rendering=frame, seed=seed, label=False))
 
 
 def contact_sheet(
@@ -29,19 +109,23 @@ def contact_sheet(
     label: bool = True,
     progress: Callable[[int, int], object] | None = None,
 ) -> Images:
-    """Draws a row of instances for each category, under their numbers.
+    """Renders a row of instances for each category, labeled with category and index.
 
     Args:
         family: the categories.
-        categories: how many of the first, or which.
-        instances: how many of each, spread over the authors' grid of 1,000; or which.
-        rendering: how they are drawn; the family's defaults if not given.
+        categories: how many, from the first on; or a list of them.
+        instances: how many of each, spread over the authors' grid of 1,000; or a list of them.
+        rendering: how images are rendered; the family's defaults if not given.
         seed: of every address.
-        label: write category and index beside the pictures; needs Pillow.
-        progress: called with (pictures drawn, pictures of the sheet).
+        label: write category and index beside the images; needs Pillow.
+        progress: called with (images rendered, images of the sheet) after each row.
 
     Returns:
-        uint8 (H, W), or (H, W, 3) in colour.
+        uint8 (H, W), or (H, W, 3) in color.
+
+    Raises:
+        ModuleNotFoundError: labels are wanted and Pillow is missing.
+        IndexError, TypeError, ValueError: an argument is wrong; the message says what is accepted.
     """
     frame = family.checked_style(rendering)
     rows = _numbers_or_count("categories", categories)
@@ -55,29 +139,21 @@ def contact_sheet(
     height, width = frame.output_size
     if (pixels := len(rows) * len(columns) * height * width) > MOST_PIXELS:
         raise ValueError(
-            f"a sheet may have at most {MOST_PIXELS:,} pixels, got {len(rows)} × {len(columns)} "
-            f"pictures of {height} × {width}: {pixels:,}"
+            f"a sheet may have at most {MOST_PIXELS:,} pixels, got {len(rows)}×{len(columns)} "
+            f"images of {height}×{width}: {pixels:,}"
         )
-    letters = max(11, height // 12)  # large enough to be read when the sheet is shrunk
-    top, left, gap = (letters + 5, letters * 48 // 11, 2) if label else (0, 0, 2)
-    shape = (top + len(rows) * (height + gap), left + len(columns) * (width + gap))
-    sheet = np.zeros((*shape, 3) if frame.color else shape, np.uint8)
+    letters = max(11, height // 12)  # legible even when the sheet is shown smaller
+    top, left = (letters + 5, letters * 48 // 11) if label else (0, 0)
+    sheet = Sheet(len(rows), len(columns), frame.image_shape, top, left)
     for number, row in enumerate(rows):
-        y = top + number * (height + gap)
-        for place, picture in enumerate(render(family, row, columns, seed, frame)):
-            x = left + place * (width + gap)
-            sheet[y : y + height, x : x + width] = picture
+        sheet.put(number, render(family, row, columns, seed, frame))
         if progress:
             progress((number + 1) * len(columns), len(rows) * len(columns))
-    return (
-        _labelled(sheet, rows, columns, (top, left, gap), (height, width), letters)
-        if label
-        else sheet
-    )
+    return _labeled(sheet, rows, columns, height, letters) if label else sheet.pixels
 
 
 def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
-    """Returns the numbers of a list, or how many were asked for."""
+    """Returns a list of numbers as one, or the count that was given instead."""
     if isinstance(wanted, Sequence) or (isinstance(wanted, np.ndarray) and wanted.ndim):
         numbers = list(itertools.islice(wanted, MOST_IMAGES + 1))  # a range can be endless
         if len(numbers) > MOST_IMAGES:
@@ -94,29 +170,26 @@ def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int
     return count
 
 
-def _labelled(
-    sheet: Images,
-    rows: list[int],
-    columns: list[int],
-    margins: tuple[int, int, int],
-    size: tuple[int, int],
-    letters: int,
+def _labeled(
+    sheet: Sheet, rows: list[int], columns: list[int], height: int, letters: int
 ) -> Images:
+    """Writes categories on the left and indices above."""
     try:
-        from PIL import Image, ImageDraw, ImageFont
+        from PIL import Image as Canvas
+        from PIL import ImageDraw, ImageFont
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             "labels are written with Pillow: pip install pillow, or leave them out"
         ) from None
 
-    image = Image.fromarray(sheet)
+    image = Canvas.fromarray(sheet.pixels)
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(letters)
-    top, left, gap = margins
-    white = (255, 255, 255) if sheet.ndim == 3 else 255
+    white = (255, 255, 255) if sheet.pixels.ndim == 3 else 255
     for number, row in enumerate(rows):
-        y = top + number * (size[0] + gap) + size[0] // 2 - letters // 2 - 1
-        pen.text((4, y), f"{row:05d}", fill=white, font=font)
+        y, _ = sheet.corner(number, 0)
+        pen.text((4, y + height // 2 - letters // 2 - 1), f"{row:05d}", fill=white, font=font)
     for number, column in enumerate(columns):
-        pen.text((left + number * (size[1] + gap) + 2, 1), str(column), fill=white, font=font)
+        _, x = sheet.corner(0, number)
+        pen.text((x + GAP, 1), str(column), fill=white, font=font)
     return np.array(image)

@@ -1,12 +1,12 @@
-"""How the points of fractals become images."""
+"""The settings of point rendering (fractals) and of strokes (curves)."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from fdsl.frame import Frame
+from fdsl.frame import Frame, Range
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,8 +17,9 @@ class Rendering(Frame):
     """How the points of fractals become images. Every combination of settings works with every
     category.
 
-    ``Rendering.paper()`` and ``Rendering.released()`` are the settings of the paper's text
-    and of the authors' script. ``dataclasses.replace(rendering, size=64)`` makes another.
+    ``Rendering.paper()`` and ``Rendering.released()`` have the settings of the paper's text and of
+    the authors' script. ``dataclasses.replace(rendering, size=64)`` returns a copy with other
+    settings.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -26,22 +27,22 @@ class Rendering(Frame):
     """
 
     #: Points per image, 1…16,777,216 (paper, Table 4).
-    num_points: int = 200_000
-    #: What a point leaves: a 3×3 patch whose black cells erase, or one pixel (paper, Table 1).
+    num_points: Annotated[int, Range(1000, 1_000_000)] = 200_000
+    #: The mark of a point: a 3×3 patch whose black cells erase, or one pixel (paper, Table 1).
     draw: Literal["patch", "point"] = "patch"
     #: A new mask for every point, or one mask for the whole image (paper, Table 1).
     patch: Literal["random", "fixed"] = "random"
-    #: Interval w of the factors 1−2w, 1−w, 1, 1+w, 1+2w that scale a parameter, 0…1 (paper,
-    #: Table 3); ``None`` or 0 leaves every instance at its category's own parameters.
-    variation: float | None = 0.4
-    #: The authors' 25 rows of factors, or a factor drawn for each image from [1−2w, 1+2w].
+    #: Step w of the factors 1−2w, 1−w, 1, 1+w, 1+2w that scale a parameter, 0…1 (paper, Table 3).
+    #: With ``None`` or 0 every instance has its category's own parameters.
+    variation: Annotated[float, Range(0, 1)] | None = 0.4
+    #: The authors' 25 rows of factors, or a random factor in [1−2w, 1+2w] for each image.
     variation_kind: Literal["grid", "continuous"] = "grid"
-    #: Pixels left free on each side of the points.
-    margin: int = 6
-    #: ``"released"`` replays the authors' released program to the byte; ``None`` is this library.
+    #: Empty pixels on each side of the points.
+    margin: Annotated[int, Range(0, 32)] = 6
+    #: ``"released"`` reproduces the authors' released program to the byte.
     compat: Literal["released"] | None = None
-    #: With ``compat="released"``: what Python's ``random.seed`` is given before every image,
-    #: 0…2⁶⁴−1. ``None`` hashes it from the address; the program leaves it to chance.
+    #: With ``compat="released"``: the argument of Python's ``random.seed`` before every image,
+    #: 0…2⁶⁴−1. ``None`` derives it from the address; the authors' program does not seed at all.
     mask_seed: int | None = None
 
     _paper: ClassVar[dict[str, Any]] = {**Frame._paper, "patch": "fixed", "variation": 0.4}
@@ -64,16 +65,20 @@ class Rendering(Frame):
             del settings["mask_seed"]
         return settings
 
+    def _shrunk(self, scale: float) -> dict[str, Any]:
+        points = max(1, round(self.num_points * scale**2))  # as dense as before
+        return {**super()._shrunk(scale), "num_points": points, "margin": int(self.margin * scale)}
+
     @classmethod
     def released(cls, **changes: Any) -> Self:
-        """Returns the settings of the authors' script, and their program replayed to the byte.
+        """Returns the settings of the authors' script, which reproduce its images to the byte.
 
-        362² pixels, a new mask for every point, one orbit from the origin with the same random
-        numbers for every image, degenerate images kept. Give it the published categories
+        362×362 pixels, a new mask for every point, one orbit from the origin with the same random
+        numbers for every image, degenerate images kept. Use the published categories
         (``fdsl.fractaldb(1000)``), and ``mask_seed`` if the program was seeded.
 
         Args:
-            **changes: any setting, instead of the script's.
+            **changes: settings that replace the script's.
         """
         settings = {"size": 362, "patch": "random", "variation": 0.4, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -88,9 +93,12 @@ class Strokes(Frame):
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: A 3×3 brush, or a line of one pixel; in the words for points.
+    #: A 3×3 brush (``"patch"``), or a line one pixel wide (``"point"``).
     draw: Literal["patch", "point"] = "patch"
-    #: Pixels left free on each side of the control points.
-    margin: int = 6
+    #: Empty pixels on each side of the control points.
+    margin: Annotated[int, Range(0, 32)] = 6
 
     _checked_as: ClassVar[str | None] = "bezier"
+
+    def _shrunk(self, scale: float) -> dict[str, Any]:
+        return {**super()._shrunk(scale), "margin": int(self.margin * scale)}

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from fdsl import _core
-from fdsl.cli import bench, convert, export, info, preview, render, search
+from fdsl.cli import bench, convert, explore, export, info, preview, render, search
 from fdsl.cli.options import add_help
 
 __all__ = ["main"]
@@ -75,6 +75,7 @@ def _run(argv: Sequence[str] | None) -> int:
         search.add_search,
         render.add_render,
         preview.add_preview,
+        explore.add_explore,
         export.add_export,
         export.add_finalize,
         convert.add_convert,

@@ -19,6 +19,7 @@ from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MOST_BYTES, read_arrays
 from fdsl.families.registry import find, register, run_script, script_of
+from fdsl.families.thumbnails import family_thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
 from fdsl.sample import Sample
@@ -309,7 +310,16 @@ class Family:
         return number
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self)} categories>"
+        return f"<{type(self).__name__}: {counted(len(self), 'category', 'categories')}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a small contact sheet, which notebooks show."""
+        return family_thumbnails(self)
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """Returns ``"1 category"``, ``"2 categories"`` and so on."""
+    return f"{count} {one if count == 1 else several}"
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:

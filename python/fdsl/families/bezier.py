@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, counted
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.rendering import Strokes
 
@@ -20,6 +20,10 @@ class Counts(NamedTuple):
     points: int
     #: Curves per image.
     curves: int
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return Bezier([self])._repr_png_()
 
 
 class Bezier(CoreFamily):
@@ -77,7 +81,9 @@ class Bezier(CoreFamily):
 
     def __repr__(self) -> str:
         points, curves = self._counts.max(axis=0)
-        return f"<Bezier: {len(self)} categories of up to {points} points and {curves} curves>"
+        categories = counted(len(self), "category", "categories")
+        curves = counted(int(curves), "curve", "curves")
+        return f"<Bezier: {categories} of up to {points} points and {curves}>"
 
     def _arrays(self) -> Arrays:
         return {"counts": self._counts}

@@ -79,6 +79,10 @@ class Rings(NamedTuple):
     #: How far every ring moves outward beside that, in pixels of a 512×512 image.
     step: float
 
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return RCDB([self])._repr_png_()
+
 
 class Atom(NamedTuple):
     """One category of VisualAtom."""

@@ -21,6 +21,7 @@ from fdsl._checks import (
     renamed,
 )
 from fdsl._files import PathLike, write_all
+from fdsl.families.base import counted
 from fdsl.families.core import CoreFamily
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
@@ -42,8 +43,17 @@ class Category(NamedTuple):
 
     #: (n, 6) float64, columns a b c d e f: x' = a·x + b·y + e, y' = c·x + d·y + f.
     maps: Floats
-    #: (n,) float64, how often each map is chosen; they sum to 1.
+    #: (n,) float64, the probability of each map; they sum to 1.
     probabilities: Floats
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{share:.2f}" for share in self.probabilities[:8])
+        more = ", …" if len(self.probabilities) > 8 else ""
+        return f"<Category: {counted(len(self.maps), 'map', 'maps')}, chosen {shares}{more}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return IFS([self.maps], [self.probabilities])._repr_png_()
 
 
 class IFS(CoreFamily):
@@ -468,8 +478,9 @@ class IFS(CoreFamily):
     def __repr__(self) -> str:
         tried = self._candidates_tried
         found = "" if tried is None else f", {tried} candidates tried"
-        sizes = f"{self._lengths.min()} to {self._lengths.max()}"
-        return f"<IFS: {len(self)} categories of {sizes} maps{found}>"
+        least, most = self._lengths.min(), self._lengths.max()
+        sizes = f"{least} to {most} maps" if least < most else counted(most, "map", "maps")
+        return f"<IFS: {counted(len(self), 'category', 'categories')} of {sizes}{found}>"
 
     def _arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {

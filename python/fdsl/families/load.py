@@ -1,11 +1,15 @@
-"""Categories from wherever they are."""
+"""Categories by name, or from files."""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from fdsl._checks import shortened
+from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
@@ -13,52 +17,62 @@ from fdsl.families.ifs import IFS
 from fdsl.families.published import published
 from fdsl.families.registry import NAME, find, names, run_script
 
-#: What ``load`` takes, for messages and help.
-SOURCES = (
-    "a name (fractaldb-1k, rcdb-1k, visualatom-1k, perlin-100, bezier-144), a file that was saved "
-    "(.npz), a folder of the authors' CSV files or of an export, a pickle (.pkl) of Improving "
-    "Fractal Pre-training, or a script and a name (families.py:disks-10)"
+_FILES = (
+    "a file that was saved (.npz), a folder of the authors' CSV files or of an export, a pickle "
+    "(.pkl) of Improving Fractal Pre-training, or a script and a name (families.py:disks-10)"
 )
+#: The kinds of sources that ``load`` accepts, for help texts.
+SOURCES = f"a name (fractaldb-1k, perlin-100, bezier-144), {_FILES}"
 
 
-def load(source: PathLike) -> Family:
+def load(source: PathLike, **options: Any) -> Family:
     """Returns categories by name, or reads them from a file or folder of any kind.
 
     Args:
         source: one of
 
-            - the name of a published set: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-1k"``,
-              ``"visualatom-1k"``;
-            - the name of a family and the number it is made with: ``"fractaldb-100"``,
-              ``"perlin-100"``, ``"bezier-144"``;
-            - a script and such a name, ``"families.py:disks-10"``: imports the script first (and so
-              does ``"families.py:saved.npz"``, because a file does not contain the code of a
-              Python family);
+            - the name of a family and a number of categories: ``"fractaldb-1000"``,
+              ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-1000"``. After any name the number may
+              end in k for thousands: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-1k"``;
+            - a script and such a name, ``"families.py:disks-10"``: the script is imported first.
+              So is that of ``"families.py:saved.npz"``, since a file does not hold the code of a
+              family in Python;
             - a file that ``save`` wrote;
             - a folder of the authors' CSV files (``IFS.from_csv``), or one that was exported to;
             - a pickle (``IFS.from_pickle``).
+        **options: of a name, arguments for the family besides the number of categories, such as
+            ``octaves=3`` for Perlin noise.
 
     Raises:
-        FileNotFoundError: there is no such file, folder or name.
-        ValueError: it does not hold categories.
+        FileNotFoundError: there is no such file, folder or name; the message lists the names.
+        TypeError: an option is unknown, or there are options for a file.
+        ValueError: the file holds no categories, or the family cannot have that many.
 
     >>> load("bezier-144")
     <Bezier: 144 categories of up to 13 points and 12 curves>
+    >>> load("perlin-100", octaves=3)
+    <Perlin: 100 categories, 3 octaves>
     """
     path = Path(source)
     try:
-        there = path.exists()
-    except OSError:  # longer than the name of a file can be
-        there = False
-    scripted = None if there else re.fullmatch(r"(.+\.py):(.+)", str(source))
+        exists = path.exists()
+    except OSError:  # longer than a file name can be
+        exists = False
+    scripted = None if exists else re.fullmatch(r"(.+\.py):(.+)", str(source))
     if scripted is not None:
         run_script(scripted[1])
         if Path(scripted[2]).exists():
-            return load(scripted[2])
-    if not there:
-        if (found := _by_name(str(source))) is not None:
+            return load(scripted[2], **options)
+    if not exists:
+        if (found := _by_name(str(source), options)) is not None:
             return found
-        raise FileNotFoundError(f"no categories at {shortened(str(path))}: expected {SOURCES}")
+        accepted = ", ".join(f"{name}-N" for name in makers())
+        raise FileNotFoundError(
+            f"no categories at {shortened(str(path))}: expected a name ({accepted}; 1k is 1000), "
+            f"{_FILES}"
+        )
+    if options:
+        raise TypeError(f"a file takes no options, got {', '.join(options)} for {path}")
     if path.is_dir():
         exported = sorted(path.glob("categories-*.npz"))
         if len(exported) > 1:
@@ -71,20 +85,42 @@ def load(source: PathLike) -> Family:
     return Family.load(path)
 
 
-def _by_name(source: str) -> Family | None:
+def makers() -> dict[str, Callable[..., Family]]:
+    """Returns the functions and classes that make a family of a number of categories, by the name
+    that ``load`` knows them by."""
+    found: dict[str, Callable[..., Family]] = {"fractaldb": fractaldb}
+    for name in names():
+        with contextlib.suppress(Exception):  # an installed package that cannot be imported
+            kind = find(name)
+            if not issubclass(kind, IFS):  # which is made of maps, not of a number
+                found[name] = kind
+    return dict(sorted(found.items()))
+
+
+def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
+    """Returns the arguments with which a family can be made besides the number of categories."""
+    _, *others = inspect.signature(maker, eval_str=True).parameters.values()
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {one.name: one for one in others if one.kind not in variable}
+
+
+def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     """Makes the family of a name, if it is known; one that follows a script must be."""
-    if (family := published(source)) is not None:
-        return family
-    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
+    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})(k?)", source)
     if named is None:
         return None
-    script, name, number = named.groups()
+    script, name, number, thousands = named.groups()
     if name == "fractaldb":
-        return fractaldb(int(number))
-    if script is None and name not in names():
+        maker: Callable[..., Family] = fractaldb
+    elif script is None and name not in names():
         return None
-    kind = find(name)
-    if issubclass(kind, IFS):  # no number makes an IFS
-        return None
-    made: Family = kind(int(number))
-    return made
+    else:
+        maker = find(name)
+        if issubclass(find(name), IFS):
+            return None
+    known = options_of(maker) if options else {}
+    for option in options:
+        if option not in known:
+            takes = ", ".join(known) or "none"
+            raise TypeError(f"{name} has no option {shown(option)}; its options: {takes}")
+    return maker(int(number) * (1000 if thousands else 1), **options)

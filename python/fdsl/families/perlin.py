@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Annotated, Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, counted
 from fdsl.families.core import CoreFamily, square_grid
+from fdsl.frame import Range
 
 
 class Frequencies(NamedTuple):
-    """One category of noise: lattice cells across the picture, and down it."""
+    """One category of noise."""
 
+    #: Lattice cells across the image.
     x: float
+    #: Lattice cells down the image.
     y: float
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances with one octave, which notebooks show."""
+        return Perlin([self])._repr_png_()
 
 
 class Perlin(CoreFamily):
@@ -55,9 +62,9 @@ class Perlin(CoreFamily):
         self,
         categories: SupportsIndex | npt.ArrayLike = 100,
         *,
-        octaves: int = 1,
-        persistence: float = 0.5,
-        contrast: float = 1.0,
+        octaves: Annotated[int, Range(1, 16)] = 1,
+        persistence: Annotated[float, Range(0.05, 1)] = 0.5,
+        contrast: Annotated[float, Range(0.1, 10)] = 1.0,
     ) -> None:
         self._frequencies = square_grid(categories, first=(1, 1), most=4096).astype(np.float64)
         self._octaves = checked_whole("octaves", octaves)
@@ -104,7 +111,8 @@ class Perlin(CoreFamily):
         return Frequencies(*self._frequencies[self._checked(key)].tolist())
 
     def __repr__(self) -> str:
-        return f"<Perlin: {len(self)} categories, {self.octaves} octaves>"
+        octaves = counted(self.octaves, "octave", "octaves")
+        return f"<Perlin: {counted(len(self), 'category', 'categories')}, {octaves}>"
 
     def _arrays(self) -> Arrays:
         return {

@@ -22,6 +22,7 @@ from fdsl._checks import (
     renamed,
 )
 from fdsl.families import Family
+from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Job
 from fdsl.targets import checked_target, render_batch
@@ -246,6 +247,11 @@ class Stream(IterableDataset[Sample]):
     def __repr__(self) -> str:
         length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
         return f"<Stream: {len(self.family)} categories, batch_size={self.batch_size}, {length}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns the first samples, small, which notebooks show."""
+        first = self.family.order(np.arange(32, dtype=np.uint64), self.instances, self.seed)
+        return thumbnails(self.family, self.rendering, first, self.seed)
 
     def _tell(self, epoch: int, seen: int) -> None:
         self._place.tell(epoch, seen)

@@ -1,0 +1,179 @@
+"""The settings of a style, and the options of a family, as controls of a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fdsl._checks import shown
+from fdsl.families.base import Family
+from fdsl.families.load import options_of
+from fdsl.frame import Frame, Range
+
+_UNIONS = (typing.Union, types.UnionType)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Control:
+    """One setting: its type, and its values as text, as they stand in the address of the page."""
+
+    #: As in Python.
+    name: str
+    #: The type of its values; a ``"size"`` is one integer, or height and width.
+    kind: Literal["switch", "choice", "whole", "real", "size", "text"]
+    #: Whether ``None`` is a value, written ``none``.
+    optional: bool
+    #: Of a choice.
+    choices: tuple[Any, ...]
+    #: The ends of a slider, if they are known.
+    range: Range | None
+    default: Any
+    #: A sentence or two about it.
+    help: str
+
+    def described(self) -> dict[str, Any]:
+        """Returns what the page needs to know, as JSON can hold it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "optional": self.optional,
+            "choices": [text(choice) for choice in self.choices],
+            "range": self.range,
+            "default": text(self.default),
+            "help": self.help,
+        }
+
+    def read(self, given: str) -> Any:
+        """Returns the value of a text.
+
+        Raises:
+            ValueError: there is no such value.
+        """
+        if self.optional and given == "none":
+            return None
+        if self.kind == "switch":
+            values: dict[str, Any] = {"true": True, "false": False}
+            return self._one_of(values, given)
+        if self.kind == "choice":
+            return self._one_of({text(choice): choice for choice in self.choices}, given)
+        if self.kind == "text":
+            return given
+        try:
+            if self.kind == "size":
+                sides = [int(side) for side in given.split("x")]
+                return sides[0] if len(sides) == 1 else tuple(sides)
+            return int(given) if self.kind == "whole" else float(given)
+        except ValueError:
+            kinds = {"size": "256 or, height first, 256x320", "whole": "an integer"}
+            wanted = kinds.get(self.kind, "a number") + (" or none" if self.optional else "")
+            raise ValueError(f"{self.name} must be {wanted}, got {shown(given)}") from None
+
+    def _one_of(self, values: dict[str, Any], given: str) -> Any:
+        if given not in values:
+            raise ValueError(f"{self.name} must be {' or '.join(values)}, got {shown(given)}")
+        return values[given]
+
+
+def text(value: Any) -> str:
+    """Returns a value as the page writes it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def style_controls(style: type[Frame]) -> list[Control]:
+    """Returns the controls of a style's settings, in their order."""
+    hints = typing.get_type_hints(style, include_extras=True)
+    notes = _comments(style)
+    defaults = style()
+    found = [
+        _control(name, hints[name], getattr(defaults, name), notes.get(name, ""))
+        for name in style.names()
+    ]
+    return [control for control in found if control is not None]
+
+
+def option_controls(maker: Callable[..., Family]) -> list[Control]:
+    """Returns the controls of the arguments that a family is made with."""
+    notes = _arguments(inspect.getdoc(maker) or "")
+    found = []
+    for name, option in options_of(maker).items():
+        default = None if option.default is option.empty else option.default
+        hint = type(default) if option.annotation is option.empty else option.annotation
+        found.append(_control(name, hint, default, notes.get(name, "")))
+    return [control for control in found if control is not None]
+
+
+def _control(name: str, hint: Any, default: Any, help: str) -> Control | None:
+    """Returns the control of a setting, or ``None`` if its type has none."""
+    kinds, choices, span = _taken_apart(hint)
+    kind: Any = next(
+        (
+            control
+            for control, python in (
+                ("switch", bool), ("size", tuple), ("real", float), ("whole", int), ("text", str)
+            )
+            if python in kinds
+        ),
+        None,
+    )  # fmt: skip
+    if choices:
+        kind = "choice"
+    if kind is None:
+        return None
+    return Control(
+        name=name,
+        kind=kind,
+        optional=type(None) in kinds,
+        choices=tuple(choices),
+        range=span,
+        default=default,
+        help=help,
+    )
+
+
+def _taken_apart(hint: Any) -> tuple[set[Any], list[Any], Range | None]:
+    """Returns the types in a type, the values of its literals, and its range."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return set(), list(parts), None
+    if origin is Annotated:
+        kinds, choices, span = _taken_apart(parts[0])
+        return kinds, choices, next((p for p in parts[1:] if isinstance(p, Range)), span)
+    if origin not in _UNIONS:
+        return {origin or hint}, [], None
+    every = [_taken_apart(part) for part in parts]
+    return (
+        {kind for kinds, _, _ in every for kind in kinds},
+        [choice for _, choices, _ in every for choice in choices],
+        next((span for _, _, span in every if span is not None), None),
+    )
+
+
+def _comments(style: type) -> dict[str, str]:
+    """Returns the ``#:`` comment above each field, which is its documentation."""
+    found: dict[str, str] = {}
+    for kind in reversed(style.__mro__):
+        try:
+            source = inspect.getsource(kind)
+        except (OSError, TypeError):  # typed into an interpreter, or built in
+            continue
+        for comment, name in re.findall(r"((?:^ *#:.*\n)+) *(\w+):", source, re.M):
+            found[name] = _plain(re.sub(r"^ *#:", "", comment, flags=re.M))
+    return found
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """Returns the description of each argument in a docstring."""
+    section = re.search(r"^Args:\n((?:[ ].*\n|\n)*)", docstring + "\n", re.M)
+    entries = re.findall(r"^    (\w+): ((?:.*\n)(?:     .*\n)*)", section[1] if section else "", re.M)
+    return {name: _plain(about) for name, about in entries}
+
+
+def _plain(comment: str) -> str:
+    return " ".join(comment.replace("``", "").split())
