@@ -26,6 +26,7 @@ from fdsl._checks import (
 if typing.TYPE_CHECKING:
     from typing_extensions import Self
 
+
 class Range(NamedTuple):
     """The usual range of a number: the ends of its slider in ``fdsl explore``.
 

@@ -35,10 +35,10 @@ def explore(
     from fdsl.explore.server import Explorer
 
     with Explorer(source, port) as explorer:
-        print(f"{explorer.url}  (Ctrl-C to stop)", flush=True)
-        if browser:
-            webbrowser.open(explorer.url)
         try:
+            print(f"{explorer.url}  (Ctrl-C to stop)", flush=True)
+            if browser:
+                webbrowser.open(explorer.url)
             explorer.serve()
         except KeyboardInterrupt:
             print()

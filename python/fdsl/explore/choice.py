@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import inspect
 import json
@@ -65,21 +66,22 @@ class Choices:
 
     def described(self) -> dict[str, Any]:
         """Returns the families and their controls, as JSON can hold them."""
-        families = []
+        families: list[dict[str, Any]] = []
         if self._given is not None:
             label = repr(self._given).strip("<>")
             families.append({"name": GIVEN, "label": label, "options": [], "categories": None,
                              "style": _described(style_controls(self._given.style))})  # fmt: skip
         for name, maker in makers().items():
-            families.append(
-                {
-                    "name": name,
-                    "label": name,
-                    "categories": _default(maker),
-                    "options": _described(option_controls(maker)),
-                    "style": _described(style_controls(_kind(maker).style)),
-                }
-            )
+            with contextlib.suppress(Exception):  # a family in Python whose style cannot be made
+                families.append(
+                    {
+                        "name": name,
+                        "label": name,
+                        "categories": _default(maker),
+                        "options": _described(option_controls(maker)),
+                        "style": _described(style_controls(_kind(maker).style)),
+                    }
+                )
         return {"families": families, "first": self._first, "images": IMAGES, "gap": GAP}
 
     def sheet(self, given: Mapping[str, str]) -> dict[str, Any]:
@@ -164,8 +166,9 @@ class Choices:
 
 def _kind(maker: Callable[..., Family]) -> type[Family]:
     """Returns the class of the families that a function or class makes."""
-    made = maker if inspect.isclass(maker) else inspect.signature(maker, eval_str=True)
-    kind: type[Family] = made if inspect.isclass(made) else made.return_annotation
+    if isinstance(maker, type):
+        return maker
+    kind: type[Family] = inspect.signature(maker, eval_str=True).return_annotation
     return kind
 
 

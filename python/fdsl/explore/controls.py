@@ -171,7 +171,9 @@ def _comments(style: type) -> dict[str, str]:
 def _arguments(docstring: str) -> dict[str, str]:
     """Returns the description of each argument in a docstring."""
     section = re.search(r"^Args:\n((?:[ ].*\n|\n)*)", docstring + "\n", re.M)
-    entries = re.findall(r"^    (\w+): ((?:.*\n)(?:     .*\n)*)", section[1] if section else "", re.M)
+    entries = re.findall(
+        r"^    (\w+): ((?:.*\n)(?:     .*\n)*)", section[1] if section else "", re.M
+    )
     return {name: _plain(about) for name, about in entries}
 
 

@@ -99,7 +99,11 @@ def makers() -> dict[str, Callable[..., Family]]:
 
 def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
     """Returns the arguments with which a family can be made besides the number of categories."""
-    _, *others = inspect.signature(maker, eval_str=True).parameters.values()
+    try:
+        signature = inspect.signature(maker, eval_str=True)
+    except NameError:  # an annotation that is for type checkers alone
+        signature = inspect.signature(maker)
+    _, *others = signature.parameters.values()
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {one.name: one for one in others if one.kind not in variable}
 
