@@ -49,6 +49,7 @@ assert tuple(images.shape) == (32, 256, 256) and len(set(labels.tolist())) > 1
 assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
 assert state == {"samples": 16}, state
 """,
+    "explore.md": "assert image.pixels.shape == (260, 1040) and noise.octaves == 3",
     "families.md": "assert image.shape == mask.shape == (64, 64)",
     "paper.md": "assert image.shape == (362, 362)",
 }
