@@ -1,4 +1,4 @@
-"""What every family of categories promises."""
+"""The base class of all families."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-#: Categories that a family may have.
+#: The largest number of categories of a family.
 MOST_CATEGORIES = 4096**2
 
 
 class Family:
     """Categories of one kind of formula; immutable, a sequence of their parameters.
 
-    ``fdsl.render`` renders any family, ``fdsl.torch.Stream`` streams and ``fdsl.export`` writes it.
-    To make one of your own, subclass this class and define ``draw``; that is all:
+    ``fdsl.render`` renders any family, ``fdsl.torch.Stream`` streams it and ``fdsl.export`` writes
+    it to files. To define your own, subclass this class and implement ``draw``:
 
     >>> import fdsl, numpy as np
     >>> class Disks(fdsl.Family):
@@ -52,14 +52,14 @@ class Family:
     >>> fdsl.render(Disks(10), [0, 9], 7, rendering=fdsl.Frame(size=64)).shape
     (2, 64, 64)
 
-    A subclass is known by its ``name``: ``fdsl.load("disks-10")``, the command and the scripts find
-    it once its module is imported, or at once if an installed package names it among its entry
-    points (group ``fdsl.families``); ``fdsl.load("disks.py:disks-10")`` imports its script first.
+    A subclass is registered by its ``name``: ``fdsl.load("disks-10")``, the command and the scripts
+    find it once its module is imported. They find it without an import if an installed package
+    lists it as an entry point (group ``fdsl.families``); ``fdsl.load("disks.py:disks-10")`` imports
+    its script first.
 
-    A subclass may have settings of its own: what ``__init__`` sets on ``self``, under names
-    without a leading underscore, belongs to the family. It is saved, compared and sent to workers
-    with the categories, without ``__init__`` being called again; so it must be a number, a text or
-    an array of numbers.
+    A subclass may have options of its own: attributes that ``__init__`` sets on ``self``, without a
+    leading underscore. They are saved, compared and sent to workers with the categories, and
+    restored without calling ``__init__``. Each must be a number, a string or an array of numbers.
 
     Args:
         categories: how many; or an array (C, …) of numbers, the parameters of each.
@@ -69,20 +69,19 @@ class Family:
         TypeError: the parameters are not numbers.
     """
 
-    #: What files and the command line call the family; the name of the class, in lower case, if
-    #: a subclass does not say.
+    #: The name in files and on the command line; by default the name of the class in lower case.
     name: ClassVar[str] = "family"
-    #: How its images are rendered: ``Frame``, or a subclass with settings of this family's own.
+    #: The class of its rendering settings: ``Frame``, or a subclass with more settings.
     style: ClassVar[type[Frame]] = Frame
-    #: To be raised whenever the same address gives other bytes than the release before.
+    #: Version of the bytes: raised whenever the same address renders other bytes than before.
     format: ClassVar[int] = 1
-    #: What there is to learn beside a label: ``"labels"``, ``"mask"``, ``"boxes"``. A family that
-    #: names any returns an ``fdsl.Sample`` from ``draw``.
+    #: Targets besides the label: ``"labels"``, ``"mask"``, ``"boxes"``. The ``draw`` of a family
+    #: with any of them returns an ``fdsl.Sample``.
     targets: ClassVar[tuple[str, ...]] = ()
-    #: Instances of a category before they repeat in kind; an endless stream walks so many in
-    #: random order, then the next as many.
+    #: Instances of a category after which kinds of instances repeat. An endless stream takes this
+    #: many in random order, then the next block of as many.
     period: ClassVar[int] = 1000
-    #: Whether it is no family itself, but what families have in common.
+    #: Whether this is a base class of families and not a family itself.
     _abstract: ClassVar[bool] = False
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 10) -> None:
@@ -99,30 +98,30 @@ class Family:
     def draw(
         self, category: Any, rng: np.random.Generator, frame: Any
     ) -> npt.NDArray[np.uint8] | Sample:
-        """Draws one instance of a category, whole: cropping and flipping come after.
+        """Draws one instance of a category, uncropped and unflipped; both are done afterwards.
 
         Args:
-            category: its parameters, ``self[number]``: the number itself for a family that was
-                made with one, else that row of the array.
+            category: its parameters, ``self[number]``: the number itself if the family was made
+                with a number of categories, otherwise a row of its array.
             rng: the only source of randomness, keyed by the address; the four flips of an image
                 share it.
-            frame: what to obey: ``frame.height``, ``frame.width``, ``frame.color``, and whatever
-                the family's own ``style`` has.
+            frame: the settings: ``frame.height``, ``frame.width``, ``frame.color``, and those of
+                the family's own ``style``.
 
         Returns:
             uint8 (H, W), or (H, W, 3) where ``frame.color``; or an ``fdsl.Sample`` with the image
             and its objects.
         """
-        # Not an abstract method, since a family of the core has none and is drawn there: it is
-        # asked of a family in Python that forgot it, and this is what its author reads.
+        # Not abstract, since a family of the core has no draw method: only the author of a family
+        # in Python that lacks one sees this.
         raise NotImplementedError(f"{type(self).__name__} has no draw(category, rng, frame)")
 
     def __len__(self) -> int:
-        """How many categories there are."""
+        """The number of categories."""
         return len(self._parameters)
 
     def __getitem__(self, key: Any) -> Any:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
         if isinstance(key, slice):
             return self._from_arrays({**self._arrays(), "categories": self._parameters[key]})
         parameters = self._parameters[self._checked(key)]
@@ -133,15 +132,15 @@ class Family:
         return {"parameters": self._parameters[self._checked(category)].tolist()}
 
     def checked_style(self, rendering: Frame | None) -> Frame:
-        """Returns the settings as this family obeys them; its defaults if there are none.
+        """Returns the settings as an instance of this family's style; its defaults for ``None``.
 
         Raises:
-            TypeError: there are settings that mean nothing to this family.
+            TypeError: some settings mean nothing to this family.
         """
         style = self.style
         if rendering is None:
             return style()
-        if type(rendering) is style:  # as nearly always, and a stream asks for each batch
+        if type(rendering) is style:  # the usual case; a stream checks every batch
             return rendering
         checked_type("rendering", rendering, Frame)
         if type(rendering) is Frame:
@@ -160,13 +159,13 @@ class Family:
         images: npt.NDArray[np.uint8],
         objects: npt.NDArray[np.uint16] | None = None,
     ) -> Rendered:
-        """Renders addresses into memory; ``fdsl.render`` is the way to call it.
+        """Renders addresses into existing arrays; ``fdsl.render`` is the public way to call it.
 
         Args:
-            job: what is the same for all of them.
+            job: the settings that all of them share.
             addresses: categories and indices, (B,) each.
-            images: (B, H, W) or (B, H, W, 3), in one piece.
-            objects: (B, H, W), which object each pixel shows, where that is wanted.
+            images: (B, H, W) or (B, H, W, 3), C-contiguous.
+            objects: (B, H, W), the object that each pixel shows, if a target needs it.
         """
         return draw_samples(self, job, addresses, images, objects)
 
@@ -179,25 +178,26 @@ class Family:
         instances: int | None = None,
         label_noise: float = 0.0,
     ) -> npt.NDArray[np.int64]:
-        """Renders the samples of these numbers of a stream, and returns their labels (B,)."""
+        """Renders the samples at these positions of a stream, and returns their labels (B,)."""
         addresses = self.order(numbers, instances, job.seed)
         self.render_into(job, addresses, images)
         return self.labels(addresses, job.seed, label_noise)
 
     def order(self, numbers: npt.NDArray[np.uint64], instances: int | None, seed: int) -> Addresses:
-        """Returns the categories and indices of the samples of these numbers of a stream."""
+        """Returns the categories and indices of the samples at these positions of a stream."""
         categories, indices = _core.stream_order(numbers, len(self), instances, self.period, seed)
         return categories, indices
 
     def labels(self, addresses: Addresses, seed: int, label_noise: float) -> npt.NDArray[np.int64]:
-        """Returns the labels of addresses: the categories, but for a share ``label_noise``."""
+        """Returns the labels of addresses: the categories, with a share of ``label_noise``
+        replaced by random ones."""
         categories, indices = addresses
         if label_noise > 0:
             categories = _core.noisy_labels(categories, indices, seed, len(self), label_noise)
         return categories.astype(np.int64)
 
     def _arrays(self) -> Arrays:
-        """Everything that samples depend on."""
+        """Returns everything that samples depend on."""
         arrays = {"categories": self._parameters}
         for name, value in vars(self).items():
             if name.startswith("_") or isinstance(
@@ -207,19 +207,19 @@ class Family:
             arrays[name] = np.asarray(value)
             if arrays[name].dtype.kind not in "biufU" or name in ("categories", "family"):
                 raise TypeError(
-                    f"{type(self).__name__}.{name} must be a number, a text or an array of numbers "
-                    f"to be a setting of the family, got {shown(value)}; begin the names of other "
-                    "attributes, and those that categories or family have taken, with an underscore"
+                    f"{type(self).__name__}.{name} must be a number, a string or an array of "
+                    f"numbers, got {shown(value)}; start the names of other attributes with an "
+                    "underscore (categories and family are reserved)"
                 )
         return arrays
 
     def _notes(self) -> Arrays:
-        """What a file remembers beside that."""
+        """Returns what a file stores besides ``_arrays``."""
         return {}
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Makes the family of its arrays and notes."""
+        """Makes the family from its arrays and notes."""
         family = cls.__new__(cls)
         family._parameters = _parameters(arrays["categories"])
         for name, array in arrays.items():
@@ -232,10 +232,11 @@ class Family:
         return self.key()
 
     def key(self) -> str:
-        """Returns the SHA-256 of everything that images depend on, category borders included.
+        """Returns the SHA-256 of everything that images depend on, including where each category
+        ends.
 
-        Families are equal exactly when their keys are. ``digest`` is the same for every family but
-        ``IFS``, whose digest is that of the authors' files and leaves out where a category ends.
+        Families are equal exactly when their keys are. ``digest`` is the same except for ``IFS``,
+        whose digest is that of the authors' files, which does not include the category borders.
         """
         content = hashlib.sha256(self.name.encode())
         for name, array in sorted(self._arrays().items()):
@@ -244,7 +245,7 @@ class Family:
         return content.hexdigest()
 
     def save(self, file: PathLike) -> None:
-        """Writes the categories to one .npz file, whole or not at all."""
+        """Writes the categories to one .npz file, atomically."""
         buffer = io.BytesIO()
         content: dict[str, Any] = {**self._arrays(), **self._notes()}
         np.savez_compressed(buffer, family=self.name, **content)
@@ -252,25 +253,25 @@ class Family:
 
     @classmethod
     def load(cls, file: PathLike) -> Self:
-        """Reads what ``save`` wrote.
+        """Reads a file that ``save`` wrote.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not one that ``save`` wrote, or holds another family.
+            ValueError: ``save`` did not write the file, or it holds another family.
         """
         path = Path(file)
         try:
-            content = read_at_most(path, MOST_BYTES)  # what goes wrong after this lies in the file
+            content = read_at_most(path, MOST_BYTES)  # any later error is the file's
         except FileNotFoundError:
             raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
         try:
             arrays = read_arrays(content)
-            name = str(arrays.pop("family", "ifs"))  # the first files did not say
+            name = str(arrays.pop("family", "ifs"))  # the first releases wrote no name
             kind = find(name)
             if not issubclass(kind, cls):
                 raise ValueError(f"it holds categories of {kind.__name__}")
             return kind._from_arrays(arrays)
-        except Exception as error:  # zlib, zipfile and NumPy have many ways to say it
+        except Exception as error:  # zlib, zipfile and NumPy raise errors of many types
             what = f"a file that {cls.__name__}.save wrote"
             raise ValueError(f"{path} is not {what}: {shortened(str(error))}") from None
 
@@ -280,7 +281,7 @@ class Family:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        # By bits, as the key and so the hash: 0.0 is not -0.0.
+        # Bitwise, like the key and the hash: 0.0 is not -0.0.
         assert isinstance(other, Family)
         ours, theirs = self._arrays(), other._arrays()
         if ours.keys() != theirs.keys():
@@ -323,7 +324,7 @@ def counted(count: int, one: str, several: str) -> str:
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns the numbers 0…n−1, or a copy of an array with a row for each category."""
+    """Returns the numbers 0…n−1, or a read-only copy of an array with a row per category."""
     number = whole_or_none(categories)
     if number is None:
         array = np.array(categories)

@@ -29,17 +29,17 @@ class Counts(NamedTuple):
 class Bezier(CoreFamily):
     """Bézier curves; immutable, a sequence of ``Counts``.
 
-    The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9) and
-    says of them in its text that they are made "just as FractalDB". This definition is ours: a
-    category is how many control points a curve has and how many curves there are, since they
-    decide how curves bend and how full the picture is; an instance is where the control points
-    lie. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
+    The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9), and
+    says only that they are made "just as FractalDB". This definition is ours: a category is the
+    number of control points per curve and the number of curves, since these
+    decide how curves bend and how full the image is; an instance is a set of control point
+    positions. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
 
-    It takes ``Strokes``; in color the authors' cycle of 128 colors runs along each curve, and a
-    crop that shows nothing is degenerate. There are no gaps along a curve.
+    Its settings are ``Strokes``. In color the authors' cycle of 128 colors runs along each curve.
+    An empty crop is degenerate. Curves have no gaps.
 
     Args:
-        categories: how many, a square number n², for 2…n+1 control points and 1…n curves (category
+        categories: a square number n², for 2…n+1 control points and 1…n curves (category
             (points − 2)·n + curves − 1); or an array (C, 2) of integers, 2…64 and 1…256.
 
     Raises:
@@ -74,7 +74,7 @@ class Bezier(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> Bezier: ...
     def __getitem__(self, key: int | slice) -> Counts | Bezier:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
         if isinstance(key, slice):
             return Bezier(self._counts[key])
         return Counts(*self._counts[self._checked(key)].tolist())

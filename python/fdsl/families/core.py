@@ -1,4 +1,4 @@
-"""Families of the core, and the parameters that several of them have in common."""
+"""Families of the Rust core, and parameters that several of them share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fdsl.job import Addresses, Job, Rendered
 
 
 class CoreFamily(Family):
-    """A family of the core: its arrays are handed over as they are, and checked there."""
+    """A family of the core, which gets its arrays unchanged and checks them."""
 
     _abstract = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.name == Family.name or "name" in cls.__dict__:
             super().__init_subclass__(**options)
-        # Else it makes a family of the core in another way, and stays that family by name.
+        # Otherwise it constructs a family of the core in another way, and keeps its name.
 
     def core(self, frame: Frame | None = None) -> _core.Categories:
-        """Returns the categories in the core, which are made when first asked for."""
+        """Returns the categories in the core, made at the first call."""
         name = self._core_name(frame)
         made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
         if name not in made:
@@ -34,7 +34,7 @@ class CoreFamily(Family):
         return made[name]
 
     def _core_name(self, frame: Frame | None) -> str:
-        """What the core calls the family that renders with these settings."""
+        """Returns the core's name of the family that renders with these settings."""
         return self.name
 
     def render_into(
@@ -44,7 +44,7 @@ class CoreFamily(Family):
         images: npt.NDArray[np.uint8],
         objects: npt.NDArray[np.uint16] | None = None,
     ) -> Rendered:
-        """Renders addresses into memory, in the core."""
+        """Renders addresses into existing arrays, in the core."""
         retries = np.empty(len(images), np.uint8)
         maps = None if objects is None else objects.reshape(-1)
         core, flat = self.core(job.frame), images.reshape(-1)
@@ -62,7 +62,7 @@ class CoreFamily(Family):
         instances: int | None = None,
         label_noise: float = 0.0,
     ) -> npt.NDArray[np.int64]:
-        """Renders samples of a stream, and returns their labels: one call into the core."""
+        """Renders samples of a stream and returns their labels, in one call into the core."""
         core, flat = self.core(job.frame), images.reshape(-1)
         settings = job.frame.settings
         return core.batch(
@@ -71,7 +71,7 @@ class CoreFamily(Family):
 
 
 def rows_of(categories: object, columns: int) -> npt.NDArray[Any]:
-    """Returns a copy of parameters that were given, a row of ``columns`` numbers per category."""
+    """Returns a copy of given parameters, a row of ``columns`` numbers per category."""
     what = "pairs of numbers" if columns == 2 else "rows of numbers"
     if count_up_to(columns * MOST_CATEGORIES, categories) > columns * MOST_CATEGORIES:
         raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} {what}")
@@ -88,8 +88,8 @@ def rows_of(categories: object, columns: int) -> npt.NDArray[Any]:
 def square_grid(
     categories: SupportsIndex | npt.ArrayLike, *, first: tuple[int, int], most: int
 ) -> npt.NDArray[Any]:
-    """Returns (C, 2) parameters: those given, or for n² categories n each way from ``first``;
-    n is at most ``most``.
+    """Returns parameters (C, 2): those given, or for a number n² an n×n grid that starts at
+    ``first``; n is at most ``most``.
     """
     number = whole_or_none(categories)
     if number is None:

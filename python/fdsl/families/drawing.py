@@ -1,4 +1,4 @@
-"""Families in Python: ``draw`` called for each address, then cropped and flipped."""
+"""Rendering of families in Python: ``draw`` for each address, then crops and flips."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fdsl.sample import Sample
 
 #: Flips: none, top-bottom, left-right, both.
 FLIPS = 4
-#: How often a black image is drawn again. Part of the format.
+#: How often a black image is re-rendered at most. Part of the format.
 RETRIES = 8
-#: Numbers the random streams of crop windows, beside those of the attempts.
+#: Offset of the random streams of crop windows, beyond those of the attempts.
 CROP = 1 << 32
-#: Objects of an image: what 16 bits can number.
+#: The largest number of objects in an image: 16 bits.
 MOST_OBJECTS = 65_535
 
 
 class Drawn(Protocol):
-    """What is asked of a family here; every ``fdsl.Family`` has it."""
+    """The part of ``fdsl.Family`` that is used here."""
 
     @property
     def name(self) -> str:
-        """As files call it."""
+        """The name in files."""
 
     @property
     def format(self) -> int:
@@ -36,10 +36,10 @@ class Drawn(Protocol):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What it offers beside a label."""
+        """The targets besides the label."""
 
     def draw(self, category: Any, rng: np.random.Generator, frame: Any) -> Any:
-        """Draws one instance, whole."""
+        """Draws one instance, uncropped."""
 
     def __len__(self) -> int: ...
 
@@ -53,22 +53,22 @@ def draw_samples(
     images: npt.NDArray[np.uint8],
     objects: npt.NDArray[np.uint16] | None,
 ) -> Rendered:
-    """Fills the memory for each address, as ``Family.render_into`` says."""
+    """Renders each address into the arrays, as documented in ``Family.render_into``."""
     frame = job.frame
     retries = np.empty(len(images), np.uint8)
     of_objects: list[list[int]] = []
     pairs = zip(*(numbers.tolist() for numbers in addresses), strict=True)
     for number, (category, index) in enumerate(pairs):
         address = (family.name, family.format, job.seed, category, index)
-        parameters = family[category]  # raises IndexError where there is none
+        parameters = family[category]  # raises IndexError if out of range
         for attempt in range(RETRIES + 1):
-            sample = _drawn(family, parameters, frame, address, attempt)
-            image = _kept(sample.image, frame, address, attempt)
+            sample = _draw_checked(family, parameters, frame, address, attempt)
+            image = _cropped(sample.image, frame, address, attempt)
             if image.any() or not frame.resample_degenerate:
                 break
         images[number], retries[number] = image, attempt
         if objects is not None:
-            objects[number] = _kept(sample.objects, frame, address, attempt)
+            objects[number] = _cropped(sample.objects, frame, address, attempt)
             of_objects.append([int(category) for category in sample.categories])
     return Rendered(retries, None if objects is None else of_objects)
 
@@ -77,7 +77,7 @@ Address = tuple[str, int, int, int, int]
 
 
 def _generator(address: Address, stream: int) -> np.random.Generator:
-    # A generator by its algorithm: its bits never change.
+    # Philox by name: unlike default_rng, it never changes its bits.
     return np.random.Generator(np.random.Philox(key=_core.address_key(*address, stream)))
 
 
@@ -85,7 +85,9 @@ def _flip(frame: Frame, index: int) -> int:
     return index % FLIPS if frame.flips else 0
 
 
-def _drawn(family: Drawn, parameters: Any, frame: Frame, address: Address, attempt: int) -> Sample:
+def _draw_checked(
+    family: Drawn, parameters: Any, frame: Frame, address: Address, attempt: int
+) -> Sample:
     name, format, seed, category, index = address
     shared = (name, format, seed, category, index - _flip(frame, index))
     drawn = family.draw(parameters, _generator(shared, attempt), frame)
@@ -127,10 +129,10 @@ def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _kept(
+def _cropped(
     whole: npt.NDArray[Any], frame: Frame, address: Address, attempt: int
 ) -> npt.NDArray[Any]:
-    """Flips an image or a map, and crops it."""
+    """Flips and crops an image or an object map."""
     flip = _flip(frame, address[-1])
     flipped = whole[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1]
     if frame.crop is None:

@@ -1,4 +1,4 @@
-"""The published categories, in a file of this package."""
+"""The published categories, from a file in this package."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 from fdsl._checks import checked_positive
 from fdsl.families.ifs import IFS
 
-#: What ``IFS.search(10_000, 0.2, seed=1, sampler="released")`` finds: the ``maps`` of all
-#: categories, (36322, 6) float64, and their ``lengths``, (10000,) uint8. Probabilities follow from
+#: The result of ``IFS.search(10_000, 0.2, seed=1, sampler="released")``: ``maps`` of all categories,
+#: (36322, 6) float64, and ``lengths``, (10000,) uint8, maps per category. Probabilities follow from
 #: the maps.
 FILE = Path(__file__).with_name("fractaldb.npz")
 
 #: Categories in the file.
 SHIPPED = 10_000
 
-#: SHA-256 (``IFS.digest``) of the first categories that the authors published.
+#: SHA-256 (``IFS.digest``) of the first N categories that the authors published.
 DIGESTS = {
     10: "0a17122e3cdec33662fcf429610e0fe7a99ee1912c159f4780ed6a8f21962d51",
     100: "bf6fcb2ce06c08bd6e88a8b0abdb9d3d0c028812828ed8cdc53b5abea359a503",
     1000: "2d65f2678a859836c9a3d7f2c49fa3ece55f642dfb6d704e46451c8d0b70bf9a",
-    # Not published in this form: the same search, continued, as it was found here.
+    # Not published in this form: our continuation of the same search.
     10_000: "a508d8a453bb3471556ad1201f79a77d24a3323f3abc4c8f500ce423e4e1a0bc",
 }
 
 
 def fractaldb(categories: int = 1000) -> IFS:
-    """Returns the categories of FractalDB, as the authors published them, to the last bit.
+    """Returns the published categories of FractalDB, bit for bit.
 
-    The first 1,000 are the published FractalDB-1k; more of them are the same search, continued.
-    They are read from a file of this package; ``IFS.search(categories, 0.2, seed=1,
-    sampler="released")`` finds them again, as the authors' program did.
+    The first 1,000 are FractalDB-1k; the others continue the same search. They come from a file in
+    this package. ``IFS.search(categories, 0.2, seed=1, sampler="released")`` finds the same ones,
+    like the authors' program.
 
     Args:
-        categories: how many, 1…10,000; FractalDB-1k has 1,000, FractalDB-10k 10,000.
+        categories: how many, 1…10,000; FractalDB-1k has 1,000, FractalDB-10k has 10,000.
 
     Raises:
         ValueError: categories is out of range.
