@@ -338,7 +338,7 @@ def test_a_family_is_saved_compared_and_pickled_with_its_settings(tmp_path):
 def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
     family = Disks(3)
     family.helper = object()
-    with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a text or an array"):
+    with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a string or an array"):
         family.save(tmp_path / "family.npz")
     del family.helper
     family._helper = object()

@@ -13,21 +13,21 @@ __all__ = ["encode"]
 
 @renamed(threads="num_threads", pictures="images")
 def encode(images: npt.ArrayLike, num_threads: int | None = None) -> list[bytes]:
-    """Encodes images as PNG files, each at the smallest depth that loses nothing.
+    """Encodes images as PNG files, each at the smallest lossless bit depth.
 
-    Gray fractals take one bit per pixel (black and 127, as a palette), up to 256 colors a palette
-    of 2, 4 or 8 bits, anything else 8 or 24 bits. The bytes are the same on every machine.
+    Gray fractals take one bit per pixel (a palette of black and 127), images of up to 256 colors a
+    palette of 2, 4 or 8 bits, all others 8 or 24 bits. The bytes are the same on every machine.
 
     Args:
         images: uint8 (B, H, W), or (B, H, W, 3) in color; what ``fdsl.render`` returns.
-        num_threads: how many encode; all the cores this process may use if not given.
+        num_threads: how many threads encode; all available cores if not given.
 
     Returns:
-        The content of a file for each image.
+        The contents of one file per image.
 
     Raises:
         TypeError: the images are not uint8.
-        ValueError: their shape is another.
+        ValueError: they have another shape.
 
     >>> import numpy as np
     >>> [file[:4] for file in encode(np.zeros((2, 8, 8), np.uint8))]

@@ -66,30 +66,32 @@ def render(
     Args:
         family: the categories.
         categories: integers in ``0…len(family)-1``, one or an array (B,).
-        indices: integers from 0 on, one or an array (B,); one stands for all. The first
-            1,000 of fractals are the authors' grid, ``variation·40 + patch·4 + flip``.
-        seed: 0…2⁶⁴−1; tells one data set from another.
-        rendering: how they are rendered: a ``Frame``, or the family's own style; the style's
-            defaults if not given.
-        num_threads: how many render; all the cores this process may use if not given. The images
-            do not depend on it.
-        out: where to render, of the shape that is returned, in one piece; new memory if not given.
-        return_retries: also return how often each image was rendered again because it was
-            degenerate, uint8 (B,), or () where the image has no batch dimension.
-        simd: the processor's path, one of ``"plain"``, ``"avx2"``, ``"avx512"`` and ``"neon"``; the
-            fastest, or that of the environment variable ``FDSL_SIMD``, if not given. The images
-            do not depend on it.
+        indices: integers ≥ 0, one or an array (B,); a single integer is broadcast, also for
+            ``categories``. The first 1,000 of fractals are the authors' grid,
+            ``variation·40 + patch·4 + flip``.
+        seed: 0…2⁶⁴−1; every seed is another data set.
+        rendering: the settings: a ``Frame``, or the family's own style; the style's defaults if
+            not given.
+        num_threads: how many threads render; all available cores if not given. The images do not
+            depend on it.
+        out: a C-contiguous uint8 array of the returned shape to render into; a new one if not
+            given.
+        return_retries: also return how often each image was re-rendered because it was
+            degenerate: uint8 (B,), or () for one image.
+        simd: the SIMD path, ``"plain"``, ``"avx2"``, ``"avx512"`` or ``"neon"``; if not given the
+            one in the environment variable ``FDSL_SIMD``, or the fastest. The images do not
+            depend on it.
 
     Returns:
-        uint8 (B, H, W), or (B, H, W, 3) in color. Where both categories and indices are one
-        integer, one image: (H, W), or (H, W, 3).
+        uint8 (B, H, W), or (B, H, W, 3) in color. If both categories and indices are single
+        integers, one image: (H, W), or (H, W, 3).
 
     Raises:
         IndexError: a category or an index is out of range.
-        TypeError: categories or indices are not integers, ``out`` is no array of bytes, or
+        TypeError: categories or indices are not integers, ``out`` is not a uint8 array, or
             ``rendering`` has settings that mean nothing to the family.
-        ValueError: they do not match in shape, ``out`` has another shape or lies in pieces, or seed
-            or num_threads are out of range.
+        ValueError: categories and indices differ in length, ``out`` has another shape or is not
+            contiguous, or seed or num_threads is out of range.
 
     >>> import fdsl
     >>> ifs = fdsl.IFS.search(categories=2, fill_rate=0.2, seed=1)

@@ -31,9 +31,9 @@ class Bezier(CoreFamily):
 
     The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9), and
     says only that they are made "just as FractalDB". This definition is ours: a category is the
-    number of control points per curve and the number of curves, since these
-    decide how curves bend and how full the image is; an instance is a set of control point
-    positions. ``Bezier(144)`` has 2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
+    number of control points per curve and the number of curves, which determine how curves bend
+    and how full the image is; an instance is a set of control point positions. ``Bezier(144)`` has
+    2…13 control points and 1…12 curves, ``Bezier(1024)`` 2…33 and 1…32.
 
     Its settings are ``Strokes``. In color the authors' cycle of 128 colors runs along each curve.
     An empty crop is degenerate. Curves have no gaps.

@@ -9,9 +9,9 @@ import numpy as np
 from fdsl._checks import checked_positive
 from fdsl.families.ifs import IFS
 
-#: The result of ``IFS.search(10_000, 0.2, seed=1, sampler="released")``: ``maps`` of all categories,
-#: (36322, 6) float64, and ``lengths``, (10000,) uint8, maps per category. Probabilities follow from
-#: the maps.
+#: The result of ``IFS.search(10_000, 0.2, seed=1, sampler="released")``: the ``maps`` of all
+#: categories, (36322, 6) float64, and how many each has, ``lengths``, (10000,) uint8. Probabilities
+#: follow from the maps.
 FILE = Path(__file__).with_name("fractaldb.npz")
 
 #: Categories in the file.

@@ -1,4 +1,4 @@
-"""Iterated function systems: finding categories, reading and writing them."""
+"""Iterated function systems: searching for, reading and writing categories."""
 
 from __future__ import annotations
 
@@ -59,18 +59,17 @@ class Category(NamedTuple):
 class IFS(CoreFamily):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
-    The maps of all categories lie in one array, one category after the other, and so do their
+    One array holds the maps of all categories, one category after the other, and another one their
     probabilities; a ``Category`` is a read-only view of its part.
 
-    Find them with ``IFS.search``, read them with ``IFS.load`` or ``IFS.from_csv``, or give
-    their parameters.
+    ``IFS.search`` finds categories, ``IFS.load`` and ``IFS.from_csv`` read them.
 
     Args:
         maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256; at most 8,388,608
-            maps in all.
-        probabilities: for each category an array (n,) that sums to 1; in proportion to
+            maps in total.
+        probabilities: for each category an array (n,) that sums to 1; proportional to
             |a·d − b·c| if not given.
-        candidates_tried: how many candidates the search looked at, if there was one.
+        candidates_tried: the number of candidates of the search, if there was one.
 
     Raises:
         ValueError: shapes do not match, a parameter is not finite, probabilities do not sum
@@ -136,7 +135,7 @@ class IFS(CoreFamily):
     def _lay(
         self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
     ) -> None:
-        """Takes flat arrays that nobody else writes to; the core checks the numbers in them."""
+        """Takes ownership of flat arrays; the core checks their numbers."""
         if probabilities is None:
             probabilities = _by_determinant(maps, lengths)
         self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
@@ -154,16 +153,16 @@ class IFS(CoreFamily):
         lengths: Lengths,
         candidates_tried: int | None = None,
     ) -> IFS:
-        """Takes all categories one after the other, without a copy; the arrays become read-only.
+        """Makes a family from concatenated arrays, without a copy; the arrays become read-only.
 
         Args:
             maps: float64 (n, 6), columns a b c d e f, of all categories.
-            probabilities: float64 (n,); in proportion to |a·d − b·c| if ``None``.
-            lengths: int64 (categories,), how many maps each category has.
-            candidates_tried: how many candidates the search looked at, if there was one.
+            probabilities: float64 (n,); proportional to |a·d − b·c| if ``None``.
+            lengths: int64 (categories,), the number of maps of each category.
+            candidates_tried: the number of candidates of the search, if there was one.
 
         Raises:
-            ValueError: the arrays do not belong together, or a number is out of range.
+            ValueError: the arrays do not match, or a number is out of range.
         """
         ifs = cls.__new__(cls)
         ifs._lay(maps, probabilities, lengths, candidates_tried)
@@ -189,38 +188,38 @@ class IFS(CoreFamily):
     ) -> IFS:
         """Searches for categories as the paper does (section 3.2), on all cores.
 
-        A candidate has a number of maps uniform in ``min_maps…max_maps`` and parameters
-        uniform in [−1, 1]; a map is chosen in proportion to |det A|. It is accepted when its
-        filling rate, the share of pixels that ``num_points`` points light on an image of
-        ``size``², is at least ``fill_rate``.
+        A candidate has a number of maps uniform in ``min_maps…max_maps`` and parameters uniform
+        in [−1, 1]; the probability of a map is proportional to |det A|. A candidate is accepted
+        if its filling rate is at least ``fill_rate``: the share of pixels that ``num_points``
+        points light on a ``size``×``size`` image.
         The result depends on these settings and the seed, not on the number of threads.
 
-        With ``sampler="released"`` the authors' released program is replayed: NumPy's legacy
-        random stream, one orbit in float64 a candidate. ``IFS.search(1000, 0.2, seed=1,
-        sampler="released")`` are the published categories of FractalDB-1k, to the last bit
-        (half a minute on two cores; ``fdsl.fractaldb(1000)`` has them at once).
+        ``sampler="released"`` reproduces the authors' released program: NumPy's legacy random
+        stream, one float64 orbit per candidate. ``IFS.search(1000, 0.2, seed=1,
+        sampler="released")`` finds the published categories of FractalDB-1k, bit for bit
+        (half a minute on two cores; ``fdsl.fractaldb(1000)`` loads them in milliseconds).
 
         Args:
             categories: how many to find.
-            fill_rate: above 0 and up to 1. The paper finds 0.10 best (Table 2) and the
-                authors' program takes 0.2; over 0.30 there is none with 100,000 points.
-            seed: 0…2⁶⁴−1; tells one search from another. With ``sampler="released"`` up to
-                2³²−1, and 1 is that of the published categories.
-            min_maps: least number of maps.
-            max_maps: largest number of maps; the paper's 8 if not given, or with
-                ``sampler="released"`` the program's 7.
-            size: height and width of the image the filling rate is measured on.
-            num_points: points on it.
-            margin: pixels left free around them.
-            max_tries: gives up after so many candidates in a row without a category.
-            sampler: whose random numbers: this library's, or the released program's.
-            num_threads: how many search; all the cores this process may use if not given.
-            progress: called with (found, tried) after every few candidates; what it raises, and
-                Ctrl-C, ends the search.
+            fill_rate: above 0, at most 1. The paper finds 0.10 best (Table 2), and the authors'
+                program uses 0.2; with 100,000 points no category reaches 0.30.
+            seed: 0…2⁶⁴−1; other seeds find other categories. With ``sampler="released"`` at most
+                2³²−1; the published categories have 1.
+            min_maps: smallest number of maps.
+            max_maps: largest number of maps; if not given the paper's 8, or the program's 7 with
+                ``sampler="released"``.
+            size: height and width of the image on which the filling rate is measured.
+            num_points: points on that image.
+            margin: empty pixels around them.
+            max_tries: the search gives up after this many rejected candidates in a row.
+            sampler: the source of random numbers: this library, or the released program.
+            num_threads: how many threads search; all available cores if not given.
+            progress: called with (found, tried) after every few candidates. An exception that it
+                raises ends the search, like Ctrl-C.
 
         Raises:
-            ValueError: an argument is out of range, or the search gave up; the message says
-                how many candidates were tried and the best filling rate among them.
+            ValueError: an argument is out of range, or the search gave up; the message gives the
+                number of candidates and their best filling rate.
 
         >>> len(IFS.search(categories=5, fill_rate=0.2, seed=1))
         5
@@ -365,10 +364,10 @@ class IFS(CoreFamily):
 
     @classmethod
     def from_csv(cls, folder: PathLike) -> IFS:
-        """Reads the authors' category files: one CSV a category, rows of a b c d e f p.
+        """Reads the authors' category files: one CSV file per category, rows of a b c d e f p.
 
-        The files may lie in the folder or in folders in it (``csv0/ … csv39/``); their
-        order is that of their names, as numbers where they are numbers.
+        The files may be in the folder or its subfolders (``csv0/ … csv39/``). They are sorted by
+        name, numerically where names are numbers.
 
         Raises:
             FileNotFoundError: there is no such folder, or no CSV file in it.
@@ -383,13 +382,13 @@ class IFS(CoreFamily):
         """Reads the systems of "Improving Fractal Pre-training" (Anderson and Farrell, 2022).
 
         Their pickle is ``{"params": [{"system": array (n, 2, 3)}, …]}``; each map has the rows
-        (a b e) and (c d f), and is chosen in proportion to |a·d − b·c|. The file is read by a
-        reader of this library's own, which calls nothing that the file names and builds arrays of
-        numbers only; at most 600 MB.
+        (a b e) and (c d f), and a probability proportional to |a·d − b·c|. This library reads the
+        file itself, without unpickling: it calls nothing that the file names and builds only
+        arrays of numbers. At most 600 MB.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file holds something else; the message says what, and where.
+            ValueError: the file holds something else; the message says what and where.
         """
         path = Path(file)
         maps, lengths = read_pickle(path)
@@ -399,15 +398,15 @@ class IFS(CoreFamily):
             raise ValueError(f"{path}: {error}") from None
 
     def to_csv(self, folder: PathLike) -> None:
-        """Writes one CSV a category into the folder, as the authors do: ``00000.csv`` …
+        """Writes one CSV file per category into the folder, like the authors: ``00000.csv`` …
 
-        The numbers are written so that reading gives the same bits. All files appear or none; a
-        process that is killed while they appear leaves a file named ``INCOMPLETE`` there, and
-        ``from_csv`` refuses the folder until they are written again.
+        Reading them gives the same bits. Either all files are written or none. A process that is
+        killed in between leaves a file named ``INCOMPLETE``, and ``from_csv`` refuses the folder
+        until the files are written again.
 
         Raises:
-            FileExistsError: the folder holds CSV files that this would not replace, so that
-                reading it would mix two data sets.
+            FileExistsError: the folder holds CSV files that this call would not replace; reading
+                it would mix two data sets.
         """
         path = Path(folder)
         refuse_other_csv(path, len(self))
@@ -415,7 +414,7 @@ class IFS(CoreFamily):
 
     @property
     def candidates_tried(self) -> int | None:
-        """How many candidates the search looked at; ``None`` if there was none."""
+        """The number of candidates of the search; ``None`` if there was none."""
         return self._candidates_tried
 
     @renamed(points="num_points", pad="margin", threads="num_threads")
@@ -428,10 +427,11 @@ class IFS(CoreFamily):
         seed: int = 0,
         num_threads: int | None = None,
     ) -> Floats:
-        """Measures the filling rate of each category anew, as the search does.
+        """Measures the filling rate of each category, like the search but with other random
+        numbers.
 
         Returns:
-            float64 (categories,), the share of pixels lit, in 0…1.
+            float64 (categories,), the share of lit pixels, 0…1.
         """
         numbers = (
             checked_whole("size", size),
@@ -443,8 +443,8 @@ class IFS(CoreFamily):
     def digest(self) -> str:
         """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order.
 
-        Of the rows alone, not of where a category ends: it is the authors' files that are
-        compared so. ``key`` tells categories apart.
+        It does not include where a category ends, so that it can be compared with the authors'
+        files; ``key`` does.
         """
         rows = np.column_stack([self._maps, self._probabilities])
         return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
@@ -462,7 +462,7 @@ class IFS(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> IFS: ...
     def __getitem__(self, key: int | slice) -> Category | IFS:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
         if not isinstance(key, slice):
             number = self._checked(key)
             part = slice(self._borders[number], self._borders[number + 1])
@@ -470,7 +470,7 @@ class IFS(CoreFamily):
         lengths, starts = self._lengths[key], self._borders[:-1][key]
         if len(lengths) == 0:
             raise ValueError(NONE_GIVEN)
-        # Row i of all that are chosen is row i − (where its category begins here) of its category.
+        # Row i of the result is row i − (start of its category in the result) of its category.
         begins = np.cumsum(lengths) - lengths
         rows = np.repeat(starts - begins, lengths) + np.arange(lengths.sum())
         return IFS.from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
@@ -509,7 +509,7 @@ class IFS(CoreFamily):
             raise ValueError(
                 f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
             )
-        # Each is checked before they are summed, which could wrap around.
+        # Each is checked before summing, since the sum could wrap around.
         if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
             raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
         return cls.from_flat(
@@ -532,7 +532,7 @@ def _too_many(given: str) -> str:
 
 
 def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns an array of numbers, not copied; what is given as lists must be small."""
+    """Returns an array of numbers without a copy; nested lists must be small."""
     most = 8 * MOST_MAPS
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
@@ -543,7 +543,7 @@ def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-    with np.errstate(all="ignore"):  # what is not finite is refused
+    with np.errstate(all="ignore"):  # non-finite numbers are refused below
         weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
         totals = _sums(weights, lengths)
         wrong = ~(np.isfinite(totals) & (totals > 0))
@@ -556,10 +556,9 @@ def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
 
 
 def _sums(weights: Floats, lengths: Lengths) -> Floats:
-    """Returns the sum of each category's weights, to the bit what ``sum`` of them alone returns.
+    """Returns the sum of each category's weights, bit for bit that of ``sum`` over it alone.
 
-    ``np.add.reduceat`` would add in another order. Categories of the same length are the rows of a
-    matrix.
+    ``np.add.reduceat`` would add in another order. Categories of the same length form a matrix.
     """
     starts = np.cumsum(lengths) - lengths
     totals = np.empty(len(lengths))

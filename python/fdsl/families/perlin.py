@@ -31,22 +31,21 @@ class Perlin(CoreFamily):
     """Improved Perlin noise (Perlin, "Improving Noise", 2002); immutable, a sequence of
     ``Frequencies``.
 
-    The paper compares FractalDB with Perlin-100 and Perlin-1296 (section 4.3 (iv), Table 9) and
-    says of them in its text that they are made "just as FractalDB". This definition is ours: a
-    category is a pair of lattice frequencies, since they alone decide what the eye takes for the
-    texture; an instance is a gradient table and a phase. ``Perlin(100)`` has the frequencies
-    1…10 each way, ``Perlin(1296)`` 1…36.
+    The paper compares FractalDB with Perlin-100 and Perlin-1296 (section 4.3 (iv), Table 9), and
+    says only that they are made "just as FractalDB". This definition is ours: a category is a pair
+    of lattice frequencies, which determine the visible texture; an instance is a gradient table
+    and a phase. ``Perlin(100)`` has frequencies 1…10 on each axis, ``Perlin(1296)`` 1…36.
 
-    It takes a ``Frame``; in color each channel is a noise of its own, and an image that is all
-    black is degenerate. Where pixels are large against the lattice a pixel is the mean of several
-    samples, and octaves too fine to be seen are left out, so that nothing aliases.
+    Its settings are a ``Frame``. In color each channel has its own noise. An all-black image is
+    degenerate. To avoid aliasing, pixels that are large compared to the lattice are the mean of
+    several samples, and octaves too fine to be seen are skipped.
 
     Args:
-        categories: how many, a square number n², for the frequencies 1…n each way (category
-            (fx − 1)·n + fy − 1); or an array (C, 2) of frequencies (fx, fy) from 1/4096 to 4096.
-        octaves: 1…16; each has twice the frequency of the one before.
-        persistence: amplitude of an octave against the one before, above 0 and up to 1.
-        contrast: at 1 the noise goes from black at −1 to white at 1; above 0, up to 100.
+        categories: a square number n², for frequencies 1…n on each axis (category
+            (fx − 1)·n + fy − 1); or an array (C, 2) of frequencies (fx, fy), 1/4096…4096.
+        octaves: 1…16; each has twice the frequency of the previous one.
+        persistence: amplitude of an octave relative to the previous one, above 0, at most 1.
+        contrast: above 0, at most 100; at 1 the noise goes from black at −1 to white at 1.
 
     Raises:
         ValueError: an argument is out of range.
@@ -74,21 +73,21 @@ class Perlin(CoreFamily):
 
     @property
     def octaves(self) -> int:
-        """How many; each has twice the frequency of the one before."""
+        """The number of octaves; each has twice the frequency of the previous one."""
         return self._octaves
 
     @property
     def persistence(self) -> float:
-        """Amplitude of an octave against the one before."""
+        """Amplitude of an octave relative to the previous one."""
         return self._persistence
 
     @property
     def contrast(self) -> float:
-        """At 1 the noise goes from black at −1 to white at 1."""
+        """Contrast; at 1 the noise goes from black at −1 to white at 1."""
         return self._contrast
 
     def parameters(self, category: int) -> dict[str, Any]:
-        """Returns the frequencies of a category, and what all of them share."""
+        """Returns the frequencies of a category, and the parameters that all share."""
         fx, fy = self[category]
         shared = {
             "octaves": self.octaves,
@@ -105,7 +104,7 @@ class Perlin(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> Perlin: ...
     def __getitem__(self, key: int | slice) -> Frequencies | Perlin:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
         if isinstance(key, slice):
             return self._from_arrays({**self._arrays(), "frequencies": self._frequencies[key]})
         return Frequencies(*self._frequencies[self._checked(key)].tolist())

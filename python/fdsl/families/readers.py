@@ -1,4 +1,4 @@
-"""Category files that others wrote, or that were tampered with."""
+"""Readers of category files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from fdsl.families.unpickle import PickledArray, unpickled
 
 Floats = npt.NDArray[np.float64]
 
-#: Maps of one category.
+#: Limits: maps of one category;
 MOST_MAPS = 256
-#: Maps of all categories together: a million categories may have 8 each.
+#: maps of all categories together, enough for a million categories of 8 each;
 MOST_MAPS_IN_ALL = 2**23
-#: Bytes of a file of categories, and of the arrays in one: that many maps and a little more.
+#: bytes of a file of categories, and of the arrays in it, enough for that many maps;
 MOST_BYTES = 600_000_000
-#: Bytes of a CSV file; the authors' have 40,000 when a category has 256 maps.
+#: bytes of a CSV file (256 maps take 40,000);
 MOST_CSV_BYTES = 2**20
-#: Arrays in a file of categories.
+#: arrays in a file of categories.
 MOST_ARRAYS = 16
 
 
 def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
-    """Reads the maps and probabilities of the authors' CSV files, one a category.
+    """Reads the maps and probabilities of the authors' CSV files, one per category.
 
-    They may lie in the folder or in folders in it; their order is that of their names.
+    They may be in the folder or its subfolders, and are sorted by name.
     """
     files = sorted(folder.rglob("*.csv"), key=_category_order)
     if not files:
@@ -97,7 +97,8 @@ def _read_csv(file: Path) -> Floats:
 
 
 def refuse_other_csv(folder: Path, categories: int) -> None:
-    """Raises FileExistsError if a folder holds CSV files that so many categories leave there."""
+    """Raises FileExistsError if a folder holds CSV files that writing this many categories would
+    not replace."""
 
     def is_ours(file: Path) -> bool:
         written = re.fullmatch(r"[0-9]{5}|[1-9][0-9]{5,}", file.stem) and file.parent == folder
@@ -110,7 +111,7 @@ def refuse_other_csv(folder: Path, categories: int) -> None:
 def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """Reads the arrays of numbers and text in an .npz file.
 
-    What they say of their sizes is checked against what the file holds before memory is taken.
+    The sizes in its headers are checked against its contents before memory is allocated.
     """
     if not content.startswith(b"PK"):
         raise ValueError("it is no .npz file at all")
@@ -154,7 +155,7 @@ def _array(content: bytes) -> npt.NDArray[Any]:
 def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Reads the systems in a pickle of "Improving Fractal Pre-training".
 
-    Returns the maps (n, 6) of all categories, one after the other, and how many each has.
+    Returns the maps (n, 6) of all categories, concatenated, and the number of maps of each.
     """
     try:
         content = read_at_most(file, MOST_BYTES)
@@ -169,7 +170,7 @@ def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
         raise ValueError(f"{file}: expected a dictionary with a list of systems as 'params'")
     systems = [_system(file, category, entry) for category, entry in enumerate(params)]
     lengths = np.array([len(system) for system in systems], np.int64)
-    if lengths.sum() > MOST_MAPS_IN_ALL:  # each may be asked for many times
+    if lengths.sum() > MOST_MAPS_IN_ALL:  # a pickle can repeat a system many times
         raise ValueError(f"{file} holds {lengths.sum():,} maps, more than {MOST_MAPS_IN_ALL:,}")
     # Each map is the rows (a b e) and (c d f).
     maps = np.concatenate(systems, dtype=np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]

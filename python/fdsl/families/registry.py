@@ -1,5 +1,5 @@
-"""Families by name: those of this package, subclasses of ``fdsl.Family`` wherever defined,
-and those that installed packages name among their entry points (group ``fdsl.families``)."""
+"""Families by name: those of this package, all imported subclasses of ``fdsl.Family``, and the
+entry points of installed packages (group ``fdsl.families``)."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from typing import Any, TypeAlias
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
 
-#: A subclass of ``fdsl.Family``; that module imports this one.
+#: A subclass of ``fdsl.Family``, whose module imports this one.
 FamilyClass: TypeAlias = type[Any]
 
 GROUP = "fdsl.families"
 
-#: What a family may be called, so that ``load`` can tell its name from the number after it.
+#: A valid name; ``load`` splits it from the number after it.
 NAME = r"[A-Za-z_][\w-]*"
 
 _known: dict[str, FamilyClass] = {}
-#: The scripts that were imported by their path, by the name of the module that each became.
+#: Scripts imported by path, keyed by the name of their module.
 _scripts: dict[str, Path] = {}
 
 
 def register(family: FamilyClass) -> None:
-    """Makes a family known by its name; the last of a name wins, as when a cell is run again.
+    """Registers a family by its name. A later family of the same name replaces it, as when a
+    notebook cell is run again.
 
     Raises:
-        ValueError: it cannot have this name.
+        ValueError: the name is invalid or belongs to a family of this package.
     """
     if not re.fullmatch(NAME, family.name):
         raise ValueError(
@@ -58,7 +59,7 @@ def find(name: str) -> FamilyClass:
     """Returns a family by name.
 
     Raises:
-        ValueError: none has this name, or an installed package says so and has none.
+        ValueError: none has this name, or the entry point of this name is something else.
     """
     if name not in _known:
         for point in entry_points(group=GROUP, name=name):
@@ -77,7 +78,7 @@ def find(name: str) -> FamilyClass:
 
 
 def run_script(script: PathLike) -> ModuleType:
-    """Imports a Python script, once, which makes its families known.
+    """Imports a Python script once, which registers its families.
 
     Raises:
         FileNotFoundError: there is no such script.
@@ -85,7 +86,7 @@ def run_script(script: PathLike) -> ModuleType:
     path = Path(script).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"no script of families at {shortened(str(script))}")
-    for module in list(sys.modules.values()):  # also the script that is running
+    for module in list(sys.modules.values()):  # including the running script
         file = getattr(module, "__file__", None)
         if file is not None and Path(file).resolve() == path:
             return module
@@ -94,7 +95,7 @@ def run_script(script: PathLike) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for what it imports from beside it
+        sys.path.append(str(path.parent))  # for modules in the same folder
     sys.modules[name], _scripts[name] = module, path
     try:
         spec.loader.exec_module(module)
@@ -105,6 +106,6 @@ def run_script(script: PathLike) -> ModuleType:
 
 
 def script_of(family: FamilyClass) -> Path | None:
-    """Returns the script that defines a family, if ``run_script`` imported it: another process
-    finds no such module."""
+    """Returns the script that defines a family, if ``run_script`` imported it. Other processes
+    cannot import its module by name."""
     return _scripts.get(family.__module__)

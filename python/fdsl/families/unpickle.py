@@ -1,11 +1,11 @@
 """Reads dictionaries, lists, numbers and NumPy arrays from a pickle without running it.
 
-``pickle.Unpickler`` is not safe here even if ``find_class`` refuses all but ``numpy.ndarray``: with
-that and ``dtype`` a file builds an array of objects over raw bytes, that is, forged pointers, and
-eight bytes make its memo take gigabytes. This is a reader of its own on top of
-``pickletools.genops``, which splits a pickle into opcodes and calls nothing. What a pickle asks to
-be called becomes a record of the request; an array is built from that only when asked for, and
-only of the numbers in ``NUMBERS``. Each opcode takes memory and time in proportion to its bytes.
+``pickle.Unpickler`` is unsafe here even if ``find_class`` refuses everything but ``numpy.ndarray``
+and ``dtype``: with these a file can build an object array over raw bytes, that is, forged pointers,
+and eight bytes can make its memo take gigabytes. This reader uses ``pickletools.genops``, which
+splits a pickle into opcodes and calls nothing. A requested call becomes a record. Arrays are built
+from records on demand, and only of the types in ``NUMBERS``. Each opcode takes memory and time
+proportional to its size.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy.typing as npt
 
 from fdsl._checks import shortened, shown
 
-#: Opcodes in a pickle; a system takes about 40, so that is 200,000 systems.
+#: Limit of opcodes: a system takes about 40, so this is 200,000 systems.
 MOST_OPCODES = 2**23
 
-#: Axes of an array, as in NumPy 1.
+#: Limit of axes of an array, as in NumPy 1.
 MOST_AXES = 32
 
-#: What NumPy calls the numbers that arrays are built of.
+#: NumPy's names of the accepted types of numbers.
 NUMBERS = frozenset(f"{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)) - {"f1"}
 
 
 class _Name(NamedTuple):
-    """What a pickle asks for by name."""
+    """A global that a pickle refers to."""
 
     module: str
     name: str
@@ -40,14 +40,14 @@ class _Name(NamedTuple):
 NDARRAY = _Name("numpy", "ndarray")
 DTYPE = _Name("numpy", "dtype")
 ENCODE = _Name("_codecs", "encode")
-# NumPy 2 moved both modules.
+# NumPy 2 renamed both modules.
 RECONSTRUCT = {_Name(f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")}
 FROM_BUFFER = {_Name(f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")}
 KNOWN = {NDARRAY, DTYPE, ENCODE, *RECONSTRUCT, *FROM_BUFFER}
 
 
 class _Dtype:
-    """A type of numbers: its name, such as f8, and its byte order."""
+    """A dtype: its name, such as f8, and its byte order."""
 
     def __init__(self, name: object) -> None:
         self.name = name
@@ -55,26 +55,26 @@ class _Dtype:
 
 
 class PickledArray:
-    """An array as a pickle describes it; nothing is checked before ``array``."""
+    """An array as described in a pickle; nothing is checked before ``array``."""
 
     def __init__(self) -> None:
-        self.shape: object = ()  # before the axes are exchanged
+        self.shape: object = ()  # before the transpose
         self.dtype: object = None
         self.order: object = "C"
         self.axes: object = None
         self.content: object = None
 
     def holds_numbers(self) -> bool:
-        """Returns whether it is one of the kinds of numbers that ``array`` builds."""
+        """Returns whether its type is one that ``array`` builds."""
         dtype = self.dtype
-        # Only text is looked up: a nested tuple can take forever to hash.
+        # Only strings are looked up: a nested tuple can take forever to hash.
         return isinstance(dtype, _Dtype) and isinstance(dtype.name, str) and dtype.name in NUMBERS
 
     def array(self) -> npt.NDArray[Any]:
         """Builds the array.
 
         Raises:
-            ValueError: its parts do not belong together.
+            ValueError: its parts do not match.
         """
         if not isinstance(self.dtype, _Dtype) or not self.holds_numbers():
             raise ValueError("expected an array of numbers")
@@ -108,29 +108,29 @@ class PickledArray:
 
 
 class _Refused(Exception):
-    """What a pickle holds is not read."""
+    """The pickle holds something that is not read."""
 
 
 def unpickled(content: bytes) -> Any:
-    """Returns what a pickle holds: numbers, text, lists, tuples, dictionaries and arrays.
+    """Returns the contents of a pickle: numbers, text, lists, tuples, dictionaries and arrays.
 
-    Arrays come as ``PickledArray``. Of dictionaries only the items whose key is text are kept.
+    Arrays are returned as ``PickledArray``. Dictionary items whose key is not a string are dropped.
 
     Raises:
-        ValueError: it asks for something else, is damaged, or has too many parts; the message
-            goes on after the name of the file.
+        ValueError: it refers to something else, is damaged, or has too many parts; the message
+            continues after the name of the file.
     """
     try:
         return _Reader().read(content)
     except _Refused as error:
         raise ValueError(f": {error}") from None
-    except Exception as error:  # bytes that are no pickle fail in many ways
+    except Exception as error:  # malformed pickles raise errors of many types
         why = shortened(str(error)) or type(error).__name__
         raise ValueError(f" is not a whole pickle: {why}") from None
 
 
 class _Reader:
-    """The stack and the memo of a pickle, and what its opcodes do to them."""
+    """The stack and the memo of a pickle machine, and its opcodes."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -186,7 +186,7 @@ class _Reader:
     def update(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not dict or len(items) % 2:
             raise _Refused("it sets items of what is no dictionary")
-        # Other keys are never asked for, and some take forever to hash.
+        # Other keys are not needed, and some take forever to hash.
         pairs = zip(items[::2], items[1::2], strict=True)
         self.stack[-1].update((key, value) for key, value in pairs if isinstance(key, str))
 
@@ -239,7 +239,7 @@ class _Reader:
             raise _Refused("it sets the state of an array in a way that NumPy does not")
 
 
-#: Opcodes that put their argument on the stack.
+#: Opcodes that push their argument.
 VALUES = {
     "INT",
     "BININT",
@@ -263,7 +263,7 @@ VALUES = {
     "BINUNICODE8",
 }
 
-#: What the other opcodes do.
+#: The other opcodes.
 ACTIONS: dict[str, Callable[[_Reader, Any], None]] = {
     "NONE": lambda at, _: at.push(None),
     "NEWTRUE": lambda at, _: at.push(True),
