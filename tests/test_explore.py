@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -23,6 +24,7 @@ from families_in_python import Disks
 from fdsl.explore.choice import Choices
 from fdsl.explore.controls import option_controls, style_controls
 from fdsl.explore.server import Explorer
+from fdsl.families import registry
 from processes import started
 
 
@@ -299,6 +301,31 @@ def test_ctrl_c_ends_the_command():
 def test_the_command_refuses_what_it_cannot_open(capsys):
     assert fdsl.cli.main(["explore", "nowhere.npz", "--no-browser"]) == 2
     assert "fdsl explore: error: no categories at nowhere.npz" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_page_open_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(registry, "_known", dict(registry._known))  # there are two disks
+    docs = Path(__file__).parents[1] / "docs"
+    script = re.findall(r"```python\n(.*?)```", (docs / "families.md").read_text(), re.S)[0]
+    (tmp_path / "disks.py").write_text(script)
+    fdsl.Bezier(9).save(tmp_path / "categories.npz")
+    monkeypatch.chdir(tmp_path)
+    addresses = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    served = []
+
+    def serve(explorer):
+        served.append(explorer.choices.sheet({"style.size": "32"})["length"])
+
+    monkeypatch.setattr(Explorer, "serve", serve)
+    blocks = re.findall(r"```sh\n(.*?)```", (docs / "explore.md").read_text(), re.S)
+    lines = [line.split("#")[0].split() for block in blocks for line in block.splitlines()]
+    for _, *arguments in lines:
+        assert fdsl.cli.main(arguments) == 0
+    assert served == [1000, 9, 10]
+    assert addresses == re.findall(r"^(http\S+)  \(Ctrl-C", capsys.readouterr().out, re.M)
+    assert fdsl.cli.main(["explore", "--no-browser"]) == 0
+    assert len(addresses) == 3
 
 
 # The page in a browser
