@@ -1,4 +1,4 @@
-"""What holds for every family of categories, and what only noise and curves promise."""
+"""Properties of every family, and of noise and curves in particular."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ def family(request) -> Family:
 
 
 def style(family, num_points=5000, **settings) -> Frame:
-    """Settings as the family takes them, small."""
+    """Small settings of the family's style."""
     of_fractals = {"num_points": num_points} if isinstance(family, IFS) else {}
     return family.style(**{"size": 48, **of_fractals, **settings})
 
@@ -39,8 +39,8 @@ def draw(family, categories, indices, rendering=None, seed=0, **more):
     return fdsl.render(family, categories, indices, seed, rendering or style(family), **more)
 
 
-def lit(pictures):
-    return (pictures != 0).reshape(len(pictures), -1).mean(axis=1)
+def lit(images):
+    return (images != 0).reshape(len(images), -1).mean(axis=1)
 
 
 # Every family
@@ -48,21 +48,21 @@ def lit(pictures):
 
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("crop", [None, (20, 30)])
-def test_pictures_have_the_shape_of_their_rendering(family, color, crop):
+def test_images_have_the_shape_of_their_settings(family, color, crop):
     rendering = style(family, 3000, size=(40, 56), crop=crop, color=color)
-    pictures = draw(family, [0, 1, 2], 5, rendering)
-    assert pictures.shape == (3, *(crop or (40, 56)), *([3] if color else []))
-    assert (lit(pictures) > 0).all()
+    images = draw(family, [0, 1, 2], 5, rendering)
+    assert images.shape == (3, *(crop or (40, 56)), *([3] if color else []))
+    assert (lit(images) > 0).all()
 
 
-def test_seed_category_and_index_each_make_another_picture(family):
+def test_seed_category_and_index_each_change_the_image(family):
     one, category, index = draw(family, [1, 2, 1], [7, 7, 503])
     other = draw(family, 1, 7, seed=1)
-    assert all((one != picture).any() for picture in (category, index, other))
+    assert all((one != image).any() for image in (category, index, other))
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_indices_0_to_3_are_mirror_images(family, color):
+def test_indices_0_to_3_are_flips_of_one_image(family, color):
     rendering = style(family, color=color)
     a, b, c, d = draw(family, 2, [8, 9, 10, 11], rendering)
     assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == a[::-1, ::-1]).all()
@@ -71,7 +71,7 @@ def test_indices_0_to_3_are_mirror_images(family, color):
     assert (e != f).any()
 
 
-def test_a_crop_is_a_window_of_the_whole_picture(family):
+def test_a_crop_is_a_window_of_the_whole_image(family):
     whole = draw(family, 3, [0, 1, 2, 3])
     in_the_center = style(family, crop=24, crop_position="center")
     centred = draw(family, 3, [0, 1, 2, 3], in_the_center)
@@ -81,7 +81,7 @@ def test_a_crop_is_a_window_of_the_whole_picture(family):
     assert random.tobytes() in windows[0]
 
 
-def test_threads_and_company_leave_no_trace(family):
+def test_images_do_not_depend_on_threads_or_on_the_rest_of_the_batch(family):
     categories, indices = np.arange(60) % len(family), np.arange(60) * 37
     together = draw(family, categories, indices, num_threads=1)
     for threads in (2, 5):
@@ -91,7 +91,7 @@ def test_threads_and_company_leave_no_trace(family):
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_every_path_of_the_processor_draws_the_same(family, color):
+def test_every_simd_path_renders_the_same_images(family, color):
     rendering = style(family, 3000, size=(33, 61), color=color, crop=(30, 41))
     categories, indices = np.arange(12) % len(family), np.arange(12) * 91
     found = [
@@ -101,7 +101,7 @@ def test_every_path_of_the_processor_draws_the_same(family, color):
     assert len(set(found)) == 1
 
 
-def test_a_family_comes_back_from_file_and_pickle(family, tmp_path):
+def test_a_family_survives_a_file_and_a_pickle(family, tmp_path):
     family.save(tmp_path / "family.npz")
     for back in (
         type(family).load(tmp_path / "family.npz"),
@@ -122,7 +122,7 @@ def test_a_file_of_another_family_is_refused(family, tmp_path):
                 kind.load(tmp_path / "family.npz")
 
 
-def test_a_part_of_a_family_is_a_family(family):
+def test_a_slice_of_a_family_is_a_family(family):
     part = family[2:5]
     assert type(part) is type(family) and len(part) == 3
     assert list(map(repr, part)) == [repr(family[number]) for number in (2, 3, 4)]
@@ -135,7 +135,7 @@ def test_a_part_of_a_family_is_a_family(family):
             family.parameters(beyond)
 
 
-def test_parameters_are_what_json_can_hold(family):
+def test_parameters_can_be_held_by_json(family):
     everything = [family.parameters(category) for category in range(len(family))]
     assert json.loads(json.dumps(everything)) == everything
     assert len({json.dumps(parameters) for parameters in everything}) == len(family)
@@ -160,8 +160,8 @@ def test_every_family_streams(family, workers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family, share", [(Perlin(16), 0.7), (Bezier(16), 0.2)], ids=repr)
-def test_a_small_classifier_tells_categories_apart(family, share):
-    """Chance is 1 in 16; seconds of a tiny network on 32×32 pixels are enough for far more."""
+def test_a_small_classifier_distinguishes_categories(family, share):
+    """Chance is 1 in 16; a tiny network on 32×32 pixels is far better within seconds."""
     torch = pytest.importorskip("torch")
     from fdsl.torch import Normalize, Stream
     from torch import nn
@@ -199,7 +199,7 @@ def test_a_small_classifier_tells_categories_apart(family, share):
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(rendered_families, st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
-def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(given, seed, start):
+def test_any_category_of_any_family_is_rendered_deterministically_and_not_blank(given, seed, start):
     family, rendering = given
     categories = np.arange(8, dtype=np.uint64) % len(family)
     indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
@@ -222,7 +222,7 @@ def test_any_category_of_any_family_is_always_drawn_the_same_and_not_blank(given
 # Noise and curves
 
 
-def test_the_papers_data_sets_are_grids():
+def test_the_data_sets_of_the_paper_are_grids():
     assert [tuple(Perlin(100)[i]) for i in (0, 1, 10, 99)] == [(1, 1), (1, 2), (2, 1), (10, 10)]
     assert len(Perlin(1296)) == 1296 and tuple(Perlin(1296)[-1]) == (36, 36)
     assert [tuple(Bezier(144)[i]) for i in (0, 1, 12, 143)] == [(2, 1), (2, 2), (3, 1), (13, 12)]
@@ -230,12 +230,12 @@ def test_the_papers_data_sets_are_grids():
     assert Perlin() == Perlin(100) and Bezier() == Bezier(144)
 
 
-def test_parameters_of_ones_own_are_taken_as_they_are():
+def test_given_parameters_are_used_unchanged():
     assert tuple(Perlin([(2.5, 3), (1, 40)])[0]) == (2.5, 3.0)
     assert tuple(Bezier(np.array([[4, 7], [64, 256]]))[1]) == (64, 256)
 
 
-def test_a_family_cannot_be_changed():
+def test_a_family_is_immutable():
     noise = Perlin(4, octaves=2)
     for name in ("octaves", "persistence", "contrast"):
         with pytest.raises(AttributeError):
@@ -243,9 +243,9 @@ def test_a_family_cannot_be_changed():
     assert (noise.octaves, noise.persistence, noise.contrast) == (2, 0.5, 1.0)
 
 
-def crossings(pictures, axis):
-    """How often neighbours lie on both sides of the middle gray."""
-    bright = pictures > 127
+def crossings(images, axis):
+    """How often neighboring pixels are on different sides of middle gray."""
+    bright = images > 127
     return np.diff(bright, axis=axis).mean()
 
 
@@ -259,42 +259,42 @@ def test_frequencies_are_those_of_the_noise():
         assert crossings(many, axis) > 2.5 * crossings(few, axis)
 
 
-def test_noise_is_gray_in_the_middle_and_reaches_both_ways():
-    pictures = draw(Perlin(36), np.arange(36), np.arange(36) * 4, Frame(size=64))
-    assert abs(pictures.mean() - 127.5) < 4
-    assert pictures.min() < 40 and pictures.max() > 215
+def test_noise_is_gray_on_average_and_reaches_dark_and_bright():
+    images = draw(Perlin(36), np.arange(36), np.arange(36) * 4, Frame(size=64))
+    assert abs(images.mean() - 127.5) < 4
+    assert images.min() < 40 and images.max() > 215
     harsh = draw(Perlin(36, contrast=4), np.arange(36), np.arange(36) * 4, Frame(size=64))
-    assert harsh.std() > 2 * pictures.std()
+    assert harsh.std() > 2 * images.std()
 
 
 def test_octaves_add_detail():
-    pictures = [draw(Perlin([(3, 3)], octaves=n), 0, np.arange(20) * 4) for n in (1, 3)]
-    few, more = (np.abs(np.diff(p.astype(int))).mean() / p.std() for p in pictures)
+    images = [draw(Perlin([(3, 3)], octaves=n), 0, np.arange(20) * 4) for n in (1, 3)]
+    few, more = (np.abs(np.diff(p.astype(int))).mean() / p.std() for p in images)
     assert more > 1.2 * few
 
 
-def test_noise_that_is_finer_than_the_pixels_fades_instead_of_aliasing():
+def test_noise_finer_than_the_pixels_fades_instead_of_aliasing():
     sizes = [draw(Perlin([(64, 64)]), 0, np.arange(16) * 4, Frame(size=s)) for s in (16, 32, 256)]
-    spread = [pictures.std() for pictures in sizes]
+    spread = [images.std() for images in sizes]
     assert spread[0] < spread[1] < spread[2]
     assert draw(Perlin([(4096, 4096)]), 0, 0, Frame(size=16)).std() == 0
 
 
-def test_a_larger_picture_of_noise_shows_the_same_noise():
+def test_a_larger_image_shows_the_same_noise():
     small, large = (draw(Perlin(16), 9, 4, Frame(size=s)) for s in (32, 128))
     shrunk = large.reshape(32, 4, 32, 4).mean(axis=(1, 3))
     assert np.abs(shrunk - small).max() < 3
 
 
-def test_the_channels_of_coloured_noise_differ_and_the_first_is_the_gray_one():
+def test_the_channels_of_color_noise_differ_and_the_first_is_the_gray_image():
     color = draw(Perlin(16), 9, 4, Frame(size=48, color=True))
     assert (color[..., 0] == draw(Perlin(16), 9, 4, Frame(size=48))).all()
     assert (color[..., 0] != color[..., 1]).mean() > 0.9
 
 
-def parts(picture):
-    """Counts the groups of lit pixels that touch, corners included."""
-    todo = set(zip(*map(np.ndarray.tolist, np.nonzero(picture)), strict=True))
+def parts(image):
+    """The number of connected groups of lit pixels, including diagonal neighbors."""
+    todo = set(zip(*map(np.ndarray.tolist, np.nonzero(image)), strict=True))
     count = 0
     while todo:
         count += 1
@@ -309,15 +309,15 @@ def parts(picture):
 
 
 @pytest.mark.parametrize("size", [48, 700])
-def test_there_is_no_gap_along_a_curve(size):
+def test_curves_have_no_gaps(size):
     one_curve = Bezier([(points, 1) for points in (2, 3, 4, 9, 33, 64)])
     line = Strokes(size=size, draw="point")
     for category in range(len(one_curve)):
-        for picture in draw(one_curve, category, [0, 4, 8], line):
-            assert parts(picture) == 1
+        for image in draw(one_curve, category, [0, 4, 8], line):
+            assert parts(image) == 1
 
 
-def test_a_brush_is_the_line_widened_by_a_pixel():
+def test_the_brush_widens_the_line_by_a_pixel_on_each_side():
     line, brush = (
         draw(Bezier(16), 9, 4, Strokes(size=48, draw=draw_as)) != 0
         for draw_as in ("point", "patch")
@@ -328,32 +328,32 @@ def test_a_brush_is_the_line_widened_by_a_pixel():
     assert (brush == wide).all()
 
 
-def test_more_curves_fill_more_and_stay_inside_the_padding():
+def test_more_curves_fill_more_and_stay_inside_the_margin():
     curves = Bezier([(4, 1), (4, 4), (4, 16)])
     rates = [lit(draw(curves, number, np.arange(20) * 4)).mean() for number in range(3)]
     assert rates[0] < rates[1] < rates[2]
-    pictures = draw(curves, 2, np.arange(40), Strokes(size=48, margin=10, draw="point"))
-    rows, columns = np.nonzero(pictures.max(axis=0))
+    images = draw(curves, 2, np.arange(40), Strokes(size=48, margin=10, draw="point"))
+    rows, columns = np.nonzero(images.max(axis=0))
     assert min(rows.min(), columns.min()) >= 9 and max(rows.max(), columns.max()) <= 38
 
 
-def test_curves_pass_through_their_ends_and_bend():
-    """Of a Bézier curve the ends are control points; a line of two is straight."""
+def test_curves_bend_and_those_of_two_points_are_straight():
+    """The ends of a Bézier curve are control points, so a curve of two is a straight line."""
     straight = draw(Bezier([(2, 1)]), 0, np.arange(0, 200, 4), Strokes(size=64, draw="point"))
-    for picture in straight:
-        rows, columns = np.nonzero(picture)
+    for image in straight:
+        rows, columns = np.nonzero(image)
         spread = np.cov(np.stack([rows, columns])) if len(rows) > 2 else np.zeros((2, 2))
         assert np.linalg.eigvalsh(spread)[0] < 0.2
     bent = draw(Bezier([(5, 1)]), 0, np.arange(0, 200, 4), Strokes(size=64, draw="point"))
-    widths = [np.linalg.eigvalsh(np.cov(np.stack(np.nonzero(picture))))[0] for picture in bent]
+    widths = [np.linalg.eigvalsh(np.cov(np.stack(np.nonzero(image))))[0] for image in bent]
     assert np.median(widths) > 1
 
 
-def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
+def test_a_crop_of_curves_is_not_empty_unless_degenerate_images_are_kept():
     line = Bezier([(2, 1)])
     tiny = {"size": 128, "crop": 8}
-    pictures, redraws = draw(line, 0, np.arange(200), Strokes(**tiny), return_retries=True)
-    assert (lit(pictures) > 0).all() and redraws.max() > 2
+    images, retries = draw(line, 0, np.arange(200), Strokes(**tiny), return_retries=True)
+    assert (lit(images) > 0).all() and retries.max() > 2
     assert (
         lit(draw(line, 0, np.arange(200), Strokes(**tiny, resample_degenerate=False))) == 0
     ).any()
@@ -393,6 +393,6 @@ def test_a_crop_of_curves_shows_something_unless_redrawing_is_off():
         (lambda: Bezier([(2.5, 1)]), TypeError, "must be integers, got float64"),
     ],
 )
-def test_a_family_that_cannot_be_is_refused(make, kind, said):
+def test_invalid_parameters_of_a_family_are_refused(make, kind, said):
     with pytest.raises(kind, match=re.escape(said)):
         make()

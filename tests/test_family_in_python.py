@@ -1,4 +1,4 @@
-"""A family that is written in Python works everywhere a family of the core does."""
+"""A family in Python works wherever a family of the core does."""
 
 import dataclasses
 import importlib
@@ -29,7 +29,7 @@ DISKS = Disks(6)
 
 @pytest.fixture(autouse=True)
 def _known_names():
-    """A test that makes families known does not leave them behind."""
+    """Unregisters the families that a test registers."""
     known, scripts, modules, path = (
         dict(registry._known), dict(registry._scripts), set(sys.modules), list(sys.path),
     )  # fmt: skip
@@ -56,7 +56,7 @@ def slow(family, category, index, frame=FRAME, seed=0):
 # Rendering
 
 
-def test_images_depend_on_their_address_alone():
+def test_images_depend_only_on_their_address():
     together = fdsl.render(DISKS, [0, 3, 5, 3], [7, 0, 9, 1], 4, FRAME)
     assert together.shape == (4, 24, 28)
     for number, (category, index) in enumerate([(0, 7), (3, 0), (5, 9), (3, 1)]):
@@ -86,7 +86,7 @@ def test_flips_share_their_random_numbers_and_crops_do_not():
     assert len(windows) > 20
 
 
-def test_black_images_are_drawn_again(monkeypatch):
+def test_black_images_are_re_rendered(monkeypatch):
     draws = []
 
     def draw(self, category, rng, frame):
@@ -107,7 +107,7 @@ def test_black_images_are_drawn_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("family", "drawn", "error", "said"),
+    ("family", "returned", "error", "said"),
     [
         (DISKS, None, TypeError, r"Disks\.draw must return a uint8 array, got NoneType"),
         (DISKS, np.zeros((30, 40)), TypeError, "must return a uint8 array, got float64"),
@@ -122,15 +122,15 @@ def test_black_images_are_drawn_again(monkeypatch):
         (Scenes(3), (np.ones((30, 40), int), [-1]), ValueError, "between 0 and 2, got -1"),
     ],
 )
-def test_what_draw_may_not_return_is_refused(monkeypatch, family, drawn, error, said):
-    if isinstance(drawn, tuple):
-        drawn = fdsl.Sample(np.zeros((30, 40), np.uint8), *drawn)
-    monkeypatch.setattr(type(family), "draw", lambda *_: drawn)
+def test_invalid_results_of_draw_are_refused(monkeypatch, family, returned, error, said):
+    if isinstance(returned, tuple):
+        returned = fdsl.Sample(np.zeros((30, 40), np.uint8), *returned)
+    monkeypatch.setattr(type(family), "draw", lambda *_: returned)
     with pytest.raises(error, match=said):
         fdsl.render(family, 0, 0, 0, FRAME)
 
 
-def test_a_family_without_draw_or_with_settings_of_others_says_so():
+def test_a_family_without_draw_and_foreign_settings_are_refused():
     class Nothing(fdsl.Family):
         pass
 
@@ -146,7 +146,7 @@ def test_a_family_without_draw_or_with_settings_of_others_says_so():
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shade(fdsl.Frame):
-    """Settings of a family's own."""
+    """A style with a setting of its own."""
 
     shade: int = 255
 
@@ -159,7 +159,7 @@ class Shaded(Disks):
         return np.minimum(super().draw(category, rng, frame), frame.shade).astype(np.uint8)
 
 
-def test_a_family_has_a_style_of_its_own(tmp_path):
+def test_a_family_can_have_a_style_of_its_own(tmp_path):
     family, style = Shaded(3), Shade(size=24, shade=99)
     image = fdsl.render(family, 2, 5, 0, style)
     assert set(np.unique(image)) == {0, 99}
@@ -220,7 +220,7 @@ def test_workers_yield_the_same_bytes(workers, method):
 
 @pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0), (2, 5)])
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_an_epoch_resumes_with_other_workers(before, after):
+def test_an_epoch_resumes_with_another_number_of_workers(before, after):
     torch = pytest.importorskip("torch")
     expected = batches(stream_of()) + batches(stream_of(steps_per_epoch=10))[5:]
     stream = stream_of()
@@ -251,7 +251,7 @@ def test_a_loader_and_a_pickled_stream_yield_the_same_bytes():
 
 
 class Counted:
-    """Stands before a module or an object of the core, and counts the calls into it."""
+    """Wraps a module or an object of the core and counts the calls into it."""
 
     def __init__(self, inner, calls):
         self.inner, self.calls = inner, calls
@@ -271,7 +271,7 @@ class Counted:
 @pytest.mark.parametrize(
     "family", [fdsl.Perlin(4), fdsl.Bezier(4), fdsl.fractaldb(4)], ids=lambda f: f.name
 )
-def test_a_batch_of_a_family_of_the_core_is_one_call_into_it(family, monkeypatch):
+def test_a_batch_of_a_core_family_is_one_call_into_the_core(family, monkeypatch):
     calls = []
     core = family.core(family.style())
     for module in ("fdsl.families.base", "fdsl.frame", "fdsl.families.drawing"):
@@ -287,7 +287,7 @@ def test_a_batch_of_a_family_of_the_core_is_one_call_into_it(family, monkeypatch
 # Files
 
 
-def test_an_export_reads_back(tmp_path):
+def test_an_export_can_be_read(tmp_path):
     wds = pytest.importorskip("webdataset")
     Image = pytest.importorskip("PIL.Image")
     import io
@@ -359,16 +359,17 @@ def test_a_family_is_known_by_its_name():
 
     assert type(fdsl.load("spots-3")) is Spots
 
-    class Spots(Disks):  # as when a cell is run again
+    class Spots(Disks):  # as when a notebook cell is run again
         name = "spots"
 
     assert type(fdsl.load("spots-3")) is Spots
-    for unknown in ("squares-3", "ifs-3", "disks-3k", "disks", "disks-"):
+    assert fdsl.load("disks-3k") == Disks(3000)
+    for unknown in ("squares-3", "ifs-3", "disks-3m", "disks", "disks-"):
         with pytest.raises(FileNotFoundError, match=f"no categories at {unknown}: expected a name"):
             fdsl.load(unknown)
 
 
-def test_a_subclass_of_a_family_of_the_core_renders_as_it_does(tmp_path):
+def test_a_subclass_of_a_core_family_renders_the_same(tmp_path):
     class Fine(fdsl.Perlin):
         def __init__(self, number):
             super().__init__([(20 + n, 20 + n) for n in range(number)])
@@ -382,7 +383,7 @@ def test_a_subclass_of_a_family_of_the_core_renders_as_it_does(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["perlin", "ifs", "fractaldb", "my disks", "", "3d", "a/b"])
-def test_a_name_that_a_family_cannot_have_is_refused(name):
+def test_an_invalid_name_of_a_family_is_refused(name):
     with pytest.raises(ValueError, match="Mine"):
         type("Mine", (fdsl.Family,), {"name": name})
     assert fdsl.load("perlin-4") == fdsl.Perlin(4)
@@ -403,7 +404,7 @@ class Spots(fdsl.Family):
 
 @pytest.fixture
 def installed(tmp_path):
-    """Installs a package, as pip would, in a folder that is on the path."""
+    """Installs a package like pip, in a folder on the path."""
 
     def install(entry):
         (tmp_path / "spots_package.py").write_text(SPOTS)
@@ -472,7 +473,7 @@ def test_a_script_is_imported_once(tmp_path):
             fdsl.load(f"{tmp_path / 'broken.py'}:spots-3")
 
 
-def test_a_family_of_a_script_crosses_to_a_process_that_never_saw_it(tmp_path):
+def test_a_family_of_a_script_can_be_pickled_to_another_process(tmp_path):
     script = tmp_path / "spots.py"
     script.write_text("from beside import brightness\n" + SPOTS)
     (tmp_path / "beside.py").write_text("brightness = 3")
@@ -501,14 +502,14 @@ def code_of(page, language):
 
 @pytest.fixture
 def disks(tmp_path, monkeypatch):
-    """The script of the page, in a folder that is the current one."""
+    """The script of the page, in the current folder."""
     script = tmp_path / "disks.py"
     script.write_text(code_of(PAGE, "python")[0])
     monkeypatch.chdir(tmp_path)
     return script
 
 
-def test_the_script_of_the_page_is_two_dozen_lines(disks):
+def test_the_script_of_the_page_is_short(disks):
     lines = [line for line in disks.read_text().splitlines() if line.strip()]
     assert len(lines) <= 26
     assert sum("def " in line for line in lines) == 1
@@ -530,7 +531,7 @@ def test_the_commands_of_the_page_run(disks, tmp_path):
     assert (tmp_path / "disks.png").exists() and (tmp_path / "shards" / "000000.tar").exists()
 
 
-def test_two_steps_of_training_resume_with_other_workers(disks):
+def test_two_training_steps_resume_with_another_number_of_workers(disks):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Normalize, Stream
 
@@ -578,7 +579,7 @@ def test_two_steps_of_training_resume_with_other_workers(disks):
 
 def test_the_other_blocks_of_the_page_run(disks):
     code = "\n".join(code_of(PAGE, "python"))
-    code = code.replace("__main__", "not this")  # training has a test of its own
+    code = code.replace("__main__", "not this")  # another test trains
     code += textwrap.dedent("""
         assert image.shape == mask.shape == (64, 64)
         assert 6 in mask and mask.max() <= 10

@@ -1,4 +1,4 @@
-"""Families of categories: what is found is what was asked for, and comes back to the bit."""
+"""IFS families: the search meets its criteria, and files preserve every bit."""
 
 import errno
 import hashlib
@@ -46,18 +46,18 @@ def refuse_to_flush(_descriptor):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-# Searching
+# Search
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8, None])
-def test_a_search_finds_the_same_on_any_number_of_threads(threads):
+def test_a_search_does_not_depend_on_the_number_of_threads(threads):
     expected = IFS.search(categories=40, seed=5, num_threads=3, **SMALL | {"fill_rate": 0.12})
     found = IFS.search(categories=40, seed=5, num_threads=threads, **SMALL | {"fill_rate": 0.12})
     assert same_bits(found, expected)
     assert found.candidates_tried == expected.candidates_tried
 
 
-def test_another_seed_finds_other_categories(ifs):
+def test_other_seeds_find_other_categories(ifs):
     other = IFS.search(categories=5, seed=2, **SMALL)
     found = {c.maps.tobytes() for c in ifs} | {c.maps.tobytes() for c in other}
     assert len(found) == 10
@@ -68,19 +68,19 @@ def test_a_longer_search_begins_with_the_shorter_one(ifs):
 
 
 @pytest.mark.parametrize("fill_rate", [0.15, 0.2, 0.25])
-def test_what_was_found_fills_roughly_as_asked_when_measured_again(many, fill_rate):
-    """Some hang on a few far dots and fill less in another game; most do not."""
+def test_measured_filling_rates_are_close_to_those_of_the_search(many, fill_rate):
+    """A few depend on some outlying points, and fill less in another chaos game."""
     found = IFS.search(categories=100, seed=3, **SMALL | {"fill_rate": fill_rate})
     for seed in (0, 1):
         rates = found.fill_rates(**MEASURE, seed=seed)
         assert rates.shape == (100,)
         assert (rates > 0.8 * fill_rate).mean() > 0.9
         assert rates.max() <= 2000 / 64**2
-        # ... which could not be said of categories that were asked for less.
+        # Categories of a lower rate would fail this.
         assert (many.fill_rates(**MEASURE, seed=seed) > 0.8 * fill_rate).mean() < 0.8
 
 
-def test_measuring_depends_on_seed_and_settings_alone(ifs, many):
+def test_measured_filling_rates_depend_only_on_seed_and_settings(ifs, many):
     for threads in (1, 5):
         rates = ifs.fill_rates(**MEASURE, seed=4, num_threads=threads)
         np.testing.assert_array_equal(rates, ifs.fill_rates(**MEASURE, seed=4))
@@ -91,7 +91,7 @@ def test_measuring_depends_on_seed_and_settings_alone(ifs, many):
     assert more > 1.1 * few
 
 
-def test_every_number_of_maps_from_2_to_8_occurs(many):
+def test_all_numbers_of_maps_from_2_to_8_occur(many):
     assert {len(maps) for maps, _ in many} == set(range(2, 9))
 
 
@@ -104,14 +104,14 @@ def test_the_number_of_maps_stays_in_its_range(low, high):
     assert (min(sizes), max(sizes)) == (low, high)
 
 
-def test_parameters_lie_between_minus_1_and_1_and_reach_for_both(many):
+def test_parameters_span_the_range_from_minus_1_to_1(many):
     maps = np.concatenate([maps for maps, _ in many])
     assert (np.abs(maps) <= 1).all()
     assert (maps.min(axis=0) < -0.95).all()
     assert (maps.max(axis=0) > 0.95).all()
 
 
-def test_probabilities_are_in_proportion_to_the_determinants(many):
+def test_probabilities_are_proportional_to_the_determinants(many):
     for maps, probabilities in many:
         a, b, c, d, _, _ = maps.T
         areas = np.abs(a * d - b * c)
@@ -124,7 +124,7 @@ def test_a_stricter_search_tries_more_candidates(ifs):
     assert strict.candidates_tried > ifs.candidates_tried
 
 
-def test_progress_counts_up_to_what_was_found_and_tried():
+def test_progress_counts_the_categories_found_and_candidates_tried():
     calls = []
     found = IFS.search(
         categories=100,
@@ -143,7 +143,7 @@ class Enough(Exception):
     pass
 
 
-def test_what_progress_raises_ends_the_search():
+def test_an_exception_in_progress_ends_the_search():
     calls = []
 
     def stop(found, tried):
@@ -156,8 +156,8 @@ def test_what_progress_raises_ends_the_search():
     assert len(calls) == 3
 
 
-def test_what_progress_raises_is_not_lost_when_the_work_is_done():
-    """A search of one block calls progress once, at its end; so may Ctrl-C come then."""
+def test_an_exception_in_the_last_progress_call_is_not_lost():
+    """A search of one block calls progress once, at its end; Ctrl-C can arrive then, too."""
 
     def stop(_found, _tried):
         raise Enough
@@ -167,13 +167,13 @@ def test_what_progress_raises_is_not_lost_when_the_work_is_done():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_a_search_that_gives_up_says_how_many_it_tried_and_the_best(threads):
+def test_a_search_that_gives_up_reports_the_candidates_and_the_best_rate(threads):
     with pytest.raises(ValueError, match=r"gave up after 2000 candidates.*found 0 of 5") as error:
         IFS.search(
             categories=5, fill_rate=0.9, seed=1, max_tries=2000, num_threads=threads, **MEASURE
         )
     best = float(re.search(r"best filling rate seen was (0\.\d+)", str(error.value))[1])
-    # It was the best: asked for a little less there is one, for a little more there is none.
+    # It is the best rate: slightly below it there is a category, slightly above it there is none.
     one = IFS.search(categories=1, fill_rate=best - 1e-4, seed=1, max_tries=2000, **MEASURE)
     assert one.candidates_tried <= 2000
     with pytest.raises(ValueError, match="found 0 of 1"):
@@ -204,7 +204,7 @@ def test_a_search_that_gives_up_says_how_many_it_tried_and_the_best(threads):
         ({"num_threads": 2.0}, TypeError, "2.0"),
     ],
 )
-def test_a_search_refuses_what_it_cannot_do_and_repeats_it(wrong, kind, given):
+def test_invalid_arguments_of_a_search_are_refused_with_their_values(wrong, kind, given):
     with pytest.raises(kind, match=re.escape(given)):
         IFS.search(**{"categories": 2, "seed": 1, **SMALL, **wrong})
 
@@ -212,14 +212,14 @@ def test_a_search_refuses_what_it_cannot_do_and_repeats_it(wrong, kind, given):
 @pytest.mark.parametrize(
     "wrong, given", [({"size": 8}, "8"), ({"num_points": 0}, "0"), ({"margin": 32}, "32")]
 )
-def test_measuring_refuses_what_it_cannot_do(ifs, wrong, given):
+def test_invalid_arguments_of_fill_rates_are_refused(ifs, wrong, given):
     with pytest.raises(ValueError, match=given):
         ifs.fill_rates(**MEASURE | wrong)
     with pytest.raises(ValueError, match="-1"):
         ifs.fill_rates(**MEASURE, seed=-1)
 
 
-# A sequence that does not change
+# An immutable sequence
 
 
 def test_a_family_is_a_sequence_of_categories(ifs):
@@ -235,7 +235,7 @@ def test_a_family_is_a_sequence_of_categories(ifs):
 
 
 @pytest.mark.parametrize("number", [5, -6, 10**9])
-def test_a_category_out_of_range_is_an_index_error_that_names_both(ifs, number):
+def test_a_category_out_of_range_raises_an_index_error_with_number_and_length(ifs, number):
     with pytest.raises(IndexError, match=rf"{number} is out of range: there are 5"):
         ifs[number]
 
@@ -252,7 +252,7 @@ def test_an_empty_slice_is_refused(ifs):
         ifs[3:3]
 
 
-def test_equality_asks_for_every_bit_and_every_border(ifs):
+def test_families_are_equal_only_if_all_bits_and_borders_are(ifs):
     again = IFS([c.maps for c in ifs], [c.probabilities for c in ifs])
     assert again == ifs
     assert hash(again) == hash(ifs)
@@ -264,24 +264,24 @@ def test_equality_asks_for_every_bit_and_every_border(ifs):
     changed = IFS(maps, [c.probabilities for c in ifs])
     assert changed != ifs
     assert len({ifs, again, changed}) == 2
-    # The same rows, cut apart elsewhere.
+    # The same rows, with other borders.
     rows = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
     assert IFS([rows[:2], rows[2:]], [[1, 0], [1]]) != IFS([rows[:1], rows[1:]], [[1], [0, 1]])
 
 
-def test_equal_families_have_equal_hashes_even_with_minus_zero():
+def test_equal_families_have_equal_hashes_even_with_negative_zero():
     plus, minus = (IFS([[[0.5, zero, zero, 0.5, 0, 0]]]) for zero in (0.0, -0.0))
     assert plus != minus or hash(plus) == hash(minus)
 
 
-def test_the_repr_says_how_many_of_what_and_from_how_many(ifs):
+def test_the_repr_gives_categories_maps_and_candidates(ifs):
     sizes = [len(c.maps) for c in ifs]
     text = f"5 categories of {min(sizes)} to {max(sizes)} maps, {ifs.candidates_tried} candidates"
     assert text in repr(ifs)
     assert "tried" not in repr(IFS([SIERPINSKI]))
 
 
-def test_the_key_knows_where_a_category_ends_and_the_digest_does_not():
+def test_the_key_depends_on_the_category_borders_and_the_digest_does_not():
     rows = [[*HALF, 0, 0], [*HALF, 0.5, 0], [*HALF, 0.25, 0.5]]
     one = IFS([rows[:2], rows[2:]], [[1, 0], [1]])
     other = IFS([rows[:1], rows[1:]], [[1], [0, 1]])
@@ -293,8 +293,8 @@ def test_the_key_knows_where_a_category_ends_and_the_digest_does_not():
 
 
 @pytest.mark.parametrize("least, most", [(1, 2), (2, 9), (7, 20), (1, 257), (256, 257)])
-def test_probabilities_of_many_are_those_of_each_alone(least, most):
-    """To the bit; NumPy adds 8 numbers and more in another order than one by one."""
+def test_probabilities_of_many_categories_equal_those_of_each_alone(least, most):
+    """To the bit: from 8 numbers on, NumPy adds in another order than one by one."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(least, most, 500)
     maps = [rng.uniform(-1, 1, (n, 6)) * 10.0 ** rng.integers(-3, 4, (n, 1)) for n in sizes]
@@ -314,7 +314,7 @@ def test_a_category_is_a_view(many):
     assert reordered.fill_rates(**MEASURE).shape == (len(reordered),)
 
 
-def test_maps_may_be_numbers_of_any_kind(ifs):
+def test_maps_can_have_any_numeric_type(ifs):
     for kind in (np.int8, np.uint64, np.float32, np.float64, np.longdouble):
         rows = np.array([[2, 0, 0, 3, 0, 0], [1, 0, 0, 1, 1, 1]], kind)
         assert IFS([rows]) == IFS([rows.tolist()])
@@ -322,14 +322,14 @@ def test_maps_may_be_numbers_of_any_kind(ifs):
     assert mixed[0].maps[0, 0] == np.float32(1) / np.float32(3)
 
 
-def test_a_pickle_comes_back_to_the_bit(ifs):
+def test_a_pickled_family_is_the_same_to_the_bit(ifs):
     back = pickle.loads(pickle.dumps(ifs))
     assert same_bits(back, ifs)
     assert back.candidates_tried == ifs.candidates_tried
     assert pickle.loads(pickle.dumps(IFS([SIERPINSKI]))).candidates_tried is None
 
 
-def test_nothing_in_a_family_can_be_written(ifs):
+def test_the_arrays_of_a_family_are_read_only(ifs):
     for family in (ifs, IFS([SIERPINSKI]), pickle.loads(pickle.dumps(ifs))):
         with pytest.raises(ValueError, match="read-only"):
             family[0].maps[0, 0] = 7
@@ -341,17 +341,17 @@ def test_nothing_in_a_family_can_be_written(ifs):
             family.candidates_tried = 7
 
 
-def test_a_family_keeps_copies_of_what_it_was_given():
+def test_a_family_copies_its_arguments():
     maps, chances = np.array(SIERPINSKI), np.array([0.5, 0.25, 0.25])
     family = IFS([maps], [chances])
     maps[:], chances[:] = 9, 9
     assert same_bits(family, IFS([SIERPINSKI], [[0.5, 0.25, 0.25]]))
 
 
-# Making one by hand
+# Construction
 
 
-def test_without_probabilities_a_map_is_as_likely_as_it_is_large():
+def test_default_probabilities_are_proportional_to_area():
     family = IFS([[[1, 0, 0, 0.5, 0, 0], [0, 0.5, 0.5, 0, 0, 1], [1, 1, 1, 1, 0, 0]]])
     np.testing.assert_array_equal(family[0].probabilities, [2 / 3, 1 / 3, 0])
     assert family.candidates_tried is None
@@ -392,7 +392,9 @@ def test_a_category_may_have_256_maps_and_no_more():
         ([SIERPINSKI], [["1", "0", "0"]], TypeError, "probabilities of category 0 must be num"),
     ],
 )
-def test_what_is_no_family_is_refused_with_what_was_given(maps, probabilities, kind, said):
+def test_invalid_maps_and_probabilities_are_refused_with_their_values(
+    maps, probabilities, kind, said
+):
     with pytest.raises(kind, match=said):
         IFS(maps, probabilities)
 
@@ -418,10 +420,10 @@ def test_the_digest_changes_with_one_bit(ifs):
     assert changed.digest() == by_hand(changed) != ifs.digest()
 
 
-# One file
+# Files of save
 
 
-def test_a_file_comes_back_to_the_bit(ifs, tmp_path):
+def test_a_saved_family_is_the_same_to_the_bit(ifs, tmp_path):
     for name in ("found.npz", "no_suffix"):
         ifs.save(tmp_path / name)
         back = IFS.load(str(tmp_path / name))
@@ -430,41 +432,41 @@ def test_a_file_comes_back_to_the_bit(ifs, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["found.npz", "no_suffix"]
 
 
-def test_a_file_keeps_that_there_was_no_search(tmp_path):
+def test_a_file_remembers_that_there_was_no_search(tmp_path):
     IFS([SIERPINSKI]).save(tmp_path / "made.npz")
     assert IFS.load(tmp_path / "made.npz").candidates_tried is None
 
 
-def test_a_saved_file_may_be_read_by_those_the_umask_lets(ifs, tmp_path):
+def test_the_permissions_of_a_saved_file_obey_the_umask(ifs, tmp_path):
     old = os.umask(0o027)
     try:
         ifs.save(tmp_path / "found.npz")
-        assert os.umask(0o027) == 0o027  # left as it was
+        assert os.umask(0o027) == 0o027  # unchanged
     finally:
         os.umask(old)
     assert (tmp_path / "found.npz").stat().st_mode & 0o777 == 0o640
 
 
-def test_loading_what_is_not_there_is_a_file_not_found_error(tmp_path):
+def test_loading_a_missing_file_raises_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.npz"):
         IFS.load(tmp_path / "nothing.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b,c\n", b"PK\x03\x04", b"\x93NUMPY", bytes(1000)])
-def test_loading_what_is_no_npz_is_a_value_error_that_names_it(tmp_path, content):
+def test_loading_another_kind_of_file_raises_a_value_error_with_its_name(tmp_path, content):
     (tmp_path / "odd.npz").write_bytes(content)
     with pytest.raises(ValueError, match=r"odd\.npz is not a file that IFS.save wrote"):
         IFS.load(tmp_path / "odd.npz")
 
 
-def test_loading_a_single_array_is_a_value_error(tmp_path):
+def test_loading_a_single_array_raises_a_value_error(tmp_path):
     np.save(tmp_path / "one.npy", np.ones(3))
     with pytest.raises(ValueError, match=r"one\.npy is not a file that IFS.save wrote"):
         IFS.load(tmp_path / "one.npy")
 
 
 @pytest.mark.parametrize("key", ["maps", "probabilities", "lengths", "candidates_tried"])
-def test_loading_a_file_that_lacks_an_array_is_a_value_error(ifs, tmp_path, key):
+def test_loading_a_file_that_lacks_an_array_raises_a_value_error(ifs, tmp_path, key):
     ifs.save(tmp_path / "whole.npz")
     with np.load(tmp_path / "whole.npz") as arrays:
         np.savez(tmp_path / "part.npz", **{k: v for k, v in arrays.items() if k != key})
@@ -473,7 +475,7 @@ def test_loading_a_file_that_lacks_an_array_is_a_value_error(ifs, tmp_path, key)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_loading_half_a_file_is_a_value_error(ifs, tmp_path):
+def test_loading_half_a_file_raises_a_value_error(ifs, tmp_path):
     ifs.save(tmp_path / "half.npz")
     whole = (tmp_path / "half.npz").read_bytes()
     for length in (len(whole) // 2, 10, len(whole) // 3, len(whole) - 1):
@@ -483,7 +485,7 @@ def test_loading_half_a_file_is_a_value_error(ifs, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_file_is_a_value_error_or_changes_nothing(ifs, tmp_path):
+def test_a_damaged_file_raises_a_value_error_or_gives_the_same_family(ifs, tmp_path):
     ifs.save(tmp_path / "bad.npz")
     whole = (tmp_path / "bad.npz").read_bytes()
     refused, others = 0, {}
@@ -518,7 +520,7 @@ def test_a_damaged_file_is_a_value_error_or_changes_nothing(ifs, tmp_path):
     ],
     ids=lambda change: "-".join(f"{key}:{value.dtype}" for key, value in change.items()),
 )
-def test_loading_arrays_that_do_not_belong_together_is_a_value_error(ifs, tmp_path, change):
+def test_loading_arrays_that_do_not_match_raises_a_value_error(ifs, tmp_path, change):
     ifs.save(tmp_path / "odd.npz")
     with np.load(tmp_path / "odd.npz") as arrays:
         kept = dict(arrays)
@@ -527,8 +529,8 @@ def test_loading_arrays_that_do_not_belong_together_is_a_value_error(ifs, tmp_pa
         IFS.load(tmp_path / "odd.npz")
 
 
-def test_saving_runs_no_code_when_loaded(ifs, tmp_path):
-    """Only plain arrays are inside, and an array of objects is refused."""
+def test_loading_a_file_runs_no_code(ifs, tmp_path):
+    """A file contains plain arrays only, and object arrays are refused."""
     ifs.save(tmp_path / "plain.npz")
     with zipfile.ZipFile(tmp_path / "plain.npz") as archive:
         assert all(b"'|O'" not in archive.read(name)[:128] for name in archive.namelist())
@@ -537,12 +539,12 @@ def test_saving_runs_no_code_when_loaded(ifs, tmp_path):
         IFS.load(tmp_path / "objects.npz")
 
 
-def test_saving_into_a_folder_that_is_not_there_names_it(ifs, tmp_path):
+def test_saving_into_a_missing_folder_names_it(ifs, tmp_path):
     with pytest.raises(OSError, match="no_such_folder"):
         ifs.save(tmp_path / "no_such_folder" / "found.npz")
 
 
-def test_saving_writes_all_or_nothing(ifs, tmp_path, monkeypatch):
+def test_saving_is_atomic(ifs, tmp_path, monkeypatch):
     old = tmp_path / "old.npz"
     ifs[:2].save(old)
     before = old.read_bytes()
@@ -575,7 +577,7 @@ def written(folder, **files):
     return folder
 
 
-def test_the_csv_files_come_back_to_the_bit(many, tmp_path):
+def test_categories_survive_csv_to_the_bit(many, tmp_path):
     many.to_csv(tmp_path / "deep" / "csv")
     files = sorted(file.name for file in (tmp_path / "deep" / "csv").iterdir())
     assert files == [f"{number:05d}.csv" for number in range(300)]
@@ -590,7 +592,7 @@ def test_extreme_numbers_survive_csv_to_the_bit(tmp_path):
     assert same_bits(IFS.from_csv(tmp_path), family)
 
 
-def test_writing_csv_files_leaves_no_part_of_one(ifs, tmp_path, monkeypatch):
+def test_writing_csv_files_leaves_no_partial_file(ifs, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse_to_flush)
     with pytest.raises(OSError, match="No space left"):
         ifs.to_csv(tmp_path)
@@ -612,7 +614,7 @@ IFS.load(sys.argv[1]).to_csv(sys.argv[2])
 
 @pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
 @pytest.mark.parametrize("before", [None, "empty", "the same", "fewer"])
-def test_csv_files_of_a_writer_that_was_killed_are_not_taken_for_all(ifs, tmp_path, call, before):
+def test_csv_files_of_a_killed_writer_are_refused_as_incomplete(ifs, tmp_path, call, before):
     ifs.save(tmp_path / "ifs.npz")
     folder = tmp_path / "csv"
     if before:
@@ -621,7 +623,7 @@ def test_csv_files_of_a_writer_that_was_killed_are_not_taken_for_all(ifs, tmp_pa
         (ifs if before == "the same" else ifs[1:3]).to_csv(folder)
     code = [sys.executable, "-c", KILLED.format(call=call), tmp_path / "ifs.npz", folder]
     assert subprocess.run(code, timeout=100).returncode == 9
-    if call == "os.fsync" and before in ("the same", "fewer"):  # nothing was touched yet
+    if call == "os.fsync" and before in ("the same", "fewer"):  # nothing has changed yet
         assert IFS.from_csv(folder) == (ifs if before == "the same" else ifs[1:3])
     else:
         with pytest.raises(
@@ -633,7 +635,7 @@ def test_csv_files_of_a_writer_that_was_killed_are_not_taken_for_all(ifs, tmp_pa
 
 
 @pytest.mark.parametrize("full_at", [0, 3, 5], ids=["first", "middle", "all written"])
-def test_csv_files_that_cannot_be_written_leave_those_before_as_they_were(
+def test_csv_files_that_cannot_be_written_leave_the_previous_ones_unchanged(
     ifs, tmp_path, monkeypatch, full_at
 ):
     calls = itertools.count()
@@ -668,7 +670,7 @@ def test_of_two_writers_the_first_wins_even_without_hard_links(tmp_path, monkeyp
         write_once(tmp_path / "nowhere" / "file", b"")
 
 
-def test_csv_files_in_nested_folders_stand_in_the_order_of_their_names(tmp_path):
+def test_csv_files_in_nested_folders_are_sorted_by_name(tmp_path):
     texts = [row(*HALF, number, 0, 1) for number in range(4)]
     written(
         tmp_path, csv1__00001=texts[1], csv0__00000=texts[0], csv0__00003=texts[3], _00002=texts[2]
@@ -682,7 +684,7 @@ def test_two_files_for_one_category_are_refused(tmp_path):
         IFS.from_csv(tmp_path)
 
 
-def test_a_folder_without_csv_files_is_a_file_not_found_error(tmp_path):
+def test_a_folder_without_csv_files_raises_file_not_found_error(tmp_path):
     (tmp_path / "readme.txt").write_text("no categories here")
     (tmp_path / "csv0").mkdir()
     for folder in (tmp_path, tmp_path / "missing"):
@@ -690,7 +692,7 @@ def test_a_folder_without_csv_files_is_a_file_not_found_error(tmp_path):
             IFS.from_csv(folder)
 
 
-def test_empty_lines_and_spaces_in_a_csv_do_no_harm(tmp_path):
+def test_empty_lines_and_spaces_in_a_csv_are_ignored(tmp_path):
     written(tmp_path, _00000="\n 0.5, 0,0,0.5,0 ,0,1.0\r\n\n")
     assert same_bits(IFS.from_csv(tmp_path), IFS([[[*HALF, 0, 0]]]))
 
@@ -709,7 +711,7 @@ def test_empty_lines_and_spaces_in_a_csv_do_no_harm(tmp_path):
         (row(*HALF, 0, 0, 0.5) + row(*HALF, 0, "-inf", 0.5), r", line 2: not all finite"),
         (row(*HALF, 0, "1e999", 1), r", line 1: not all finite: .*1e999"),
         (row(*HALF, 0, 0, 0.25) * 3, r": .*must sum to 1, got 0\.75"),
-        # What csv and float do not find:
+        # Errors that neither csv nor float detects:
         (b"\xff\xfe0\x00,\x001\x00\n", "not|decode"),
         (b'0.5,"' + b"1" * 200_000 + b'"\n', "not|limit"),
         (row(*HALF, 0, 0, 1.5) + row(*HALF, 0, 0, -0.5), "probability.*1.5"),
@@ -733,14 +735,14 @@ def test_empty_lines_and_spaces_in_a_csv_do_no_harm(tmp_path):
         "257 maps",
     ],
 )
-def test_a_malformed_csv_is_a_value_error_that_names_the_file_and_line(tmp_path, text, said):
+def test_a_malformed_csv_raises_a_value_error_with_file_and_line(tmp_path, text, said):
     written(tmp_path, _00000=GOOD, _00001=text)
     with pytest.raises(ValueError, match=rf"00001\.csv.*({said})"):
         IFS.from_csv(tmp_path)
 
 
 @pytest.mark.parametrize("maps", [1, 9, 256])
-def test_a_csv_may_have_more_maps_than_the_authors_search_makes(tmp_path, maps):
+def test_a_csv_can_have_more_maps_than_the_authors_search_produces(tmp_path, maps):
     written(tmp_path, _00000="".join(row(*HALF, n, 0, 1 / maps) for n in range(maps)))
     family = IFS.from_csv(tmp_path)
     np.testing.assert_array_equal(family[0].maps[:, 4], range(maps))
@@ -750,7 +752,7 @@ def test_a_csv_may_have_more_maps_than_the_authors_search_makes(tmp_path, maps):
 def test_csv_files_of_two_data_sets_are_never_mixed(tmp_path):
     three = IFS([[[0.5, 0, 0, 0.5, e, 0]] for e in (0.1, 0.2, 0.3)])
     three.to_csv(tmp_path)
-    three.to_csv(tmp_path)  # the same files again
+    three.to_csv(tmp_path)  # overwrites the same files
     with pytest.raises(FileExistsError, match=r"00001\.csv"):
         three[:1].to_csv(tmp_path)
     assert IFS.from_csv(tmp_path) == three
@@ -781,7 +783,7 @@ def test_a_pickle_of_systems_is_read(tmp_path, protocol):
 
 
 def numpy_1_pickle(module, order, system):
-    """What NumPy 1 wrote under Python 3, protocol 2, opcode by opcode."""
+    """A pickle of NumPy 1 under Python 3 with protocol 2, opcode by opcode."""
 
     def text(value):
         return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
@@ -805,7 +807,7 @@ def numpy_1_pickle(module, order, system):
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_a_pickle_written_by_hand_as_numpy_does_is_read(tmp_path, module, order):
+def test_a_pickle_in_the_format_of_either_numpy_is_read(tmp_path, module, order):
     (system,) = (entry["system"] for entry in systems(3)["params"])
     content = numpy_1_pickle(module, order, system)
     (tmp_path / "ifs.pkl").write_bytes(content)
@@ -828,7 +830,7 @@ def test_a_pickle_written_by_hand_as_numpy_does_is_read(tmp_path, module, order)
     ],
     ids=["by column", "every second", "axes exchanged", "axes turned", "big-endian", "read-only"],
 )
-def test_a_pickle_of_an_array_laid_out_in_another_way_is_read(tmp_path, protocol, laid):
+def test_a_pickle_of_an_array_with_another_memory_layout_is_read(tmp_path, protocol, laid):
     plain = systems(4, 2)
     expected = IFS([e["system"].reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]] for e in plain["params"]])
     content = {"params": [{"system": laid(entry["system"])} for entry in plain["params"]]}
@@ -837,7 +839,7 @@ def test_a_pickle_of_an_array_laid_out_in_another_way_is_read(tmp_path, protocol
 
 
 @pytest.mark.parametrize("kind", ["f4", "f2", "i1", "u2", "i4", "i8", "u8"])
-def test_a_pickle_of_other_numbers_is_read(tmp_path, kind):
+def test_a_pickle_of_another_numeric_type_is_read(tmp_path, kind):
     system = np.arange(1, 19).reshape(3, 2, 3).astype(kind)
     other = {"mask": np.array([True]), "names": np.array(["a"]), "objects": np.array([{}], object)}
     content = {"params": ({"system": system, **other},), "more": (1.5, None, {3: b"", (1, 2): 4})}
@@ -848,7 +850,7 @@ def test_a_pickle_of_other_numbers_is_read(tmp_path, kind):
 
 
 def test_a_pickle_from_numpy_1_is_read(tmp_path):
-    """NumPy 2 moved the modules that old pickles name."""
+    """NumPy 2 renamed the modules that old pickles refer to."""
     content = pickle.dumps(systems(3), protocol=2)
     old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     new = old.replace(b"numpy.core.multiarray", b"numpy._core.multiarray")
@@ -866,14 +868,14 @@ class Malice:
 
 
 def test_a_pickle_cannot_change_numpy(tmp_path):
-    """Even of what it may name it gets no more than a call."""
-    place = "numpy._core.numeric" if np.__version__ >= "2" else "numpy.core.numeric"
-    numeric = importlib.import_module(place)
+    """Not even the functions that it may refer to can be abused."""
+    module = "numpy._core.numeric" if np.__version__ >= "2" else "numpy.core.numeric"
+    numeric = importlib.import_module(module)
     before = numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))
     attack = b"c%s\n_frombuffer\n(dS'__defaults__'\n(I1\ntss}S'evil'\nI1\nsb."
     state = b"c%s\n_frombuffer\n(N(dS'evil'\nI1\ns(dS'__name__'\nS'evil'\nstb."
     for content in (attack, state):
-        (tmp_path / "bad.pkl").write_bytes(content % place.encode())
+        (tmp_path / "bad.pkl").write_bytes(content % module.encode())
         with pytest.raises(ValueError, match=r"bad\.pkl"):
             IFS.from_pickle(tmp_path / "bad.pkl")
     assert (numeric._frombuffer.__defaults__, dict(vars(numeric._frombuffer))) == before
@@ -887,7 +889,7 @@ def test_a_pickle_with_anything_else_inside_is_refused(tmp_path):
         Malice(eval, f"open({str(marker)!r}, 'w')"),
         Malice(getattr, "text", "upper"),
         Malice(np.fromfile, str(marker)),
-        np.float64(3).dtype.type,  # a class is a name to look up
+        np.float64(3).dtype.type,  # a class is pickled as a name
     ):
         content = {**systems(2), "extra": malice}
         (tmp_path / "bad.pkl").write_bytes(pickle.dumps(content))
@@ -927,15 +929,15 @@ def test_a_pickle_of_something_else_is_refused_in_a_sentence(tmp_path, content, 
         IFS.from_pickle(tmp_path / "none.pkl")
 
 
-def test_a_csv_file_of_a_spreadsheet_is_read(ifs, tmp_path):
-    """Some begin with a mark that says they are UTF-8."""
+def test_a_csv_file_from_a_spreadsheet_is_read(ifs, tmp_path):
+    """Some start with a UTF-8 byte order mark."""
     ifs.to_csv(tmp_path)
     for file in tmp_path.iterdir():
         file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert IFS.from_csv(tmp_path) == ifs
 
 
-def test_load_finds_categories_of_every_kind(ifs, tmp_path):
+def test_load_reads_every_kind_of_source(ifs, tmp_path):
     ifs.save(tmp_path / "saved.npz")
     ifs.to_csv(tmp_path / "csv")
     assert fdsl.load(tmp_path / "saved.npz") == fdsl.load(str(tmp_path / "csv")) == ifs
@@ -946,12 +948,45 @@ def test_load_finds_categories_of_every_kind(ifs, tmp_path):
     assert fdsl.load("fractaldb-10") == fdsl.fractaldb(10)
     (tmp_path / "perlin-9").mkdir()
     ifs.to_csv(tmp_path / "perlin-9")
-    assert fdsl.load(tmp_path / "perlin-9") == ifs  # what is there goes before a name
+    assert fdsl.load(tmp_path / "perlin-9") == ifs  # an existing path has precedence over a name
 
 
-def test_load_says_what_it_takes(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no categories at fractaldb: expected a name"):
-        fdsl.load("fractaldb")
+@pytest.mark.parametrize("name", ["fractaldb", "perlim-100", "perlin-1.5k", "rcdb-1K", "ifs-10"])
+def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(name):
+    with pytest.raises(FileNotFoundError) as error:
+        fdsl.load(name)
+    start = f"no categories at {name}: expected a name (bezier-N, "
+    assert str(error.value).startswith(start)
+    for known in ("fractaldb-N", "perlin-N", "rcdb-N", "1k is 1000"):
+        assert known in str(error.value)
+    assert "ifs-N" not in str(error.value)
+
+
+def test_a_name_can_count_in_thousands():
+    assert fdsl.load("rcdb-2k") == fdsl.load("rcdb-2000") == fdsl.RCDB(2000)
+    assert fdsl.load("fractaldb-2k") == fdsl.fractaldb(2000)
+    with pytest.raises(ValueError, match="square number, such as 100, got 1000"):
+        fdsl.load("perlin-1k")
+    with pytest.raises(ValueError, match="at most 10,000, which come with the package, got 11000"):
+        fdsl.load("fractaldb-11k")
+
+
+def test_a_name_takes_the_options_of_its_family(tmp_path):
+    expected = fdsl.Perlin(100, octaves=3, contrast=2.0)
+    assert fdsl.load("perlin-100", octaves=3, contrast=2.0) == expected
+    assert fdsl.load("rcdb-5", seed=4) == fdsl.RCDB(5, seed=4)
+    with pytest.raises(TypeError, match="perlin has no option 'octave'; its options: octaves, per"):
+        fdsl.load("perlin-100", octave=3)
+    with pytest.raises(TypeError, match="fractaldb has no option 'seed'; its options: none"):
+        fdsl.load("fractaldb-10", seed=3)
+    with pytest.raises(ValueError, match="octaves"):
+        fdsl.load("perlin-100", octaves=99)
+    fdsl.Perlin(4).save(tmp_path / "noise.npz")
+    with pytest.raises(TypeError, match=r"a file takes no options, got octaves for .*noise\.npz"):
+        fdsl.load(tmp_path / "noise.npz", octaves=3)
+
+
+def test_load_lists_what_it_accepts(tmp_path):
     with pytest.raises(FileNotFoundError, match="no CSV file in"):
         fdsl.load(tmp_path)
     with pytest.raises(ValueError, match="square number, such as 100, got 7"):

@@ -1,4 +1,4 @@
-"""Pictures: a function of their address, in frame, not blank, the same on every machine."""
+"""Images are a function of their address, in frame, not blank, the same on every machine."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ from strategies import renderings
 SMALL = Rendering(size=48, num_points=1500)
 POINT = dataclasses.replace(SMALL, draw="point")
 
-#: Every way of drawing, small.
+#: Every rendering mode, small.
 MODES = {
     f"{draw}-{color}-{crop}-{variation}-{kind}": Rendering(
         size=(40, 52),
@@ -42,7 +42,7 @@ MODES = {
 }
 every_mode = pytest.mark.parametrize("rendering", MODES.values(), ids=MODES)
 
-#: Systems that escape, collapse or have nothing to draw.
+#: Systems that diverge, collapse or cover no pixel.
 BAD = {
     "one diverging map": ([[2, 0, 0, 2, 1, 1]], [1.0]),
     "one point": ([[0, 0, 0, 0, 0.3, 0.3]], [1.0]),
@@ -67,26 +67,26 @@ def ifs():
 
 @pytest.fixture(scope="module")
 def full():
-    """Fuller than `ifs`, so that shapes can be told apart."""
+    """Fuller than `ifs`, with distinguishable shapes."""
     return IFS.search(categories=5, fill_rate=0.2, seed=1, size=64, num_points=2000)
 
 
-def lit(pictures, rendering):
+def lit(images, rendering):
     """(B, H, W) booleans: which pixels are not black."""
-    return pictures.any(axis=-1) if rendering.color else pictures > 0
+    return images.any(axis=-1) if rendering.color else images > 0
 
 
 def on(simd, ifs, categories, indices, rendering, seed=0, num_threads=1):
-    """Images and retries, on one of the processor's paths."""
+    """Images and retries on one SIMD path."""
     return render(
         ifs, categories, indices, seed, rendering, num_threads, return_retries=True, simd=simd
     )
 
 
-def outside(pictures, rendering, reach):
-    """The lit pixels beyond the frame, for indices that are not mirrored. The canvas is
-    turned over in the picture; a dot may fall on `pad … size − pad`, or one less."""
-    canvas = lit(pictures, rendering)[:, ::-1]
+def outside(images, rendering, reach):
+    """The number of lit pixels outside the frame, for unflipped indices. The image is the canvas
+    upside down; a point may fall on `margin … size − margin`, or one less."""
+    canvas = lit(images, rendering)[:, ::-1]
     beyond = np.ones(canvas.shape, bool)
     height, width = rendering.output_size
     low = max(0, rendering.margin - reach)
@@ -114,32 +114,32 @@ def outside(pictures, rendering, reach):
 )
 def test_a_batch_has_the_shape_that_its_rendering_says(ifs, size, crop, expected, color):
     rendering = Rendering(size=size, crop=crop, color=color, num_points=500)
-    pictures = render(ifs, [0, 1, 2], [0, 7, 999], rendering=rendering)
+    images = render(ifs, [0, 1, 2], [0, 7, 999], rendering=rendering)
     assert rendering.output_size == expected
     assert rendering.channels == (3 if color else 1)
-    assert pictures.shape == (3, *expected) + ((3,) if color else ())
-    assert pictures.dtype == np.uint8
-    assert pictures.flags.c_contiguous and pictures.flags.writeable
+    assert images.shape == (3, *expected) + ((3,) if color else ())
+    assert images.dtype == np.uint8
+    assert images.flags.c_contiguous and images.flags.writeable
 
 
 def test_a_gray_picture_is_black_and_127(ifs):
-    pictures = render(ifs, np.arange(40) % 5, np.arange(40), rendering=SMALL)
-    assert set(np.unique(pictures)) == {0, 127}
+    images = render(ifs, np.arange(40) % 5, np.arange(40), rendering=SMALL)
+    assert set(np.unique(images)) == {0, 127}
 
 
-def test_a_colour_picture_is_lit_where_the_gray_one_is_in_128_colours(ifs):
+def test_a_color_image_lights_the_pixels_of_the_gray_one_in_128_colors(ifs):
     for gray in (SMALL, POINT):
         color = dataclasses.replace(gray, color=True, size=64, num_points=5000)
         gray = dataclasses.replace(color, color=False)
-        pictures = render(ifs, np.arange(40) % 5, np.arange(40), rendering=color)
+        images = render(ifs, np.arange(40) % 5, np.arange(40), rendering=color)
         np.testing.assert_array_equal(
-            lit(pictures, color), render(ifs, np.arange(40) % 5, np.arange(40), rendering=gray) > 0
+            lit(images, color), render(ifs, np.arange(40) % 5, np.arange(40), rendering=gray) > 0
         )
-        colors = np.unique(pictures.reshape(-1, 3), axis=0)
+        colors = np.unique(images.reshape(-1, 3), axis=0)
         assert 100 < len(colors) <= 129
 
 
-def test_one_address_and_many_are_written_alike(ifs):
+def test_one_address_and_many_give_the_same_image(ifs):
     one = render(ifs, 3, 7, rendering=SMALL)
     assert one.shape == (48, 48)
     for categories, indices, shape in (
@@ -156,7 +156,7 @@ def test_one_address_and_many_are_written_alike(ifs):
         np.testing.assert_array_equal(images.reshape(48, 48), one)
 
 
-def test_one_number_stands_for_all(ifs):
+def test_a_single_number_is_broadcast(ifs):
     categories, indices = [4, 0, 2], [5, 6, 70]
     np.testing.assert_array_equal(
         render(ifs, categories, 5, rendering=SMALL),
@@ -169,38 +169,38 @@ def test_one_number_stands_for_all(ifs):
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_no_address_is_an_empty_batch(ifs, color):
+def test_no_addresses_give_an_empty_batch(ifs, color):
     rendering = dataclasses.replace(SMALL, color=color, crop=(20, 30))
     for nothing in ([], (), np.array([], np.int64)):
         for indices in (nothing, 3):
-            pictures, redraws = render(
+            images, retries = render(
                 ifs, nothing, indices, rendering=rendering, return_retries=True
             )
-            assert pictures.shape == (0, 20, 30) + ((3,) if color else ())
-            assert redraws.shape == (0,)
+            assert images.shape == (0, 20, 30) + ((3,) if color else ())
+            assert retries.shape == (0,)
 
 
-def test_the_default_rendering_is_rendering(ifs):
+def test_the_default_settings_are_those_of_rendering(ifs):
     assert Rendering().output_size == (256, 256)
     np.testing.assert_array_equal(render(ifs, 0, 3), render(ifs, 0, 3, rendering=Rendering()))
 
 
-# A picture is a function of its address
+# An image is a function of its address
 
 
 @every_mode
-def test_neither_company_nor_threads_change_a_picture(ifs, rendering):
+def test_images_do_not_depend_on_threads_or_on_the_rest_of_the_batch(ifs, rendering):
     rng = np.random.default_rng(0)
     categories, indices = rng.integers(0, 5, 256), rng.integers(0, 3000, 256)
-    expected, redraws = render(
+    expected, retries = render(
         ifs, categories, indices, rendering=rendering, num_threads=1, return_retries=True
     )
     for threads in (2, 3, 8):
-        pictures, again = render(
+        images, again = render(
             ifs, categories, indices, rendering=rendering, num_threads=threads, return_retries=True
         )
-        np.testing.assert_array_equal(pictures, expected)
-        np.testing.assert_array_equal(again, redraws)
+        np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(again, retries)
     order = rng.permutation(256)
     shuffled = render(ifs, categories[order], indices[order], rendering=rendering)
     np.testing.assert_array_equal(shuffled, expected[order])
@@ -212,40 +212,40 @@ def test_neither_company_nor_threads_change_a_picture(ifs, rendering):
         np.testing.assert_array_equal(np.concatenate(batches)[:64], expected[:64])
 
 
-def test_a_batch_of_thousands_is_its_parts(ifs):
-    """The core looks for Ctrl-C every 1,024 pictures."""
+def test_a_large_batch_equals_its_parts(ifs):
+    """The core checks for Ctrl-C every 1,024 images."""
     rendering = Rendering(size=16, num_points=50, margin=2)
     indices = np.arange(3000)
-    whole, redraws = render(ifs, indices % 5, indices, rendering=rendering, return_retries=True)
+    whole, retries = render(ifs, indices % 5, indices, rendering=rendering, return_retries=True)
     for part in (slice(0, 1000), slice(1000, 2049), slice(2049, 3000)):
-        pictures, again = render(
+        images, again = render(
             ifs, indices[part] % 5, indices[part], rendering=rendering, return_retries=True
         )
-        np.testing.assert_array_equal(pictures, whole[part])
-        np.testing.assert_array_equal(again, redraws[part])
+        np.testing.assert_array_equal(images, whole[part])
+        np.testing.assert_array_equal(again, retries[part])
 
 
 @every_mode
-def test_every_path_of_the_processor_draws_the_same(ifs, rendering):
+def test_every_simd_path_renders_the_same_images(ifs, rendering):
     indices = np.arange(0, 1000, 9)
     expected = render(ifs, indices % 5, indices, 3, rendering, return_retries=True)
     for simd in _core.simd_paths():
-        pixels, redraws = on(simd, ifs, indices % 5, indices, rendering, seed=3)
+        pixels, retries = on(simd, ifs, indices % 5, indices, rendering, seed=3)
         np.testing.assert_array_equal(pixels, expected[0])
-        np.testing.assert_array_equal(redraws, expected[1])
+        np.testing.assert_array_equal(retries, expected[1])
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_every_path_of_the_processor_draws_bad_systems_the_same(bad):
+def test_every_simd_path_renders_bad_systems_the_same(bad):
     maps, probabilities = BAD[bad]
     ifs = IFS([maps], [probabilities])
     indices = np.arange(0, 1000, 23)
     for points in (1, 63, 64, 65, 1000):
         rendering = Rendering(size=32, num_points=points)
-        pixels, redraws = on("plain", ifs, indices * 0, indices, rendering)
+        pixels, retries = on("plain", ifs, indices * 0, indices, rendering)
         for simd in _core.simd_paths():
             for got, want in zip(
-                on(simd, ifs, indices * 0, indices, rendering), (pixels, redraws), strict=True
+                on(simd, ifs, indices * 0, indices, rendering), (pixels, retries), strict=True
             ):
                 np.testing.assert_array_equal(got, want)
 
@@ -253,9 +253,9 @@ def test_every_path_of_the_processor_draws_bad_systems_the_same(bad):
 PROGRAM = """
 import hashlib, numpy, fdsl
 ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
-pictures = fdsl.render(ifs, numpy.arange(100) % 5, numpy.arange(0, 1000, 10), 1,
+images = fdsl.render(ifs, numpy.arange(100) % 5, numpy.arange(0, 1000, 10), 1,
                        fdsl.Rendering(size=48, num_points=1500, color=True))
-print(ifs.digest(), hashlib.sha256(pictures.tobytes()).hexdigest())
+print(ifs.digest(), hashlib.sha256(images.tobytes()).hexdigest())
 """
 
 
@@ -270,15 +270,15 @@ def in_another_process(simd):
 
 
 @pytest.mark.parametrize("simd", ["", *_core.simd_paths()])
-def test_the_path_that_fdsl_simd_names_finds_and_draws_the_same(ifs, simd):
+def test_the_simd_path_of_the_environment_gives_the_same_categories_and_images(ifs, simd):
     rendering = dataclasses.replace(SMALL, color=True)
-    pictures = render(ifs, np.arange(100) % 5, np.arange(0, 1000, 10), 1, rendering)
+    images = render(ifs, np.arange(100) % 5, np.arange(0, 1000, 10), 1, rendering)
     done = in_another_process(simd)
-    digest = hashlib.sha256(pictures.tobytes()).hexdigest()
+    digest = hashlib.sha256(images.tobytes()).hexdigest()
     assert (done.stdout.split(), done.stderr) == ([ifs.digest(), digest], "")
 
 
-def test_a_path_that_there_is_not_is_refused_in_a_sentence(ifs):
+def test_an_unknown_simd_path_is_refused_in_a_sentence(ifs):
     last = in_another_process("nonsense").stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: FDSL_SIMD must be 'plain'")
     assert "nonsense" in last
@@ -287,76 +287,76 @@ def test_a_path_that_there_is_not_is_refused_in_a_sentence(ifs):
 
 
 @every_mode
-def test_seed_category_and_index_each_make_another_picture(ifs, rendering):
+def test_seed_category_and_index_each_change_the_image(ifs, rendering):
     addresses = [(s, c, i) for s in (0, 1, 2**64 - 1) for c in range(5) for i in (0, 4, 8, 1000)]
-    pictures = {render(ifs, c, i, s, rendering).tobytes() for s, c, i in addresses}
-    assert len(pictures) == len(addresses)
+    images = {render(ifs, c, i, s, rendering).tobytes() for s, c, i in addresses}
+    assert len(images) == len(addresses)
 
 
 @pytest.mark.parametrize("values", [[0, 2**64 - 1], [2**64 - 1, 2**64 - 1], 2**64 - 1])
-def test_very_large_integers_stay_what_they_are_in_lists(ifs, values):
+def test_very_large_integers_in_lists_are_exact(ifs, values):
     together = render(ifs, 0, values, rendering=SMALL)
     together = together.reshape(-1, 48, 48)
-    for index, picture in zip(np.atleast_1d(np.array(values, object)), together, strict=True):
-        np.testing.assert_array_equal(render(ifs, 0, int(index), rendering=SMALL), picture)
+    for index, image in zip(np.atleast_1d(np.array(values, object)), together, strict=True):
+        np.testing.assert_array_equal(render(ifs, 0, int(index), rendering=SMALL), image)
     for beyond in (2**64, [0, 2**64], [-1, 2**63]):
         with pytest.raises(IndexError, match=r"less than 2\*\*64|0 or more"):
             render(ifs, 0, beyond, rendering=SMALL)
 
 
-def test_the_largest_address_can_be_drawn(ifs):
+def test_the_largest_address_can_be_rendered(ifs):
     last = np.array([2**64 - 1], np.uint64)
-    picture = render(ifs, 4, last, 2**64 - 1, SMALL)
-    assert picture.any()
-    assert (picture != render(ifs, 4, last - np.uint64(4), 2**64 - 1, SMALL)).any()
+    image = render(ifs, 4, last, 2**64 - 1, SMALL)
+    assert image.any()
+    assert (image != render(ifs, 4, last - np.uint64(4), 2**64 - 1, SMALL)).any()
 
 
 # Instances
 
 
 @pytest.mark.parametrize("rendering", [r for r in MODES.values() if r.crop is None])
-def test_indices_0_to_3_are_mirror_images(ifs, rendering):
+def test_indices_0_to_3_are_flips_of_one_image(ifs, rendering):
     for first in (0, 4, 396, 1000):
-        pictures = render(ifs, 2, np.arange(first, first + 4), 5, rendering)
-        np.testing.assert_array_equal(pictures[1], pictures[0][::-1])
-        np.testing.assert_array_equal(pictures[2], pictures[0][:, ::-1])
-        np.testing.assert_array_equal(pictures[3], pictures[0][::-1, ::-1])
-        assert len({picture.tobytes() for picture in pictures}) == 4
+        images = render(ifs, 2, np.arange(first, first + 4), 5, rendering)
+        np.testing.assert_array_equal(images[1], images[0][::-1])
+        np.testing.assert_array_equal(images[2], images[0][:, ::-1])
+        np.testing.assert_array_equal(images[3], images[0][::-1, ::-1])
+        assert len({image.tobytes() for image in images}) == 4
 
 
-def test_a_crop_in_the_centre_is_mirrored_too(ifs):
+def test_a_center_crop_is_flipped_too(ifs):
     rendering = Rendering(size=48, crop=(20, 32), crop_position="center", num_points=1500)
-    pictures = render(ifs, 2, np.arange(4), 5, rendering)
-    np.testing.assert_array_equal(pictures[3], pictures[0][::-1, ::-1])
+    images = render(ifs, 2, np.arange(4), 5, rendering)
+    np.testing.assert_array_equal(images[3], images[0][::-1, ::-1])
     whole = render(ifs, 2, np.arange(4), 5, dataclasses.replace(rendering, crop=None))
-    np.testing.assert_array_equal(pictures, whole[:, 14:34, 8:40])
+    np.testing.assert_array_equal(images, whole[:, 14:34, 8:40])
 
 
-def test_a_random_crop_is_a_window_of_the_whole_picture(ifs):
+def test_a_random_crop_is_a_window_of_the_whole_image(ifs):
     rendering = Rendering(size=48, crop=(30, 40), variation=None, num_points=1500)
-    pictures = render(ifs, 2, np.arange(0, 64), 5, rendering)
+    images = render(ifs, 2, np.arange(0, 64), 5, rendering)
     whole = render(ifs, 2, np.arange(0, 64), 5, dataclasses.replace(rendering, crop=None))
-    places = set()
-    for picture, around in zip(pictures, whole, strict=True):
+    positions = set()
+    for image, around in zip(images, whole, strict=True):
         windows = np.lib.stride_tricks.sliding_window_view(around, (30, 40))
-        found = np.argwhere((windows == picture).all(axis=(2, 3)))
+        found = np.argwhere((windows == image).all(axis=(2, 3)))
         assert len(found) >= 1
-        places.add(tuple(found[0]))
-    assert len(places) > 30
+        positions.add(tuple(found[0]))
+    assert len(positions) > 30
 
 
-def test_without_flips_four_neighbours_are_four_draws(ifs):
+def test_without_flips_neighboring_indices_are_different_instances(ifs):
     rendering = dataclasses.replace(SMALL, flips=False)
-    pictures = render(ifs, 2, np.arange(4), rendering=rendering)
-    np.testing.assert_array_equal(pictures[0], render(ifs, 2, 0, rendering=SMALL))
-    mirrored = {
-        turned.tobytes() for p in pictures for turned in (p, p[::-1], p[:, ::-1], p[::-1, ::-1])
+    images = render(ifs, 2, np.arange(4), rendering=rendering)
+    np.testing.assert_array_equal(images[0], render(ifs, 2, 0, rendering=SMALL))
+    flipped = {
+        turned.tobytes() for p in images for turned in (p, p[::-1], p[:, ::-1], p[::-1, ::-1])
     }
-    assert len(mirrored) == 16
+    assert len(flipped) == 16
 
 
 @pytest.mark.parametrize("w", [0.4, 0.2, 0.5])
-def test_the_grid_scales_one_letter_of_every_map_as_the_paper_says(full, w):
+def test_the_grid_scales_one_parameter_of_every_map_as_in_the_paper(full, w):
     """Row 2 is the category itself; rows 0 1 3 4 scale a, the next four b, and so on."""
     factors = [1 - 2 * w, 1 - w, 1 + w, 1 + 2 * w]
     scalings = [(letter, factor or 0.01) for letter in range(6) for factor in factors]
@@ -374,17 +374,17 @@ def test_the_grid_scales_one_letter_of_every_map_as_the_paper_says(full, w):
         )
 
 
-def test_instances_without_weights_differ_in_bytes_and_not_in_shape(full):
+def test_instances_without_variation_differ_in_bytes_but_not_in_shape(full):
     rendering = dataclasses.replace(POINT, num_points=5000, variation=None)
 
     def shapes(indices):
-        pictures = render(full, np.repeat(range(5), len(indices)), indices * 5, 1, rendering)
-        share = (pictures.reshape(5, -1, 8, 6, 8, 6) > 0).mean(axis=(3, 5))
-        return pictures.reshape(5, -1, 48 * 48), share[:, 0]
+        images = render(full, np.repeat(range(5), len(indices)), indices * 5, 1, rendering)
+        share = (images.reshape(5, -1, 8, 6, 8, 6) > 0).mean(axis=(3, 5))
+        return images.reshape(5, -1, 48 * 48), share[:, 0]
 
     (first, a), (other, b) = shapes([0]), shapes([500])
     assert (first != other).any(axis=2).all()
-    # apart[i, j]: how far category i at index 0 is from category j at index 500.
+    # apart[i, j]: the distance of category i at index 0 from category j at index 500.
     apart = np.abs(a[:, None] - b[None]).mean(axis=(2, 3))
     np.testing.assert_array_equal(apart.argmin(axis=0), range(5))
     np.testing.assert_array_equal(apart.argmin(axis=1), range(5))
@@ -392,7 +392,7 @@ def test_instances_without_weights_differ_in_bytes_and_not_in_shape(full):
 
 def test_continuous_variation_is_not_the_grid(full):
     continuous = dataclasses.replace(SMALL, variation_kind="continuous")
-    indices = np.arange(80, 120)  # where the grid scales nothing
+    indices = np.arange(80, 120)  # the row of the grid that scales nothing
     grid = render(full, 0, indices, 1, SMALL)
     np.testing.assert_array_equal(
         grid, render(full, 0, indices, 1, dataclasses.replace(SMALL, variation=None))
@@ -400,11 +400,11 @@ def test_continuous_variation_is_not_the_grid(full):
     assert (grid != render(full, 0, indices, 1, continuous)).any(axis=(1, 2)).all()
 
 
-# Dots and patches
+# Points and patches
 
 
 @pytest.mark.parametrize("points", [1, 2, 63, 65, 300])
-def test_a_picture_has_at_most_as_many_lit_pixels_as_points(ifs, points):
+def test_an_image_has_at_most_as_many_lit_pixels_as_points(ifs, points):
     rendering = dataclasses.replace(POINT, num_points=points)
     counts = (render(ifs, np.arange(100) % 5, np.arange(100), rendering=rendering) > 0).sum((1, 2))
     assert counts.min() >= 1 and counts.max() <= points
@@ -418,31 +418,31 @@ def test_a_picture_has_at_most_as_many_lit_pixels_as_points(ifs, points):
 @pytest.mark.parametrize(
     "size, pad", [(48, 6), (48, 0), (48, 1), (48, 23), ((40, 61), 10), ((33, 17), 7)]
 )
-def test_dots_fill_the_frame_and_patches_reach_one_pixel_further(ifs, size, pad, color):
+def test_points_fill_the_frame_and_patches_reach_one_pixel_further(ifs, size, pad, color):
     rendering = Rendering(size=size, margin=pad, color=color, num_points=2000, draw="point")
-    indices = np.arange(0, 1000, 20)  # none is mirrored
-    pictures = render(ifs, indices % 5, indices, 1, rendering)
-    assert outside(pictures, rendering, reach=0) == 0
-    canvas = lit(pictures, rendering)[:, ::-1]
+    indices = np.arange(0, 1000, 20)  # none of them is flipped
+    images = render(ifs, indices % 5, indices, 1, rendering)
+    assert outside(images, rendering, reach=0) == 0
+    canvas = lit(images, rendering)[:, ::-1]
     for axis, side in ((2, rendering.output_size[0]), (1, rendering.output_size[1])):
         seen = canvas.any(axis=axis)
         assert seen[:, pad].all()  # the smallest
         last = min(side - pad, side - 1)
         assert seen[:, last - 1 : last + 1].any(axis=1).all()  # the largest, up to rounding
     patches = dataclasses.replace(rendering, draw="patch")
-    pictures = render(ifs, indices % 5, indices, 1, patches)
-    assert outside(pictures, patches, reach=1) == 0
+    images = render(ifs, indices % 5, indices, 1, patches)
+    assert outside(images, patches, reach=1) == 0
     if pad > 0:
-        assert outside(pictures, patches, reach=0) > 0
+        assert outside(images, patches, reach=0) > 0
 
 
-def test_a_fixed_patch_is_one_for_the_picture_and_another_for_the_next():
-    """A single dot shows the mask of its picture; two dots far apart show it twice."""
+def test_a_fixed_patch_is_the_same_within_an_image_and_differs_between_images():
+    """A single point shows the mask of its image; two points far apart show it twice."""
     two = IFS([[[0, 0, 0, 0, -1, -1], [0, 0, 0, 0, 1, 1]]], [[0.5, 0.5]])
     rendering = Rendering(size=32, num_points=200, patch="fixed", variation=None)
     indices = np.arange(0, 400, 4)
-    pictures = render(two, 0, indices, 1, rendering)[:, ::-1]
-    low, high = pictures[:, 5:8, 5:8], pictures[:, 25:28, 25:28]
+    images = render(two, 0, indices, 1, rendering)[:, ::-1]
+    low, high = images[:, 5:8, 5:8], images[:, 25:28, 25:28]
     np.testing.assert_array_equal(low, high)
     assert len({mask.tobytes() for mask in low}) > 50
     random = render(two, 0, indices, 1, dataclasses.replace(rendering, patch="random"))[:, ::-1]
@@ -450,23 +450,23 @@ def test_a_fixed_patch_is_one_for_the_picture_and_another_for_the_next():
     assert differ.mean() > 0.9
 
 
-# Failures are drawn again
+# Degenerate images are re-rendered
 
 
-def test_found_categories_need_no_redraw_and_their_instances_do(full):
+def test_degenerate_instances_are_re_rendered_and_the_categories_themselves_never_are(full):
     indices = np.arange(1000)
     none = dataclasses.replace(SMALL, variation=None)
-    _, redraws = render(full, indices % 5, indices, rendering=none, return_retries=True)
-    assert redraws.dtype == np.uint8 and redraws.shape == (1000,)
-    assert not redraws.any()
-    _, redraws = render(full, indices % 5, indices, rendering=SMALL, return_retries=True)
-    assert 0 < (redraws > 0).sum() < 500
-    assert redraws.max() <= 10
+    _, retries = render(full, indices % 5, indices, rendering=none, return_retries=True)
+    assert retries.dtype == np.uint8 and retries.shape == (1000,)
+    assert not retries.any()
+    _, retries = render(full, indices % 5, indices, rendering=SMALL, return_retries=True)
+    assert 0 < (retries > 0).sum() < 500
+    assert retries.max() <= 10
 
 
-def test_redraws_change_the_pictures_that_failed_and_no_other(full):
+def test_only_degenerate_images_are_re_rendered(full):
     indices = np.arange(1000)
-    pictures, redraws = render(full, indices % 5, indices, 1, SMALL, return_retries=True)
+    images, retries = render(full, indices % 5, indices, 1, SMALL, return_retries=True)
     kept, none = render(
         full,
         indices % 5,
@@ -476,11 +476,11 @@ def test_redraws_change_the_pictures_that_failed_and_no_other(full):
         return_retries=True,
     )
     assert not none.any()
-    differ = (pictures != kept).any(axis=(1, 2))
-    np.testing.assert_array_equal(differ, redraws > 0)
-    shares = (pictures > 0).sum(axis=(1, 2)) / SMALL.num_points
-    assert shares[redraws <= 8].min() >= 0.01
-    # What was drawn again had diverged (and was tamed) or was nearly black.
+    differ = (images != kept).any(axis=(1, 2))
+    np.testing.assert_array_equal(differ, retries > 0)
+    shares = (images > 0).sum(axis=(1, 2)) / SMALL.num_points
+    assert shares[retries <= 8].min() >= 0.01
+    # The re-rendered images had diverged (and were confined) or were nearly black.
     assert ((kept > 0).sum(axis=(1, 2)) / SMALL.num_points < 0.01)[~differ].sum() == 0
 
 
@@ -488,7 +488,7 @@ def test_redraws_change_the_pictures_that_failed_and_no_other(full):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("draw", ["patch", "point"])
 @pytest.mark.parametrize("bad", BAD)
-def test_no_picture_is_blank_however_bad_its_system(bad, draw, color, crop):
+def test_no_image_is_blank_however_bad_its_system(bad, draw, color, crop):
     maps, probabilities = BAD[bad]
     ifs = IFS([maps], [probabilities])
     indices = np.arange(0, 1000, 19)
@@ -497,8 +497,8 @@ def test_no_picture_is_blank_however_bad_its_system(bad, draw, color, crop):
             rendering = Rendering(
                 size=32, draw=draw, color=color, crop=crop, num_points=points, **changes
             )
-            pictures = render(ifs, 0, indices, 1, rendering)
-            assert lit(pictures, rendering).any(axis=(1, 2)).all()
+            images = render(ifs, 0, indices, 1, rendering)
+            assert lit(images, rendering).any(axis=(1, 2)).all()
 
 
 numbers = st.floats(-3, 3) | st.sampled_from([0.0, -0.0, 1e-300, 5e-324, 1e300, -1e300, 1e6])
@@ -517,22 +517,24 @@ systems = st.lists(
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(systems, renderings(), st.integers(0, 2**64 - 1), st.integers(0, 2**62 - 2))
-def test_any_system_is_drawn_in_frame_not_blank_and_always_the_same(system, rendering, seed, start):
+def test_any_system_is_rendered_in_frame_not_blank_and_deterministically(
+    system, rendering, seed, start
+):
     maps = [parameters for parameters, _ in system]
     shares = np.array([share for _, share in system], float)
     shares = shares / shares.sum() if shares.any() else np.full(len(shares), 1 / len(shares))
     ifs = IFS([maps], [shares])
     indices = np.arange(8, dtype=np.uint64) + np.uint64(4 * start)
-    pictures = render(ifs, 0, indices, seed, rendering, num_threads=1)
-    assert lit(pictures, rendering).any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(pictures, render(ifs, 0, indices, seed, rendering, num_threads=2))
+    images = render(ifs, 0, indices, seed, rendering, num_threads=1)
+    assert lit(images, rendering).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(images, render(ifs, 0, indices, seed, rendering, num_threads=2))
     for simd in _core.simd_paths():
         pixels, _ = on(simd, ifs, indices * 0, indices, rendering, seed)
-        np.testing.assert_array_equal(pixels, pictures)
+        np.testing.assert_array_equal(pixels, images)
     if rendering.crop is None:
         reach = 0 if rendering.draw == "point" else 1
-        unmirrored = pictures[:: 4 if rendering.flips else 1]
-        assert outside(unmirrored, rendering, reach) == 0
+        unflipped = images[:: 4 if rendering.flips else 1]
+        assert outside(unflipped, rendering, reach) == 0
     as_they_are = dataclasses.replace(rendering, resample_degenerate=False)
     again = render(ifs, 0, indices, seed, as_they_are)
     np.testing.assert_array_equal(again, render(ifs, 0, indices, seed, as_they_are))
@@ -559,7 +561,7 @@ FULL = Rendering(
 )
 
 
-def test_a_rendering_cannot_be_changed_and_another_can_be_made():
+def test_a_rendering_is_immutable_and_can_be_replaced():
     for name in ("size", "variation", "settings", "novelty"):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(FULL, name, 64)
@@ -572,7 +574,7 @@ def test_a_rendering_cannot_be_changed_and_another_can_be_made():
         Rendering(64)
 
 
-def test_renderings_are_equal_when_every_setting_is():
+def test_renderings_are_equal_if_all_settings_are():
     assert Rendering() == Rendering(size=256)
     assert hash(Rendering()) == hash(Rendering(size=256))
     assert Rendering(size=[40, 50]) == Rendering(size=(40, 50))
@@ -580,7 +582,7 @@ def test_renderings_are_equal_when_every_setting_is():
     for field in dataclasses.fields(Rendering):
         if field.init:
             default = {field.name: getattr(Rendering(), field.name)}
-            if field.name == "compat":  # the seed is of the released one alone
+            if field.name == "compat":  # mask_seed needs compat
                 default["mask_seed"] = None
             changed = dataclasses.replace(FULL, **default)
             assert changed != FULL, field.name
@@ -589,8 +591,8 @@ def test_renderings_are_equal_when_every_setting_is():
 @pytest.mark.parametrize(
     "rendering", [Rendering(), Rendering.paper(), Rendering.released(), FULL, Rendering(size=64)]
 )
-def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
-    picture = render(ifs, 0, 5, rendering=dataclasses.replace(rendering, num_points=100))
+def test_a_rendering_survives_json_pickle_copy_and_repr(ifs, rendering):
+    image = render(ifs, 0, 5, rendering=dataclasses.replace(rendering, num_points=100))
     for back in (
         Rendering.from_dict(rendering.to_dict()),
         Rendering.from_dict(json.loads(json.dumps(rendering.to_dict()))),
@@ -601,7 +603,7 @@ def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
         assert back == rendering
         assert hash(back) == hash(rendering)
         back = dataclasses.replace(back, num_points=100)
-        np.testing.assert_array_equal(render(ifs, 0, 5, rendering=back), picture)
+        np.testing.assert_array_equal(render(ifs, 0, 5, rendering=back), image)
 
 
 @pytest.mark.parametrize(
@@ -619,13 +621,13 @@ def test_a_rendering_comes_back_from_json_pickle_copy_and_repr(ifs, rendering):
     ],
     ids=lambda given: "-".join(f"{k}:{type(v).__name__}" for k, v in given.items()),
 )
-def test_numbers_of_numpy_are_settings_that_json_can_hold(given):
+def test_numpy_numbers_become_settings_that_json_can_hold(given):
     rendering = Rendering(**given)
     assert Rendering.from_dict(json.loads(json.dumps(rendering.to_dict()))) == rendering
     assert eval(repr(rendering), {"Rendering": Rendering}) == rendering
 
 
-def test_the_named_settings_are_those_of_the_paper_and_of_the_script():
+def test_the_presets_are_those_of_the_paper_and_of_the_script():
     paper = Rendering.paper()
     assert (paper.size, paper.crop, paper.output_size) == (256, 224, (224, 224))
     assert (paper.patch, paper.variation, paper.resample_degenerate) == ("fixed", 0.4, True)
@@ -637,7 +639,7 @@ def test_the_named_settings_are_those_of_the_paper_and_of_the_script():
     assert Rendering.released(size=64).size == 64
 
 
-def test_an_unknown_setting_is_named_beside_those_there_are():
+def test_an_unknown_setting_is_refused_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match="no setting 'colour'; it has size, crop"):
         Rendering.from_dict({"colour": True})
     with pytest.raises(ValueError, match="no setting '_core'"):
@@ -698,7 +700,7 @@ def test_an_unknown_setting_is_named_beside_those_there_are():
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
-def test_a_setting_that_cannot_be_is_named_and_repeated(wrong, kind, said):
+def test_an_invalid_setting_is_refused_with_its_name_and_value(wrong, kind, said):
     with pytest.raises(kind, match=re.escape(said)) as error:
         Rendering(**wrong)
     assert list(wrong)[-1] in str(error.value)
@@ -727,7 +729,7 @@ def test_a_setting_that_cannot_be_is_named_and_repeated(wrong, kind, said):
         ([], [0, 1], ValueError, "must match in length, got 0 and 2"),
     ],
 )
-def test_an_address_that_cannot_be_is_refused(ifs, categories, indices, kind, said):
+def test_an_invalid_address_is_refused(ifs, categories, indices, kind, said):
     with pytest.raises(kind, match=re.escape(said)):
         render(ifs, categories, indices, rendering=SMALL)
 
@@ -745,13 +747,13 @@ def test_an_address_that_cannot_be_is_refused(ifs, categories, indices, kind, sa
         ({"rendering": {"size": 64}}, TypeError, "rendering must be Frame"),
     ],
 )
-def test_a_batch_refuses_what_it_cannot_do_and_repeats_it(ifs, wrong, kind, said):
+def test_invalid_arguments_are_refused_with_their_names(ifs, wrong, kind, said):
     with pytest.raises(kind, match=re.escape(said)) as error:
         render(ifs, 0, 0, **{"rendering": SMALL, **wrong})
     assert next(iter(wrong)) in str(error.value)
 
 
-def test_a_category_that_is_wrong_at_the_end_of_a_long_batch_is_found(ifs):
+def test_an_invalid_category_at_the_end_of_a_long_batch_is_found(ifs):
     categories = np.zeros(1500, int)
     categories[-1] = 5
     with pytest.raises(IndexError, match="category 5"):
@@ -772,7 +774,7 @@ def cells(sheet, rows, columns, side, top=0, left=0, gap=2):
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_a_contact_sheet_shows_the_chosen_pictures(ifs, color):
+def test_a_contact_sheet_shows_the_chosen_images(ifs, color):
     rendering = dataclasses.replace(SMALL, color=color)
     categories, instances = [3, 0], [0, 7, 999]
     sheet = contact_sheet(ifs, categories, instances, rendering=rendering, seed=6, label=False)
@@ -783,7 +785,7 @@ def test_a_contact_sheet_shows_the_chosen_pictures(ifs, color):
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_labels_stand_beside_the_pictures_and_not_on_them(ifs, color):
+def test_labels_do_not_cover_the_images(ifs, color):
     pytest.importorskip("PIL")
     rendering = dataclasses.replace(SMALL, color=color)
     labelled = contact_sheet(ifs, 2, 4, rendering=rendering)
@@ -797,15 +799,15 @@ def test_labels_stand_beside_the_pictures_and_not_on_them(ifs, color):
     assert labelled.flags.writeable and plain.flags.writeable
 
 
-def test_a_contact_sheet_counts_categories_from_the_first_and_spreads_instances(ifs):
+def test_a_contact_sheet_takes_the_first_categories_and_spreads_instances(ifs):
     sheet = contact_sheet(ifs, 3, 4, rendering=SMALL, label=False)
     expected = render(ifs, np.repeat(range(3), 4), [0, 250, 500, 750] * 3, rendering=SMALL)
     np.testing.assert_array_equal(cells(sheet, 3, 4, 48), expected)
-    # More than there are: all there are.
+    # More than there are means all.
     assert contact_sheet(ifs, 99, 1, rendering=SMALL, label=False).shape == (250, 50)
 
 
-def test_a_contact_sheet_of_wide_crops_and_of_the_default(ifs):
+def test_a_contact_sheet_can_have_wide_crops_or_default_settings(ifs):
     rendering = Rendering(size=40, crop=(20, 30), num_points=500)
     sheet = contact_sheet(ifs, [1], [2, 3], rendering=rendering, label=False)
     assert sheet.shape == (22, 64)
@@ -824,7 +826,9 @@ def test_a_contact_sheet_of_wide_crops_and_of_the_default(ifs):
         (["a"], 8, TypeError, "categories must be an integer, got 'a'"),
     ],
 )
-def test_a_contact_sheet_of_nothing_is_refused(ifs, categories, instances, kind, said):
+def test_invalid_categories_and_instances_of_a_sheet_are_refused(
+    ifs, categories, instances, kind, said
+):
     with pytest.raises(kind, match=said):
         contact_sheet(ifs, categories, instances, rendering=SMALL)
 
@@ -837,7 +841,7 @@ def test_a_contact_sheet_takes_numpy_numbers(ifs):
     np.testing.assert_array_equal(listed, plain)
 
 
-def test_the_package_names_all_that_it_has():
+def test_all_public_names_are_listed():
     public = {
         name
         for name, value in vars(fdsl).items()
