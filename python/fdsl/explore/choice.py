@@ -1,4 +1,4 @@
-"""What was chosen on the page: a family, a category, settings; and the images of it."""
+"""A choice on the page (family, category, settings), and the images of it."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from fdsl.sheet import GAP
 IMAGES, MOST_IMAGES = 12, 100
 #: Bytes of all images together: larger images are fewer.
 MOST_BYTES = 1 << 24
-#: What the page calls the categories that it was given, unless they have a name.
+#: The page's name of the categories that it was given, unless they have a name of their own.
 GIVEN = "given"
 #: Arguments of ``show``: a setting of the same name cannot be given to it.
 TAKEN = set(inspect.signature(show).parameters)
 
 
 class Choices:
-    """All that can be chosen on the page, and the images of a choice.
+    """The families on the page, and the images of a choice.
 
     Args:
-        source: a family, or what ``fdsl.load`` accepts; it comes first.
+        source: the family to begin with, or what ``fdsl.load`` accepts.
 
     Raises:
-        FileNotFoundError, TypeError, ValueError: the source is not one.
+        FileNotFoundError, TypeError, ValueError: the source cannot be loaded.
     """
 
     def __init__(self, source: Family | PathLike | None = None) -> None:
@@ -61,11 +61,11 @@ class Choices:
                 self._given, self._expression = found, f"fdsl.load({_python(str(source))})"
         if self._given is not None:
             self._first = {"family": GIVEN}
-        self._lock = threading.Lock()  # one sheet at a time has all cores
+        self._lock = threading.Lock()  # one sheet at a time, on all cores
         self._made = functools.lru_cache(maxsize=8)(self._make)
 
     def described(self) -> dict[str, Any]:
-        """Returns the families and their controls, as JSON can hold them."""
+        """Returns the families and their controls, as values that JSON can hold."""
         families: list[dict[str, Any]] = []
         if self._given is not None:
             label = repr(self._given).strip("<>")
@@ -90,14 +90,14 @@ class Choices:
         Args:
             given: ``family``, ``categories``, ``category``, ``seed``, ``images``, ``index`` (the
                 first) and ``spread``; options of the family as ``option.NAME`` and settings as
-                ``style.NAME``. What is missing has its default.
+                ``style.NAME``. All are optional.
 
         Returns:
-            The sheet as a PNG file in base64, what is on it, and the line of Python that makes it:
-            ``before``, the indices, ``after``.
+            The sheet as a PNG file in base64, a description of it, and the line of Python that
+            renders it, in three parts: ``before``, the indices (``python``) and ``after``.
 
         Raises:
-            FileNotFoundError, IndexError, TypeError, ValueError: there is no such choice.
+            IndexError, TypeError, ValueError: a value is invalid.
         """
         with self._lock:
             family, expression = self._family(given)

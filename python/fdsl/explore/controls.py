@@ -20,9 +20,9 @@ _UNIONS = (typing.Union, types.UnionType)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
-    """One setting: its type, and its values as text, as they stand in the address of the page."""
+    """One setting and its type. The address of the page holds its value as text."""
 
-    #: As in Python.
+    #: Its name in Python.
     name: str
     #: The type of its values; a ``"size"`` is one integer, or height and width.
     kind: Literal["switch", "choice", "whole", "real", "size", "text"]
@@ -37,7 +37,7 @@ class Control:
     help: str
 
     def described(self) -> dict[str, Any]:
-        """Returns what the page needs to know, as JSON can hold it."""
+        """Returns a description for the page, as values that JSON can hold."""
         return {
             "name": self.name,
             "kind": self.kind,
@@ -49,10 +49,10 @@ class Control:
         }
 
     def read(self, given: str) -> Any:
-        """Returns the value of a text.
+        """Parses a value.
 
         Raises:
-            ValueError: there is no such value.
+            ValueError: the text is not a valid value.
         """
         if self.optional and given == "none":
             return None
@@ -80,7 +80,7 @@ class Control:
 
 
 def text(value: Any) -> str:
-    """Returns a value as the page writes it."""
+    """Returns the text of a value."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)

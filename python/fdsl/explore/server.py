@@ -68,6 +68,7 @@ class Explorer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    allow_reuse_address = sys.platform != "win32"  # there it would share a port that is taken
     choices: Choices
 
     def server_bind(self) -> None:
