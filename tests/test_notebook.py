@@ -35,7 +35,7 @@ def families():
     ifs = fdsl.fractaldb(10)
     return [
         ifs, ifs[3], ifs[3:7], ifs[:1], fdsl.Perlin(25), fdsl.Perlin(25)[7], fdsl.Bezier(16),
-        fdsl.Bezier(16)[5], fdsl.RCDB(5), fdsl.RCDB(5)[2], Disks(4), Disks(4)[1:2],
+        fdsl.Bezier(16)[5], fdsl.RCDB(5), Disks(4), Disks(4)[1:2],
     ]  # fmt: skip
 
 

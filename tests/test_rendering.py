@@ -788,15 +788,15 @@ def test_a_contact_sheet_shows_the_chosen_images(ifs, color):
 def test_labels_do_not_cover_the_images(ifs, color):
     pytest.importorskip("PIL")
     rendering = dataclasses.replace(SMALL, color=color)
-    labelled = contact_sheet(ifs, 2, 4, rendering=rendering)
+    labeled = contact_sheet(ifs, 2, 4, rendering=rendering)
     plain = contact_sheet(ifs, 2, 4, rendering=rendering, label=False)
-    assert labelled.shape == (16 + plain.shape[0], 48 + plain.shape[1], *plain.shape[2:])
-    np.testing.assert_array_equal(labelled[16:, 48:], plain)
+    assert labeled.shape == (16 + plain.shape[0], 48 + plain.shape[1], *plain.shape[2:])
+    np.testing.assert_array_equal(labeled[16:, 48:], plain)
     for number in range(2):
-        assert labelled[16 + 50 * number :, :48][:48].any()
+        assert labeled[16 + 50 * number :, :48][:48].any()
     for number in range(4):
-        assert labelled[:16, 48 + 50 * number :][:, :48].any()
-    assert labelled.flags.writeable and plain.flags.writeable
+        assert labeled[:16, 48 + 50 * number :][:, :48].any()
+    assert labeled.flags.writeable and plain.flags.writeable
 
 
 def test_a_contact_sheet_takes_the_first_categories_and_spreads_instances(ifs):

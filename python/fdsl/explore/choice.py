@@ -55,7 +55,8 @@ class Choices:
             named = None if Path(source).exists() else re.fullmatch(
                 rf"(?:.+\.py:)?({NAME})-(\d+k?)", str(source)
             )  # fmt: skip
-            if named is not None:
+            # A name can also stand for a set that was published, and that no number makes.
+            if named is not None and load(f"{named[1]}-{len(found)}") == found:
                 self._first = {"family": named[1], "categories": str(len(found))}
             else:
                 self._given, self._expression = found, f"fdsl.load({_python(str(source))})"

@@ -23,7 +23,7 @@ CROP = 1 << 32
 MOST_OBJECTS = 65_535
 
 
-class Drawn(Protocol):
+class Drawable(Protocol):
     """The part of ``fdsl.Family`` that is used here."""
 
     @property
@@ -47,7 +47,7 @@ class Drawn(Protocol):
 
 
 def draw_samples(
-    family: Drawn,
+    family: Drawable,
     job: Job,
     addresses: Addresses,
     images: npt.NDArray[np.uint8],
@@ -86,43 +86,45 @@ def _flip(frame: Frame, index: int) -> int:
 
 
 def _draw_checked(
-    family: Drawn, parameters: Any, frame: Frame, address: Address, attempt: int
+    family: Drawable, parameters: Any, frame: Frame, address: Address, attempt: int
 ) -> Sample:
     name, format, seed, category, index = address
     shared = (name, format, seed, category, index - _flip(frame, index))
-    drawn = family.draw(parameters, _generator(shared, attempt), frame)
+    sample = family.draw(parameters, _generator(shared, attempt), frame)
     what = f"{type(family).__name__}.draw"
-    if not isinstance(drawn, Sample):
+    if not isinstance(sample, Sample):
         if family.targets:
             raise TypeError(
                 f"{what} must return an fdsl.Sample, since the family has the targets "
-                f"{', '.join(family.targets)}; got {type(drawn).__name__}"
+                f"{', '.join(family.targets)}; got {type(sample).__name__}"
             )
-        drawn = Sample(drawn, np.ones((frame.height, frame.width), np.uint16), [category])
+        sample = Sample(sample, np.ones((frame.height, frame.width), np.uint16), [category])
     shape = (frame.height, frame.width)
     channels = (3,) if frame.color else ()
-    if not (isinstance(drawn.image, np.ndarray) and drawn.image.dtype == np.uint8):
-        raise TypeError(f"{what} must return a uint8 array, got {_kind(drawn.image)}")
-    if drawn.image.shape != (*shape, *channels):
-        raise ValueError(f"{what} must return shape {(*shape, *channels)}, got {drawn.image.shape}")
-    objects = drawn.objects
+    if not (isinstance(sample.image, np.ndarray) and sample.image.dtype == np.uint8):
+        raise TypeError(f"{what} must return a uint8 array, got {_kind(sample.image)}")
+    if sample.image.shape != (*shape, *channels):
+        raise ValueError(
+            f"{what} must return shape {(*shape, *channels)}, got {sample.image.shape}"
+        )
+    objects = sample.objects
     if not (isinstance(objects, np.ndarray) and objects.dtype.kind in "iu"):
         raise TypeError(f"the objects of {what} must be an array of integers, got {_kind(objects)}")
     if objects.shape != shape:
         raise ValueError(f"the objects of {what} must have shape {shape}, got {objects.shape}")
-    count = min(len(drawn.categories), MOST_OBJECTS)
+    count = min(len(sample.categories), MOST_OBJECTS)
     least, most = int(objects.min()), int(objects.max())
     if least < 0 or most > count:
         raise ValueError(
             f"the objects of {what} are numbered from 1 to {count}, and 0 is background; got "
             f"{least if least < 0 else most}"
         )
-    for one in drawn.categories:
+    for one in sample.categories:
         if not 0 <= operator.index(one) < len(family):
             raise ValueError(
                 f"the categories of {what} must lie between 0 and {len(family) - 1}, got {one}"
             )
-    return drawn
+    return sample
 
 
 def _kind(value: object) -> str:

@@ -33,7 +33,7 @@ def load(source: PathLike, **options: Any) -> Family:
 
             - the name of a family and a number of categories: ``"fractaldb-1000"``,
               ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-1000"``. After any name the number may
-              end in k for thousands: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-1k"``;
+              end in k for thousands: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-5k"``;
             - a script and such a name, ``"families.py:disks-10"``: the script is imported first.
               So is that of ``"families.py:saved.npz"``, since a file does not hold the code of a
               family in Python;
