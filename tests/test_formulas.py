@@ -172,7 +172,7 @@ def test_a_search_that_gives_up_reports_the_candidates_and_the_best_rate(threads
         IFS.search(
             categories=5, fill_rate=0.9, seed=1, max_tries=2000, num_threads=threads, **MEASURE
         )
-    best = float(re.search(r"best filling rate seen was (0\.\d+)", str(error.value))[1])
+    best = float(re.search(r"best filling rate was (0\.\d+)", str(error.value))[1])
     # It is the best rate: slightly below it there is a category, slightly above it there is none.
     one = IFS.search(categories=1, fill_rate=best - 1e-4, seed=1, max_tries=2000, **MEASURE)
     assert one.candidates_tried <= 2000
@@ -955,20 +955,18 @@ def test_load_reads_every_kind_of_source(ifs, tmp_path):
 def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(name):
     with pytest.raises(FileNotFoundError) as error:
         fdsl.load(name)
-    start = f"no categories at {name}: expected a name (bezier-N, "
+    start = f"no categories at {name}: expected a published set (fractaldb-1k, "
     assert str(error.value).startswith(start)
-    for known in ("fractaldb-N", "perlin-N", "rcdb-N", "1k is 1000"):
+    for known in ("fractaldb-N", "perlin-N", "rcdb-N", "rcdb-1k"):
         assert known in str(error.value)
     assert "ifs-N" not in str(error.value)
 
 
-def test_a_name_can_count_in_thousands():
-    assert fdsl.load("rcdb-2k") == fdsl.load("rcdb-2000") == fdsl.RCDB(2000)
-    assert fdsl.load("fractaldb-2k") == fdsl.fractaldb(2000)
-    with pytest.raises(ValueError, match="square number, such as 100, got 1000"):
-        fdsl.load("perlin-1k")
-    with pytest.raises(ValueError, match="at most 10,000, which come with the package, got 11000"):
-        fdsl.load("fractaldb-11k")
+def test_only_published_sets_count_in_thousands():
+    assert fdsl.load("fractaldb-10k") == fdsl.fractaldb(10_000)
+    assert fdsl.load("rcdb-1k") != fdsl.load("rcdb-1000") == fdsl.RCDB(1000)
+    with pytest.raises(FileNotFoundError, match="no categories at rcdb-2k"):
+        fdsl.load("rcdb-2k")
 
 
 def test_a_name_takes_the_options_of_its_family(tmp_path):

@@ -1,4 +1,4 @@
-"""Old names are answered with the new ones, and what the first releases wrote is still read."""
+"""Errors for old names give the new ones, and files of the first releases are still read."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ SETTINGS = {
     ],
     ids=["Rendering", "paper", "released", "replace"],
 )
-def test_an_old_setting_is_answered_with_the_new_one(make, old):
+def test_the_error_for_an_old_setting_names_the_new_one(make, old):
     value, new = SETTINGS[old]
     said = f"Rendering has no setting {old!r} any more: it is {new!r} now"
     with pytest.raises(TypeError, match=re.escape(said)):
@@ -66,18 +66,18 @@ def test_an_old_setting_is_answered_with_the_new_one(make, old):
         ),
         (Strokes, "redraw", "it is 'resample_degenerate' now"),
         (Strokes, "pad", "Strokes has no setting 'pad' any more: it is 'margin' now"),
-        # What means nothing to them has no new name.
+        # Settings that they lack have no new name.
         (Frame, "points", "Frame has no setting 'points'; it has size, crop, crop_position, flips"),
         (Strokes, "weights", "Strokes has no setting 'weights'; it has size, crop"),
     ],
 )
-def test_a_frame_answers_only_what_it_still_has(style, old, said):
+def test_a_style_names_new_settings_only_if_it_has_them(style, old, said):
     with pytest.raises(TypeError, match=re.escape(said)):
         style(**{old: SETTINGS[old][0]})
 
 
 @pytest.mark.parametrize("old", ["grid", "continuous"])
-def test_the_old_values_of_variation_are_answered_with_their_new_setting(old):
+def test_the_error_for_an_old_value_of_variation_names_the_new_setting(old):
     with pytest.raises(TypeError, match=f"variation is a number now: give variation_kind='{old}'"):
         Rendering(variation=old)
 
@@ -111,7 +111,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_old_argument_is_answered_with_the_new_one(name, tmp_path, monkeypatch):
+def test_the_error_for_an_old_argument_names_the_new_one(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call, old, new = CALLS[name]
     function = name.split(",")[0]
@@ -129,7 +129,7 @@ def test_an_old_argument_is_answered_with_the_new_one(name, tmp_path, monkeypatc
         ("Loader", "normalize", "transform"),
     ],
 )
-def test_an_old_argument_of_the_torch_part_is_answered_with_the_new_one(name, old, new):
+def test_the_error_for_an_old_torch_argument_names_the_new_one(name, old, new):
     pytest.importorskip("torch")
     from fdsl.torch import Loader, Stream
 
@@ -152,7 +152,7 @@ COMMANDS = {"--pictures": ["info", "bezier-4"]}
 
 @pytest.mark.parametrize("value", [["1"], []], ids=["with a value", "without"])
 @pytest.mark.parametrize("old", RENAMED)
-def test_an_old_option_is_answered_with_the_new_one(capsys, tmp_path, monkeypatch, old, value):
+def test_the_error_for_an_old_option_names_the_new_one(capsys, tmp_path, monkeypatch, old, value):
     monkeypatch.chdir(tmp_path)
     command = COMMANDS.get(old, ["export", "bezier-4", "folder"])
     with pytest.raises(SystemExit, match="2"):
@@ -168,17 +168,17 @@ def test_an_old_option_of_another_command_is_unknown(capsys):
     assert "unrecognized arguments: --pictures" in capsys.readouterr().err
 
 
-def test_every_old_option_has_a_new_one_that_is_there(capsys):
+def test_the_new_name_of_every_old_option_exists(capsys):
     for old, new in RENAMED.items():
         with pytest.raises(SystemExit, match="0"):
             fdsl.cli.main([COMMANDS.get(old, ["export"])[0], "--help"])
         text = capsys.readouterr().out
         assert re.search(rf"{new}\b", text), new
-        assert not re.search(rf"(?<!\w){old}\b(?!-)", text), old  # not shown any more
+        assert not re.search(rf"(?<!\w){old}\b(?!-)", text), old  # hidden
 
 
 @pytest.mark.parametrize("old", ["grid", "continuous"])
-def test_the_old_values_of_the_option_variation_are_answered(capsys, old):
+def test_the_error_for_an_old_value_of_the_variation_option_names_the_new_option(capsys, old):
     with pytest.raises(SystemExit, match="2"):
         fdsl.cli.main(["render", "fractaldb-1", "--variation", old, "--out", "x.png"])
     assert "that is --variation-kind now" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_a_stream_refuses_settings_that_mean_nothing(case):
         Stream(make(), rendering=rendering)
 
 
-def test_a_frame_goes_with_every_family(family):
+def test_every_family_accepts_a_frame(family):
     frame = Frame(size=40, crop=(30, 20), color=True)
     expected = render(family, [0, 1], 5, rendering=family.style(**frame.to_dict()))
     np.testing.assert_array_equal(render(family, [0, 1], 5, rendering=frame), expected)
@@ -275,7 +275,7 @@ def test_an_option_that_means_nothing_is_refused(
 
 
 @pytest.mark.parametrize("color", [False, True])
-def test_one_number_each_makes_one_image(family, color):
+def test_a_single_category_and_index_give_one_image(family, color):
     frame = Frame(size=(20, 30), color=color)
     shape = (20, 30, 3) if color else (20, 30)
     out = np.empty(shape, np.uint8)
@@ -289,14 +289,14 @@ def test_one_number_each_makes_one_image(family, color):
         render(family, 1, 5, 3, frame, out=np.empty((1, *shape), np.uint8))
 
 
-def test_a_family_is_of_the_format_and_period_of_the_core(family):
+def test_format_and_period_are_those_of_the_core(family):
     core = family.core()
     assert (family.format, family.period, len(family)) == (core.format, core.period, len(core))
     released = fdsl.fractaldb(1).core(Rendering.released())
     assert (IFS.format, IFS.period) == (released.format, released.period)
 
 
-# What the first releases wrote
+# Files of the first releases
 
 
 #: ``Rendering(…).to_dict()``, of every family.
@@ -327,7 +327,7 @@ def test_old_settings_are_read(style):
     before_there_were_samplers = {k: v for k, v in OLD.items() if k not in ("sampler", "mask_seed")}
     assert style.from_dict(before_there_were_samplers) == read
     with pytest.raises(ValueError, match="has no setting 'colour'"):
-        style.from_dict({**OLD, "colour": True})  # misspelt, and of no release
+        style.from_dict({**OLD, "colour": True})  # misspelled, not of an old release
     unvaried = style.from_dict({**OLD, "weights": None, "variation": "grid"})
     if style is Rendering:
         assert (unvaried.variation, unvaried.variation_kind) == (None, "grid")
@@ -342,13 +342,13 @@ def test_old_settings_of_the_released_program_are_read():
 
 
 def old_plan(plan: dict, rendering: dict, *, early: bool) -> dict:
-    """A plan or its ``metadata.json`` as a first release wrote it."""
+    """A plan or a ``metadata.json`` in the format of the first releases."""
     later = ("categories_key", "layout_format") if early else ()
     kept = {name: value for name, value in plan.items() if name not in later}
     return {**kept, "rendering": {**OLD, **rendering}, "fdsl": "0.1.0"}
 
 
-#: What the first releases called the same categories, and the settings of a plan for each.
+#: The digest of the same categories in the first releases, and the settings of a plan for each.
 PLANS = {
     "ifs": (
         "7b463e8a462c251824c25764a07026b67f09ca9f26f02f8f60567060d4df1a60",
@@ -372,7 +372,7 @@ REST = {"color": False, "crop": None, "crop_position": "random", "flips": True, 
 @pytest.mark.parametrize("early", [True, False], ids=["first release", "later"])
 @pytest.mark.parametrize("layout", ["webdataset", "folders"])
 @pytest.mark.parametrize("name", PLANS)
-def test_an_old_export_goes_on_and_is_finalized(tmp_path, name, layout, early):
+def test_an_old_export_can_be_continued_and_finalized(tmp_path, name, layout, early):
     pytest.importorskip("webdataset")
     digest, rendering, changes = PLANS[name]
     family = FAMILIES[name]()

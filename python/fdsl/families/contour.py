@@ -48,6 +48,10 @@ class Contours(Frame):
     _checked_as: ClassVar[str | None] = "rcdb"
     _paper: ClassVar[dict[str, Any]] = {"size": 512}
 
+    def _shrunk(self, scale: float) -> dict[str, Any]:
+        # A replay out of order would take seconds.
+        return {**super()._shrunk(scale), "compat": None}
+
     def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
         del settings["compat"]
         return settings
@@ -101,6 +105,11 @@ class Atom(NamedTuple):
     radius: float
     #: Factors that stretch the first ring along x and y.
     oval: tuple[float, float]
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        *row, frequencies, radius, oval = self
+        return VisualAtom([[*row, *frequencies, radius, *oval]])._repr_png_()
 
 
 class _Contours(CoreFamily):
@@ -314,7 +323,7 @@ class VisualAtom(_Contours):
         TypeError: categories is of the wrong type.
 
     >>> VisualAtom(1000)[0].frequencies
-    (0, 0)
+    (15, 0)
     """
 
     name = "visualatom"

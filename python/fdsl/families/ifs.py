@@ -344,7 +344,7 @@ class IFS(CoreFamily):
 
         >>> base = IFS.sample(1, seed=3, min_maps=2, max_maps=2, singular_sum=(3.9, 4.1))
         >>> IFS.perturbed(base, 10, delta=0.1)
-        <IFS: 10 categories of 2 to 2 maps>
+        <IFS: 10 categories of 2 maps>
         """
         maps, probabilities = perturbed(
             base,

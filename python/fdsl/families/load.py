@@ -14,7 +14,7 @@ from fdsl._files import PathLike
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
-from fdsl.families.published import published
+from fdsl.families.published import PUBLISHED, published
 from fdsl.families.registry import NAME, find, names, run_script
 
 _FILES = (
@@ -22,7 +22,7 @@ _FILES = (
     "(.pkl) of Improving Fractal Pre-training, or a script and a name (families.py:disks-10)"
 )
 #: The kinds of sources that ``load`` accepts, for help texts.
-SOURCES = f"a name (fractaldb-1k, perlin-100, bezier-144), {_FILES}"
+SOURCES = f"a published set ({', '.join(PUBLISHED)}), a name (perlin-100, bezier-144), {_FILES}"
 
 
 def load(source: PathLike, **options: Any) -> Family:
@@ -31,9 +31,10 @@ def load(source: PathLike, **options: Any) -> Family:
     Args:
         source: one of
 
-            - the name of a family and a number of categories: ``"fractaldb-1000"``,
-              ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-1000"``. After any name the number may
-              end in k for thousands: ``"fractaldb-1k"``, ``"fractaldb-10k"``, ``"rcdb-5k"``;
+            - the name of a published set of categories: ``"fractaldb-1k"``, ``"fractaldb-10k"``,
+              ``"rcdb-1k"``, ``"visualatom-1k"``;
+            - the name of a family and a number of categories: ``"fractaldb-100"``,
+              ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-100"``;
             - a script and such a name, ``"families.py:disks-10"``: the script is imported first.
               So is that of ``"families.py:saved.npz"``, since a file does not hold the code of a
               family in Python;
@@ -68,8 +69,8 @@ def load(source: PathLike, **options: Any) -> Family:
             return found
         accepted = ", ".join(f"{name}-N" for name in makers())
         raise FileNotFoundError(
-            f"no categories at {shortened(str(path))}: expected a name ({accepted}; 1k is 1000), "
-            f"{_FILES}"
+            f"no categories at {shortened(str(path))}: expected a published set "
+            f"({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
         )
     if options:
         raise TypeError(f"a file takes no options, got {', '.join(options)} for {path}")
@@ -110,10 +111,12 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     """Makes the family of a name, if it is known; one that follows a script must be."""
-    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})(k?)", source)
+    if not options and (family := published(source)) is not None:
+        return family
+    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
     if named is None:
         return None
-    script, name, number, thousands = named.groups()
+    script, name, number = named.groups()
     if name == "fractaldb":
         maker: Callable[..., Family] = fractaldb
     elif script is None and name not in names():
@@ -127,4 +130,4 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
         if option not in known:
             takes = ", ".join(known) or "none"
             raise TypeError(f"{name} has no option {shown(option)}; its options: {takes}")
-    return maker(int(number) * (1000 if thousands else 1), **options)
+    return maker(int(number), **options)
