@@ -3,7 +3,8 @@
 # make test-all  make test, and the slow tests
 # make check     format, lint and types, with the versions of constraints.txt
 # make format    formats the code, and sorts its imports
-# make wheel     a wheel for Python 3.10 and later, in dist/
+# make docs      the site of the documentation, in site/; a broken link is an error
+# make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
 # make bench     measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
 #
 # The first of them makes an environment in .venv: a few minutes. To use an existing one, which
@@ -17,6 +18,8 @@ RUN = $(BIN)/python
 READY = $(VENV)/.fdsl-ready
 # One process per core, up to four: each holds a copy of torch. A file's tests share fixtures.
 PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
+# The oldest glibc that Rust supports: 2.17.
+MANYLINUX = $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
 # The lints of one release of Rust, where rustup can fetch it.
 PINNED = $(if $(shell command -v rustup),+1.95.0)
 
@@ -24,8 +27,8 @@ PINNED = $(if $(shell command -v rustup),+1.95.0)
 # times as slow; threads that sleep do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all check rust-test python-test slow-test lint types wheel bench miri format \
-	tools clean
+.PHONY: demo test test-all check rust-test python-test slow-test lint types docs wheel bench miri \
+	format tools clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -56,8 +59,12 @@ types: $(READY)
 	$(RUN) -m mypy
 	$(RUN) -m mypy.stubtest fdsl._core
 
+docs: $(READY)
+	$(RUN) docs/build.py
+
+# Zig links against the glibc of manylinux2014, whatever the machine has.
 wheel: $(READY)
-	$(RUN) -m maturin build --release --out dist
+	$(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
 
 bench: $(READY)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
@@ -89,9 +96,9 @@ $(READY): pyproject.toml constraints.txt Cargo.toml Cargo.lock $(shell find rust
 		| tools $(RUN)
 	@echo "Installing fdsl, torch and the tools into $(VENV): minutes the first time."
 	$(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[study,export,dev]'
+		--editable '.[study,export,dev,docs]'
 	@touch $@
 
 # Not the rest of runs/, which holds your trainings.
 clean:
-	rm -rf target dist runs/demo
+	rm -rf target dist site runs/demo

@@ -52,7 +52,14 @@ assert state == {"samples": 16}, state
     "explore.md": "assert image.pixels.shape == (260, 1040) and noise.octaves == 3",
     "families.md": "assert image.shape == mask.shape == (64, 64)",
     "paper.md": "assert image.shape == (362, 362)",
+    "tutorial.md": """
+assert images.shape == (64, 1, 32, 32) and len(losses) == 400
+assert losses[-1] < np.log(100) < losses[0]
+assert pretrained > 0.5
+""",
 }
+#: Pages that train for longer than a test should.
+LONG = {"tutorial.md"}
 
 
 def blocks(page, language):
@@ -69,7 +76,11 @@ def commands(page):
 @pytest.mark.parametrize(
     "page",
     # tests/test_loaders.py runs the sections of loaders.md, each by itself.
-    [page for page in PAGES if blocks(page, "python") and page.name != "loaders.md"],
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page.name in LONG else [])
+        for page in PAGES
+        if blocks(page, "python") and page.name != "loaders.md"
+    ],
     ids=lambda page: page.name,
 )
 def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
