@@ -1,9 +1,9 @@
 # make demo      the whole pipeline at a small scale: search, pre-train, fine-tune, compare
 # make test      build, Rust tests, Python tests; without the slow ones
 # make test-all  make test, and the slow tests
-# make check     format, lint and types, with the versions of constraints.txt
+# make check     format, lint, types and the docs, with the versions of constraints.txt
 # make format    formats the code, and sorts its imports
-# make docs      the site of the documentation, in site/; a broken link is an error
+# make docs      the site of the documentation, in site/; a broken link fails
 # make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
 # make bench     measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
 #
@@ -38,7 +38,7 @@ test: rust-test python-test
 
 test-all: test slow-test
 
-check: lint types
+check: lint types docs
 
 rust-test: tools
 	cargo test --quiet
@@ -62,9 +62,10 @@ types: $(READY)
 docs: $(READY)
 	$(RUN) docs/build.py
 
-# Zig links against the glibc of manylinux2014, whatever the machine has.
+# Zig links against the glibc of manylinux2014, whatever the machine has. maturin looks for the
+# package ziglang in the Python that comes first.
 wheel: $(READY)
-	$(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
+	PATH="$(abspath $(BIN)):$$PATH" $(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
 
 bench: $(READY)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -1,0 +1,114 @@
+"""What users install: a wheel that works with NumPy alone, built from what the sdist holds."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from email import message_from_string
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    pytest.importorskip("maturin")
+    if shutil.which("cargo") is None:
+        pytest.skip("no cargo here")
+    folder = tmp_path_factory.mktemp("sdist")
+    run([sys.executable, "-m", "maturin", "sdist", "--out", folder], cwd=ROOT)
+    (file,) = folder.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        archive.extractall(folder)
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    if sys.platform != "linux":
+        pytest.skip("make wheel links with Zig on Linux alone")
+    pytest.importorskip("ziglang")
+    out = tmp_path_factory.mktemp("wheel")
+    target = os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target")  # the other crates stay there
+    # maturin looks for the package ziglang in the Python that comes first.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "CARGO_TARGET_DIR": target, "PATH": path}
+    command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--zig"]
+    run([*command, "--compatibility", "manylinux2014", "--out", out], cwd=sdist, env=environment)
+    (file,) = out.glob("*.whl")
+    return file
+
+
+def package_files():
+    """Returns the files of the package that git knows, and those not yet added."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "python"]
+    return {line.removeprefix("python/") for line in run(listed, cwd=ROOT).splitlines()}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_the_sdist_holds_the_package_and_what_builds_it(sdist):
+    held = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    assert {f"python/{name}" for name in package_files()} <= held
+    rust = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rust").rglob("*.rs")}
+    assert rust <= held
+    rest = held - rust - {f"python/{name}" for name in package_files()}
+    wanted = {"Cargo.toml", "Cargo.lock", "pyproject.toml", "PKG-INFO", "LICENSE", "README.md"}
+    assert rest == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+@pytest.mark.timeout(1800)
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    assert wheel.name.split("-")[2:4] == ["cp310", "abi3"]
+    assert "manylinux2014_x86_64" in wheel.name or "manylinux2014_aarch64" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+        metadata = message_from_string(archive.read(f"{info}/METADATA").decode())
+    package = {name for name in names if not name.startswith(f"{info}/")}
+    assert package == package_files() | {"fdsl/_core.abi3.so"}
+    assert {"fdsl/py.typed", "fdsl/_core.pyi", "fdsl/families/fractaldb.npz"} <= package
+    assert f"{info}/licenses/LICENSE" in names
+    assert metadata["License-Expression"] == "MIT"
+    plain = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    assert [line.split(">")[0] for line in plain] == ["numpy"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_wheel_works_in_an_empty_folder_with_numpy_alone(wheel, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    run([binaries / "python", "-m", "pip", "install", "--quiet", wheel])
+    listed = run([binaries / "python", "-m", "pip", "list", "--format", "freeze"]).split()
+    assert {line.split("==")[0] for line in listed} - {"pip", "setuptools"} == {"fdsl", "numpy"}
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [binaries / "fdsl", "preview", "fractaldb-10", "--num-points", "2000"]
+    sheets = []
+    for _ in range(2):
+        run([*command, "--out", "sheet.png"], cwd=folder, env=environment)
+        sheets.append(hashlib.sha256((folder / "sheet.png").read_bytes()).hexdigest())
+    assert sheets[0] == sheets[1]
+    assert [path.name for path in folder.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_free_threaded_python_stays_without_a_gil():
+    code = "import sys, fdsl; print(sys._is_gil_enabled())"
+    assert run([sys.executable, "-W", "error", "-c", code]).strip() == "False"

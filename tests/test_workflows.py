@@ -1,0 +1,97 @@
+"""The workflows follow GitHub's schema, and give nothing more rights than it needs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+WORKFLOWS = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in FILES}
+JOBS = [
+    pytest.param(name, job, id=f"{file}-{name}")
+    for file, workflow in WORKFLOWS.items()
+    for name, job in workflow["jobs"].items()
+]
+
+
+def test_the_workflows_follow_the_published_schema():
+    pytest.importorskip("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema"]
+    command += ["--builtin-schema", "vendor.github-workflows", *map(str, FILES)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_action_has_a_version(file):
+    for action in re.findall(r"uses: (\S+)", file.read_text(encoding="utf-8")):
+        local = action.startswith("./") and (ROOT / action).is_file()
+        assert local or re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+(\.\d+)*", action), action
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_may_read_and_runs_once_for_a_commit(name):
+    workflow = WORKFLOWS[name]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "github.ref" in workflow["concurrency"]["group"]
+
+
+def test_a_release_alone_signs_and_is_never_cancelled():
+    rights = {
+        (file, name): job["permissions"]
+        for file, workflow in WORKFLOWS.items()
+        for name, job in workflow["jobs"].items()
+        if "permissions" in job
+    }
+    signing = {"id-token": "write", "attestations": "write"}
+    assert rights == {("release.yml", "publish"): signing}
+    assert WORKFLOWS["release.yml"]["concurrency"]["cancel-in-progress"] is False
+    assert WORKFLOWS["release.yml"][True] == {"push": {"tags": ["v*"]}}  # YAML 1.1's `on` is True
+    assert "secrets." not in "".join(file.read_text(encoding="utf-8") for file in FILES)
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_a_job_ends_and_waits_for_jobs_that_exist(name, job):
+    jobs = next(w["jobs"] for w in WORKFLOWS.values() if w["jobs"].get(name) is job)
+    needs = job.get("needs", [])
+    assert set([needs] if isinstance(needs, str) else needs) <= set(jobs)
+    assert "uses" in job or job["timeout-minutes"] <= 90
+    for step in job.get("steps", ()):
+        if "checkout" in step.get("uses", ""):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_every_system_gets_a_wheel_and_a_free_threaded_one():
+    jobs = WORKFLOWS["wheels.yml"]["jobs"]
+    linux, desktop = jobs["linux"], jobs["desktop"]
+    assert linux["strategy"]["matrix"] == {
+        "target": ["x86_64", "aarch64"],
+        "libc": ["manylinux2014", "musllinux_1_2"],
+    }
+    assert {row["system"] for row in desktop["strategy"]["matrix"]["include"]} == {
+        "macos",
+        "windows",
+    }
+    for job in (linux, desktop):
+        arguments = [step["with"]["args"] for step in job["steps"] if "maturin" in step["uses"]]
+        assert [("python3.14t" in words) for words in arguments] == [False, True]
+        assert all("--release --locked" in words for words in arguments)
+
+
+def test_every_supported_python_is_tested_on_every_system():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = re.search(r'requires-python = ">=3\.(\d+)"', pyproject)[1]
+    matrix = WORKFLOWS["ci.yml"]["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == [f"3.{minor}" for minor in range(int(oldest), 15)]
+    systems = {runner.split("-")[0] for runner in matrix["runner"]}
+    assert systems == {"ubuntu", "macos", "windows"}
+
+
+def test_the_pinned_rust_is_the_makefiles():
+    install = " ".join(step.get("run", "") for step in WORKFLOWS["ci.yml"]["jobs"]["run"]["steps"])
+    pinned = re.search(r"\+(\d+\.\d+\.\d+)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+    assert f"rustup toolchain install {pinned} " in install
