@@ -34,8 +34,11 @@ def without_docstring(given: griffe.Object | griffe.Alias, name: str) -> Iterato
     """Yields a name, and those of its public methods and properties, that have no docstring."""
     if not given.has_docstring:
         yield f"{name} has no docstring"
-    for member in given.members.values() if given.is_class else ():
-        inherited = any(member.name in base.members for base in given.mro())
+    target = given.final_target if isinstance(given, griffe.Alias) else given
+    if not isinstance(target, griffe.Class):
+        return
+    for member in target.members.values():
+        inherited = any(member.name in base.members for base in target.mro())
         is_code = member.is_function or "property" in member.labels
         if is_code and not member.name.startswith("_") and not inherited:
             yield from without_docstring(member, f"{name}.{member.name}")
