@@ -19,7 +19,9 @@ READY = $(VENV)/.fdsl-ready
 # One process per core, up to four: each holds a copy of torch. A file's tests share fixtures.
 PYTEST = $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 10
 # The oldest glibc that Rust supports: 2.17.
-MANYLINUX = $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
+LIBGCC = $(shell cc -print-file-name=libgcc_s.so.1)
+MANYLINUX = $(if $(filter Linux,$(shell uname -s)),\
+	--zig --compatibility manylinux2014 -- -C link-arg=$(LIBGCC))
 # The lints of one release of Rust, where rustup can fetch it.
 PINNED = $(if $(shell command -v rustup),+1.95.0)
 
@@ -63,7 +65,8 @@ docs: $(READY)
 	$(RUN) docs/build.py
 
 # Zig links against the glibc of manylinux2014, whatever the machine has. maturin looks for the
-# package ziglang in the Python that comes first.
+# package ziglang in the Python that comes first. The unwinder must be the system's, not Zig's: up to
+# 3.13, Python ends daemon threads with pthread_exit, which unwinds them with the system's.
 wheel: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
 

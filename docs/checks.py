@@ -18,14 +18,14 @@ def undocumented(root: Path) -> Iterator[str]:
     package = griffe.load("fdsl", search_paths=[root / "python"], resolve_aliases=True)
     for module, page in API.items():
         text = (root / "docs" / "api" / page).read_text(encoding="utf-8")
-        # Where a module is called like the function in it, the page names both: fdsl.render.render.
+        # A function that shares its name with its module has both on the page: fdsl.render.render.
         shown = {path.split(".")[-1]: path for path in re.findall(r"^::: (\S+)$", text, re.M)}
         exports = package.modules_collection[module].exports or ()
         names = {name for name in exports if not name.startswith("__")}
         yield from (f"docs/api/{page} lacks {name}" for name in sorted(names - set(shown)))
         for name, path in shown.items():
             if name not in names:
-                yield f"docs/api/{page} has {path}, which {module}.__all__ has not"
+                yield f"docs/api/{page} has {path}, which is not in {module}.__all__"
             else:
                 yield from without_docstring(package.modules_collection[path], path)
 

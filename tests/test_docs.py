@@ -52,9 +52,9 @@ def test_the_site_of_today_builds(clone):
 @pytest.mark.parametrize(
     ("file", "added", "complaint"),
     [
-        ("docs/files.md", "[away](nowhere.md)", "nowhere.md, which is no file"),
+        ("docs/files.md", "[away](nowhere.md)", "nowhere.md, which is not a file"),
         ("docs/files.md", "[away](families.md#nowhere)", "anchor"),
-        ("docs/files.md", "![away](gallery/nowhere.png)", "nowhere.png, which is no file"),
+        ("docs/files.md", "![away](gallery/nowhere.png)", "nowhere.png, which is not a file"),
         ("docs/files.md", '<img src="https://example.org/a.png">', "from elsewhere"),
         ("docs/another.md", "# Another", "another.md is not in the navigation"),
         ("docs/api/torch.md", "::: fdsl.torch.Nothing", "Nothing"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+#: The environment of a process that shall find its own fdsl.
+OWN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def run(command, **options):
@@ -33,23 +36,39 @@ def sdist(tmp_path_factory):
     (file,) = folder.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         archive.extractall(folder)
+    for source in folder.rglob("*.rs"):  # they are dated 2006: cargo would take what it has built
+        source.touch()
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="module")
 def wheel(sdist, tmp_path_factory):
-    if sys.platform != "linux":
-        pytest.skip("make wheel links with Zig on Linux alone")
+    """What `make wheel` makes, of the sdist instead of the checkout."""
+    if sys.platform != "linux" or shutil.which("make") is None:
+        pytest.skip("needs make, and Linux, where make wheel links with Zig")
     pytest.importorskip("ziglang")
     out = tmp_path_factory.mktemp("wheel")
+    plan = run(["make", "--dry-run", "wheel", f"VENV={out}"], cwd=ROOT).splitlines()
+    (line,) = (line for line in plan if "-m maturin build" in line)
+    words = shlex.split(line)
+    arguments = words[words.index("build") :]
+    arguments[arguments.index("--out") + 1] = str(out)
     target = os.environ.get("CARGO_TARGET_DIR", f"{ROOT}/target")  # the other crates stay there
     # maturin looks for the package ziglang in the Python that comes first.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "CARGO_TARGET_DIR": target, "PATH": path}
-    command = [sys.executable, "-m", "maturin", "build", "--release", "--locked", "--zig"]
-    run([*command, "--compatibility", "manylinux2014", "--out", out], cwd=sdist, env=environment)
+    run([sys.executable, "-m", "maturin", *arguments], cwd=sdist, env=environment)
     (file,) = out.glob("*.whl")
     return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The commands of an environment that has the wheel, and NumPy."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", wheel])
+    return folder / "bin"
 
 
 def package_files():
@@ -90,22 +109,30 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_wheel_works_in_an_empty_folder_with_numpy_alone(wheel, tmp_path):
-    venv.create(tmp_path / "venv", with_pip=True)
-    binaries = tmp_path / "venv" / "bin"
-    run([binaries / "python", "-m", "pip", "install", "--quiet", wheel])
-    listed = run([binaries / "python", "-m", "pip", "list", "--format", "freeze"]).split()
+def test_the_wheel_works_in_an_empty_folder_with_numpy_alone(installed, tmp_path):
+    listed = run([installed / "python", "-m", "pip", "list", "--format", "freeze"]).split()
     assert {line.split("==")[0] for line in listed} - {"pip", "setuptools"} == {"fdsl", "numpy"}
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [binaries / "fdsl", "preview", "fractaldb-10", "--num-points", "2000"]
+    command = [installed / "fdsl", "preview", "fractaldb-10", "--num-points", "2000"]
     sheets = []
     for _ in range(2):
-        run([*command, "--out", "sheet.png"], cwd=folder, env=environment)
-        sheets.append(hashlib.sha256((folder / "sheet.png").read_bytes()).hexdigest())
+        run([*command, "--out", "sheet.png"], cwd=tmp_path, env=OWN)
+        sheets.append(hashlib.sha256((tmp_path / "sheet.png").read_bytes()).hexdigest())
     assert sheets[0] == sheets[1]
-    assert [path.name for path in folder.iterdir()] == ["sheet.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_wheel_unwinds_a_daemon_thread_that_python_ends(installed, tmp_path):
+    # Up to Python 3.13 it ends them with pthread_exit: Zig's unwinder, linked in, crashes there.
+    code = """
+import threading, time
+import fdsl
+kept = dict(fill_rate=0.9, max_tries=10**9)
+threading.Thread(target=fdsl.IFS.search, args=(10,), kwargs=kept, daemon=True).start()
+time.sleep(0.3)
+"""
+    run([installed / "python", "-c", code], cwd=tmp_path, env=OWN)
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
