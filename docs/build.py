@@ -69,9 +69,8 @@ def collect(root: Path, into: Path) -> None:
         copy.write_text(HELP.sub(with_output, text), encoding="utf-8")
         for linked in links(file, text):
             if not linked.is_file() or not linked.is_relative_to(root):
-                sys.exit(
-                    f"{file.relative_to(root)} links to {linked}, which is not a file of the repository"
-                )
+                name = file.relative_to(root)
+                sys.exit(f"{name} links to {linked}, which is not a file of the repository")
             if linked not in known:
                 known.add(linked)
                 waiting.append(linked)
