@@ -13,6 +13,7 @@ import fdsl
 import fdsl.cli
 import numpy as np
 import pytest
+from fdsl import png
 from fdsl.cli import progress as progress_module
 from fdsl.preview import contact_sheet
 from processes import started
@@ -682,3 +683,14 @@ def test_the_help_is_capitalized_and_speaks_of_images(capsys):
         # Options and commands, whose description may begin on the next line.
         rows = re.findall(r"^ {2,4}(-{1,2}\w.*?|[a-z]+)(?:  +|\n {8,})(\S)", text, re.M)
         assert rows and [row for row in rows if not row[1].isupper() and row[1] != "3"] == []
+
+
+def test_settings_of_a_familys_own_style_are_options(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = "--line-width 3 --color --line-color random --background white --size 64"
+    assert fdsl.cli.main(["render", "visualatom-3", "--out", "x.png", *arguments.split()]) == 0
+    frame = fdsl.Contours(
+        line_width=3, color=True, line_color="random", background="white", size=64
+    )
+    expected = fdsl.render(fdsl.VisualAtom(3), 0, 0, rendering=frame)
+    assert Path("x.png").read_bytes() == png.encode(expected[None])[0]

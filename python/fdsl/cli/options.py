@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fdsl.cli.values import size, variation
+from fdsl.controls import Control, style_controls, text
 from fdsl.families import Family, Perlin, load
 from fdsl.families.load import SOURCES
+from fdsl.families.registry import imported
 from fdsl.frame import Frame
-from fdsl.rendering import Rendering, Strokes
 
 Commands = Any  # the type of argparse's subparsers is private
 
@@ -192,6 +193,45 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     fractals(
         "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"
     )
+    for style in _styles():
+        _add_settings(parser, style)
+
+
+def _styles() -> list[type[Frame]]:
+    """Returns the styles of the families, each once."""
+    return list(dict.fromkeys(kind.style for kind in imported()))
+
+
+def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
+    """Adds an option for each setting of a style that has none yet; a preset sets compat."""
+    families = " and ".join(kind.name for kind in imported() if kind.style is style)
+    group = parser.add_argument_group(f"rendering options for {families}")
+    for control in style_controls(style):
+        name = option(control.name)
+        if name in parser._option_string_actions or control.name == "compat":
+            continue
+        about = control.help.split(". ")[0].rstrip(".").replace("%", "%%")
+        if control.kind == "switch":
+            switch = argparse.BooleanOptionalAction
+            group.add_argument(name, action=switch, help=about)
+        elif control.kind == "choice":
+            choices = [text(choice) for choice in control.choices]
+            group.add_argument(name, choices=choices, help=about)
+        else:
+            metavar = name.rsplit("-", 1)[1].upper()
+            group.add_argument(name, type=_reader(control), metavar=metavar, help=about)
+
+
+def _reader(control: Control) -> Callable[[str], Any]:
+    """Returns a function that parses the value of an option."""
+
+    def read(given: str) -> Any:
+        try:
+            return control.read(given)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
@@ -201,7 +241,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
         ValueError: an option does not apply to the family.
     """
     style = family.style
-    every = {name for kind in (Frame, Rendering, Strokes, style) for name in kind.names()}
+    every = {name for kind in (*_styles(), style) for name in kind.names()}
     given: dict[str, Any] = {name: getattr(arguments, name, None) for name in every}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("variation") == "none":
@@ -218,7 +258,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
         return style(**given)
     preset = getattr(style, arguments.preset, None)
     if preset is None:
-        raise ValueError(f"--preset {arguments.preset} is for fractals, got {family!r}")
+        raise ValueError(f"--preset {arguments.preset} does not apply to {family!r}")
     made: Frame = preset(**given)
     return made
 

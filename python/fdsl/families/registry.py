@@ -50,6 +50,11 @@ def register(family: FamilyClass) -> None:
     _known[family.name] = family
 
 
+def imported() -> list[FamilyClass]:
+    """Returns the families whose modules are imported, those of this package first."""
+    return list(_known.values())
+
+
 def names() -> list[str]:
     """Returns the names of all families."""
     return sorted({*_known, *(point.name for point in entry_points(group=GROUP))})

@@ -1,4 +1,4 @@
-"""The settings of a style, and the options of a family, as controls of a page."""
+"""The settings of a style, and the options of a family, as the command and the page offer them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNIONS = (typing.Union, types.UnionType)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
-    """One setting and its type. The address of the page holds its value as text."""
+    """One setting and its type. A command line or the address of a page holds its value as text."""
 
     #: Its name in Python.
     name: str
