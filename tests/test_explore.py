@@ -22,8 +22,8 @@ import fdsl.cli
 import numpy as np
 import pytest
 from families_in_python import Disks
-from fdsl.explore.choice import Choices
 from fdsl.controls import option_controls, style_controls
+from fdsl.explore.choice import Choices
 from fdsl.explore.server import Explorer
 from fdsl.families import registry
 from processes import started
