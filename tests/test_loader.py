@@ -527,7 +527,7 @@ def test_ctrl_c_ends_a_loop() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_is_told_and_can_iterate_anew() -> None:
+def test_a_forked_child_is_told_and_can_iterate_again() -> None:
     code = """
 child = os.fork()
 if child == 0:
@@ -544,7 +544,7 @@ next(batches)
     with script(code) as process:
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "iterate its loader anew" in out
+    assert "iterate its loader again" in out
     assert "(16, 1, 64, 64)" in out
 
 
@@ -556,7 +556,7 @@ next(batches)
         ({"prefetch": 2}, TypeError, "'prefetch' any more: it is 'prefetch_batches'"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
-        ({"device": "meta"}, ValueError, "device is 'meta', which holds no pictures"),
+        ({"device": "meta"}, ValueError, "device is 'meta', which holds no images"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
         ({"normalize": Normalize()}, TypeError, "'normalize' any more: it is 'transform'"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),

@@ -1,4 +1,4 @@
-"""Images as torch data sets. The only folder of the package that imports torch.
+"""Images as torch data sets. Beside ``fdsl.timm``, only this folder imports torch.
 
 >>> import fdsl, torch
 >>> from fdsl.torch import Stream

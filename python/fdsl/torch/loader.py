@@ -1,4 +1,4 @@
-"""A stream in this process, drawn ahead of the training loop."""
+"""Renders a stream ahead of the training loop, in this process."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
-from fdsl.torch.tensors import mapped
+from fdsl.torch.tensors import checked_transform, mapped, transformed
 
-#: What becomes of a batch that is drawn: as the loop gets it, and when it is there on the device.
+#: Turns a rendered batch into what the loop gets, and the event after which it is on the device.
 _Deliver = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
 
 
 class Loader:
-    """Draws a stream ahead of the training loop: a thread of this process, no worker processes.
+    """Renders a stream ahead of the training loop: a thread of this process, no worker processes.
 
-    While the loop works on one batch, all cores draw the next ones straight into the memory that
-    the loop gets: nothing is pickled, copied or handed from process to process. Batches, state and
-    resume are those of ``Stream`` under torch's ``DataLoader``, to the byte.
+    While the loop works on one batch, all cores render the next ones straight into the memory that
+    the loop gets: nothing is pickled, copied or sent between processes. Batches, state and resume
+    are those of ``Stream`` under torch's ``DataLoader``, to the byte.
 
-    Memory is new for each batch and never drawn into again while somebody holds a part of it, so
-    a batch may be kept. At most ``prefetch_batches`` batches are ready, beside the one that is
-    rendered and those that the loop holds. Closing, an exception, the end of the epoch or
-    forgetting the iterator end the thread, once it has rendered the batch that it is at. The thread
-    starts when the first batch is asked for.
+    Each batch has its own memory, which is not reused while anything refers to it, so a batch may
+    be kept. At most ``prefetch_batches`` batches are ready, besides the one being rendered and
+    those that the loop holds. The thread starts when the first batch is requested. It ends, after
+    the batch it is rendering, when the epoch ends, on ``close``, on an exception, and when the
+    iterator is garbage collected.
 
-    Trainers find what they look for in a ``DataLoader``: ``dataset``, ``sampler``,
-    ``batch_sampler`` and so on. The epoch of ``sampler`` is that of the stream: Lightning needs no
-    callback.
+    It has the attributes of a ``DataLoader``: ``dataset``, ``sampler``, ``batch_sampler``,
+    ``num_workers``, ``collate_fn`` and so on. ``sampler.set_epoch`` sets the epoch of the stream,
+    so Lightning needs no callback. Accelerate and Fabric have nothing to prepare: each rank
+    already gets its share, on ``device``.
 
     >>> import fdsl
     >>> from fdsl.torch import Loader, Stream
@@ -52,32 +53,35 @@ class Loader:
     [(4, 1, 224, 224), (4, 1, 224, 224)]
 
     Args:
-        stream: what to draw; its ``batch_size`` may not be ``None``.
+        stream: what to render; its ``batch_size`` may not be ``None``.
         prefetch_batches: how many batches may be ready, 1 or more.
-        device: copy batches there, on a CUDA device beside the computation; if not given they
-            stay in this process's memory.
-        transform: what becomes of the images on ``device``, any callable: of the images alone, so
-            nothing that moves them away from a mask or boxes. A module, such as ``Normalize()``,
-            is moved there, and its gradients are not recorded. Random numbers that it draws are
-            those of the process, in no fixed order with the network's.
-        pin_memory: draw into page-locked memory, from which copies to a GPU need not be waited
-            for; if not given, where there is a GPU and ``device`` is not another.
+        device: copies batches there, on a CUDA device in parallel with the computation. If not
+            given, they stay in this process's memory.
+        transform: called with the images of a batch on ``device``, in the thread: any callable. It
+            does not see the targets: do not move images away from their mask or boxes. A module,
+            such as ``Normalize()``, is moved to the device, and no gradients are recorded. It
+            shares the process's random state with the network, in no fixed order. The stream's own
+            ``transform`` comes first, on the CPU.
+        pin_memory: renders into page-locked memory, from which copies to a GPU are asynchronous.
+            By default wherever there is a GPU, unless ``device`` is something else.
 
     Yields:
         (images, targets): as ``Stream`` does, uint8 (B, C, H, W) and its targets, on ``device``;
-        or what ``transform`` makes of the images.
+        or what ``transform`` returns for the images.
 
     Raises:
         TypeError: an argument is of the wrong type.
         ValueError: an argument is out of range, or the device does not work here.
     """
 
-    # What a DataLoader has, and trainers ask for.
+    # Attributes of a DataLoader that trainers read.
     num_workers = 0
     prefetch_factor = None
     persistent_workers = False
     drop_last = False  # there is no incomplete batch
+    in_order = True
     timeout = 0
+    pin_memory_device = ""
     collate_fn = staticmethod(default_convert)
     worker_init_fn = None
     multiprocessing_context = None
@@ -90,17 +94,15 @@ class Loader:
         *,
         prefetch_batches: int = 2,
         device: torch.device | str | int | None = None,
-        transform: Callable[[torch.Tensor], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
         pin_memory: bool | None = None,
     ) -> None:
         self.stream: Stream = checked_type("stream", stream, Stream)
         if stream.batch_size is None:
-            raise ValueError("a Loader hands out batches: give its stream a batch_size, not None")
+            raise ValueError("a Loader yields batches: give its stream a batch_size, not None")
         self.prefetch_batches = checked_positive("prefetch_batches", prefetch_batches)
         self.device = None if device is None else _checked_device(device)
-        if transform is not None and not callable(transform):
-            raise TypeError(f"transform must be callable, got {transform!r}")
-        self.transform = transform
+        self.transform = checked_transform("transform", transform)
         if isinstance(transform, nn.Module) and self.device is not None:
             transform.to(self.device)
         if pin_memory is None:
@@ -116,16 +118,16 @@ class Loader:
         self._iterators: weakref.WeakSet[LoaderIterator] = weakref.WeakSet()
 
     def __iter__(self) -> LoaderIterator:
-        # torch keeps page-locked memory for a later batch, and hands it out again only when nobody
-        # holds it and no copy from it is under way.
+        # torch caches page-locked memory and reuses it only when nothing refers to it and no copy
+        # from it is in progress.
         empty = functools.partial(torch.empty, dtype=torch.uint8, pin_memory=self.pin_memory)
-        # Its own place in the stream: other iterators of this loader go on where they are.
+        # Has its own position in the stream and does not disturb other iterators of this loader.
         source = StreamIterator(self.stream, empty=empty)
         gpu = None
         if self.device is not None and self.device.type == "cuda":
             gpu = self.device.index
         elif self.pin_memory:
-            gpu = torch.cuda.current_device()  # a new thread's would be the first
+            gpu = torch.cuda.current_device()  # a new thread would start with GPU 0
         iterator = LoaderIterator(
             self.stream, source, self._latest, self._deliver(), self.prefetch_batches, gpu
         )
@@ -133,7 +135,7 @@ class Loader:
         return iterator
 
     def __len__(self) -> int:
-        """Batches an epoch; the first iteration after a resume may have fewer."""
+        """Batches per epoch; the first iteration after a resume may have fewer."""
         return len(self.stream)
 
     @property
@@ -143,25 +145,25 @@ class Loader:
 
     @property
     def batch_size(self) -> int | None:
-        """Samples a batch and rank."""
+        """Samples per batch and rank."""
         return self.stream.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Picks the epoch of the next iteration, as ``Stream.set_epoch`` does."""
+        """Sets the epoch of the next iteration, as ``Stream.set_epoch`` does."""
         self.stream.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
         """Returns {"samples": n}: how many samples the loops of all ranks have taken.
 
-        What is drawn ahead does not count. It is a stream's state: either may go on from it.
+        Batches rendered ahead do not count. A ``Stream`` can load this state, too.
         """
         latest = self._latest.progress
-        if latest is None or latest.told != self.stream.told:
+        if latest is None or latest.times_set != self.stream.times_set:
             return {"samples": self.stream.next_sample()}
         return latest.state()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Lets the next iteration start where ``state`` was taken.
+        """Makes the next iteration start where ``state`` was taken.
 
         Raises:
             ValueError: it is not the state of such a stream.
@@ -169,7 +171,7 @@ class Loader:
         self.stream.load_state_dict(state)
 
     def close(self) -> None:
-        """Ends the threads of all iterators; the loader may be iterated again."""
+        """Ends the threads of all iterators; the loader can be iterated again."""
         for iterator in list(self._iterators):
             iterator.close()
 
@@ -186,7 +188,7 @@ class Loader:
         return False
 
     def __getstate__(self) -> dict[str, Any]:
-        # Threads stay where they are; a copy starts where the stream's copy does.
+        # Threads are not copied; a copy starts where the stream's copy does.
         return {**self.__dict__, "_latest": None, "_iterators": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -199,35 +201,35 @@ class Loader:
         return f"<Loader of {self.stream!r}, prefetch_batches={self.prefetch_batches}{where}>"
 
     def _deliver(self) -> _Deliver:
-        """Returns what the thread does with a batch; it may not hold the loader."""
+        """Returns what the thread does with a batch; must not refer to the loader."""
         device, transform = self.device, self.transform
         if device is None and transform is None:
             return lambda batch: (batch, None)
         side = None
         if device is not None and device.type == "cuda":
             side = torch.cuda.Stream(device)
-            side.wait_stream(torch.cuda.current_stream(device))  # where `transform` was made
+            side.wait_stream(torch.cuda.current_stream(device))  # it may still move `transform`
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
             images, targets = batch
             with torch.no_grad(), torch.cuda.stream(side):
                 if device is not None:
-                    # Elsewhere nothing would keep the bytes until they are copied.
-                    images = images.to(device, non_blocking=side is not None)
-                    targets = mapped(
-                        lambda part: part.to(device, non_blocking=side is not None), targets
+                    # On other devices nothing keeps the memory alive until it has been copied.
+                    images, targets = (
+                        mapped(lambda part: part.to(device, non_blocking=side is not None), parts)
+                        for parts in batch
                     )
-                if transform is not None:
-                    images = transform(images)
+                images = transformed(transform, images)
                 return Batch(images, targets), None if side is None else side.record_event()
 
         return deliver
 
 
 class StreamSampler(Sampler[int]):
-    """Stands where trainers look for a sampler; its epoch is the stream's.
+    """The ``sampler`` of a ``Loader``: its ``set_epoch`` sets the epoch of the stream.
 
-    It numbers the samples of an epoch and rank. A ``Loader`` does not draw by these numbers.
+    It yields the numbers 0, 1, … of the samples of one epoch and rank, which the ``Loader`` does
+    not need.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -239,7 +241,7 @@ class StreamSampler(Sampler[int]):
         return self._stream.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Picks the epoch of the stream's next iteration."""
+        """Sets the epoch of the stream's next iteration."""
         self._stream.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
@@ -250,7 +252,7 @@ class StreamSampler(Sampler[int]):
 
 
 class LoaderIterator(Iterator[Sample]):
-    """One walk through a stream, by a thread that draws ahead until it is closed or dropped."""
+    """One pass through a stream, rendered ahead by a thread until it is closed or dropped."""
 
     def __init__(
         self,
@@ -263,88 +265,90 @@ class LoaderIterator(Iterator[Sample]):
     ) -> None:
         self._stream, self._source, self._latest = stream, source, latest
         self._process, self._done = os.getpid(), False
-        # The thread knows the line and not this iterator, or nobody could drop it.
-        self._line = _Line(prefetch_batches)
+        # The thread refers to the queue and not to this iterator, which could not be garbage
+        # collected otherwise.
+        self._queue = _Queue(prefetch_batches)
+        self._gpu = gpu
         self._thread = threading.Thread(
-            target=_draw_ahead,
-            args=(source, deliver, self._line, gpu),
+            target=_render_ahead,
+            args=(source, deliver, self._queue, gpu),
             name="fdsl-loader",
             daemon=True,
         )
-        self._unstarted = [self._thread]  # whoever takes it starts it
+        self._unstarted = [self._thread]  # the caller that takes it out starts it
         self._progress: _Progress | None = None
-        # Garbage may be collected by any thread, whatever it holds: nothing is waited for then.
-        weakref.finalize(self, self._line.stop)
+        # Any thread may collect garbage, whatever locks it holds: this must not wait for anything.
+        weakref.finalize(self, self._queue.stop)
 
     def __next__(self) -> Sample:
         if os.getpid() != self._process:
-            raise RuntimeError("a forked process has no thread that draws: iterate its loader anew")
+            raise RuntimeError(
+                "a forked process has no thread that renders: iterate its loader again"
+            )
         if self._unstarted and not self._done:
             self._start()
-        ready = None if self._done else self._line.take()
+        ready = None if self._done else self._queue.take()
         if ready is None:
             self.close()
             raise StopIteration
         if isinstance(ready, BaseException):
             self.close()
-            if isinstance(ready, StopIteration):  # would end the epoch without a word
-                raise RuntimeError("transform raised StopIteration") from ready
             raise ready
         number: int = ready[0]
         batch: Sample = ready[1]
         copied: torch.cuda.Event | None = ready[2]
         if copied is not None:
-            now = torch.cuda.current_stream(batch[0].device)
+            now = torch.cuda.current_stream(self._gpu)
             now.wait_event(copied)
-            # Or its memory might serve the next batch too early.
-            mapped(lambda part: part.record_stream(now), list(batch))
+            # Or its memory could be reused while this stream still reads it.
+            mapped(lambda part: part.is_cuda and part.record_stream(now), list(batch))
         assert self._progress is not None
         self._progress.taken = max(self._progress.taken, number + 1)
         return batch
 
     def _start(self) -> None:
-        """Begins the iteration, unless another thread does."""
+        """Begins the iteration, unless another thread has done so."""
         try:
             thread = self._unstarted.pop()
         except IndexError:
             return
         try:
             self._stream._begin(self._source, ahead=True)
-            self._progress = _Progress(self._source, self._stream.told)
+            self._progress = _Progress(self._source, self._stream.times_set)
             self._latest.progress = self._progress
-            _running[thread] = self._line
+            _running[thread] = self._queue
             thread.start()
-        except BaseException:  # Ctrl-C, or there can be no more threads
+        except BaseException:  # Ctrl-C, or the system has no more threads
             self._done = True
-            self._line.stop()
-            self._line.end()
-            if not thread.is_alive():  # nobody else will
+            self._queue.stop()
+            self._queue.end()
+            if not thread.is_alive():  # otherwise the thread does this
                 _running.pop(thread, None)
             raise
 
     def state_dict(self) -> dict[str, int]:
-        """How many samples all ranks' loops have taken, counted from the stream's first."""
+        """Returns {"samples": n}: how many samples the loops of all ranks have taken."""
         return self._source.state_dict() if self._progress is None else self._progress.state()
 
     def close(self) -> None:
-        """Ends the thread and waits until it has; there are no more batches."""
+        """Ends the thread and waits for it; there are no more batches."""
         self._done = True
-        self._line.stop()
+        self._queue.stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
 
-class _Line:
-    """Batches in a line between the thread and the loop, ``places`` of them at most.
+class _Queue:
+    """The batches between the thread and the loop, at most ``size`` of them.
 
-    No lock is held that a signal's handler or the garbage collector might wait for: these queues
-    may be entered again from both, and to stop is to set a flag that the thread looks at.
+    It holds no lock that a signal handler or the garbage collector could wait for: a SimpleQueue
+    is reentrant, and stopping only sets a flag that the thread checks.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, size: int) -> None:
         self.stopped = False
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
-        for _ in range(places):
+        for _ in range(size):
             self._free.put(None)
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -360,80 +364,82 @@ class _Line:
             return self._ready.put(what)
 
     def end(self) -> None:
-        """Lets the loops go that wait for a batch."""
+        """Wakes up the loops that wait for a batch."""
         self._ready.put(None)
 
     def take(self) -> Any:
         what = self._ready.get()
         if what is None:
-            self.end()  # for other threads that wait
+            self.end()  # for other threads that are waiting
         self._free.put(None)
         return what
 
 
 class _Progress:
-    """How far the loop is; outlives the iterator, so that a loop that was left can be resumed."""
+    """How many batches the loop has taken. Outlives the iterator: a loop that was left can resume."""
 
-    def __init__(self, source: StreamIterator, told: int) -> None:
+    def __init__(self, source: StreamIterator, times_set: int) -> None:
         self.first, self.global_batch, self.taken = source.start, source.global_batch, 0
-        self.told = told  # how often the stream had been told where to start
+        self.times_set = times_set  # of the stream's position, when the iteration began
 
     def state(self) -> dict[str, int]:
         return {"samples": self.first + self.taken * self.global_batch}
 
 
 class _Latest:
-    """The progress of the iterator that began last; a loader and its iterators share it."""
+    """The progress of the latest iterator, shared by a loader and its iterators."""
 
     def __init__(self) -> None:
         self.progress: _Progress | None = None
 
 
-#: The threads that draw. They end before the interpreter does, or it would pull the ground from
-#: under them.
-_running: dict[threading.Thread, _Line] = {}
+#: The threads that render. They must end before the interpreter shuts down.
+_running: dict[threading.Thread, _Queue] = {}
 
 
 @atexit.register
 def _end_all() -> None:
     threads = list(_running.items())
-    for _, line in threads:
-        line.stop()
+    for _, batches in threads:
+        batches.stop()
     for thread, _ in threads:
-        while thread.is_alive():  # and not only started: Ctrl-C may have come before
-            with contextlib.suppress(KeyboardInterrupt):  # for a batch at most
+        while thread.is_alive():  # it may not be: Ctrl-C can come before the thread starts
+            with contextlib.suppress(KeyboardInterrupt):  # this waits for one batch at most
                 thread.join()
 
 
-def _draw_ahead(source: StreamIterator, deliver: _Deliver, line: _Line, gpu: int | None) -> None:
+def _render_ahead(
+    source: StreamIterator, deliver: _Deliver, batches: _Queue, gpu: int | None
+) -> None:
     try:
         if gpu is not None:
             torch.cuda.set_device(gpu)
-        if line.stopped:
+        if batches.stopped:
             return
         for number, batch in enumerate(source):
-            line.put((number, *deliver(batch)))
-            del batch  # while the next is drawn, this one is the loop's alone
-            if line.stopped:
+            batches.put((number, *deliver(batch)))
+            del batch  # or this thread would keep its memory while it renders the next one
+            if batches.stopped:
                 return
     except BaseException as error:  # the loop raises it
-        line.put(error)
+        batches.put(error)
     finally:
-        line.end()
+        batches.end()
         _running.pop(threading.current_thread(), None)
 
 
 def _checked_device(device: torch.device | str | int) -> torch.device:
     try:
-        place = torch.device(device)
+        chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be one that torch knows, got {device!r}") from error
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, and torch sees no GPU here")
     try:
-        there = torch.empty(0, device=place).device  # with its number; other threads have another
-    except Exception as error:  # each kind of device has its own
+        # Has the device's index, without which another thread would take its own current device.
+        found = torch.empty(0, device=chosen).device
+    except Exception as error:  # each kind of device raises its own
         raise ValueError(f"device is {device!r}, which does not work here: {error}") from error
-    if there.type == "meta":
-        raise ValueError("device is 'meta', which holds no pictures")
-    return there
+    if found.type == "meta":
+        raise ValueError("device is 'meta', which holds no images")
+    return found

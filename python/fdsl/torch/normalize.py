@@ -1,4 +1,4 @@
-"""From bytes to what a network takes."""
+"""From bytes to the input of a network."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
-    """uint8 pictures to normalised floats in three channels, on the device they are on.
+    """Turns uint8 images into normalized floats with three channels, on the device they are on.
 
-    A gray picture crosses to the device as one channel of bytes and is expanded there.
+    A gray image moves to the device as one channel of bytes and is expanded there.
 
     Args:
-        mean: of pixels scaled to 0…1, one number or three. 0.2 and 0.5 are those the
-            authors pre-train with.
+        mean: of pixels scaled to 0…1, one number or three. The authors pre-train with 0.2 and 0.5.
         std: likewise, above 0, and not so small that a pixel becomes infinite.
         dtype: of the result.
+
+    Raises:
+        ValueError: mean or std is out of range.
 
     >>> import torch
     >>> Normalize()(torch.zeros(8, 1, 32, 32, dtype=torch.uint8)).shape
@@ -43,7 +45,11 @@ class Normalize(nn.Module):
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W); an image alone likewise."""
+        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W); or one image, (C, H, W).
+
+        Raises:
+            ValueError: the images are of another shape or type.
+        """
         if (
             images.dtype != torch.uint8
             or images.ndim not in (3, 4)
@@ -53,7 +59,7 @@ class Normalize(nn.Module):
                 "images must be uint8 (B, 1 or 3, H, W) or (1 or 3, H, W), "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
-        # One multiplication and one addition a pixel, and the channels by broadcasting.
+        # One multiplication and one subtraction per pixel; broadcasting makes the channels.
         scale, shift = self._factors()
         return (images * scale - shift).to(self.dtype)
 

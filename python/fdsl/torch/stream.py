@@ -1,4 +1,4 @@
-"""Samples without end, in an order that nothing but the seed decides."""
+"""Endless samples, in an order that depends on the seed alone."""
 
 from __future__ import annotations
 
@@ -26,19 +26,25 @@ from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Job
 from fdsl.targets import checked_target, render_batch
-from fdsl.torch.place import AHEAD, HERE, Place
-from fdsl.torch.ranks import checked_ranks, ranks_of_distributed, ranks_of_launcher
-from fdsl.torch.tensors import channels_first, tensors
+from fdsl.torch.position import AHEAD, HERE, Position
+from fdsl.torch.ranks import (
+    checked_ranks,
+    ranks_of_distributed,
+    ranks_of_launcher,
+    refuse_second_split,
+)
+from fdsl.torch.tensors import channels_first, checked_transform, tensors, transformed
 
 #: Images and their targets, or one of each.
 Sample = tuple[Tensor, Any]
 
-#: A stream starts below this sample; it ends at twice as many.
+#: An iteration starts below this sample number; a stream ends at twice as many.
 SAMPLES = 2**62
 
 
 class Batch(NamedTuple):
-    """A batch: uint8 (B, C, H, W), or what became of it, and the targets: int64 (B,) if labels."""
+    """Images, uint8 (B, C, H, W) or what a transform made of them, and targets: labels are int64
+    (B,)."""
 
     images: Tensor
     targets: Any
@@ -57,55 +63,61 @@ if hasattr(torch.serialization, "add_safe_globals"):  # torch 2.4; what is saved
 
 
 class Stream(IterableDataset[Sample]):
-    """A stream of batches, endless or in epochs, the same for any number of workers and ranks.
+    """Batches of images, endless or in epochs, the same for any number of workers and ranks.
 
-    Every block of ``len(family)`` samples holds each category once, in a random order; each
-    category walks its instances in a random order of its own. Sample number n is a pure
-    function of (seed, n), so a stream can start anywhere at once.
+    Every block of ``len(family)`` samples has each category once, in random order; each category
+    goes through its instances in a random order of its own. Sample n is a pure function of
+    (seed, n), so a stream can start at any sample right away.
 
-    Give it to ``DataLoader(stream, batch_size=None, num_workers=…)``. In this process it
-    renders with all cores; in a worker with one. Workers take batches in turn, and ranks
-    take their slices of each global batch, so the union over ranks is what one rank with
+    Use it with ``DataLoader(stream, batch_size=None, num_workers=…)``, or with ``Loader``. It
+    renders with all cores in this process and with one in a worker. Workers take turns at batches,
+    and each rank takes its slice of every global batch: all ranks together see what one rank with
     the global batch would see.
 
-    With ``steps_per_epoch`` each iteration is an epoch, and the next iteration is the next epoch:
-    nothing repeats unless ``set_epoch`` asks for it. The first iteration after
-    ``load_state_dict`` is the rest of its epoch. An iteration begins when its first batch is
-    asked for, in a worker when the DataLoader is iterated; looking at one batch is one too.
+    With ``steps_per_epoch`` each iteration is one epoch, and the next iteration is the next epoch;
+    nothing repeats unless ``set_epoch`` asks for it. The first iteration after ``load_state_dict``
+    is the rest of its epoch. An iteration begins when its first batch is requested, or, in workers,
+    when the DataLoader is iterated. Looking at one batch is an iteration, too.
 
-    An endless stream is a single epoch. Each iteration starts it over, at the first sample or
-    where ``load_state_dict`` said: keep its iterator, or give ``steps_per_epoch``.
+    An endless stream is a single epoch. Each iteration starts it over, at the first sample or where
+    ``load_state_dict`` said: keep its iterator, or give ``steps_per_epoch``.
 
     Args:
         family: the categories; a label is a category's number.
         rendering: how images are rendered; the family's defaults if not given.
-        target: what there is to learn: ``"label"``; or, where the family offers it, ``"labels"``,
+        target: what to learn: ``"label"``; or, where the family offers it, ``"labels"``,
             ``"mask"`` or ``"boxes"``.
-        batch_size: samples a batch and rank. ``None`` yields single samples, uint8
+        batch_size: samples per batch and rank. ``None`` yields single samples, uint8
             (C, H, W) and int64 (), for a DataLoader that collates. The order then depends on
             ``num_workers``: sample n goes to worker n mod W, and each worker fills batches of
             its own. Collating costs a copy of each batch and a call for each sample.
-        seed: of the stream; also that of every address in it.
-        steps_per_epoch: batches (samples, for ``batch_size=None``) an epoch, on every rank;
-            gives the stream a length, which stays so after a resume. ``None`` is endless.
-        instances: a category has only this many instances, which come round again (paper,
+        seed: of the stream, and of every address in it.
+        steps_per_epoch: batches (samples, if ``batch_size=None``) per epoch, on every rank. Gives
+            the stream a length, which a resume does not change. ``None`` is endless.
+        instances: each category has only this many instances, which are repeated (paper,
             Figure 4); ``None`` never repeats one.
-        label_noise: share of the images, 0…1, whose label is drawn from all categories
-            (paper, Figure 5). The address decides: an image keeps its label, and more noise
-            keeps the labels that less noise drew. The images and their order do not change.
-        rank: of this process; if not given, that of ``torch.distributed``, else torchrun's
-            ``RANK``, else 0. Looked up whenever an iteration begins; a copy and a worker are told
-            what was found, unless they find their own.
-        world_size: how many ranks there are; found like ``rank``.
-        num_threads: that render; one in a worker and all cores elsewhere if not given.
+        label_noise: share of the images, 0…1, whose label is picked at random from all categories
+            (paper, Figure 5). It depends on the address alone: an image keeps its label, and
+            raising the noise keeps the labels that were already random. The images and their order
+            do not change.
+        transform: called with the images where they are rendered, on the CPU, in a worker or in
+            the thread of a ``Loader``: uint8 (B, C, H, W), or (C, H, W) if ``batch_size=None``.
+            Any callable or module; no gradients are recorded. It does not see the target: do not
+            move images away from their mask or boxes. It uses the random state of its process,
+            which a resume does not restore.
+        rank: of this process. If not given, that of ``torch.distributed``, else torchrun's
+            ``RANK``, else 0, looked up whenever an iteration begins. Copies and workers inherit
+            the rank found, unless they find their own.
+        world_size: number of ranks; found like ``rank``.
+        num_threads: that render. If not given, one in a worker and all cores elsewhere.
 
     Yields:
         (images, targets): uint8 (B, C, H, W) with C = 1, or 3 in color (then with channels-last
-        strides), and the targets. ``"label"``: int64 (B,). ``"labels"``: float32 (B, C), 1 for the
-        category of each visible object. ``"mask"``: int64 (B, H, W), 0 for background, else
-        category + 1. ``"boxes"``: for each image a dict, as torchvision's detection models take
-        them: ``boxes`` float32 (N, 4), left, top, right, bottom; ``labels`` int64 (N,), category
-        + 1; ``masks`` uint8 (N, H, W).
+        strides), or what ``transform`` returned; and the targets. ``"label"``: int64 (B,).
+        ``"labels"``: float32 (B, C), 1 for the category of each visible object. ``"mask"``: int64
+        (B, H, W), 0 for background, else category + 1. ``"boxes"``: for each image a dict, as
+        torchvision's detection models take them: ``boxes`` float32 (N, 4), left, top, right,
+        bottom; ``labels`` int64 (N,), category + 1; ``masks`` uint8 (N, H, W).
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -124,6 +136,7 @@ class Stream(IterableDataset[Sample]):
         steps_per_epoch: int | None = None,
         instances: int | None = None,
         label_noise: float = 0.0,
+        transform: Callable[[Any], Any] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         num_threads: int | None = None,
@@ -142,31 +155,34 @@ class Stream(IterableDataset[Sample]):
         self.instances = None if instances is None else checked_positive("instances", instances)
         self.label_noise = checked_share("label_noise", label_noise)
         self.target = checked_target(family, target, self.label_noise)
+        self.transform = checked_transform("transform", transform)
         self.num_threads = checked_threads(num_threads)
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
         self._ranks = None if rank is None else checked_ranks(rank, world_size)
-        self._found: tuple[int, int] | None = None  # ranks, by the process that sent this here
-        self._place = Place()
+        self._found: tuple[int, int] | None = None  # rank and world size of the parent process
+        self._position = Position()
         self._running: StreamIterator | None = None
-        #: How often it was told where to start.
-        self.told = 0
+        #: How many times the position was set.
+        self.times_set = 0
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last iteration, or of the next one if it was chosen since."""
-        return self._place.current()[0]
+        """The epoch of the last iteration, or of the next one if it was set since."""
+        return self._position.current()[0]
 
     def set_epoch(self, epoch: int) -> None:
-        """Picks the epoch of the next iteration; workers see it, persistent ones too.
+        """Sets the epoch of the next iteration; persistent workers see it, too.
 
-        A stream that is not told goes on with the next epoch; told its epoch again, it repeats
-        it. What ``load_state_dict`` left of an epoch stays so when that epoch is named. There is
-        nothing to pick in an endless stream, which any epoch leaves as it is.
+        Without it, the next iteration is the next epoch. Setting an epoch again repeats it. After
+        ``load_state_dict``, setting the epoch that was loaded keeps the position within it. An
+        endless stream has one epoch and ignores this.
 
         Raises:
             TypeError, ValueError: there can be no such epoch.
+            ValueError: Accelerate calls this and would split each rank's share once more.
         """
+        refuse_second_split(self._resolved_ranks()[1])
         number = checked_whole("epoch", epoch)
         samples = self._epoch_samples()
         if samples is None:
@@ -175,26 +191,26 @@ class Stream(IterableDataset[Sample]):
             raise ValueError(
                 f"epoch must start before sample 2**62, got {epoch} (an epoch has {samples})"
             )
-        following, seen = self._place.next()
-        self._tell(number, seen if number == following else 0)
+        following, seen = self._position.next()
+        self._set_position(number, seen if number == following else 0)
 
     def state_dict(self, batches: int | None = None) -> dict[str, int]:
         """Returns {"samples": n}: how many samples all ranks together have seen.
 
         Args:
-            batches: how many batches of this iteration the training loop has taken. Needed
-                with DataLoader workers, which run ahead of the loop (a ``Loader`` counts for
-                itself); without, what this process's last iterator has yielded counts.
+            batches: how many batches of this iteration the training loop has taken. Required
+                with DataLoader workers, which run ahead of the loop (a ``Loader`` keeps count
+                itself). If not given, counts what this process's last iterator has yielded.
 
         Raises:
             RuntimeError: workers or a loader iterate, and ``batches`` is not given.
         """
         if batches is not None:
             taken = checked_whole("batches", batches) * self._global_batch()
-            return {"samples": self._samples(*self._place.current()) + taken}
+            return {"samples": self._samples(*self._position.current()) + taken}
         if get_worker_info() is not None and self._running is not None:
-            return {"samples": self._running.start}  # where this worker is, its iterator knows
-        begun_by = self._place.begun_by()
+            return {"samples": self._running.start}  # its iterator has a state of its own
+        begun_by = self._position.begun_by()
         if begun_by == AHEAD:
             raise RuntimeError(
                 "workers and loaders run ahead of the training loop: say how many batches of this "
@@ -205,11 +221,10 @@ class Stream(IterableDataset[Sample]):
         return {"samples": self.next_sample()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Lets the next iteration start where ``state`` was taken, with any number of workers.
+        """Makes the next iteration start where ``state`` was taken, with any number of workers.
 
-        An epoch that was under way is finished: the next iteration is that much shorter, and the
-        one after it is the next epoch.
-        The number of ranks may change too, as long as the global batch stays the same.
+        That iteration is the rest of the epoch, and the one after it is the next epoch. The number
+        of ranks may change as long as the global batch stays the same.
 
         Raises:
             ValueError: it is not the state of such a stream.
@@ -221,20 +236,20 @@ class Stream(IterableDataset[Sample]):
                 f"{samples} samples are not a whole number of batches of {self._global_batch()} "
                 "(of all ranks together): the state is of another stream"
             )
-        self._tell(*((0, samples) if epoch is None else divmod(samples, epoch)))
+        self._set_position(*((0, samples) if epoch is None else divmod(samples, epoch)))
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
         if worker is None:
             return StreamIterator(self)
         iterator = StreamIterator(self, worker.id, worker.num_workers)
-        # Now, for this is what a DataLoader waits for before its iteration goes on.
-        iterator.begin_at(*self._place.join(endless=self.steps_per_epoch is None))
+        # Here and not at the first batch: a DataLoader waits for this before it goes on.
+        iterator.begin_at(*self._position.join(endless=self.steps_per_epoch is None))
         self._running = iterator
         return iterator
 
     def __len__(self) -> int:
-        """Batches an epoch; the first iteration after a resume may have fewer."""
+        """Batches per epoch; the first iteration after a resume may have fewer."""
         if self.steps_per_epoch is None:
             raise TypeError("an endless stream has no length: give it steps_per_epoch")
         return self.steps_per_epoch
@@ -253,14 +268,14 @@ class Stream(IterableDataset[Sample]):
         first = self.family.order(np.arange(32, dtype=np.uint64), self.instances, self.seed)
         return thumbnails(self.family, self.rendering, first, self.seed)
 
-    def _tell(self, epoch: int, seen: int) -> None:
-        self._place.tell(epoch, seen)
-        self.told += 1
+    def _set_position(self, epoch: int, seen: int) -> None:
+        self._position.set(epoch, seen)
+        self.times_set += 1
 
     def _begin(self, iterator: StreamIterator, *, ahead: bool) -> None:
-        """Lets an iterator of this process begin the next iteration."""
+        """Begins the next iteration, by an iterator of this process."""
         endless = self.steps_per_epoch is None
-        iterator.begin_at(*self._place.begin(AHEAD if ahead else HERE, endless=endless))
+        iterator.begin_at(*self._position.begin(AHEAD if ahead else HERE, endless=endless))
         self._running = None if ahead else iterator
 
     def _resolved_ranks(self) -> tuple[int, int]:
@@ -277,18 +292,18 @@ class Stream(IterableDataset[Sample]):
         return epoch * (self._epoch_samples() or 0) + seen
 
     def next_sample(self) -> int:
-        """The sample that the next iteration starts at, counted over all ranks."""
-        return self._samples(*self._place.next())
+        """Returns the sample that the next iteration starts at, counted over all ranks."""
+        return self._samples(*self._position.next())
 
     def _threads(self) -> int | None:
         return 1 if self.num_threads is None and get_worker_info() is not None else self.num_threads
 
 
 class StreamIterator(Iterator[Sample]):
-    """Yields batches number w, w + W, … of an iteration that starts at one sample."""
+    """Yields batches w, w + W, … of an iteration, for worker w of W."""
 
-    #: Single samples are rendered so many at a time, or one core would do all the work.
-    AHEAD = 32
+    #: Single samples are rendered this many at a time; one at a time would keep one core busy.
+    SINGLES_AT_ONCE = 32
 
     def __init__(
         self,
@@ -297,14 +312,14 @@ class StreamIterator(Iterator[Sample]):
         workers: int = 1,
         empty: Callable[[tuple[int, ...]], Tensor] | None = None,
     ) -> None:
-        """``empty`` makes the memory to draw into, uint8 of a shape and in one piece."""
+        """``empty`` allocates the memory to render into: contiguous uint8 of a given shape."""
         self._stream, self._worker, self._workers = stream, worker, workers
         self._empty = empty or _empty
         self._singles: deque[Sample] = deque()
         self._begun = False
 
     def begin_at(self, epoch: int, seen: int) -> None:
-        """Starts the iteration, at so many samples of an epoch."""
+        """Starts the iteration after ``seen`` samples of an epoch."""
         stream = self._stream
         self._rank, self.global_batch = stream._resolved_ranks()[0], stream._global_batch()
         self.start = stream._samples(epoch, seen)
@@ -314,16 +329,22 @@ class StreamIterator(Iterator[Sample]):
         self._begun = True
 
     def __next__(self) -> Sample:
+        stream = self._stream
         if not self._begun:
-            self._stream._begin(self, ahead=False)
+            stream._begin(self, ahead=False)
         if self._batches is not None and self._next >= self._batches:
             raise StopIteration
-        if self._stream.batch_size is None:
+        if stream.batch_size is None:
             sample: Sample = self._single()
         else:
-            sample = Batch(*self._draw([self._next]))
+            sample = Batch(*self._render([self._next]))
         self._next += self._workers
-        return sample
+        if stream.transform is None:
+            return sample
+        images, targets = sample
+        with torch.no_grad():
+            images = transformed(stream.transform, images)
+        return (images, targets) if stream.batch_size is None else Batch(images, targets)
 
     def state_dict(self) -> dict[str, int]:
         """Where the next batch starts, counted in samples of all ranks."""
@@ -338,7 +359,7 @@ class StreamIterator(Iterator[Sample]):
             ValueError: it is not the state of such an iterator.
         """
         samples, stream = checked_samples(state), self._stream
-        epoch, seen = stream._place.next()
+        epoch, seen = stream._position.next()
         start = self.start if self._begun else stream._samples(epoch, seen)
         global_batch = self.global_batch if self._begun else stream._global_batch()
         steps = stream.steps_per_epoch
@@ -352,21 +373,21 @@ class StreamIterator(Iterator[Sample]):
             )
         if not self._begun:
             if number == 0:
-                return  # it begins with its first batch
+                return  # the first batch will begin it
             stream._begin(self, ahead=False)
         self._next = number
         self._singles.clear()
 
     def _single(self) -> Sample:
         if not self._singles:
-            end = self._next + self.AHEAD * self._workers
+            end = self._next + self.SINGLES_AT_ONCE * self._workers
             if self._batches is not None:
                 end = min(end, self._batches)
-            images, targets = self._draw(range(self._next, end, self._workers))
+            images, targets = self._render(range(self._next, end, self._workers))
             self._singles.extend(zip(images, targets, strict=True))
         return self._singles.popleft()
 
-    def _draw(self, batches: Sequence[int]) -> Sample:
+    def _render(self, batches: Sequence[int]) -> Sample:
         stream = self._stream
         size = stream.batch_size or 1
         firsts = [self.start + batch * self.global_batch + self._rank * size for batch in batches]
