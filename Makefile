@@ -100,7 +100,7 @@ $(READY): pyproject.toml constraints.txt Cargo.toml Cargo.lock $(shell find rust
 		| tools $(RUN)
 	@echo "Installing fdsl, torch and the tools into $(VENV): minutes the first time."
 	$(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[study,export,dev,docs]'
+		--editable '.[study,export,trainers,dev,docs]'
 	@touch $@
 
 # Not the rest of runs/, which holds your trainings.

@@ -31,7 +31,10 @@ SMALLER = {
 #: ... of fractals alone.
 FEWER = "--num-points 500"
 #: Packages that a page's Python needs, other than torch and webdataset.
-NEEDS = {"files.md": ("timm", "torchvision")}
+NEEDS = {
+    "files.md": ("timm", "torchvision"),
+    "trainers.md": ("accelerate", "kornia", "lightning", "timm", "transformers"),
+}
 CHECKS = {
     "README.md": """
 assert tuple(inputs.shape) == (32, 3, 224, 224), inputs.shape
@@ -50,6 +53,10 @@ assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
 assert state == {"samples": 16}, state
 """,
     "explore.md": "assert image.pixels.shape == (260, 1040) and noise.octaves == 3",
+    "trainers.md": """
+assert tuple(crops.shape) == (8, 3, 48, 48) and len(set(map(str, crops))) == 8
+assert tuple(images.shape) == (8, 3, 48, 48) and images.max() <= 1
+""",
     "families.md": "assert image.shape == mask.shape == (64, 64)",
     "paper.md": "assert image.shape == (362, 362)",
     "tutorial.md": """
@@ -98,6 +105,7 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_kind_of_command_is_known(page):
     known = ("pip install ", "make ", "python examples/", "fdsl ")
+    known += ("python train.py --device-modules fdsl.timm ",)  # timm's; tests/test_timm.py runs it
     assert [line for line in commands(page) if not line.startswith(known)] == []
 
 

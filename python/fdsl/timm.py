@@ -224,9 +224,11 @@ class _Settings:
                 f"{name} needs a source of categories: --data-dir fractaldb-1k, or anything else "
                 "that fdsl.load reads"
             )
-        source, _, query = (str(root), "", "") if Path(root).exists() else str(root).partition("?")
+        source, query = str(root), ""
+        if "?" in source and not Path(source).exists():
+            source, _, query = source.rpartition("?")
         try:
-            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
         except ValueError:
             raise ValueError(
                 f"settings must be name=value, with & between them, got {shown(query)}"
