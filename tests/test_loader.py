@@ -190,6 +190,44 @@ def test_a_transform_happens_on_the_way(ifs) -> None:
             assert torch.equal(labels, expected)
 
 
+def test_the_transform_of_a_stream_comes_first(ifs) -> None:
+    def inverted(images: Any) -> Any:
+        return 255 - images
+
+    stream = stream_of(ifs, steps_per_epoch=3, transform=inverted)
+    with Loader(stream, device="cpu", transform=Normalize()) as loader:
+        for (images, _), (plain, _) in zip(loader, stream_of(ifs), strict=False):
+            assert torch.equal(images, Normalize()(255 - plain))
+
+
+@pytest.mark.parametrize("where", ["stream", "loader"])
+def test_a_transform_may_return_several_views(ifs, where: str) -> None:
+    def views(images: Any) -> Any:
+        return {"global": images, "local": [images[..., :16], images[..., 16:]]}
+
+    stream = stream_of(ifs, steps_per_epoch=2, transform=views if where == "stream" else None)
+    transform = views if where == "loader" else None
+    with Loader(stream, device="cpu", transform=transform) as loader:
+        for (found, _), (plain, _) in zip(loader, stream_of(ifs), strict=False):
+            assert torch.equal(found["global"], plain)
+            assert torch.equal(torch.cat(found["local"], -1), plain)
+
+
+def test_kornia_crops_each_image_of_a_batch_differently(ifs) -> None:
+    kornia = pytest.importorskip("kornia.augmentation")
+    one = torch.arange(32 * 32, dtype=torch.float32).reshape(1, 1, 32, 32) / 1024
+
+    class SameImage(torch.nn.Module):
+        def forward(self, images: Any) -> Any:
+            return one.expand(len(images), 3, 32, 32)
+
+    crop = torch.nn.Sequential(SameImage(), kornia.RandomResizedCrop((16, 16), scale=(0.2, 0.8)))
+    with Loader(stream_of(ifs, steps_per_epoch=2), device="cpu", transform=crop) as loader:
+        for images, _ in loader:
+            assert images.shape == (4, 3, 16, 16)
+            assert len({image.numpy().tobytes() for image in images}) == 4
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
     normalize = Normalize()
@@ -222,7 +260,7 @@ def test_trainers_find_what_a_data_loader_has(ifs, steps) -> None:
     loader = Loader(stream_of(ifs, steps_per_epoch=steps))
     plain = DataLoader(torch.arange(16), batch_size=4)
     for name, value in vars(plain).items():
-        if not name.startswith("_") and name not in ("pin_memory_device", "in_order"):
+        if not name.startswith("_"):
             assert hasattr(loader, name), name
             assert (
                 isinstance(value, type(getattr(loader, name)))
@@ -233,6 +271,7 @@ def test_trainers_find_what_a_data_loader_has(ifs, steps) -> None:
     assert (loader.batch_size, loader.num_workers, loader.drop_last) == (4, 0, False)
     assert loader.batch_sampler.sampler is loader.sampler
     assert loader.batch_sampler.batch_size == 4
+    assert (loader.in_order, loader.pin_memory) == (True, torch.cuda.is_available())
     batch = next(iter(loader))
     assert all(map(torch.equal, loader.collate_fn(batch), batch))
     if steps:

@@ -770,6 +770,89 @@ def test_a_batch_is_a_tuple_that_can_be_saved(ifs: fdsl.IFS, workers: int, tmp_p
     assert drawn([saved, pickle.loads(pickle.dumps(batch))]) == drawn(stream_of(ifs), 1) * 2
 
 
+# Transforms
+
+
+def halved(images: Any) -> Any:
+    return images[..., ::2]
+
+
+@pytest.mark.parametrize("workers, method", [(0, "fork"), (2, "fork"), (1, "spawn")])
+def test_a_stream_transforms_batches_where_it_renders(
+    ifs: fdsl.IFS, workers: int, method: str
+) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3, transform=halved)
+    batches = list(loader_of(stream, workers, method))
+    expected = [(halved(images), labels) for images, labels in islice(stream_of(ifs), 3)]
+    assert drawn(batches) == drawn(expected)
+    assert [batch.images is batch[0] for batch in batches] == [True] * 3
+
+
+def test_a_stream_of_single_samples_transforms_each_image(ifs: fdsl.IFS) -> None:
+    shapes: list[Any] = []
+
+    def noted(image: Any) -> Any:
+        shapes.append(tuple(image.shape))
+        return image
+
+    stream = stream_of(ifs, batch_size=None, transform=noted)
+    assert drawn(stream, 5) == drawn(stream_of(ifs, batch_size=None), 5)
+    assert shapes == [(1, 32, 32)] * 5
+
+
+def test_the_transform_of_a_stream_records_no_gradients(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, transform=lambda images: convolution(images.float()))
+    convolution = torch.nn.Conv2d(1, 2, 3)
+    images, _ = next(iter(stream))
+    assert images.shape == (BATCH, 2, 30, 30) and not images.requires_grad
+
+
+def test_a_stop_iteration_of_a_transform_does_not_end_a_stream(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, transform=lambda images: next(iter([])))
+    with pytest.raises(RuntimeError, match="transform raised StopIteration"):
+        list(stream)
+
+
+def test_mixup_and_cutmix_take_the_batches_of_a_stream(ifs: fdsl.IFS) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    for images, labels in islice(stream_of(ifs, transform=Normalize()), 3):
+        for mix in (v2.MixUp(num_classes=5), v2.CutMix(num_classes=5)):
+            mixed, targets = mix(images, labels)
+            assert (mixed.shape, targets.shape) == (images.shape, (BATCH, 5))
+            torch.testing.assert_close(targets.sum(1), torch.ones(BATCH))
+
+
+@pytest.mark.parametrize("mode, channels", [(True, 3), ("RGB", 3), ("L", 1)])
+@pytest.mark.parametrize("color", [False, True])
+def test_a_data_set_gives_pil_images_to_transforms_of_torchvision(
+    ifs: fdsl.IFS, mode: Any, channels: int, color: bool
+) -> None:
+    transforms = pytest.importorskip("torchvision.transforms")
+    rendering = fdsl.Rendering(size=(32, 40), num_points=500, color=color)
+    plain = Dataset(ifs, 2, rendering=rendering, seed=8)
+    data = Dataset(
+        ifs, 2, rendering=rendering, seed=8, as_pil=mode, transform=transforms.ToTensor()
+    )
+    for (found, label), (image, expected) in zip(data, plain, strict=False):
+        assert (found.dtype, found.shape, label) == (torch.float32, (channels, 32, 40), expected)
+        if channels == 3 or not color:
+            assert torch.equal(found, image.expand(channels, -1, -1) / 255)
+    assert Dataset(ifs, 2, rendering=rendering, as_pil=mode)[0][0].size == (40, 32)
+
+
+def test_a_transform_for_pil_images_is_answered_by_what_to_write(ifs: fdsl.IFS) -> None:
+    transforms = pytest.importorskip("torchvision.transforms")
+    for transform in (transforms.ToTensor(), transforms.PILToTensor()):
+        with pytest.raises(TypeError, match=r"make it with as_pil=True; or .* v2\.ToDtype"):
+            Dataset(ifs, 2, rendering=TINY, transform=transform)[0]
+    with pytest.raises(TypeError, match="my own"):  # another mistake stays what it is
+        Dataset(ifs, 2, rendering=TINY, transform=_raise_my_own)[0]
+
+
+def _raise_my_own(_: Any) -> None:
+    raise TypeError("my own")
+
+
 # Large numbers and many streams
 
 
@@ -884,6 +967,7 @@ class TestCopies:
         ({"label_noise": float("nan")}, ValueError, "label_noise .* nan"),
         ({"label_noise": True}, TypeError, "label_noise must be a number, got True"),
         ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
+        ({"transform": "flip"}, TypeError, "transform must be callable, got 'flip'"),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
         ({"threads": 1}, TypeError, "'threads' any more: it is 'num_threads'"),
@@ -908,6 +992,10 @@ def test_a_stream_refuses_bad_arguments(
         ({"rendering": 224}, TypeError, "rendering must be Frame, got 224"),
         ({"seed": -1}, ValueError, "seed .* -1"),
         ({"num_threads": 0}, ValueError, "threads .* 0"),
+        ({"transform": 3}, TypeError, "transform must be callable, got 3"),
+        ({"target_transform": 3}, TypeError, "target_transform must be callable, got 3"),
+        ({"as_pil": "CMYK"}, ValueError, "as_pil must be True, False, 'RGB' or 'L', got 'CMYK'"),
+        ({"as_pil": 1}, ValueError, "as_pil must be .* got 1"),
     ],
     ids=str,
 )
