@@ -54,8 +54,9 @@ def _run(
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), LOCAL_WORLD_SIZE=str(world_size))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(LOCAL_WORLD_SIZE=str(world_size))
     Path(folder, f"{rank}.pickle").write_bytes(pickle.dumps(work(*args)))
     if torch.distributed.is_initialized():
-        torch.distributed.barrier()  # a rank that leaves early breaks the connections of the others
+        torch.distributed.barrier()  # a rank that leaves early breaks the others' connections
         torch.distributed.destroy_process_group()

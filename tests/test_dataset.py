@@ -1,4 +1,4 @@
-"""The data set in NumPy: the same items for everyone, and a cache that changes nothing."""
+"""The data set in NumPy: the same items in every process, with and without a cache."""
 
 import os
 import pickle
@@ -46,7 +46,7 @@ def test_items_are_what_render_returns(ifs, cache):
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_items_that_are_not_there_are_refused(ifs, cache):
+def test_items_out_of_range_are_refused(ifs, cache):
     data = data_of(ifs, cache=cache)
     assert equal([data[-1], data[-15]], [data[14], data[0]])
     for item in (15, -16):
@@ -72,19 +72,19 @@ def test_label_noise_is_that_of_the_stream(ifs, cache):
 
 
 def test_a_cache_renders_each_image_once(monkeypatch):
-    drawn = []
+    rendered = []
     draw = Scenes.draw
-    monkeypatch.setattr(Scenes, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
+    monkeypatch.setattr(Scenes, "draw", lambda *a: (rendered.append(1), draw(*a))[1])
     frame = fdsl.Frame(size=24, resample_degenerate=False)
     for target in ("label", "labels", "mask", "boxes"):
         settings = {"rendering": frame, "target": target}
         plain = fdsl.Dataset(Scenes(4), 3, **settings)
         expected = [repr(plain[item]) for item in range(12)]
-        drawn.clear()
+        rendered.clear()
         data = fdsl.Dataset(Scenes(4), 3, cache=True, **settings)
         for _ in range(2):
             assert [repr(data[item]) for item in range(12)] == expected
-        assert len(drawn) == 12
+        assert len(rendered) == 12
 
 
 def test_what_a_caller_does_to_an_item_does_not_change_the_cache(ifs):

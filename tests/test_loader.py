@@ -1,4 +1,4 @@
-"""The loader: a stream's batches, drawn ahead by a thread that ends when nobody wants it."""
+"""The loader: a stream's batches, rendered ahead by a thread that always ends."""
 
 import contextlib
 import copy
@@ -39,15 +39,15 @@ def ifs() -> fdsl.IFS:
 def _no_thread_is_left() -> Iterator[None]:
     yield
     gc.collect()
-    assert no_thread_is_left()
+    assert all_threads_end()
 
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "fdsl-loader"]
 
 
-def no_thread_is_left() -> bool:
-    """A thread that nobody wants any more draws its batch to the end."""
+def all_threads_end() -> bool:
+    """Whether all threads have ended: a thread that is stopped first finishes its batch."""
     return soon(lambda: not threads())
 
 
@@ -117,7 +117,7 @@ def test_resume_equals_never_having_stopped(ifs, steps) -> None:
     whole = list(itertools.islice(stream_of(ifs, steps_per_epoch=steps), 10))
     loader = Loader(stream_of(ifs, steps_per_epoch=steps))
     first = list(itertools.islice(loader, 3))
-    assert loader.state_dict() == {"samples": 12}  # though more are drawn
+    assert loader.state_dict() == {"samples": 12}  # though more are rendered
     for make in (Loader, lambda stream: stream):
         again = make(stream_of(ifs, steps_per_epoch=steps))
         again.load_state_dict(loader.state_dict())
@@ -154,32 +154,32 @@ def test_two_iterators_do_not_disturb_each_other(ifs) -> None:
     loader.close()
 
 
-def test_a_batch_that_is_held_is_never_drawn_into(ifs) -> None:
+def test_the_memory_of_a_batch_that_is_held_is_not_reused(ifs) -> None:
     with Loader(stream_of(ifs), prefetch_batches=1) as loader:
         held = []
         for images, labels in itertools.islice(loader, 40):
-            held.append((images[1:2], images.clone(), labels))  # a view keeps it all
+            held.append((images[1:2], images.clone(), labels))  # a view keeps all of it
             del images, labels
         for view, kept, _ in held:
             assert torch.equal(view, kept[1:2])
 
 
-def test_no_more_is_drawn_ahead_than_asked_for(ifs, monkeypatch) -> None:
-    drawn: list[int] = []
+def test_no_more_is_rendered_ahead_than_asked_for(ifs, monkeypatch) -> None:
+    rendered: list[int] = []
     monkeypatch.setattr(
         "fdsl.torch.stream.render_batch",
-        lambda *args, **how: (drawn.append(1), render_batch(*args, **how))[1],
+        lambda *args, **how: (rendered.append(1), render_batch(*args, **how))[1],
     )
     with Loader(stream_of(ifs), prefetch_batches=2) as loader:
         batches = iter(loader)
         next(batches)
-        # One is the loop's, two are ready, and one more is drawn and waits for its place.
-        assert soon(lambda: len(drawn) == 4)
+        # The loop has one, two are ready, and one more is rendered and waits.
+        assert soon(lambda: len(rendered) == 4)
         time.sleep(0.2)
-        assert len(drawn) == 4
+        assert len(rendered) == 4
 
 
-def test_a_transform_happens_on_the_way(ifs) -> None:
+def test_a_transform_is_applied_on_the_device(ifs) -> None:
     normalize = Normalize(mean=0.3, std=0.4, dtype=torch.bfloat16)
     with Loader(stream_of(ifs, steps_per_epoch=3), device="cpu", transform=normalize) as loader:
         for (images, labels), (bytes_, expected) in zip(
@@ -235,13 +235,13 @@ def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
     busy = torch.zeros(2048, 2048, device="cuda")
     with Loader(stream_of(ifs, steps_per_epoch=50), device="cuda", transform=normalize) as loader:
         for (images, labels), (bytes_, right) in zip(loader, expected, strict=True):
-            busy @= busy  # the computation that copies run beside
+            busy @= busy  # computation that copies overlap with
             assert images.device.type == "cuda"
             assert torch.equal(images, normalize(bytes_.cuda()))
             assert torch.equal(labels.cpu(), right)
 
 
-def test_epochs_go_on_and_a_place_is_used_once(ifs) -> None:
+def test_epochs_advance_and_a_loaded_position_is_used_once(ifs) -> None:
     whole = list(itertools.islice(stream_of(ifs), 16))
     with Loader(stream_of(ifs, steps_per_epoch=4)) as loader:
         loader.load_state_dict({"samples": 24})
@@ -252,11 +252,11 @@ def test_epochs_go_on_and_a_place_is_used_once(ifs) -> None:
         assert len(loader) == 4
 
 
-# What trainers ask of a DataLoader
+# What trainers read from a DataLoader
 
 
 @pytest.mark.parametrize("steps", [4, None])
-def test_trainers_find_what_a_data_loader_has(ifs, steps) -> None:
+def test_a_loader_has_the_attributes_of_a_data_loader(ifs, steps) -> None:
     loader = Loader(stream_of(ifs, steps_per_epoch=steps))
     plain = DataLoader(torch.arange(16), batch_size=4)
     for name, value in vars(plain).items():
@@ -283,7 +283,7 @@ def test_trainers_find_what_a_data_loader_has(ifs, steps) -> None:
 
 
 def as_lightning(loader: Any, epoch: int) -> None:
-    """What its trainer does before each epoch."""
+    """Does what its trainer does before each epoch."""
     samplers = [getattr(loader, "sampler", None)]
     samplers.append(getattr(getattr(loader, "batch_sampler", None), "sampler", None))
     for sampler in {id(sampler): sampler for sampler in samplers}.values():
@@ -296,19 +296,19 @@ def as_timm(loader: Any, epoch: int) -> None:
         loader.sampler.set_epoch(epoch)
 
 
-@pytest.mark.parametrize("tell", [as_lightning, as_timm])
+@pytest.mark.parametrize("set_epoch", [as_lightning, as_timm])
 @pytest.mark.parametrize("iterated_first", [False, True])
-def test_trainers_choose_epochs_and_resume(ifs, tell, iterated_first: bool) -> None:
+def test_trainers_set_epochs_and_resume(ifs, set_epoch, iterated_first: bool) -> None:
     whole = list(itertools.islice(stream_of(ifs), 16))
     loader = Loader(stream_of(ifs, steps_per_epoch=4))
     loader.load_state_dict({"samples": 24})
     most, taken = len(loader), []  # asked once
     for epoch in (1, 2, 2, 3):
-        if iterated_first:  # Lightning makes its first iterator before it tells the epoch
+        if iterated_first:  # Lightning makes its first iterator before it sets the epoch
             batches = iter(loader)
-            tell(loader, epoch)
+            set_epoch(loader, epoch)
         else:
-            tell(loader, epoch)
+            set_epoch(loader, epoch)
             batches = iter(loader)
         assert loader.sampler.epoch == loader.stream.epoch == epoch
         taken += itertools.islice(batches, most)
@@ -316,7 +316,7 @@ def test_trainers_choose_epochs_and_resume(ifs, tell, iterated_first: bool) -> N
     loader.close()
 
 
-def test_any_epoch_may_be_named_to_an_endless_loader(ifs) -> None:
+def test_setting_an_epoch_does_not_change_an_endless_loader(ifs) -> None:
     with Loader(stream_of(ifs)) as loader:
         batches = iter(loader)
         next(batches)
@@ -371,8 +371,8 @@ def forget_in_a_cycle(loader: Loader) -> None:
 def test_the_thread_ends(ifs, way: Callable[[Loader], None], prefetch: int) -> None:
     loader = Loader(stream_of(ifs), prefetch_batches=prefetch)
     way(loader)
-    assert no_thread_is_left()
-    # And the loader can be iterated again.
+    assert all_threads_end()
+    # The loader can be iterated again.
     assert equal(list(itertools.islice(loader, 2)), list(itertools.islice(stream_of(ifs), 2)))
 
 
@@ -444,7 +444,7 @@ def test_a_stop_iteration_of_a_transform_does_not_end_the_epoch(ifs) -> None:
         list(Loader(stream_of(ifs, steps_per_epoch=5), transform=Broken()))
 
 
-def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) -> None:
+def test_closing_from_another_thread_ends_a_waiting_loop(ifs, monkeypatch) -> None:
     entered, go = threading.Event(), threading.Event()
 
     def slow(*args: Any, **how: Any) -> Any:
@@ -466,10 +466,10 @@ def test_closing_from_another_thread_ends_a_loop_that_waits(ifs, monkeypatch) ->
     for thread in (closer, *loops):
         thread.join(20)
         assert not thread.is_alive()
-    assert left == [[], [], []]  # they waited for the first batch
+    assert left == [[], [], []]  # they were waiting for the first batch
 
 
-def test_a_handler_may_close_the_loader(ifs) -> None:
+def test_a_signal_handler_may_close_the_loader(ifs) -> None:
     loader = Loader(stream_of(ifs))
     before = signal.signal(signal.SIGTERM, lambda *_: loader.close())
     try:
@@ -485,12 +485,12 @@ def test_a_handler_may_close_the_loader(ifs) -> None:
 def test_garbage_may_be_collected_whatever_lock_is_held(ifs) -> None:
     cycle: list[Any] = [iter(Loader(stream_of(ifs)))]
     cycle.append(cycle)
-    with threading._active_limbo_lock:  # a thread that ends needs it
+    with threading._active_limbo_lock:  # an ending thread needs this lock
         del cycle
         gc.collect()
 
 
-def test_the_state_is_right_when_the_stream_is_told_itself(ifs) -> None:
+def test_the_state_is_right_when_the_position_of_the_stream_is_set(ifs) -> None:
     stream = stream_of(ifs, steps_per_epoch=5)
     loader = Loader(stream)
     next(iter(loader))
@@ -501,7 +501,7 @@ def test_the_state_is_right_when_the_stream_is_told_itself(ifs) -> None:
     assert loader.state_dict() == {"samples": 32}
 
 
-def test_nothing_holds_the_loader(ifs) -> None:
+def test_nothing_keeps_the_loader_alive(ifs) -> None:
     loader = Loader(stream_of(ifs), device="cpu", transform=Normalize())
     batches = iter(loader)
     next(batches)
@@ -524,7 +524,7 @@ def test_a_copy_starts_where_its_stream_does(ifs) -> None:
 
 @contextlib.contextmanager
 def script(code: str) -> "Iterator[subprocess.Popen[str]]":
-    """A script that has a loader in the middle of its stream."""
+    """Starts a script with a loader in the middle of its stream."""
     start = """
 import fdsl, os, signal, sys, threading, time, torch
 from fdsl.torch import Loader, Stream
@@ -547,7 +547,9 @@ next(batches)
         ("signal.raise_signal(signal.SIGINT)", -2, "KeyboardInterrupt"),
     ],
 )
-def test_a_script_ends_whatever_ends_it(code: str, status: int, error: str) -> None:
+def test_a_script_with_a_running_loader_can_end_in_any_way(
+    code: str, status: int, error: str
+) -> None:
     with script(code) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (status, 128 - status), errors
@@ -566,7 +568,7 @@ def test_ctrl_c_ends_a_loop() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_forked_child_is_told_and_can_iterate_again() -> None:
+def test_a_forked_child_gets_an_error_and_can_iterate_again() -> None:
     code = """
 child = os.fork()
 if child == 0:
@@ -613,7 +615,7 @@ def test_single_samples_are_refused(ifs) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("arguments", [{"device": "cuda"}, {"pin_memory": True}])
-def test_what_needs_a_gpu_says_so(ifs, arguments) -> None:
+def test_without_a_gpu_what_needs_one_is_refused(ifs, arguments) -> None:
     with pytest.raises(ValueError, match="torch sees no"):
         Loader(stream_of(ifs), **arguments)
 
@@ -637,7 +639,7 @@ def test_memory_stays_flat(ifs) -> None:
         assert resident() - before < 20e6
 
 
-def test_render_draws_into_memory_that_is_given(ifs) -> None:
+def test_render_writes_into_memory_that_is_given(ifs) -> None:
     out = np.empty((3, 32, 32), np.uint8)
     images = fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY, out=out)
     assert images is out

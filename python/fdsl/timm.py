@@ -62,8 +62,10 @@ __all__ = ["FormulaImages", "FormulaStream", "images", "stream"]
 TESTED = "1.0.31"
 
 #: Settings of a data set; all others are those of the rendering.
-SETTINGS = ("instances", "val_instances", "samples", "batch_size", "channels", "preset", "seed")
-SETTINGS += ("label_noise",)
+SETTINGS = (
+    *("instances", "val_instances", "samples", "batch_size"),
+    *("channels", "preset", "seed", "label_noise"),
+)
 
 #: Where the validation split of an endless stream begins: no training gets to this instance.
 NEVER_REACHED = 2**32

@@ -376,7 +376,7 @@ class _Queue:
 
 
 class _Progress:
-    """How many batches the loop has taken. Outlives the iterator: a loop that was left can resume."""
+    """How many batches the loop has taken. It outlives the iterator, so a loop can be resumed."""
 
     def __init__(self, source: StreamIterator, times_set: int) -> None:
         self.first, self.global_batch, self.taken = source.start, source.global_batch, 0

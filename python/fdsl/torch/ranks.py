@@ -36,10 +36,10 @@ def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
 
 
 def refuse_second_split(world_size: int) -> None:
-    """Raises if Accelerate called the caller of this function, and would split a rank's share again.
+    """Refuses to let Accelerate split a rank's share again. To be called by ``set_epoch``.
 
-    Both of its classes call ``set_epoch`` on every rank before they iterate. Nothing else tells
-    a data set that they read it, so this looks at who called.
+    Accelerate calls ``set_epoch`` on every rank before it iterates. A data set cannot tell in any
+    other way that it is read through Accelerate, so this looks at the caller's frame.
 
     Raises:
         ValueError: each rank would get only a part of its own share.
@@ -51,7 +51,7 @@ def refuse_second_split(world_size: int) -> None:
         raise ValueError(
             f"this Stream gives each of the {world_size} ranks its own share, and Accelerate "
             f"({splitter}) would split that share between the ranks again: most samples would be "
-            "lost. Do not pass its DataLoader to accelerator.prepare; or, with transformers.Trainer "
-            "and wherever it must be prepared, let Accelerate alone do the splitting: "
+            "lost. Do not pass its DataLoader to accelerator.prepare; or, with "
+            "transformers.Trainer and wherever it must be prepared, let Accelerate alone split: "
             "Stream(..., rank=0, world_size=1)"
         )

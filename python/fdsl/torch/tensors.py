@@ -34,7 +34,9 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value) if isinstance(value, Tensor | np.ndarray) else value
 
 
-def checked_transform(name: str, transform: Any) -> Any:
+def checked_transform(
+    name: str, transform: Callable[[Any], Any] | None
+) -> Callable[[Any], Any] | None:
     """Returns a transform if it is callable or ``None``."""
     if transform is not None and not callable(transform):
         raise TypeError(f"{name} must be callable, got {shown(transform)}")
