@@ -267,7 +267,10 @@ def test_bench_measures_every_simd_path(capsys, ifs):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        ("info nowhere.npz", "fdsl info: error: no categories at nowhere.npz: expected a published set"),
+        (
+            "info nowhere.npz",
+            "fdsl info: error: no categories at nowhere.npz: expected a",
+        ),
         ("info perlin-7", "square number, such as 100, got 7"),
         ("info empty", "no CSV file in empty"),
         ("info text.npz", "text.npz is not a file that Family.save wrote"),
