@@ -80,6 +80,13 @@ pub enum Error {
     )]
     Search { tried: u64, in_a_row: u64, fill_rate: f64, found: usize, wanted: usize, best: f64 },
 
+    #[error(
+        "gave up after {tried} candidates, the last {in_a_row} of them in a row without a variance above \
+         threshold {threshold} along every axis: found {found} of {wanted} categories, and the best was \
+         {best:.4}; ask for a lower threshold or a larger max_tries"
+    )]
+    VarianceSearch { tried: u64, in_a_row: u64, threshold: f64, found: usize, wanted: usize, best: f64 },
+
     #[error("interrupted")]
     Interrupted,
 

@@ -4,6 +4,7 @@
 use std::alloc::System;
 
 use fdsl::formula::bezier::Strokes;
+use fdsl::formula::ifs3d::{self, Ifs3d};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -49,6 +50,12 @@ fn nothing_is_allocated_per_image() {
         (&color, &wild),
     ] {
         assert_eq!(allocations(&ifs, frame, style), 0, "{frame:?} {style:?}");
+    }
+    let half = |k| [0.5, 0.1, 0.0, -0.2, 0.6, 0.0, 0.1, 0.0, 0.5, k, 0.3 - k, k * k];
+    let in_space = Ifs3d::new(vec![half(0.0), half(0.5), half(-0.4)], vec![0.5, 0.25, 0.25]).unwrap();
+    let squares = ifs3d::Style { point_size: 2, shade: true, ..Default::default() };
+    for (frame, style) in [(&gray, &ifs3d::Style::default()), (&color, &squares)] {
+        assert_eq!(allocations(std::slice::from_ref(&in_space), frame, style), 0, "{frame:?} {style:?}");
     }
     assert_eq!(allocations(&[Perlin::new([3.0, 5.0], 2, 0.5, 1.0).unwrap()], &gray, &NoStyle {}), 0);
     assert_eq!(allocations(&Bezier::from_counts(&[[4, 3], [9, 2]]).unwrap(), &gray, &Strokes::default()), 0);

@@ -10,7 +10,9 @@ use std::path::Path;
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
-use fdsl::formula::ifs::search::Search;
+use fdsl::formula::ifs::search::{Sampler, Search};
+use fdsl::formula::ifs3d::search::Search as Search3d;
+use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -189,6 +191,54 @@ fn contours_have_not_changed() {
             ("wide", wide(), ContourStyle::default(), 0x5DB5_A934_5378_01FA),
         ],
     );
+}
+
+fn categories_3d(simd: Simd, sampler: Sampler) -> Vec<Ifs3d> {
+    let search = Search3d { categories: 4, seed: 1, sampler, ..Default::default() };
+    let machine = Machine { threads: Some(2), simd };
+    search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
+}
+
+#[test]
+fn fractals_in_space_are_what_they_always_were() {
+    let views = || ifs3d::Style { num_points: 2000, ..Default::default() };
+    let still = |frame| Frame { flips: false, ..frame };
+    let squares = ifs3d::Style { point_size: 3, shade: true, ..views() };
+    let released = ifs3d::Style { compat: Some(Compat::Released), ..views() };
+    let full_size = Frame { height: 224, width: 224, ..still(small()) };
+    check(
+        "ifs3d",
+        |simd| categories_3d(simd, Sampler::Fdsl),
+        &[
+            ("fixed", still(small()), views(), 0x25D6_D117_68F4_697B),
+            ("flips", small(), views(), 0xF1F0_B0CF_145D_4DA8),
+            ("random", still(small()), ifs3d::Style { view: View::Random, ..views() }, 0xDF2A_6DF5_3035_1E0E),
+            ("shade_color", color(), ifs3d::Style { shade: true, ..views() }, 0x0182_FFE0_65DD_B66B),
+            ("squares", small(), squares, 0x1A87_D3B5_4E25_8B38),
+            ("crop_random", crop(48, 40, true), views(), 0xEF34_3698_9099_B2F4),
+            ("wide", wide(), ifs3d::Style { variation: None, jitter: 0.0, ..views() }, 0x7A1A_4EB1_D5C5_3C1A),
+            ("released", still(small()), released, 0x5814_C333_43D5_2257),
+            ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),
+        ],
+    );
+}
+
+/// The categories are part of the format, too.
+#[test]
+fn the_search_in_space_finds_what_it_always_found() {
+    for (sampler, expected) in
+        [(Sampler::Fdsl, 0x1193_5EE4_5064_3258), (Sampler::Released, 0x2287_0CDF_AF09_1CBF)]
+    {
+        for simd in Simd::available() {
+            // Of a probability the last bit is the platform's, where the program is replayed.
+            let bytes: Vec<u8> = categories_3d(simd, sampler)
+                .iter()
+                .flat_map(|ifs| ifs.maps().iter().flatten())
+                .flat_map(|number| number.to_le_bytes())
+                .collect();
+            assert_eq!(digest(&bytes), expected, "{}: 0x{:016X}", simd.name(), digest(&bytes));
+        }
+    }
 }
 
 /// The categories that a search finds are part of the format, too.

@@ -3,6 +3,7 @@
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
+use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -78,6 +79,35 @@ fn contours() -> impl Strategy<Value = Contour> {
         .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
 }
 
+fn system_in_space() -> impl Strategy<Value = Ifs3d> {
+    let map = (prop::array::uniform6(parameter()), prop::array::uniform6(parameter()));
+    prop::collection::vec((map, 0.0..1.0f64), 1..13).prop_map(|rows| {
+        let (halves, mut chances): (Vec<_>, Vec<f64>) = rows.into_iter().unzip();
+        let maps =
+            halves.into_iter().map(|(a, b)| std::array::from_fn(|i| if i < 6 { a[i] } else { b[i - 6] }));
+        chances[0] += 1e-3; // one of them is chosen
+        let sum: f64 = chances.iter().sum();
+        Ifs3d::new(maps.collect(), chances.iter().map(|chance| chance / sum).collect()).unwrap()
+    })
+}
+
+fn views() -> impl Strategy<Value = ifs3d::Style> {
+    let view = prop_oneof![Just(View::Fixed), Just(View::Random)];
+    let compat = prop_oneof![3 => Just(None), 1 => Just(Some(Compat::Released))];
+    let variation = prop::option::of(0.0..=1.0f64);
+    (2..700usize, 1..6usize, any::<bool>(), view, 0.0..180.0f64, variation, compat).prop_map(
+        |(num_points, point_size, shade, view, jitter, variation, compat)| ifs3d::Style {
+            num_points,
+            point_size,
+            shade,
+            view,
+            jitter,
+            variation,
+            compat,
+        },
+    )
+}
+
 /// Renders on every path and checks that the images are equal and not blank.
 fn on_every_path<F: Formula>(
     category: F,
@@ -137,6 +167,12 @@ proptest! {
     #[test]
     fn any_contours_are_the_same_on_every_path_and_not_blank(rings in contours(), frame in frame(), index in 0..3000u64) {
         on_every_path(rings, index, &frame, &ContourStyle::default(), 255)?;
+    }
+
+    #[test]
+    fn any_fractal_in_space_is_the_same_on_every_path_and_not_blank(ifs in system_in_space(), frame in frame(), style in views(), index in 0..9000u64) {
+        let image = on_every_path(ifs, index, &frame, &style, 0)?;
+        prop_assert!(image.iter().all(|&pixel| pixel == 0 || pixel == 255 || style.shade && pixel >= 63));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 """Hypothesis strategies shared by several test files."""
 
-from fdsl import IFS, Bezier, Family, Frame, Perlin, Rendering, Strokes
+from fdsl import IFS, IFS3D, Bezier, Family, Frame, Perlin, Rendering, Strokes, Views
 from hypothesis import strategies as st
 
 sides = st.integers(16, 40)
@@ -26,17 +26,26 @@ def renderings(draw, style: type[Frame] = Rendering) -> Frame:
         settings["patch"] = draw(st.sampled_from(["random", "fixed"]))
         settings["variation"] = draw(st.none() | st.floats(0, 1, exclude_min=True))
         settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous"]))
+    if style is Views:
+        settings["num_points"] = draw(st.integers(2, 500))
+        settings["point_size"] = draw(st.integers(1, 4))
+        settings["shade"] = draw(st.booleans())
+        settings["view"] = draw(st.sampled_from(["fixed", "random"]))
+        settings["jitter"] = draw(st.floats(0, 180))
+        settings["variation"] = draw(st.none() | st.floats(0, 1))
     return style(**settings)
 
 
 @st.composite
 def families(draw) -> Family:
     """Draws one to three categories of any family."""
-    kind = draw(st.sampled_from(["ifs", "perlin", "bezier"]))
+    kind = draw(st.sampled_from(["ifs", "ifs3d", "perlin", "bezier"]))
     number = draw(st.integers(1, 3))
     if kind == "ifs":
         seed = draw(st.integers(0, 1000))
         return IFS.search(number, 0.02, seed=seed, size=32, num_points=500)
+    if kind == "ifs3d":
+        return IFS3D.search(number, seed=draw(st.integers(0, 1000)), num_points=500)
     if kind == "bezier":
         counts = st.tuples(st.integers(2, 64), st.integers(1, 30))
         return Bezier([draw(counts) for _ in range(number)])

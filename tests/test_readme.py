@@ -58,6 +58,7 @@ assert tuple(crops.shape) == (8, 3, 48, 48) and len(set(map(str, crops))) == 8
 assert tuple(images.shape) == (8, 3, 48, 48) and images.max() <= 1
 """,
     "families.md": "assert image.shape == mask.shape == (64, 64)",
+    "ifs3d.md": "assert images.shape == (12, 224, 224) and clouds.shape == (3, 10_000, 3)",
     "paper.md": "assert image.shape == (362, 362)",
     "tutorial.md": """
 assert images.shape == (64, 1, 32, 32) and len(losses) == 400

@@ -18,9 +18,9 @@ from fdsl.families import *  # noqa: F403  # each family is named there, once
 from fdsl.frame import Frame, Range
 from fdsl.preview import Image, show
 from fdsl.render import render
-from fdsl.rendering import Rendering, Strokes
+from fdsl.rendering import Rendering, Strokes, Views
 from fdsl.sample import Sample
 
-__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "Strokes", "__version__"]
-__all__ += ["cores", "explore", "render", "show"]
+__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "Strokes", "Views"]
+__all__ += ["__version__", "cores", "explore", "render", "show"]
 __all__ += families.__all__

@@ -11,14 +11,17 @@ __all__ = [
     "check_settings",
     "cores",
     "draw_points",
+    "draw_view",
     "encode_png",
     "fail",
     "forked",
     "noisy_labels",
+    "points3d",
     "released_contours",
     "released_patches",
     "sample_contractive",
     "search",
+    "search3d",
     "simd_paths",
     "stream_order",
 ]
@@ -89,6 +92,40 @@ def draw_points(
     mask: int | None = None,
     simd: str | None = None,
 ) -> npt.NDArray[np.uint8]: ...
+def search3d(
+    *,
+    categories: int,
+    threshold: float,
+    seed: int,
+    min_maps: int,
+    max_maps: int,
+    num_points: int,
+    max_tries: int,
+    sampler: str,
+    num_threads: int | None,
+    progress: Callable[[int, int], object] | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], int]: ...
+def points3d(
+    settings: str,
+    maps: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
+    lengths: npt.NDArray[np.int64],
+    categories: npt.NDArray[np.uint64],
+    indices: npt.NDArray[np.uint64],
+    seed: int,
+    num_threads: int | None,
+) -> npt.NDArray[np.float32]: ...
+def draw_view(
+    settings: str,
+    maps: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
+    weight_row: int,
+    orbit_seed: int,
+    view: int,
+    turn: float,
+    image: npt.NDArray[np.uint8],
+    simd: str | None = None,
+) -> npt.NDArray[np.float32] | None: ...
 def encode_png(
     pixels: npt.NDArray[np.uint8], size: tuple[int, int], channels: int, num_threads: int | None
 ) -> list[bytes]: ...

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from typing import Annotated, Any, ClassVar, Literal
 
+from fdsl._checks import Size
 from fdsl.frame import Frame, Range
 
 if typing.TYPE_CHECKING:
@@ -102,3 +104,54 @@ class Strokes(Frame):
 
     def _shrunk(self, scale: float) -> dict[str, Any]:
         return {**super()._shrunk(scale), "margin": int(self.margin * scale)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Views(Frame):
+    """How fractals in three dimensions become images: the settings of ``IFS3D``.
+
+    The defaults are those of the released program. ``Views.released()`` also follows its
+    arithmetic.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    size: Size = 224
+    #: Twelve views already differ from each other: off unless asked for.
+    flips: bool = False
+    #: Points of the cloud, 2…16,777,216; the released program keeps one fewer.
+    num_points: int = 10_000
+    #: Side of the square of pixels that a point leaves, 1…64.
+    point_size: int = 1
+    #: Whether far points are darker, and near ones hide them; otherwise all are white.
+    shade: bool = False
+    #: Twelve fixed views in turn, ``index % 12`` (MV-FractalDB), or a camera drawn uniformly on the
+    #: sphere for each image (ExFractalDB).
+    view: Literal["fixed", "random"] = "fixed"
+    #: How far a fixed view turns to either side, drawn for each image, in degrees, 0…180. (The
+    #: program draws from −π…π and reads it as degrees.)
+    jitter: float = math.pi
+    #: Largest share w by which a letter of every map is scaled, 0…1: the 145 weight rows have the
+    #: factors 1 ± w·k/6, k = 1…6. ``None`` or 0 leaves every instance at its category's own maps.
+    variation: float | None = 0.6
+    #: ``"released"`` follows the released program: one orbit in float64, and the weight row that it
+    #: has twice; ``None`` is this library.
+    compat: Literal["released"] | None = None
+
+    _checked_as: ClassVar[str | None] = "ifs3d"
+    _paper: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def released(cls, **changes: Any) -> Self:
+        """Returns the settings of the authors' script, with their program's arithmetic.
+
+        Orbits are one chain of float64 points that draws from NumPy's legacy generator, seeded from
+        the address (the program leaves the seed to chance), and degenerate images are kept. Of 144
+        different weight rows one comes twice: row 108 repeats row 99.
+
+        Args:
+            **changes: any setting, instead of the script's.
+        """
+        return cls(**{"resample_degenerate": False, "compat": "released", **changes})

@@ -11,6 +11,7 @@
 pub mod bezier;
 pub mod contour;
 pub mod ifs;
+pub mod ifs3d;
 pub mod interface;
 pub mod perlin;
 
@@ -23,6 +24,7 @@ use crate::formula::interface::Formula;
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<ifs::Ifs>(),
     BuiltIn::of::<ifs::released::Released>(),
+    BuiltIn::of::<ifs3d::Ifs3d>(),
     BuiltIn::of::<perlin::Perlin>(),
     BuiltIn::of::<bezier::Bezier>(),
     BuiltIn::of::<contour::Contour>(),

@@ -2,6 +2,7 @@
 //! the interpreter, calls the core and returns.
 
 mod categories;
+mod ifs3d;
 mod png;
 mod search;
 mod testing;
@@ -174,6 +175,8 @@ fn simd_paths() -> Vec<&'static str> {
 mod core {
     #[pymodule_export]
     use super::categories::Categories;
+    #[pymodule_export]
+    use super::ifs3d::{draw_view, points3d, search3d};
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]

@@ -5,11 +5,13 @@ from fdsl.families.bezier import Bezier
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
+from fdsl.families.ifs3d import IFS3D, points3d
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
 
 __all__ = [
     "IFS",
+    "IFS3D",
     "RCDB",
     "Bezier",
     "Category",
@@ -19,4 +21,5 @@ __all__ = [
     "VisualAtom",
     "fractaldb",
     "load",
+    "points3d",
 ]

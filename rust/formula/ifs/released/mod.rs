@@ -24,6 +24,7 @@ use crate::simd::Simd;
 use crate::surface::{LastPoint, Mark, Masks, Pen};
 use mersenne::Mersenne;
 
+pub(crate) use mersenne::Mersenne;
 pub(crate) use orbit::Orbit;
 
 /// The program calls `np.random.seed(100)` before every image.

@@ -1,0 +1,407 @@
+"""Iterated function systems in three dimensions, and their points."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl._checks import (
+    Numbers,
+    checked_number,
+    checked_numbers,
+    checked_seed,
+    checked_threads,
+    checked_type,
+    checked_whole,
+    count_up_to,
+    shown,
+    whole_or_none,
+)
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily
+from fdsl.families.ifs import Category
+from fdsl.families.readers import MOST_MAPS, MOST_MAPS_IN_ALL, Floats
+from fdsl.frame import Frame
+from fdsl.rendering import Views
+
+#: Categories that ``IFS3D(number)`` searches for: so many take a minute of one core.
+MOST_SEARCHED = 100_000
+#: Numbers of a map.
+LETTERS = 12
+
+
+class IFS3D(CoreFamily):
+    """Categories of iterated function systems in three dimensions (ExFractalDB: Kataoka et al.,
+    "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022; MV-FractalDB:
+    Yamada et al., IROS 2021); immutable, a sequence of ``Category``.
+
+    A category is a set of affine maps of space. An instance scales one letter of every map and
+    plays the chaos game, which yields a cloud of points; an image is one view of it. Images are
+    numbered ``index = weight_row · 12 + view``: 145 weight rows of twelve views, and from index
+    1,740 on the same rows with other points. ``fdsl.points3d`` returns the points themselves. It
+    takes ``Views``.
+
+    Args:
+        maps: how many categories, found by ``IFS3D.search`` with its defaults (1…100,000; a second
+            of one core for each thousand); more leave the first ones as they are. Or for each
+            category an array (n, 12) of finite numbers a…l, 1 ≤ n ≤ 256:
+            x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k, z' = g·x + h·y + i·z + l.
+        probabilities: for each category an array (n,) that sums to 1; in proportion to the
+            |determinant| of a…i if not given.
+        seed: of the search.
+
+    Raises:
+        ValueError: shapes do not match, a number is out of range, or there is no category.
+        TypeError: the parameters are not numbers.
+
+    >>> half = [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]
+    >>> corners = [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
+    >>> IFS3D([[half + corner for corner in corners]])
+    <IFS3D: 1 categories of 4 to 4 maps>
+    """
+
+    name = "ifs3d"
+    style = Views
+    period = 145 * 12
+
+    def __init__(
+        self,
+        maps: SupportsIndex | Sequence[npt.ArrayLike] = 1000,
+        probabilities: Sequence[npt.ArrayLike] | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        number = whole_or_none(maps)
+        if number is None:
+            self._lay(*_joined(maps, probabilities), None)
+            return
+        if not 1 <= number <= MOST_SEARCHED:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_SEARCHED:,}, got {shown(number)}; "
+                "IFS3D.search finds more"
+            )
+        if probabilities is not None:
+            raise ValueError(
+                "probabilities are for maps that are given, got a number of categories"
+            )
+        found = IFS3D.search(number, seed=seed)
+        self._lay(found._maps, found._probabilities, found._lengths, found._candidates_tried)
+
+    def _lay(
+        self,
+        maps: Floats,
+        probabilities: Floats | None,
+        lengths: npt.NDArray[np.int64],
+        tried: int | None,
+    ) -> None:
+        """Takes flat arrays that nobody else writes to; the core checks the numbers in them."""
+        if probabilities is None:
+            probabilities = _by_determinant(maps, lengths)
+        self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
+        self._borders = np.concatenate([[0], np.cumsum(lengths)])
+        for array in (self._maps, self._probabilities, self._lengths, self._borders):
+            array.flags.writeable = False
+        self._candidates_tried = tried
+        self.core()
+
+    @classmethod
+    def search(
+        cls,
+        categories: int = 1000,
+        threshold: float = 0.05,
+        seed: int = 0,
+        *,
+        min_maps: int = 2,
+        max_maps: int = 7,
+        num_points: int = 10_000,
+        max_tries: int = 1_000_000,
+        sampler: Literal["fdsl", "released"] = "fdsl",
+        num_threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> IFS3D:
+        """Searches for categories as the released program does, on all cores.
+
+        A candidate has a number of maps uniform in ``min_maps…max_maps`` and letters uniform in
+        [−1, 1]; a map is chosen in proportion to its |determinant|. The points of its orbit are
+        normalized so that the coordinates of all axes together span 2. It is accepted when their
+        variance along every axis is larger than ``threshold``.
+        The result depends on these settings and the seed, not on the number of threads.
+
+        With ``sampler="released"`` the program is replayed: NumPy's legacy random stream, one orbit
+        in float64 a candidate. The authors give no seed, so their own categories cannot be found
+        again.
+
+        Args:
+            categories: how many to find.
+            threshold: 0 or more and below 1. The authors' script takes 0.05, which 1 candidate in
+                80 passes; the program's default is 0.15, which 1 in 5,000 passes.
+            seed: 0…2⁶⁴−1; tells one search from another. With ``sampler="released"`` up to 2³²−1.
+            min_maps: least number of maps.
+            max_maps: largest number of maps.
+            num_points: points of an orbit.
+            max_tries: gives up after so many candidates in a row without a category.
+            sampler: whose random numbers: this library's, or the released program's.
+            num_threads: how many search; all the cores this process may use if not given.
+            progress: called with (found, tried) after every few candidates; what it raises, and
+                Ctrl-C, ends the search.
+
+        Raises:
+            ValueError: an argument is out of range, or the search gave up; the message says how
+                many candidates were tried and the best variance among them.
+
+        >>> len(IFS3D.search(categories=5, seed=1))
+        5
+        """
+        most_maps = checked_whole("max_maps", max_maps)
+        if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
+            raise ValueError(_too_many(f"{categories} categories of up to {most_maps} maps"))
+        maps, probabilities, lengths, tried = _core.search3d(
+            categories=checked_whole("categories", categories),
+            threshold=checked_number("threshold", threshold),
+            seed=checked_seed(seed),
+            min_maps=checked_whole("min_maps", min_maps),
+            max_maps=most_maps,
+            num_points=checked_whole("num_points", num_points),
+            max_tries=checked_whole("max_tries", max_tries),
+            sampler=checked_type("sampler", sampler, str),
+            num_threads=checked_threads(num_threads),
+            progress=progress,
+        )
+        return cls._from_flat(maps, probabilities, lengths, tried)
+
+    @property
+    def candidates_tried(self) -> int | None:
+        """How many candidates the search looked at; ``None`` if there was none."""
+        return self._candidates_tried
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the rows (a…l p), little-endian float64, in order.
+
+        Of the rows alone, not of where a category ends. ``key`` tells categories apart.
+        """
+        rows = np.column_stack([self._maps, self._probabilities])
+        return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the maps and probabilities of a category as lists of numbers."""
+        maps, probabilities = self[category]
+        return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @overload
+    def __getitem__(self, key: int) -> Category: ...
+    @overload
+    def __getitem__(self, key: slice) -> IFS3D: ...
+    def __getitem__(self, key: int | slice) -> Category | IFS3D:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if not isinstance(key, slice):
+            number = self._checked(key)
+            part = slice(self._borders[number], self._borders[number + 1])
+            return Category(self._maps[part], self._probabilities[part])
+        lengths = self._lengths[key]
+        if len(lengths) == 0:
+            raise ValueError(NONE_GIVEN)
+        rows = _rows(self._borders[:-1][key], lengths)
+        return self._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
+
+    def __repr__(self) -> str:
+        tried = self._candidates_tried
+        found = "" if tried is None else f", {tried} candidates tried"
+        sizes = f"{self._lengths.min()} to {self._lengths.max()}"
+        return f"<IFS3D: {len(self)} categories of {sizes} maps{found}>"
+
+    def _arrays(self) -> Arrays:
+        return {
+            "maps": self._maps,
+            "probabilities": self._probabilities,
+            "lengths": self._lengths,
+        }
+
+    def _notes(self) -> Arrays:
+        tried = self._candidates_tried
+        return {"candidates_tried": np.array(-1 if tried is None else tried)}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> IFS3D:
+        maps, probabilities = arrays["maps"], arrays["probabilities"]
+        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+        if maps.ndim != 2 or maps.shape[1] != LETTERS or probabilities.shape != maps.shape[:1]:
+            raise ValueError(
+                f"expected maps (n, {LETTERS}) and probabilities (n,), got {maps.shape} and "
+                f"{probabilities.shape}"
+            )
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
+            raise ValueError(
+                f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
+            )
+        # Each is checked before they are summed, which could wrap around.
+        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
+            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
+        return cls._from_flat(
+            np.array(maps, np.float64, order="C"),
+            np.array(probabilities, np.float64),
+            np.array(lengths, np.int64),
+            None if tried < 0 else tried,
+        )
+
+    @classmethod
+    def _from_flat(
+        cls,
+        maps: Floats,
+        probabilities: Floats,
+        lengths: npt.NDArray[np.int64],
+        tried: int | None,
+    ) -> IFS3D:
+        ifs = cls.__new__(cls)
+        ifs._lay(maps, probabilities, lengths, tried)
+        return ifs
+
+
+def points3d(
+    family: IFS3D,
+    categories: Numbers,
+    indices: Numbers,
+    seed: int = 0,
+    rendering: Frame | None = None,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Returns the points whose images ``fdsl.render`` renders at the same addresses.
+
+    They are normalized as in the released program: scaled so that the coordinates of all axes
+    together span 2, then moved so that the mean is the origin. All lie in [−2, 2]. Twelve
+    consecutive indices are views of one cloud (unless one of them shows next to nothing and is
+    rendered again): for clouds that differ, count the indices in twelves.
+
+    Args:
+        family: the categories.
+        categories: one, or an array (B,).
+        indices: one, or an array (B,).
+        seed: 0…2⁶⁴−1, of every address.
+        rendering: ``Views``; of these the points depend on ``num_points``, ``variation`` and
+            ``compat``.
+        num_threads: how many work; all the cores this process may use if not given.
+
+    Returns:
+        float32 (N, 3), or (B, N, 3) if either is an array. N is ``num_points``, or one fewer with
+        ``compat="released"``.
+
+    Raises:
+        IndexError: there is no such category.
+        ValueError: categories and indices are arrays of different lengths.
+        TypeError: family has no points in space.
+
+    >>> points3d(IFS3D(3), 1, 12).shape
+    (10000, 3)
+    """
+    checked_type("family", family, IFS3D)
+    chosen, numbers = checked_numbers("categories", categories), checked_numbers("indices", indices)
+    is_one = chosen.ndim == numbers.ndim == 0
+    try:
+        chosen, numbers = np.broadcast_arrays(np.atleast_1d(chosen), np.atleast_1d(numbers))
+    except ValueError:
+        raise ValueError(
+            f"categories and indices must have the same length, got {chosen.size} and "
+            f"{numbers.size}"
+        ) from None
+    for category in chosen[chosen >= len(family)][:1]:
+        family._checked(int(category))
+    lengths = family._lengths[chosen]
+    rows = _rows(family._borders[:-1][chosen], lengths)
+    points = _core.points3d(
+        family.checked_style(rendering).settings,
+        family._maps[rows],
+        family._probabilities[rows],
+        lengths,
+        np.ascontiguousarray(chosen),
+        np.ascontiguousarray(numbers),
+        checked_seed(seed),
+        checked_threads(num_threads),
+    )
+    return points[0] if is_one else points
+
+
+NONE_GIVEN = "an IFS3D needs at least one category, got none"
+
+
+def _too_many(given: str) -> str:
+    return f"an IFS3D can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, got {given}"
+
+
+def _joined(
+    maps: Any, probabilities: Sequence[npt.ArrayLike] | None
+) -> tuple[Floats, Floats | None, npt.NDArray[np.int64]]:
+    """Returns maps, probabilities and lengths of all categories, one after the other."""
+    if len(maps) == 0:
+        raise ValueError(NONE_GIVEN)
+    if len(maps) > MOST_MAPS_IN_ALL:
+        raise ValueError(_too_many(f"{len(maps):,} categories"))
+    if probabilities is not None and len(probabilities) != len(maps):
+        raise ValueError(
+            f"expected probabilities for each of {len(maps)} categories, got {len(probabilities)}"
+        )
+    rows = [
+        _numbers(f"the maps of category {category}", given, (-1, LETTERS))
+        for category, given in enumerate(maps)
+    ]
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    if lengths.sum() > MOST_MAPS_IN_ALL:
+        raise ValueError(_too_many(f"{lengths.sum():,}"))
+    chances = None
+    if probabilities is not None:
+        chances = np.concatenate(
+            [
+                _numbers(f"the probabilities of category {category}", given, (len(row),))
+                for category, (given, row) in enumerate(zip(probabilities, rows, strict=True))
+            ],
+            dtype=np.float64,
+        )
+    return np.concatenate(rows, dtype=np.float64), chances, lengths
+
+
+def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Returns an array of numbers of a shape, in which −1 stands for 1…256."""
+    most = LETTERS * MOST_MAPS
+    if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
+        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{what} must be numbers, got {array.dtype}")
+    fits = array.ndim == len(shape) and all(
+        wanted in (-1, side) for side, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = f"(n, {LETTERS})" if shape[0] == -1 else str(shape)
+        raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
+    if not 1 <= len(array) <= MOST_MAPS:
+        raise ValueError(f"{what} must be between 1 and {MOST_MAPS}, got {len(array)}")
+    return array
+
+
+def _rows(starts: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Returns the numbers of the maps of categories that start there and have so many."""
+    # Row i of all that are chosen is row i − (where its category begins here) of its category.
+    begins = np.cumsum(lengths) - lengths
+    return np.asarray(np.repeat(starts - begins, lengths) + np.arange(lengths.sum()))
+
+
+def _by_determinant(maps: Floats, lengths: npt.NDArray[np.int64]) -> Floats:
+    """Returns probabilities in proportion to |det A|, expanded along the first row."""
+    a, b, c, d, e, f, g, h, i = maps.T[:9]
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        weights = np.abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+        borders = np.cumsum(lengths)[:-1]
+        totals = np.array([sum(part.tolist()) for part in np.split(weights, borders)])
+        wrong = ~(np.isfinite(totals) & (totals > 0))
+    if wrong.any():
+        raise ValueError(
+            f"the maps of category {wrong.argmax()} have no volume (every determinant is 0) or are "
+            "not finite: give probabilities"
+        )
+    return np.asarray(weights / np.repeat(totals, lengths))

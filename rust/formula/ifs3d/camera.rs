@@ -1,0 +1,257 @@
+//! From points in space to pixels: a perspective camera four units from the cloud's mean, as the released
+//! program places it. OpenGL first rounds to 1/256 pixel, and so does this.
+
+use std::f64::consts::TAU;
+
+use crate::formula::ifs3d::cloud::Cloud;
+use crate::simd::{Kernel, Lanes, Simd, scatter};
+
+/// From the mean of the cloud to the camera.
+const DISTANCE: f32 = 4.0;
+/// What is nearer or further is not seen.
+const SEEN: std::ops::RangeInclusive<f32> = 1.0..=100.0;
+/// 1 / tan 22.5°: the camera sees 45 degrees.
+const FOCAL: f32 = std::f32::consts::SQRT_2 + 1.0;
+/// Azimuth of the first fixed view, in degrees.
+const FIRST: f64 = 30.0;
+/// Brightness of a point.
+const WHITE: u8 = 255;
+/// With shading: the brightness from this depth on, what it loses with each unit of depth, and the least.
+const SHADE: (f32, f32, f32) = (3.0, 96.0, 63.0);
+/// Points whose pixels are found at once.
+const CHUNK: usize = 64;
+/// Fractions of a pixel.
+const FRACTIONS: f32 = 256.0;
+
+/// Where the cloud is seen from: three directions of length 1, at right angles.
+#[derive(Clone, Copy, Debug)]
+pub struct Camera {
+    right: [f32; 3],
+    down: [f32; 3],
+    away: [f32; 3],
+}
+
+impl Camera {
+    /// Looks from an azimuth, in radians, and from an elevation whose sine is given.
+    pub fn new(azimuth: f64, sine: f64) -> Self {
+        let (cos, sin) = (libm::cos(azimuth), libm::sin(azimuth)); // the same on every platform
+        let level = (1.0 - sine * sine).max(0.0).sqrt();
+        let single = |axis: [f64; 3]| axis.map(|v| v as f32);
+        Self {
+            right: single([sin, 0.0, cos]),
+            down: single([-cos * sine, level, sin * sine]),
+            away: single([cos * level, sine, -sin * level]),
+        }
+    }
+
+    /// Looks from fixed view 0…11, turned by some degrees.
+    pub fn fixed(view: u64, turn: f64) -> Self {
+        Self::new(TAU * view as f64 / 12.0 + FIRST.to_radians() + turn.to_radians(), 0.0)
+    }
+}
+
+/// The pixels, row by row from the top.
+///
+/// A point first marks one corner of its square, on a plane that is larger by a square on two sides; then
+/// every mark grows. The largest value wins, which is the brightest, and so the nearest. One more cell
+/// takes everything that is not seen.
+#[derive(Default)]
+pub struct Plane {
+    pixels: Vec<u8>,
+    height: usize,
+    width: usize,
+    /// Cells of a row.
+    stride: usize,
+}
+
+impl Plane {
+    /// Clears the plane and projects a cloud onto it.
+    pub fn project(
+        &mut self,
+        cloud: &Cloud,
+        camera: Camera,
+        [height, width]: [usize; 2],
+        point_size: usize,
+        shade: bool,
+        simd: Simd,
+    ) {
+        let more = point_size - 1;
+        *self = Self { pixels: std::mem::take(&mut self.pixels), height, width, stride: width + more };
+        let unseen = (height + more) * self.stride;
+        self.pixels.clear();
+        self.pixels.resize(unseen + 1, 0);
+        simd.run(Project { cloud, camera, plane: self, point_size, shade });
+        simd.run(Grow { cells: &mut self.pixels[..unseen], step: 1, point_size });
+        simd.run(Grow { cells: &mut self.pixels[..unseen], step: self.stride, point_size });
+    }
+
+    /// Returns a row of pixels, counted from the top.
+    pub fn row(&self, row: usize) -> &[u8] {
+        &self.pixels[row * self.stride..][..self.width]
+    }
+
+    /// Returns the (row, column) of some lit pixel; lights the one in the middle if none is.
+    pub fn lit_pixel(&mut self) -> (usize, usize) {
+        let lit = |row: usize| Some((row, self.row(row).iter().rposition(|&pixel| pixel != 0)?));
+        if let Some(found) = (0..self.height).rev().find_map(lit) {
+            return found;
+        }
+        let (row, column) = (self.height / 2, self.width / 2);
+        self.pixels[row * self.stride + column] = WHITE;
+        (row, column)
+    }
+}
+
+/// Gives every cell the largest value of those from it on, each a step from the one before.
+struct Grow<'a> {
+    cells: &'a mut [u8],
+    step: usize,
+    point_size: usize,
+}
+
+impl Kernel for Grow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { cells, step, point_size } = self;
+        let mut done = 1;
+        while done < point_size {
+            let more = done.min(point_size - done);
+            let ahead = more * step;
+            let mut next = [0; CHUNK];
+            for from in (0..cells.len() - ahead).step_by(CHUNK) {
+                let to = (cells.len() - ahead).min(from + CHUNK);
+                // Copied before any of them changes.
+                next[..to - from].copy_from_slice(&cells[from + ahead..to + ahead]);
+                for (cell, &next) in cells[from..to].iter_mut().zip(&next) {
+                    *cell = next.max(*cell);
+                }
+            }
+            done += more;
+        }
+    }
+}
+
+struct Project<'a> {
+    cloud: &'a Cloud,
+    camera: Camera,
+    plane: &'a mut Plane,
+    point_size: usize,
+    shade: bool,
+}
+
+impl Kernel for Project<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        let Self { cloud, camera, plane, point_size, shade } = self;
+        let view = View::new(camera, plane.height, plane.width);
+        let [all_x, all_y, all_z] = cloud.axes.each_ref().map(|axis| axis.chunks(CHUNK));
+        let mut points = [[0.0; CHUNK]; 3];
+        let mut found =
+            Found { rows: [0; CHUNK], columns: [0; CHUNK], grays: [WHITE; CHUNK], seen: [false; CHUNK] };
+        let mut cells = [0u32; CHUNK];
+        let unseen = (plane.pixels.len() - 1) as u32; // at most 4159²
+        for ((x, y), z) in all_x.zip(all_y).zip(all_z) {
+            for (points, axis) in points.iter_mut().zip([x, y, z]) {
+                points[..axis.len()].copy_from_slice(axis);
+            }
+            view.find(&points, &mut found);
+            if shade {
+                view.shade(&points, &mut found.grays);
+            }
+            found.cells(point_size, plane.stride as u32, unseen, &mut cells);
+            let cells = &cells[..x.len()];
+            if shade {
+                for (&cell, gray) in cells.iter().zip(found.grays) {
+                    let pixel = &mut plane.pixels[cell as usize];
+                    *pixel = gray.max(*pixel); // the nearer is the brighter
+                }
+            } else {
+                scatter(cells, &mut plane.pixels, |_| WHITE);
+            }
+        }
+    }
+}
+
+/// What was found of some points: rows and columns in 1/256 of a pixel.
+struct Found {
+    rows: [i32; CHUNK],
+    columns: [i32; CHUNK],
+    grays: [u8; CHUNK],
+    seen: [bool; CHUNK],
+}
+
+impl Found {
+    /// Finds the cells of a plane with rows of `stride`; `unseen` is that of what is not seen.
+    #[inline(always)]
+    fn cells(&self, point_size: usize, stride: u32, unseen: u32, cells: &mut [u32; CHUNK]) {
+        // Half a square up and left of the point, and a whole one down and right for the larger plane.
+        let half = 128 * (point_size as i32 - 1); // at most 64
+        for (i, cell) in cells.iter_mut().enumerate() {
+            // Inside the image, so not negative.
+            let [row, column] = [self.rows[i], self.columns[i]].map(|at| (at + half) as u32 >> 8);
+            *cell = if self.seen[i] { row * stride + column } else { unseen };
+        }
+    }
+}
+
+/// A camera in front of so many pixels.
+#[derive(Clone, Copy)]
+struct View {
+    camera: Camera,
+    /// Half of the smaller side: what one unit of the image plane is.
+    half: f32,
+    /// The middle of the image, row and column.
+    middle: [f32; 2],
+    /// Height and width.
+    size: [f32; 2],
+}
+
+impl View {
+    fn new(camera: Camera, height: usize, width: usize) -> Self {
+        let size = [height as f32, width as f32];
+        Self { camera, half: height.min(width) as f32 / 2.0, middle: size.map(|side| side / 2.0), size }
+    }
+
+    #[inline(always)]
+    fn find(self, [x, y, z]: &[[f32; CHUNK]; 3], found: &mut Found) {
+        let Self { camera: Camera { right, down, away }, half, middle, size } = self;
+        for i in 0..CHUNK {
+            let depth = DISTANCE + x[i] * away[0] + y[i] * away[1] + z[i] * away[2];
+            let across = FOCAL * (x[i] * right[0] + z[i] * right[2]) / depth;
+            let along = FOCAL * (x[i] * down[0] + y[i] * down[1] + z[i] * down[2]) / depth;
+            let (row, column) = (half * along + middle[0], half * across + middle[1]);
+            let seen = (depth >= *SEEN.start())
+                & (depth <= *SEEN.end())
+                & (row >= 0.0)
+                & (row < size[0] - 0.5 / FRACTIONS)
+                & (column >= 0.0)
+                & (column < size[1] - 0.5 / FRACTIONS);
+            found.seen[i] = seen;
+            found.rows[i] = snapped(if seen { row } else { 0.0 });
+            found.columns[i] = snapped(if seen { column } else { 0.0 });
+        }
+    }
+
+    #[inline(always)]
+    fn shade(self, [x, y, z]: &[[f32; CHUNK]; 3], grays: &mut [u8; CHUNK]) {
+        let ([ax, ay, az], (near, loss, least)) = (self.camera.away, SHADE);
+        for i in 0..CHUNK {
+            let depth = DISTANCE + x[i] * ax + y[i] * ay + z[i] * az;
+            let gray = f32::from(WHITE) - (depth - near) * loss;
+            let gray = if gray > least { gray } else { least };
+            grays[i] = if gray < f32::from(WHITE) { gray } else { f32::from(WHITE) } as u8; // 63…255
+        }
+    }
+}
+
+/// Rounds a coordinate inside the image to 1/256 pixel. (Added to 2²³, a float32 has no fraction left,
+/// and its low bits are the number.)
+#[inline(always)]
+fn snapped(v: f32) -> i32 {
+    ((v * FRACTIONS + 8_388_608.0).to_bits() & 0x7F_FFFF) as i32 // 23 bits
+}

@@ -1,0 +1,208 @@
+//! One image: an instance of a category, seen from one side.
+//!
+//! The twelve views of an instance follow each other and share their points. The scratch keeps the points of
+//! the last instance, so that rendering in order plays the chaos game once for twelve images.
+
+use crate::address::{Address, At, Purpose, Rng};
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::formula::ifs::released::Mersenne;
+use crate::formula::ifs3d::camera::{Camera, Plane};
+use crate::formula::ifs3d::cloud::Cloud;
+use crate::formula::ifs3d::instance::{ROWS, Slot, UNSCALED, VIEWS, scale};
+use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
+use crate::formula::ifs3d::released::Replay;
+use crate::formula::ifs3d::{Ifs3d, Map, Style, View};
+use crate::formula::interface::{Formula, Outcome};
+use crate::sample::Sample;
+use crate::surface::lit;
+
+use std::f64::consts::TAU;
+
+/// The points of an instance.
+const CLOUD: Purpose = Purpose(20);
+/// Where it is seen from.
+const CAMERA: Purpose = Purpose(21);
+/// The weight row of an image that is rendered again.
+const ROW: Purpose = Purpose(22);
+
+/// Attempts with a weight row of their own, before the category itself. Part of the format.
+const VARIED: u8 = 9;
+/// An image is degenerate when it lights fewer pixels than this share of its points, or of what it could.
+/// Part of the format.
+const ENOUGH: f64 = 0.01;
+
+/// Memory kept from image to image.
+#[derive(Default)]
+pub struct Scratch {
+    instance: Instance,
+    plane: Plane,
+}
+
+impl Scratch {
+    /// Returns the points of the last image.
+    #[cfg(feature = "python")]
+    pub(crate) fn cloud(&self) -> &Cloud {
+        &self.instance.cloud
+    }
+}
+
+/// The last instance that was played.
+#[derive(Default)]
+pub(super) struct Instance {
+    maps: Vec<Map>,
+    laid: Maps,
+    replay: Replay,
+    cloud: Cloud,
+    /// Everything that the cloud depends on; empty when it belongs to nothing.
+    of: Vec<u64>,
+    next: Vec<u64>,
+}
+
+impl Instance {
+    /// Plays the chaos game for an instance, unless it was the last one; says whether there is a cloud.
+    /// `seed` stands for the random numbers; the released program's take 32 bits of it.
+    fn play(&mut self, formula: &Ifs3d, row: u64, seed: u64, style: &Style, at: At<'_>) -> bool {
+        let Self { maps, laid, replay, cloud, of, next } = self;
+        scale(&formula.maps, row, style.varied(), style.compat, maps);
+        next.clear();
+        next.extend([style.num_points as u64, seed, style.compat.is_some().into()]);
+        next.extend(maps.iter().flatten().chain(&formula.probabilities).map(|number| number.to_bits()));
+        if of == next {
+            return true;
+        }
+        of.clear();
+        let played = if style.compat.is_some() {
+            let numbers = Mersenne::numpy(seed as u32); // its low 32 bits
+            replay.play(maps, &formula.probabilities, numbers, style.num_points, at.simd, cloud).is_some()
+        } else {
+            laid.lay(maps, &formula.probabilities);
+            orbit::play(laid, &mut Rng::new(seed), style.num_points, at.simd, cloud)
+                && cloud.normalize(ESCAPED, at.simd).is_some()
+        };
+        if played {
+            std::mem::swap(of, next);
+        }
+        played
+    }
+}
+
+impl Formula for Ifs3d {
+    const NAME: &'static str = "ifs3d";
+    const PERIOD: u64 = ROWS * VIEWS;
+    type Style = Style;
+    type Scratch = Scratch;
+
+    fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        Self::of_arrays(parameters)
+    }
+
+    /// Without a variation every attempt would try the same maps again.
+    fn retries(style: &Style) -> u8 {
+        if style.varied().is_some() { VARIED } else { 0 }
+    }
+
+    fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
+        let Scratch { instance, plane } = scratch;
+        let is_last = at.attempt == u64::from(Self::retries(style));
+        if !instance.play(self, row(at, is_last), cloud_seed(at), style, at) {
+            return Outcome::Nothing;
+        }
+        project(at, style, camera(at, style), &instance.cloud, plane);
+        show(plane, at.window(), at.frame.color, sample.image);
+        let (height, width) = at.frame.output_size();
+        let enough = ENOUGH * style.num_points.min(height * width) as f64;
+        let lit = lit(sample.image, at.frame.color, at.simd);
+        let shown = if is_last { lit > 0 } else { lit as f64 >= enough };
+        if shown { Outcome::Shown } else { Outcome::Degenerate }
+    }
+
+    /// Renders anything finite of the category, or of the instance itself where it may not be rendered
+    /// again. At least one pixel is lit.
+    fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
+        let Scratch { instance: Instance { maps, laid, cloud, of, .. }, plane } = scratch;
+        of.clear();
+        scale(&self.maps, row(at, at.attempt > 0), style.varied(), style.compat, maps);
+        laid.lay(maps, &self.probabilities);
+        orbit::play_tamed(laid, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
+        let normalized = cloud.normalize(ESCAPED, at.simd);
+        debug_assert!(normalized.is_some(), "tamed points are finite");
+        project(at, style, camera(at, style), cloud, plane);
+        let (row, column) = plane.lit_pixel();
+        let mut window = at.window();
+        window.show((at.frame.height - 1 - row, column));
+        show(plane, window, at.frame.color, sample.image);
+    }
+}
+
+/// Renders one view of an instance with everything given, whole: for tests against the released
+/// program's images. Returns the points, unless the orbit leaves.
+#[cfg(feature = "python")]
+pub(crate) fn draw_given(
+    formula: &Ifs3d,
+    at: At<'_>,
+    style: &Style,
+    row: u64,
+    seed: u64,
+    camera: Camera,
+    image: &mut [u8],
+) -> Option<Cloud> {
+    let (mut instance, mut plane) = (Instance::default(), Plane::default());
+    if !instance.play(formula, row, seed, style, at) {
+        return None;
+    }
+    project(at, style, camera, &instance.cloud, &mut plane);
+    show(&plane, at.window(), at.frame.color, image);
+    Some(instance.cloud)
+}
+
+/// Returns the weight row of an attempt: that of the index, then others, and last none.
+fn row(at: At<'_>, is_last: bool) -> u64 {
+    match at.attempt {
+        _ if is_last && at.attempt > 0 => UNSCALED,
+        0 => Slot::of(at).row(),
+        _ => cloud_rng(at, ROW).below(ROWS),
+    }
+}
+
+/// Returns the number that an instance's random numbers start from.
+fn cloud_seed(at: At<'_>) -> u64 {
+    cloud_rng(at, CLOUD).next_u64()
+}
+
+/// Returns the random stream that the views of an instance share.
+fn cloud_rng(at: At<'_>, purpose: Purpose) -> Rng {
+    Address { index: Slot::of(at).cloud, ..at.address }.rng(Ifs3d::FORMAT, purpose, at.attempt)
+}
+
+fn camera(at: At<'_>, style: &Style) -> Camera {
+    let mut rng = at.rng(CAMERA);
+    match style.view {
+        View::Fixed => Camera::fixed(Slot::of(at).view, rng.between(-style.jitter, style.jitter)),
+        View::Random => Camera::new(rng.between(0.0, TAU), rng.between(-1.0, 1.0)),
+    }
+}
+
+fn project(at: At<'_>, style: &Style, camera: Camera, cloud: &Cloud, plane: &mut Plane) {
+    plane.project(cloud, camera, [at.frame.height, at.frame.width], style.point_size, style.shade, at.simd);
+}
+
+/// Writes the pixels that are kept, three times each in color.
+fn show(plane: &Plane, window: crate::frame::Window, color: bool, pixels: &mut [u8]) {
+    let channels = if color { 3 } else { 1 };
+    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
+        // Windows count rows from the bottom.
+        let cells = plane.row(window.of.0 - 1 - window.surface_row(row));
+        let cells = &cells[window.first_column()..][..window.width];
+        if color {
+            for (column, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                *pixel = [cells[if window.flip_columns { window.width - 1 - column } else { column }]; 3];
+            }
+        } else {
+            pixels.copy_from_slice(cells);
+            if window.flip_columns {
+                pixels.reverse();
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! From the number of an image to its instance and its view.
+
+use crate::address::At;
+use crate::formula::ifs3d::{Compat, Map};
+use crate::frame::FLIPS;
+
+/// Views of an instance.
+pub const VIEWS: u64 = 12;
+/// Weight rows: the category itself, and twelve factors for each of twelve letters.
+pub const ROWS: u64 = 145;
+/// The weight row that scales nothing.
+pub(super) const UNSCALED: u64 = 6;
+
+/// Factors of a letter.
+const FACTORS: u64 = 12;
+/// The row that the released program has twice, and the one that it repeats there.
+const REPEATED: (u64, u64) = (108, 99);
+
+/// An image among those of its category: `index = (145·round + row)·12 + view`, and four times as many
+/// where the index flips the image, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Counts the clouds of the category: the rows in turn, and then again with other points.
+    pub cloud: u64,
+    /// 0…11
+    pub view: u64,
+}
+
+impl Slot {
+    /// Finds the cloud and the view of an image.
+    pub fn of(at: At<'_>) -> Self {
+        let image = if at.frame.flips { at.index() / FLIPS } else { at.index() };
+        Self { cloud: image / VIEWS, view: image % VIEWS }
+    }
+
+    /// Returns the weight row, 0…144.
+    pub fn row(self) -> u64 {
+        self.cloud % ROWS
+    }
+}
+
+/// Scales one letter of every map, as the weight row says: by 1 ± w·k/6 for k = 1…6. The probabilities
+/// stay as they are. Fills `scaled`.
+pub(super) fn scale(
+    maps: &[Map],
+    row: u64,
+    variation: Option<f64>,
+    compat: Option<Compat>,
+    scaled: &mut Vec<Map>,
+) {
+    scaled.clear();
+    scaled.extend_from_slice(maps);
+    let row = if compat.is_some() && row == REPEATED.0 { REPEATED.1 } else { row };
+    if let Some(w) = variation
+        && row != UNSCALED
+    {
+        let (letter, factor) = letter_and_factor(row, w);
+        for map in scaled {
+            map[letter] *= factor;
+        }
+    }
+}
+
+/// Returns the letter (0 is a, 11 is l) and the factor of a weight row other than 6.
+fn letter_and_factor(row: u64, w: f64) -> (usize, f64) {
+    // Rows 0–5 and 7–12 scale a, 13–24 b, and so on: twelve a letter once 6 is left out.
+    let scaled = if row < UNSCALED { row } else { row - 1 };
+    let step =
+        [-6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0][(scaled % FACTORS) as usize];
+    // The program's files say 0.9, where 1 − 0.6/6 has other last digits.
+    let factor = ((1.0 + step * w / 6.0) * 1e9).round() / 1e9;
+    // A factor of 0 (at w = 1) would flatten the cloud.
+    ((scaled / FACTORS) as usize, if factor == 0.0 { 0.01 } else { factor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weight_rows_are_the_programs() {
+        let first: Vec<_> =
+            (0..13).filter(|&row| row != UNSCALED).map(|row| letter_and_factor(row, 0.6)).collect();
+        let factors = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6];
+        assert_eq!(first, factors.map(|factor| (0, factor)));
+        assert_eq!(letter_and_factor(13, 0.6), (1, 0.4));
+        assert_eq!(letter_and_factor(108, 0.6), (8, 1.6));
+        assert_eq!(letter_and_factor(144, 0.6), (11, 1.6));
+    }
+
+    #[test]
+    fn the_program_has_one_row_twice_and_ours_are_all_different() {
+        let rows = |compat| -> std::collections::BTreeSet<Vec<u64>> {
+            let scaled = |row| {
+                let mut scaled = vec![];
+                scale(&[[1.0; 12]], row, Some(0.6), compat, &mut scaled);
+                scaled[0].iter().map(|letter| letter.to_bits()).collect()
+            };
+            (0..ROWS).map(scaled).collect()
+        };
+        assert_eq!((rows(None).len(), rows(Some(Compat::Released)).len()), (145, 144));
+    }
+}

@@ -1,0 +1,123 @@
+//! Iterated function systems in three dimensions, seen from many sides: ExFractalDB and MV-FractalDB
+//! (Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022;
+//! Yamada et al., "MV-FractalDB", IROS 2021).
+//!
+//! A category is a set of affine maps of space. An instance scales one letter of every map and plays the
+//! chaos game, which yields a cloud of points; an image is one view of that cloud. The rules are those of
+//! the released program (MIT license, AIST), and none of its code is here.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`style`] | the settings |
+//! | [`instance`] | from an index to the letter that is scaled and the view |
+//! | [`cloud`] | the points, and how they are normalized |
+//! | [`orbit`] | the chaos game: sixteen orbits side by side |
+//! | [`released`] | the program's chaos game, its determinant and its random stream |
+//! | [`camera`] | from points to pixels |
+//! | [`draw`] | one image |
+//! | [`search`] | the search for categories |
+
+pub mod camera;
+pub mod cloud;
+pub mod draw;
+pub mod instance;
+pub mod orbit;
+pub mod released;
+pub mod search;
+pub mod style;
+
+use crate::arrays::Arrays;
+use crate::error::Error;
+
+pub use draw::Scratch;
+pub use style::{Compat, Style, View};
+
+/// One affine map as a…l: x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k,
+/// z' = g·x + h·y + i·z + l.
+pub type Map = [f64; 12];
+
+/// Maps that a category may have.
+const MOST_MAPS: usize = 256;
+
+/// One category: affine maps of space and the probability of each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ifs3d {
+    maps: Vec<Map>,
+    probabilities: Vec<f64>,
+}
+
+impl Ifs3d {
+    /// Takes 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
+    ///
+    /// # Errors
+    ///
+    /// A number of maps, a parameter or a probability is out of range.
+    pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
+        if !(1..=MOST_MAPS).contains(&maps.len()) {
+            return Err(Error::MapCount(maps.len()));
+        }
+        if maps.len() != probabilities.len() {
+            return Err(Error::ProbabilityCount { maps: maps.len(), probabilities: probabilities.len() });
+        }
+        for (map, letters) in maps.iter().enumerate() {
+            if let Some(&value) = letters.iter().find(|value| !value.is_finite()) {
+                return Err(Error::MapParameter { map, value });
+            }
+        }
+        for (map, &value) in probabilities.iter().enumerate() {
+            if !(0.0..=1.0 + 1e-6).contains(&value) {
+                return Err(Error::Probability { map, value });
+            }
+        }
+        let sum: f64 = probabilities.iter().sum();
+        if (sum - 1.0).abs() > 1e-6 {
+            return Err(Error::ProbabilitySum(sum));
+        }
+        Ok(Self { maps, probabilities })
+    }
+
+    /// Takes `maps` (n, 12) and `probabilities` (n,) of all categories one after the other;
+    /// `lengths` (categories,) says how many maps each has.
+    pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        let mut maps = parameters.rows::<12>("maps")?;
+        let mut probabilities = parameters.floats("probabilities")?;
+        let category = |(category, length): (usize, usize)| {
+            let (own_maps, own_probabilities);
+            (own_maps, maps) = maps.split_at_checked(length).ok_or(Error::Parameter("lengths"))?;
+            (own_probabilities, probabilities) =
+                probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
+            Self::new(own_maps.to_vec(), own_probabilities.to_vec())
+                .map_err(|error| Error::OfCategory { category, error: Box::new(error) })
+        };
+        let lengths = parameters.lengths("lengths")?;
+        let categories: Vec<Self> =
+            lengths.into_iter().enumerate().map(category).collect::<Result<_, _>>()?;
+        if !maps.is_empty() || !probabilities.is_empty() {
+            return Err(Error::Parameter("lengths"));
+        }
+        Ok(categories)
+    }
+
+    /// Gives each map a probability in proportion to its |determinant|; `None` when all are 0.
+    fn by_determinant(maps: Vec<Map>, determinant: impl Fn(&Map) -> f64) -> Option<Self> {
+        let weights: Vec<f64> = maps.iter().map(determinant).collect();
+        let sum: f64 = weights.iter().sum();
+        let probabilities = weights.iter().map(|weight| weight / sum).collect();
+        (sum > 0.0).then_some(Self { maps, probabilities })
+    }
+
+    /// Returns the maps.
+    pub fn maps(&self) -> &[Map] {
+        &self.maps
+    }
+
+    /// Returns the probability of each map.
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
+}
+
+/// Returns how much a map scales volumes, |det A|, expanded along the first row.
+fn volume(&[a, b, c, d, e, f, g, h, i, ..]: &Map) -> f64 {
+    (a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)).abs()
+}

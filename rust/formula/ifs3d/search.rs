@@ -1,0 +1,243 @@
+//! The random search for categories: candidate number k is a pure function of (seed, k), and the
+//! categories are the first accepted candidates in the order of their numbers, for any number of threads.
+//!
+//! A candidate is accepted when the points of its orbit vary along every axis. Three quarters of the
+//! accepted have two maps, and nearly all a map that expands.
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use crate::address::{Address, Purpose};
+use crate::error::Error;
+use crate::formula::ifs::released::Mersenne;
+use crate::formula::ifs::search::{Sampler, Stopped};
+use crate::formula::ifs3d::cloud::Cloud;
+use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
+use crate::formula::ifs3d::released::{Replay, determinant};
+use crate::formula::ifs3d::{Ifs3d, Map, volume};
+use crate::formula::interface::Formula;
+use crate::machine::{Machine, with_scratch};
+use crate::simd::Simd;
+
+/// The parameters of a candidate category.
+const SEARCH: Purpose = Purpose(23);
+/// Candidates of a thread between two calls of `progress`: some ten milliseconds.
+const AT_ONCE: u64 = 500;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// How many categories.
+    pub categories: usize,
+    /// The variance along each axis must be larger.
+    pub threshold: f64,
+    /// Tells one search from another.
+    pub seed: u64,
+    /// The number of maps is uniform in `min_maps ..= max_maps`.
+    pub min_maps: usize,
+    /// The program's is 7.
+    pub max_maps: usize,
+    /// Points of a candidate's orbit; the released program keeps one fewer.
+    pub num_points: usize,
+    /// Gives up after this many candidates in a row without a category.
+    pub max_tries: u64,
+    /// Whose candidates they are; the released program's seed has 32 bits.
+    pub sampler: Sampler,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            categories: 1000,
+            threshold: 0.05,
+            seed: 0,
+            min_maps: 2,
+            max_maps: 7,
+            num_points: 10_000,
+            max_tries: 1_000_000,
+            sampler: Sampler::Fdsl,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The categories, in the order of their candidates.
+    pub categories: Vec<Ifs3d>,
+    /// Candidates up to and with the last one accepted.
+    pub tried: u64,
+}
+
+/// A candidate, and the smallest of its variances.
+type Measured = Option<(Ifs3d, f64)>;
+
+impl Search {
+    /// Searches. `progress` is told (found, tried) after every few candidates and may break off.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range, too many candidates in a row were turned down, or `progress` broke off.
+    pub fn run<B>(
+        &self,
+        machine: &Machine,
+        mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+    ) -> Result<Found, Stopped<B>> {
+        self.check()?;
+        let block = AT_ONCE * 10_000 / self.num_points.max(10_000) as u64;
+        let block = block.max(1) * machine.threads()? as u64;
+        let mut found = Found { categories: vec![], tried: 0 };
+        // Of those turned down, the largest of the smallest variances.
+        let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
+        let mut stream = self.stream(block as usize);
+        loop {
+            let candidates: Vec<Measured> = machine.install(|| match &mut stream {
+                Some(stream) => stream.measured(self.num_points, machine.simd),
+                None => {
+                    (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
+                }
+            })?;
+            for candidate in candidates {
+                tried += 1;
+                match candidate {
+                    Some((ifs, variance)) if variance > self.threshold => {
+                        found.categories.push(ifs);
+                        last_accepted = tried;
+                        if found.categories.len() == self.categories {
+                            found.tried = tried;
+                            // Ctrl-C must not be lost, though the work is done.
+                            return match progress(self.categories, tried) {
+                                ControlFlow::Break(why) => Err(Stopped::Broken(why)),
+                                ControlFlow::Continue(()) => Ok(found),
+                            };
+                        }
+                    }
+                    Some((_, variance)) => best = best.max(variance),
+                    None => {}
+                }
+                if tried - last_accepted >= self.max_tries {
+                    Err(Error::VarianceSearch {
+                        tried,
+                        in_a_row: self.max_tries,
+                        threshold: self.threshold,
+                        found: found.categories.len(),
+                        wanted: self.categories,
+                        best,
+                    })?;
+                }
+            }
+            if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
+                return Err(Stopped::Broken(why));
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
+        if self.categories == 0 {
+            return Err(Error::NoCategories);
+        }
+        // Of coordinates that lie in an interval of length 2 the variance is at most 1.
+        if !(0.0..1.0).contains(&self.threshold) {
+            return refused("threshold", "0 or more and below 1", self.threshold);
+        }
+        if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
+            return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
+        }
+        if !(2..=1 << 24).contains(&self.num_points) {
+            return refused("num_points", "between 2 and 16777216", self.num_points as f64);
+        }
+        if self.max_tries == 0 {
+            return Err(Error::MaxTries);
+        }
+        if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
+            return Err(Error::ReleasedSeed(self.seed));
+        }
+        Ok(())
+    }
+
+    /// Draws candidate `k`, n maps, twelve numbers each from [−1, 1], and measures it; `None` if it has no
+    /// volume or its orbits escape.
+    fn candidate(&self, k: u64, simd: Simd) -> Measured {
+        let mut rng = Address { seed: self.seed, category: 0, index: k }.rng(Ifs3d::FORMAT, SEARCH, 0);
+        let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
+        let maps: Vec<Map> = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
+        let ifs = Ifs3d::by_determinant(maps, volume)?;
+        let variances = with_scratch(|Orbit { maps, cloud }: &mut Orbit| {
+            maps.lay(&ifs.maps, &ifs.probabilities);
+            let within_reach = orbit::play(maps, &mut rng, self.num_points, simd, cloud);
+            within_reach.then(|| cloud.normalize(ESCAPED, simd))?
+        })?;
+        Some((ifs, smallest(variances)))
+    }
+
+    /// The program's candidates, if they are asked for, `block` at a time.
+    fn stream(&self, block: usize) -> Option<Stream> {
+        if self.sampler == Sampler::Fdsl {
+            return None;
+        }
+        // Of this sampler alone `check` lets no larger seed through.
+        let mut stream = Stream {
+            numbers: Mersenne::numpy(self.seed as u32),
+            maps: [self.min_maps as u32, self.max_maps as u32], // at most 256
+            drawn: vec![],
+            block,
+        };
+        stream.drawn = stream.draw(self.num_points);
+        Some(stream)
+    }
+}
+
+fn smallest([x, y, z]: [f64; 3]) -> f64 {
+    x.min(y).min(z)
+}
+
+/// Memory of a thread for our candidates.
+#[derive(Default)]
+struct Orbit {
+    maps: Maps,
+    cloud: Cloud,
+}
+
+/// The program's candidates: one random stream for everything. Drawing alone is cheap, so one thread walks
+/// along the stream and notes where each candidate's orbit starts, while all play those drawn before.
+struct Stream {
+    numbers: Mersenne,
+    /// The least and the largest number of maps.
+    maps: [u32; 2],
+    block: usize,
+    /// The next block: each candidate, and the stream where its orbit starts.
+    drawn: Vec<(Option<Ifs3d>, Mersenne)>,
+}
+
+impl Stream {
+    /// Measures a block and draws the next.
+    fn measured(&mut self, num_points: usize, simd: Simd) -> Vec<Measured> {
+        let now = std::mem::take(&mut self.drawn);
+        let measured = |(ifs, numbers): (Option<Ifs3d>, Mersenne)| {
+            let ifs = ifs?;
+            let variances = with_scratch(|(replay, cloud): &mut (Replay, Cloud)| {
+                replay.play(&ifs.maps, &ifs.probabilities, numbers, num_points, simd, cloud)
+            })?;
+            Some((ifs, smallest(variances)))
+        };
+        let (measured, next) =
+            rayon::join(|| now.into_par_iter().map(measured).collect(), || self.draw(num_points));
+        self.drawn = next;
+        measured
+    }
+
+    fn draw(&mut self, num_points: usize) -> Vec<(Option<Ifs3d>, Mersenne)> {
+        let Self { numbers, maps: [least, most], block, .. } = self;
+        let candidate = |_| {
+            let n = numbers.integer(*least, *most);
+            let maps: Vec<Map> =
+                (0..n).map(|_| std::array::from_fn(|_| -1.0 + 2.0 * numbers.unit())).collect();
+            let candidate = (Ifs3d::by_determinant(maps, determinant), numbers.clone());
+            numbers.skip(2 * num_points);
+            candidate
+        };
+        (0..*block).map(candidate).collect()
+    }
+}

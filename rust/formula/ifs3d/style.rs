@@ -1,0 +1,92 @@
+//! How the cloud of a system becomes an image: settings, checked once and trusted afterwards.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::frame::Frame;
+
+/// Where an image is seen from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// One of twelve cameras around the cloud, which the index names (MV-FractalDB).
+    Fixed,
+    /// A camera drawn uniformly on the sphere for each image (ExFractalDB).
+    Random,
+}
+
+/// Whose rules an image follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// The released program's: one orbit in float64, and the weight row that it has twice.
+    Released,
+}
+
+/// How the cloud of a system becomes an image.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Style {
+    /// Points of the cloud; the released program keeps one fewer.
+    pub num_points: usize,
+    /// The side of the square of pixels that a point leaves.
+    pub point_size: usize,
+    /// Whether far points are darker, and near ones hide them.
+    pub shade: bool,
+    /// Where the images are seen from.
+    pub view: View,
+    /// How far a fixed view may turn to either side, in degrees.
+    pub jitter: f64,
+    /// The largest share by which a letter is scaled; `None` leaves the maps as they are.
+    pub variation: Option<f64>,
+    /// `None` follows this crate's rules.
+    pub compat: Option<Compat>,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            num_points: 10_000,
+            point_size: 1,
+            shade: false,
+            view: View::Fixed,
+            jitter: std::f64::consts::PI, // degrees: the program takes a range in radians for one in degrees
+            variation: Some(0.6),
+            compat: None,
+        }
+    }
+}
+
+impl Style {
+    /// Returns the variation, unless it is none.
+    pub(super) fn varied(&self) -> Option<f64> {
+        self.variation.filter(|&w| w > 0.0)
+    }
+}
+
+impl crate::formula::interface::Style for Style {
+    fn check(&self, _: &Frame) -> Result<(), Error> {
+        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
+        if !(2..=1 << 24).contains(&self.num_points) {
+            return refused("num_points", "between 2 and 16777216", self.num_points as f64);
+        }
+        if !(1..=64).contains(&self.point_size) {
+            return refused("point_size", "between 1 and 64", self.point_size as f64);
+        }
+        if !(0.0..=180.0).contains(&self.jitter) {
+            return refused("jitter", "between 0 and 180 degrees", self.jitter);
+        }
+        match self.variation {
+            Some(w) if !(0.0..=1.0).contains(&w) => {
+                refused("variation", "None or between 0 and 1 (the program's is 0.6)", w)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn memory(&self, frame: &Frame) -> usize {
+        let replay = if self.compat.is_some() { 32 } else { 0 }; // f64 points and draws
+        let side = |pixels: usize| pixels + self.point_size;
+        side(frame.height) * side(frame.width) + (12 + replay) * self.num_points
+    }
+}

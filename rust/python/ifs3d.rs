@@ -1,0 +1,180 @@
+//! Systems in three dimensions: the search, their points, and one view for tests.
+
+use std::ops::ControlFlow;
+
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1,
+    ToPyArray,
+};
+use pyo3::prelude::*;
+use rayon::prelude::*;
+
+use super::{detached, guarded, machine};
+use crate::address::{Address, At};
+use crate::error::Error;
+use crate::family;
+use crate::formula::ifs::search::{Sampler, Stopped};
+use crate::formula::ifs3d::camera::Camera;
+use crate::formula::ifs3d::draw::draw_given;
+use crate::formula::ifs3d::search::Search;
+use crate::formula::ifs3d::{Ifs3d, Map, Scratch, Style};
+use crate::formula::interface::Formula;
+use crate::machine::{Flag, Watch, with_scratch};
+use crate::render;
+use crate::sample::Sample;
+
+type FoundArrays<'py> =
+    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
+
+/// Searches for categories; returns maps (n, 12), probabilities (n,), lengths (categories,) and the number
+/// of candidates tried. `progress(found, tried)` may raise to stop it.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (*, categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler, num_threads, progress))]
+pub(super) fn search3d<'py>(
+    py: Python<'py>,
+    categories: usize,
+    threshold: f64,
+    seed: u64,
+    min_maps: usize,
+    max_maps: usize,
+    num_points: usize,
+    max_tries: u64,
+    sampler: &str,
+    num_threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<FoundArrays<'py>> {
+    let sampler = match sampler {
+        "fdsl" => Sampler::Fdsl,
+        "released" => Sampler::Released,
+        _ => Err(Error::Choice {
+            name: "sampler",
+            accepted: "'fdsl' or 'released'",
+            given: sampler.to_owned(),
+        })?,
+    };
+    let search = Search { categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler };
+    let machine = machine(num_threads, None)?;
+    let report = |found: usize, tried: u64| {
+        let told = Python::try_attach(|py| {
+            py.check_signals()?; // Ctrl-C
+            progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
+        });
+        match told {
+            Some(Ok(_)) => ControlFlow::Continue(()),
+            Some(Err(error)) => ControlFlow::Break(error),
+            // The interpreter ends, and a daemon thread searches: nobody waits for the result.
+            None => ControlFlow::Break(Error::Interrupted.into()),
+        }
+    };
+    let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
+        Stopped::Failed(error) => error.into(),
+        Stopped::Broken(error) => error,
+    })?;
+    let maps = found.categories.iter().flat_map(Ifs3d::maps).map(|map| map.to_vec()).collect::<Vec<_>>();
+    let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs3d::probabilities).copied().collect();
+    let lengths: Vec<i64> = found.categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
+    let maps = PyArray2::from_vec2(py, &maps)?;
+    Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py), found.tried))
+}
+
+/// Returns the points (B, N, 3) of the images at (category, index) of systems of one category each, given
+/// as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,).
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+pub(super) fn points3d<'py>(
+    py: Python<'py>,
+    settings: &str,
+    maps: PyReadonlyArray2<'_, f64>,
+    probabilities: PyReadonlyArray1<'_, f64>,
+    lengths: PyReadonlyArray1<'_, i64>,
+    categories: PyReadonlyArray1<'_, u64>,
+    indices: PyReadonlyArray1<'_, u64>,
+    seed: u64,
+    num_threads: Option<usize>,
+) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    let (frame, style) = &family::settings::<Style>(settings)?;
+    let machine = machine(num_threads, None)?;
+    let (mut maps, mut probabilities) = (maps.as_slice()?, probabilities.as_slice()?);
+    let mut systems = vec![];
+    for &length in lengths.as_slice()? {
+        let length = usize::try_from(length).map_err(|_| Error::Parameter("lengths"))?;
+        let (own_maps, own);
+        (own_maps, maps) = maps.split_at_checked(12 * length).ok_or(Error::Parameter("maps"))?;
+        (own, probabilities) =
+            probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
+        systems.push(Ifs3d::new(own_maps.as_chunks::<12>().0.to_vec(), own.to_vec())?);
+    }
+    let addresses: Vec<Address> = categories
+        .as_slice()?
+        .iter()
+        .zip(indices.as_slice()?)
+        .map(|(&category, &index)| Address { seed, category, index })
+        .collect();
+    if addresses.len() != systems.len() {
+        Err(Error::Buffer { expected: systems.len(), given: addresses.len() })?;
+    }
+    let count = style.num_points - usize::from(style.compat.is_some());
+    let shape = [systems.len(), count, 3];
+    let mut points = vec![[0f32; 3]; systems.len() * count];
+    let fill = |(points, (ifs, &address)): (&mut [[f32; 3]], (&Ifs3d, &Address)), flag: &Flag| {
+        if flag.stopped() {
+            return;
+        }
+        let at = At::new(address, frame, Ifs3d::FORMAT, machine.simd, flag);
+        let mut image = vec![0; frame.bytes()];
+        let mut sample = Sample { image: &mut image, objects: None };
+        with_scratch(|scratch: &mut Scratch| {
+            render::draw(ifs, at, style, scratch, &mut sample);
+            for (to, point) in points.iter_mut().zip(scratch.cloud().points()) {
+                *to = point;
+            }
+        });
+    };
+    detached(py, |look| {
+        machine.install_watched(look, |flag| {
+            points
+                .par_chunks_exact_mut(count)
+                .zip(systems.par_iter().zip(&addresses))
+                .with_max_len(1)
+                .for_each(|work| fill(work, flag));
+        })
+    })?;
+    PyArray1::from_vec(py, points.into_flattened()).reshape(shape)
+}
+
+/// Renders one view of a system with the weight row, the seed of the orbit and the camera given, into an
+/// image that is neither flipped nor cropped, and returns the points (N, 3), or `None` if the orbit leaves.
+/// The seed is NumPy's, or with this library's rules any number; the camera is a fixed view turned by some
+/// degrees.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (settings, maps, probabilities, weight_row, orbit_seed, view, turn, image, simd=None))]
+pub(super) fn draw_view<'py>(
+    py: Python<'py>,
+    settings: &str,
+    maps: PyReadonlyArray2<'_, f64>,
+    probabilities: PyReadonlyArray1<'_, f64>,
+    weight_row: u64,
+    orbit_seed: u64,
+    view: u64,
+    turn: f64,
+    mut image: PyReadwriteArray1<'_, u8>,
+    simd: Option<&str>,
+) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+    let (frame, style) = family::settings::<Style>(settings)?;
+
+    let maps: Vec<Map> = maps.as_slice()?.as_chunks::<12>().0.to_vec();
+    let ifs = Ifs3d::new(maps, probabilities.as_slice()?.to_vec())?;
+    let address = Address { seed: 0, category: 0, index: 0 };
+    let flag = Flag::default();
+    let at = At::new(address, &frame, Ifs3d::FORMAT, machine(None, simd)?.simd, &flag);
+    let image = image.as_slice_mut()?;
+    if image.len() != frame.bytes() {
+        Err(Error::Buffer { expected: frame.bytes(), given: image.len() })?;
+    }
+    let camera = Camera::fixed(view, turn);
+    let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;
+    let points = cloud.map(|cloud| cloud.points().map(|point| point.to_vec()).collect::<Vec<_>>());
+    Ok(points.map(|points| PyArray2::from_vec2(py, &points)).transpose()?)
+}
