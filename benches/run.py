@@ -27,6 +27,7 @@ import ranks
 import search
 import stream
 import torch
+import views
 
 QUICK = ["--model", "resnet18", "--size", "56", "--batch-size", "2", "--steps", "1"]
 HERE = Path(__file__).resolve().parent
@@ -51,6 +52,7 @@ def main() -> None:
     parts = {
         **kernel.report(kernels),
         **candidates,
+        "views": views.report(quick=a.quick),
         "stream": stream.report(streams),
         "memory": stream.memory(quick=a.quick),
         "gpu": training,

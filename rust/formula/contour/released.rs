@@ -18,7 +18,7 @@ use crate::formula::contour::noise::SPAN;
 use crate::formula::contour::rcdb::{Contour, draw_fallback, show};
 use crate::formula::contour::rings::{self, Draws, Polygon, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
-use crate::formula::ifs::released::mersenne::Mersenne;
+use crate::formula::ifs::released::Mersenne;
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::FLIPS;
 use crate::machine::{InterruptCheck, Machine, Watch};

@@ -5,7 +5,7 @@
 //! it uses the same random numbers for every image, it handles NaN and infinity in its own way, and
 //! its patches are shifted one pixel down and right. Flips and colors are the same.
 
-pub(crate) mod mersenne;
+mod mersenne;
 mod orbit;
 pub(super) mod search;
 
@@ -22,7 +22,6 @@ use crate::frame::Frame;
 use crate::sample::Sample;
 use crate::simd::Simd;
 use crate::surface::{LastPoint, Mark, Masks, Pen};
-use mersenne::Mersenne;
 
 pub(crate) use mersenne::Mersenne;
 pub(crate) use orbit::Orbit;
