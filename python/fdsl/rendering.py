@@ -119,25 +119,24 @@ class Views(Frame):
     """
 
     size: Size = 224
-    #: Twelve views already differ from each other: off unless asked for.
+    #: Whether ``index % 4`` flips the image. Off by default, because the views already differ.
     flips: bool = False
     #: Points of the cloud, 2…16,777,216; the released program keeps one fewer.
-    num_points: int = 10_000
-    #: Side of the square of pixels that a point leaves, 1…64.
-    point_size: int = 1
-    #: Whether far points are darker, and near ones hide them; otherwise all are white.
+    num_points: Annotated[int, Range(1000, 100_000)] = 10_000
+    #: Side length of the square of pixels at each point, 1…64.
+    point_size: Annotated[int, Range(1, 8)] = 1
+    #: Whether far points are darker and hidden by near ones. Otherwise all points are white.
     shade: bool = False
-    #: Twelve fixed views in turn, ``index % 12`` (MV-FractalDB), or a camera drawn uniformly on the
-    #: sphere for each image (ExFractalDB).
+    #: Twelve fixed views in turn, ``index % 12`` (MV-FractalDB), or a camera placed uniformly at
+    #: random on the sphere for each image (ExFractalDB).
     view: Literal["fixed", "random"] = "fixed"
-    #: How far a fixed view turns to either side, drawn for each image, in degrees, 0…180. (The
-    #: program draws from −π…π and reads it as degrees.)
-    jitter: float = math.pi
-    #: Largest share w by which a letter of every map is scaled, 0…1: the 145 weight rows have the
-    #: factors 1 ± w·k/6, k = 1…6. ``None`` or 0 leaves every instance at its category's own maps.
-    variation: float | None = 0.6
-    #: ``"released"`` follows the released program: one orbit in float64, and the weight row that it
-    #: has twice; ``None`` is this library.
+    #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the
+    #: released program's, which samples −π…π and takes it for degrees.
+    jitter: Annotated[float, Range(0, 180)] = math.pi
+    #: Largest relative change w of a coefficient of every map, 0…1. The 145 weight rows have the
+    #: factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its category's own maps.
+    variation: Annotated[float, Range(0, 1)] | None = 0.6
+    #: ``"released"`` follows the released program: one orbit in float64, and one weight row twice.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "ifs3d"

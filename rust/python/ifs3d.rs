@@ -69,7 +69,7 @@ pub(super) fn search3d<'py>(
     };
     let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
         Stopped::Failed(error) => error.into(),
-        Stopped::Broken(error) => error,
+        Stopped::Canceled(error) => error,
     })?;
     let maps = found.categories.iter().flat_map(Ifs3d::maps).map(|map| map.to_vec()).collect::<Vec<_>>();
     let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs3d::probabilities).copied().collect();

@@ -155,6 +155,7 @@ def check_categories(family: Family, categories: list[int]) -> list[int]:
 
 def add_rendering(parser: argparse.ArgumentParser) -> None:
     """Adds an option for each rendering setting; the preset decides those that are not given."""
+    before = len(parser._actions)
     add = parser.add_argument_group("rendering options").add_argument
     switch = argparse.BooleanOptionalAction
     add(
@@ -193,13 +194,11 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     fractals(
         "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"
     )
-    for style in _styles():
+    for style in dict.fromkeys(kind.style for kind in imported()):
         _add_settings(parser, style)
-
-
-def _styles() -> list[type[Frame]]:
-    """Returns the styles of the families, each once."""
-    return list(dict.fromkeys(kind.style for kind in imported()))
+    # A style may have a setting with the name of another option, such as seed.
+    settings = {action.dest for action in parser._actions[before:]} - {"preset"}
+    parser.set_defaults(settings=settings)
 
 
 def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
@@ -241,15 +240,14 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
         ValueError: an option does not apply to the family.
     """
     style = family.style
-    every = {name for kind in (*_styles(), style) for name in kind.names()}
-    given: dict[str, Any] = {name: getattr(arguments, name, None) for name in every}
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("variation") == "none":
         given["variation"] = None
     for name in given:
         if name not in style.names():
             options = ", ".join(
-                option(other) for other in style.names() if hasattr(arguments, other)
+                option(other) for other in style.names() if other in arguments.settings
             )
             raise ValueError(
                 f"{option(name)} does not apply to {type(family).__name__}, which takes {options}"

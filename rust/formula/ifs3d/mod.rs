@@ -87,7 +87,7 @@ impl Ifs3d {
             (own_probabilities, probabilities) =
                 probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
             Self::new(own_maps.to_vec(), own_probabilities.to_vec())
-                .map_err(|error| Error::OfCategory { category, error: Box::new(error) })
+                .map_err(|error| Error::InCategory { category, error: Box::new(error) })
         };
         let lengths = parameters.lengths("lengths")?;
         let categories: Vec<Self> =

@@ -108,7 +108,7 @@ impl Search {
                             found.tried = tried;
                             // Ctrl-C must not be lost, though the work is done.
                             return match progress(self.categories, tried) {
-                                ControlFlow::Break(why) => Err(Stopped::Broken(why)),
+                                ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
                                 ControlFlow::Continue(()) => Ok(found),
                             };
                         }
@@ -128,7 +128,7 @@ impl Search {
                 }
             }
             if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
-                return Err(Stopped::Broken(why));
+                return Err(Stopped::Canceled(why));
             }
         }
     }
