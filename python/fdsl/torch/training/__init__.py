@@ -1,0 +1,62 @@
+"""Parts of a training script that stops, resumes and reports in an orderly way.
+
+Each works by itself in any PyTorch loop, in one process or under ``torchrun``; together they are
+what ``examples/pretrain.py`` is built on.
+
+| class or function | what it does |
+|---|---|
+| `Ranks` | finds the rank and the device of this process, and starts ``torch.distributed`` |
+| `GracefulStop` | turns Ctrl-C and SIGTERM into a stop after the same step on all ranks |
+| `Checkpoints` | saves checkpoints whole or not at all, in a folder that one run at a time uses |
+| `MetricsLog` | averages metrics over steps and ranks, and writes them as rows of a CSV |
+| `save_weights` `load_weights` | write and read weights with all that is needed to reproduce them |
+| `load_pretrained` | builds a network to fine-tune, whose last layer is new |
+| `run_script` | reads settings from the command line, and reports mistakes in a sentence |
+| `build_model` | builds a network of torchvision or timm by its name |
+| `LabeledImages` | images to fine-tune on, decoded once if they fit in memory |
+| `Validation` | accuracy, or average precision, of all images and of each class |
+| `choose_labels` | picks few labels to fine-tune with |
+| `linear_probe` | fits a logistic regression to the features of a frozen network |
+
+filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported where they are needed:
+``pip install 'fdsl[train]'``.
+"""
+
+from __future__ import annotations
+
+from fdsl._files import write_whole
+from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
+from fdsl.torch.training.command_line import run_script
+from fdsl.torch.training.distributed import Ranks, make_deterministic
+from fdsl.torch.training.images import LabeledImages
+from fdsl.torch.training.labels import choose_labels
+from fdsl.torch.training.metrics import MetricsLog
+from fdsl.torch.training.models import build_model, resnet10s
+from fdsl.torch.training.probe import features_of, linear_probe
+from fdsl.torch.training.scores import Scores, Validation
+from fdsl.torch.training.stop import GracefulStop, ignore_signals
+from fdsl.torch.training.weights import last_layer, load_pretrained, load_weights, save_weights
+
+__all__ = [
+    "Checkpoints",
+    "GracefulStop",
+    "LabeledImages",
+    "MetricsLog",
+    "Ranks",
+    "Scores",
+    "Validation",
+    "build_model",
+    "choose_labels",
+    "features_of",
+    "ignore_signals",
+    "last_layer",
+    "linear_probe",
+    "load_pretrained",
+    "load_weights",
+    "make_deterministic",
+    "read_checkpoint",
+    "resnet10s",
+    "run_script",
+    "save_weights",
+    "write_whole",
+]

@@ -1,0 +1,190 @@
+"""Checkpoints that are whole, of the right run, and written by nobody else at the same time."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from fdsl._files import PART, PathLike, writing_whole
+
+
+class Stateful(Protocol):
+    """Whatever has a state as torch's modules and optimizers have one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Restores a state."""
+        ...
+
+
+class Checkpoints:
+    """The checkpoints of a run, in a folder that one run at a time may use.
+
+    A context manager: it makes the folder and locks it. The lock ends with the process, however
+    that ends. Needs filelock.
+
+    >>> import tempfile, torch
+    >>> folder, model = tempfile.mkdtemp(), torch.nn.Linear(2, 1)
+    >>> with Checkpoints(folder) as checkpoints:
+    ...     saved = checkpoints.load("auto")
+    ...     step = checkpoints.begin({"batch_size": 8}, weights=model)
+    ...     checkpoints.save(step + 5)
+    >>> with Checkpoints(folder) as checkpoints:
+    ...     checkpoints.load("auto")["step"]
+    5
+
+    Args:
+        folder: where they are.
+        rank: of this process. Rank 0 alone locks and writes.
+    """
+
+    def __init__(self, folder: PathLike, rank: int = 0) -> None:
+        self.folder = Path(folder)
+        self.rank = rank
+        self._settings: dict[str, Any] = {}
+        self._parts: dict[str, Stateful] = {}
+        self._saved: dict[str, Any] | None = None
+        self._lock: Any = None
+
+    def __enter__(self) -> Checkpoints:
+        from filelock import FileLock, Timeout
+
+        self._lock = FileLock(self.folder / ".lock", blocking=False)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.rank == 0:
+                self._lock.acquire()
+        except Timeout:
+            why = f"another process is training in {self.folder}"
+            raise FileExistsError(f"{why}: wait until it ends, or choose another folder") from None
+        except OSError as error:
+            raise OSError(f"cannot write to {self.folder}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def load(self, resume: PathLike | None, *keys: str) -> dict[str, Any] | None:
+        """Reads the checkpoint to resume from.
+
+        Args:
+            resume: a file; or ``"auto"``, which is ``last.pt`` of the folder if there is one; or
+                ``None``, to start a new run.
+            keys: what it must hold beside what ``begin`` restores.
+
+        Returns:
+            What was saved, on the CPU; ``None`` for a new run.
+
+        Raises:
+            FileExistsError: ``resume`` is ``None``, but the folder has a ``last.pt``.
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, or lacks a key.
+        """
+        last = self.folder / "last.pt"
+        if resume is None and last.exists():
+            raise FileExistsError(
+                f"{self.folder} already holds a run: resume it (auto), or choose another folder"
+            )
+        if resume is None or (resume == "auto" and not last.exists()):
+            return None
+        self._saved = read_checkpoint(last if resume == "auto" else resume)
+        self._require("made", "step", *keys)
+        return self._saved
+
+    def begin(self, settings: dict[str, Any], **parts: Stateful) -> int:
+        """Starts the run, or resumes it from the checkpoint that was loaded.
+
+        Until here nothing in the folder was touched. Now what a killed run left half-written is
+        removed.
+
+        Args:
+            settings: those that a resumed run must not change.
+            parts: what ``save`` saves: modules, optimizers and whatever else has a ``state_dict``.
+                If there is a checkpoint, their states are restored from it; an optimizer keeps its
+                learning rate, weight decay and so on.
+
+        Returns:
+            The step to go on from.
+
+        Raises:
+            ValueError: the checkpoint is of a run with other settings, or lacks a part.
+        """
+        saved = self._saved or {"made": settings, "step": 0}
+        for name in sorted({*settings, *saved["made"]}):
+            if (theirs := saved["made"].get(name)) != (ours := settings.get(name)):
+                raise ValueError(
+                    f"cannot resume: the checkpoint's {name} is {theirs}, yours {ours}"
+                )
+        if self._saved is not None:
+            self._require(*parts)
+            for name, part in parts.items():
+                state = saved[name]
+                if isinstance(part, torch.optim.Optimizer):
+                    state = {**state, "param_groups": part.state_dict()["param_groups"]}
+                part.load_state_dict(state)
+        for file in self.folder.glob(f"*{PART}") if self.rank == 0 else ():
+            file.unlink()
+        self._settings, self._parts = settings, parts
+        return int(saved["step"])
+
+    def save(self, step: int, *names: str, **more: Any) -> None:
+        """Writes ``last.pt``, whole or not at all. Every rank must call it; rank 0 writes.
+
+        Args:
+            step: how many steps were done.
+            names: of more files that get the same, such as ``"best.pt"``.
+            more: to save beside the parts: tensors, numbers, strings, lists and dicts.
+
+        Raises:
+            FloatingPointError: a parameter is not finite. The earlier checkpoint is kept.
+            OSError: a file cannot be written. The earlier one is kept.
+        """
+        states = {name: part.state_dict() for name, part in self._parts.items()}
+        for name, part in self._parts.items():
+            finite = (torch.isfinite(value).all() for value in states[name].values())
+            if isinstance(part, nn.Module) and not all(map(bool, finite)):
+                raise FloatingPointError(f"the {name} are not finite at step {step}")
+        if self.rank == 0:
+            content = io.BytesIO()
+            torch.save({"made": self._settings, "step": step, **states, **more}, content)
+            for name in ("last.pt", *names):
+                with writing_whole(self.folder / name) as file:
+                    file.write(content.getbuffer())
+
+    def _require(self, *keys: str) -> None:
+        for key in keys:
+            if key not in (self._saved or ()):
+                raise ValueError(
+                    f"cannot resume: the checkpoint has no {key!r}; it is of another script or "
+                    "version, or damaged"
+                )
+
+
+def read_checkpoint(path: PathLike) -> dict[str, Any]:
+    """Reads what ``torch.save`` wrote, and verifies its checksums, which torch ignores.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {os.fspath(path)}")
+    try:
+        if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
+            raise ValueError(f"{part} does not match its checksum")
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # both raise half a dozen kinds
+        raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error

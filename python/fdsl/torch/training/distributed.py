@@ -1,0 +1,145 @@
+"""The processes that train together: which one this is, its device, and what they exchange."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from fdsl.torch.ranks import ranks_of_launcher
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """The processes that ``torchrun`` started, or this one alone. A context manager that starts
+    ``torch.distributed`` when there are several, and ends it.
+
+    >>> with Ranks("cpu") as ranks:
+    ...     ranks.rank, ranks.world_size, ranks.device
+    (0, 1, device(type='cpu'))
+
+    Args:
+        device: ``"auto"`` takes a GPU if there is one, else the CPU. With ``"cuda"``, each process
+            takes the GPU of its local rank.
+
+    Raises:
+        ValueError: the device does not exist or does not work here.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        #: This process, and how many there are.
+        self.rank, self.world_size = ranks_of_launcher() or (0, 1)
+        #: Where this process trains.
+        self.device = _device(device)
+
+    def __enter__(self) -> Ranks:
+        if self.world_size > 1:  # gloo as well, so that control messages do not wait for the GPU
+            cuda = self.device.type == "cuda"
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None
+    ) -> None:
+        # After an error the other ranks may never get here, and destroying the group would hang.
+        if self.world_size > 1 and kind is None:
+            dist.destroy_process_group()
+
+    def share(self, batch_size: int) -> int:
+        """Returns this rank's part of a batch.
+
+        Raises:
+            ValueError: the ranks cannot have equal parts.
+        """
+        if batch_size % self.world_size:
+            raise ValueError(
+                f"a batch of {batch_size} cannot be divided among {self.world_size} processes"
+            )
+        return batch_size // self.world_size
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """Calls a function on rank 0 and returns its result, which is pickled, on all ranks."""
+        result: list[Any] = [make() if self.rank == 0 else None]
+        if self.world_size > 1:
+            dist.broadcast_object_list(result, device=torch.device("cpu"))
+        value: T = result[0]
+        return value
+
+    def wrap(
+        self, model: nn.Module, *, channels_last: bool = False, compile: bool = False
+    ) -> nn.Module:
+        """Moves the model to the device, and returns what a training step calls: the model, which
+        averages its gradients over the ranks if there are several, compiled if wanted.
+
+        ``channels_last`` is the memory layout that suits convolutions in bfloat16; the first
+        of them converts inputs.
+        """
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        network: Any = model.to(self.device).to(memory_format=layout)
+        if self.world_size > 1:
+            network = nn.parallel.DistributedDataParallel(network)
+        if compile:
+            network = torch.compile(network)
+        wrapped: nn.Module = network
+        return wrapped
+
+    def autocast(self, on: bool = True) -> torch.autocast:
+        """bfloat16 autocast, if it is wanted and the GPU has it: before Ampere (8.0), GPUs only
+        emulate it, slowly. A CPU computes in float32."""
+        on = on and self.device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
+
+    def manual_seed(self, seed: int, step: int) -> None:
+        """Seeds torch's random numbers of a step, differently on each rank.
+
+        Dropout is then a function of the step, so that a checkpoint need not keep the state of the
+        generators.
+        """
+        # A hash: torch's generator for the CPU reads 32 bits of its seed, whatever it is given.
+        mixed = np.random.SeedSequence((seed, step, self.rank)).generate_state(1)
+        torch.manual_seed(int(mixed[0]))
+
+
+def make_deterministic(on: bool = True) -> None:
+    """Chooses between the same bits in every run on the same hardware, and speed.
+
+    Call it before the first computation on a GPU.
+    """
+    if on:  # cuBLAS reads it once, before its first product
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on)
+    # It times convolutions to choose the fastest, and after a resume another may win.
+    torch.backends.cudnn.benchmark = not on
+
+
+def reduced(numbers: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
+    """Returns the sum (or another reduction) of all ranks' tensors, on the CPU."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return numbers.cpu()
+    # A group of NCCL alone cannot reduce what is on the CPU.
+    numbers = numbers.to("cuda" if dist.get_backend() == "nccl" else "cpu", copy=True)
+    dist.all_reduce(numbers, operation)
+    return numbers.cpu()
+
+
+def is_first() -> bool:
+    """Whether this is rank 0 of ``torch.distributed``, or the only process."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if name == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,106 @@
+"""Labeled images to fine-tune on, from files or arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fdsl.torch.training.stop import ignore_signals
+
+Positions = npt.NDArray[np.int64]
+
+
+class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
+    """Images with their labels, uint8 (3, size, size): resized and center-cropped when decoded.
+
+    If all of them fit into ``cache_bytes``, each is decoded once and kept in memory; otherwise the
+    worker processes of ``batches`` decode them again in each epoch. Needs Pillow.
+
+    >>> images = LabeledImages(np.zeros((3, 28, 28), np.uint8), [0, 1, 1], ["cat", "dog"], 32)
+    >>> [(tuple(x.shape), y.tolist()) for x, y in images.batches([np.array([2, 0])])]
+    [((2, 3, 32, 32), [1, 0])]
+
+    Args:
+        source: for each image its file, or an array, uint8 (H, W) or (H, W, 3).
+        labels: the class of each image, (N,); or (N, classes) where an image may show several: 1 if
+            it shows the class, 0 if not, -1 where that does not count.
+        classes: the names of the classes.
+        size: side of the decoded images.
+        cache_bytes: of memory at most for decoded images.
+    """
+
+    def __init__(
+        self,
+        source: Sequence[Any] | npt.NDArray[np.uint8],
+        labels: npt.ArrayLike,
+        classes: Sequence[str],
+        size: int,
+        *,
+        cache_bytes: int = 2**30,
+    ) -> None:
+        self.source, self.classes, self.size = source, list(classes), size
+        self.labels: Positions = np.asarray(labels, dtype=np.int64)
+        self.cache_bytes = cache_bytes
+        self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
+        self._decode = functools.cache(self._decoded) if self.cached else self._decoded
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        return self._decode(position), torch.as_tensor(self.labels[position])
+
+    def batches(self, parts: Sequence[Positions], num_workers: int = 0) -> DataLoader[Any]:
+        """Returns a loader with a batch for each list of positions: images, uint8 (B, 3, H, W), and
+        labels, int64 (B,) or (B, classes)."""
+        return DataLoader(
+            self,
+            batch_sampler=[part.tolist() for part in parts],
+            num_workers=0 if self.cached else num_workers,
+            worker_init_fn=ignore_signals,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # separate: it must not consume the model's numbers
+        )
+
+    def only(self, names: Sequence[str]) -> LabeledImages:
+        """Returns the images of these classes, which are numbered in alphabetical order.
+
+        Raises:
+            ValueError: these are fewer than two, there is no such class, or images have several
+                labels.
+        """
+        wanted = sorted({*names})
+        if len(wanted) < 2 or self.labels.ndim == 2:
+            raise ValueError("a choice of classes must name two or more, of images with one label")
+        if unknown := [name for name in wanted if name not in self.classes]:
+            known = ", ".join(self.classes[:3])
+            raise ValueError(f"there is no class {unknown[0]!r}; there are {known}, …")
+        numbers = [self.classes.index(name) for name in wanted]
+        kept = np.flatnonzero(np.isin(self.labels, numbers))
+        labels = [numbers.index(label) for label in self.labels[kept]]
+        source = [self.source[int(position)] for position in kept]
+        return LabeledImages(source, labels, wanted, self.size, cache_bytes=self.cache_bytes)
+
+    def _decoded(self, position: int) -> Tensor:
+        from PIL import Image
+        from torchvision.transforms.functional import center_crop, resize
+
+        one = self.source[position]
+        with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
+            small = center_crop(resize(image.convert("RGB"), self.size), self.size)
+        return torch.from_numpy(np.array(small)).permute(2, 0, 1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A spawned worker has a cache of its own, which cannot be pickled.
+        return {**self.__dict__, "_decode": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._decode = functools.cache(self._decoded) if self.cached else self._decoded

@@ -1,0 +1,188 @@
+"""Metrics of a run: averaged on the device, written as rows of a CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from fdsl._files import PathLike, writing_whole
+from fdsl.torch.training.distributed import is_first, reduced
+
+T = TypeVar("T")
+
+
+class MetricsLog:
+    """Averages metrics over steps and ranks, and writes each average as a row of a CSV.
+
+    Its state belongs in the checkpoint: a resumed run then has the rows of that checkpoint, none
+    twice and none missing, and goes on with the average that was under way.
+
+    >>> import tempfile, torch
+    >>> log = MetricsLog(tempfile.mkdtemp(), echo=False)
+    >>> for step in (1, 2):
+    ...     log.update(8, loss=torch.tensor(step / 4))
+    >>> log.write(2, epoch=0)["loss"]
+    0.375
+
+    Args:
+        folder: gets ``metrics.csv``, which rank 0 of ``torch.distributed`` writes whole with each
+            row.
+        tensorboard: also log the same numbers to ``tensorboard/`` in the folder.
+        echo: also print each row; if not given, where stderr is not a terminal, and so no progress
+            bar is seen.
+    """
+
+    def __init__(
+        self, folder: PathLike, *, tensorboard: bool = False, echo: bool | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self.tensorboard = tensorboard
+        self.echo = not sys.stderr.isatty() if echo is None else echo
+        #: The rows: a number for each column that a row has.
+        self.rows: list[dict[str, float]] = []
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._board: Any = None
+        self._waited: float | None = None
+        self._restart_clock()
+
+    def watch(self, batches: Iterable[T]) -> Iterator[T]:
+        """Yields the batches, and measures how long the loop waits for them: the column
+        ``data_wait`` is the share of the time since the last row."""
+        iterator = iter(batches)
+        while True:
+            asked = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            self._waited = (self._waited or 0.0) + time.perf_counter() - asked
+            yield batch
+
+    def update(self, count: int, **metrics: Tensor) -> None:
+        """Adds a step's metrics, each the mean over ``count`` images, without waiting for the
+        device."""
+        for name, value in metrics.items():
+            total = value.detach().float() * count
+            before = self._sums.get(name)
+            self._sums[name] = total if before is None else before.to(total.device) + total
+        self._count += count
+        self._seen += count
+
+    def write(self, step: int, **values: float) -> dict[str, float]:
+        """Writes the row of a step: these values, the averages since the last row, and the speed.
+
+        A second call for the same step adds to its row. Every rank must call it.
+
+        Raises:
+            FloatingPointError: an average is not finite, and nothing is written.
+        """
+        averages = self._averages()
+        for name, value in averages.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"the {name} is {value} at step {step}")
+        row: dict[str, float] = {"step": step, **values, **averages}
+        if self._seen:
+            seconds = max(time.perf_counter() - self._start, 1e-9)
+            row["images_per_second"] = int(reduced(torch.tensor(self._seen))) / seconds
+            if self._waited is not None:
+                row["data_wait"] = self._waited / seconds
+        self._sums, self._count = {}, 0
+        self._restart_clock()
+        if self.rows and self.rows[-1]["step"] == step:
+            self.rows[-1] |= row
+        else:
+            self.rows.append(row)
+        if is_first():
+            self._write(row)
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a resumed run needs; every rank must call it."""
+        sums, count = self._reduced()
+        return {"rows": self.rows, "count": count, "sums": sums}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there, with any number of ranks."""
+        self.rows = list(state["rows"])
+        first = is_first()
+        self._sums = {name: torch.tensor(v if first else 0.0) for name, v in state["sums"].items()}
+        self._count = state["count"] if first else 0
+
+    def plot(self, names: Sequence[str] = ("loss", "accuracy")) -> None:
+        """Draws ``curve.png``, on rank 0 alone: a panel for each of these columns and its ``val_``
+        column. Needs matplotlib."""
+        if not is_first():
+            return
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            for column in (name, f"val_{name}"):
+                points = [(row["step"], row[column]) for row in self.rows if column in row]
+                axes.plot([x for x, _ in points], [y for _, y in points], label=column)
+            axes.set(xlabel="step", ylabel=name)
+            axes.legend()
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=120)
+        with writing_whole(self.folder / "curve.png") as file:
+            file.write(content.getbuffer())
+
+    def _averages(self) -> dict[str, float]:
+        sums, count = self._reduced()
+        return {name: total / count for name, total in sums.items()}
+
+    def _reduced(self) -> tuple[dict[str, float], int]:
+        """The sums and the count of all ranks."""
+        if not self._sums:
+            return {}, 0
+        numbers = torch.stack([*self._sums.values()]).cpu()
+        totals = reduced(torch.cat([numbers, torch.tensor([float(self._count)])]).double())
+        *sums, count = totals.tolist()
+        return dict(zip(self._sums, sums, strict=True)), int(count)
+
+    def _write(self, row: dict[str, float]) -> None:
+        columns = list(dict.fromkeys(name for one in self.rows for name in one))
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_shown(one.get(name, "")) for name in columns] for one in self.rows)
+        with writing_whole(self.folder / "metrics.csv") as file:
+            file.write(table.getvalue().encode())
+        if self.echo:
+            print(*(f"{name} {_shown(value)}" for name, value in row.items()), file=sys.stdout)
+            sys.stdout.flush()
+        if self.tensorboard:
+            self._to_tensorboard(row)
+
+    def _to_tensorboard(self, row: dict[str, float]) -> None:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # A resumed run replaces what was logged after its checkpoint.
+            before = [one["step"] for one in self.rows if one["step"] < row["step"]]
+            first = int(max(before, default=0)) + 1
+            self._board = SummaryWriter(self.folder / "tensorboard", purge_step=first)
+        for name, value in row.items():
+            if name != "step":
+                self._board.add_scalar(name, value, int(row["step"]))
+        self._board.flush()
+
+    def _restart_clock(self) -> None:
+        self._start = time.perf_counter()
+        self._waited = None
+        self._seen = 0  # images of this rank since then; a resume does not count
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

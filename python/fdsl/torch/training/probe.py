@@ -1,0 +1,84 @@
+"""How good frozen features are: a logistic regression on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from fdsl.torch.training.weights import last_layer
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+#: Inverse strengths of the penalty that are tried.
+STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+
+
+@torch.no_grad()
+def linear_probe(
+    model: nn.Module,
+    train: Callable[[], Batches],
+    val: Callable[[], Batches],
+    *,
+    seed: int = 0,
+) -> npt.NDArray[np.int64]:
+    """Fits a logistic regression to the features of a frozen network, and classifies with it.
+
+    No parameter of the network changes. The statistics of its batch-norm layers do: they become
+    those of the training images, since those of formula images (or of random weights, which have
+    none) do not fit photographs; and dropout is turned off. Where there are at least five training
+    images per class, a fifth of them chooses the strength of the penalty. Needs scikit-learn.
+
+    Args:
+        model: a classifier; what its last linear layer is given are the features.
+        train: returns the training set, an iterable of (inputs, labels (B,)), each time it is
+            called. Its batches should be shuffled: batch-norm sees each of them by itself.
+        val: likewise, what to classify.
+        seed: of the split.
+
+    Returns:
+        The predicted class of each validation image, int64 (N,).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, ShuffleSplit
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    for part in model.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.reset_running_stats()
+            part.momentum = None  # a plain average
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    model.train()
+    features_of(model, train())
+    model.eval()
+    features, labels = (part.numpy() for part in features_of(model, train()))
+    probe: Any = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=200))
+    if len(labels) >= 5 * len(np.unique(labels)):
+        split = ShuffleSplit(1, test_size=0.2, random_state=seed)
+        probe = GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=split)
+    probe.fit(features, labels)
+    predictions: npt.NDArray[np.int64] = probe.predict(features_of(model, val())[0].numpy())
+    return predictions
+
+
+def features_of(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Returns what the last linear layer of the model is given for each input, float32 (N, D), and
+    the labels (N,), on the CPU."""
+    features: list[Tensor] = []
+    labels: list[Tensor] = []
+    hook = model.get_submodule(last_layer(model)).register_forward_pre_hook(
+        lambda _, inputs: features.append(inputs[0].float().cpu())
+    )
+    try:
+        for images, own in batches:
+            model(images)
+            labels.append(own.cpu())
+    finally:
+        hook.remove()
+    return torch.cat(features), torch.cat(labels)

@@ -1,0 +1,93 @@
+"""Ctrl-C and SIGTERM end a run between two steps."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing.util  # its own function to run at exit must come after ours
+import signal
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.distributed import ReduceOp
+
+from fdsl.torch.training.distributed import reduced
+
+
+class GracefulStop:
+    """Turns Ctrl-C and SIGTERM into a request to stop, which all ranks see after the same step.
+
+    While the block lasts, the signals interrupt nothing; after it they have their handlers back. A
+    signal that the process was started to ignore (``nohup``), or whose handler is not Python's,
+    is left as it is. Outside the main thread no handlers are set.
+
+    >>> with GracefulStop(max_steps=2) as stop:
+    ...     for step in range(10):
+    ...         if stop.requested(step):
+    ...             break
+    >>> step, stop.exit_code
+    (2, 0)
+
+    Args:
+        max_minutes: stop after this time, too, counted from now;
+        max_steps: and at this step.
+    """
+
+    def __init__(self, max_minutes: float | None = None, max_steps: int | None = None) -> None:
+        self.max_minutes, self.max_steps = max_minutes, max_steps
+        self._start = time.monotonic()
+        self._signal = 0
+        self._handlers: dict[int, Any] = {}
+        #: For ``sys.exit``: 130 after Ctrl-C, 143 after SIGTERM, else 0. The same on all ranks.
+        self.exit_code = 0
+
+    def __enter__(self) -> GracefulStop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._handlers[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def requested(self, step: int = 0) -> bool:
+        """Whether to stop now, after so many steps. All ranks of ``torch.distributed`` must call it
+        together."""
+        minutes = (time.monotonic() - self._start) / 60
+        enough = self.max_steps is not None and step >= self.max_steps
+        enough |= self.max_minutes is not None and minutes >= self.max_minutes
+        # 1 is a limit that was reached; what signals ask for is more.
+        wish = torch.tensor(128 + self._signal if self._signal else int(enough))
+        agreed = int(reduced(wish, ReduceOp.MAX))
+        self.exit_code = agreed if agreed > 1 else 0
+        return agreed > 0
+
+    def _hear(self, number: int, frame: object) -> None:
+        self._signal = max(self._signal, number)
+
+
+def ignore_signals(worker: int) -> None:
+    """A ``worker_init_fn`` for DataLoaders of a run that stops gracefully.
+
+    Ctrl-C reaches worker processes too, as does a SIGTERM for the whole process group. The workers
+    ignore both and end with the training process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@atexit.register
+def _kill_workers() -> None:
+    # At exit multiprocessing sends daemons SIGTERM and waits for them: forever, if they ignore it.
+    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    if workers and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error
+    for child in workers:
+        child.kill()

@@ -1,0 +1,200 @@
+"""Weights on disk: safetensors, with what they were made with, for torchvision and timm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import fdsl
+from fdsl._files import PathLike, write_whole
+from fdsl.torch.training.checkpoints import read_checkpoint
+from fdsl.torch.training.models import build_model
+
+
+def save_weights(
+    folder: PathLike,
+    model: nn.Module,
+    *,
+    name: str,
+    family: fdsl.Family,
+    rendering: fdsl.Frame,
+    mean: float,
+    std: float,
+    input_size: int | tuple[int, int] | None = None,
+    **more: Any,
+) -> None:
+    """Writes a pre-trained network's weights, and what is needed to reproduce and to load them.
+
+    Three files, each whole or not at all: ``weights.safetensors``; ``weights.json``, the digest of
+    the categories, the rendering, the normalization, the versions and ``more``, which the header
+    of the first file holds too; and for a model of timm, or a ResNet of torchvision (its parameters
+    have the same names), ``config.json``, with which
+    ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads it. Needs safetensors.
+
+    Args:
+        folder: gets the files.
+        model: whose parameters are written, under their own names.
+        name: of the architecture.
+        family: the categories that it was trained on. Its last layer has an output for each, or
+            as many as ``more["num_classes"]``.
+        rendering: how the images were rendered.
+        mean: that the pixels were normalized with, 0…1.
+        std: likewise.
+        input_size: side, or height and width, of what the network sees; that of the images if not
+            given.
+        **more: whatever else belongs in the JSON, such as the settings of the run.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    about = {
+        "model": name,
+        "num_classes": len(family),
+        "categories": family.digest(),
+        "rendering": rendering.to_dict(),
+        "normalize": {"mean": mean, "std": std},
+        "fdsl": fdsl.__version__,
+        "torch": torch.__version__,
+        **more,
+    }
+    words = json.dumps(about, indent=2, default=str)
+    tensors = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+    content = save(tensors, metadata={"format": "pt", "model": name, "about": words})
+    write_whole(folder / "weights.safetensors", content)
+    if (architecture := _timm_architecture(model, name)) is not None:
+        size = rendering.output_size if input_size is None else input_size
+        config = _timm_config(model, architecture, about["num_classes"], size, mean, std)
+        write_whole(folder / "config.json", json.dumps(config, indent=2).encode() + b"\n")
+    write_whole(folder / "weights.json", words.encode() + b"\n")
+
+
+def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
+    """Reads the weights of a network: a .safetensors file, a checkpoint, or a ``state_dict`` that
+    ``torch.save`` wrote, such as those of torchvision and timm.
+
+    Returns:
+        The tensors by name, and the name of the architecture if the file has it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix != ".safetensors":
+        state = read_checkpoint(path)
+        return (state["weights"], state["made"]["model"]) if "made" in state else (state, None)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()  # the file itself cannot be iterated
+            tensors = {name: file.get_tensor(name) for name in names}
+            return tensors, (file.metadata() or {}).get("model")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def load_pretrained(
+    path: PathLike | None,
+    num_classes: int,
+    *,
+    name: str | None = None,
+    seed: int | None = None,
+    input_size: int | tuple[int, int] = 224,
+) -> tuple[nn.Module, str]:
+    """Builds a network to fine-tune: its last layer is new, all else has pre-trained weights.
+
+    Args:
+        path: what ``load_weights`` reads; ``None`` leaves all weights random.
+        num_classes: outputs of the new last layer.
+        name: of the architecture, as ``build_model`` takes it; if not given, the one that the file
+            names, else ``resnet50``.
+        seed: of the new weights.
+        input_size: as ``build_model`` takes it.
+
+    Returns:
+        The network, and the name of its architecture.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds another architecture.
+    """
+    weights, theirs = ({}, None) if path is None else load_weights(path)
+    name = name or theirs or "resnet50"
+    if theirs not in (None, name):
+        raise ValueError(f"{path} holds a {theirs}, not a {name}")
+    model = build_model(name, num_classes, seed=seed, input_size=input_size)
+    if path is None:
+        return model, name
+    head = f"{last_layer(model)}."
+    body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    try:
+        missing, extra = model.load_state_dict(body, strict=False)
+    except RuntimeError as error:  # of another shape
+        raise ValueError(f"{path} does not hold a {name}: {error}") from error
+    # Older files of torchvision lack a count in batch-norm layers that only training needs.
+    missing = [key for key in missing if not key.startswith(head) and "num_batches" not in key]
+    if missing or extra:
+        raise ValueError(f"{path} does not hold a {name}: see {[*missing, *extra][0]}")
+    return model, name
+
+
+def last_layer(model: nn.Module) -> str:
+    """Returns the name of the last linear layer, which classifies: "fc" in a ResNet.
+
+    >>> last_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    '3'
+    """
+    known: Any = getattr(model, "pretrained_cfg", {}).get("classifier")  # timm says it
+    if isinstance(known, str):
+        return known
+    names = [str(name) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    if not names:
+        raise ValueError(f"{type(model).__name__} has no linear layer that classifies")
+    return names[-1]
+
+
+#: torchvision's ResNets, whose parameters are named as in timm.
+RESNETS = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"}
+RESNETS |= {"resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"}
+
+
+def _timm_architecture(model: nn.Module, name: str) -> str | None:
+    known: str | None = getattr(model, "pretrained_cfg", {}).get("architecture")
+    return known or (name if name in RESNETS else None)
+
+
+def _timm_config(
+    model: nn.Module,
+    architecture: str,
+    num_classes: int,
+    size: int | tuple[int, int],
+    mean: float,
+    std: float,
+) -> dict[str, Any]:
+    """What timm reads beside weights (timm/models/_hub.py). Where a model comes from timm, it knows
+    more of its input than we do."""
+    known = getattr(model, "pretrained_cfg", {})
+    convolutions = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)]
+    height, width = (size, size) if isinstance(size, int) else size
+    return {
+        "architecture": architecture,
+        "num_classes": num_classes,
+        "pretrained_cfg": {
+            "num_classes": num_classes,
+            "input_size": [3, height, width],
+            "fixed_input_size": bool(known.get("fixed_input_size", False)),
+            "interpolation": known.get("interpolation", "bilinear"),
+            "crop_pct": 1.0,
+            "mean": [mean] * 3,
+            "std": [std] * 3,
+            "first_conv": known.get("first_conv", convolutions[0] if convolutions else None),
+            "classifier": known.get("classifier") or last_layer(model),
+        },
+    }

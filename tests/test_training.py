@@ -1,0 +1,608 @@
+"""The parts of a training script: stops, checkpoints, metrics, weights, scores."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from processes import started
+
+torch = pytest.importorskip("torch")
+for _package in ("torchvision", "safetensors", "sklearn", "torchmetrics", "filelock", "tyro"):
+    pytest.importorskip(_package)
+
+import fdsl
+from fdsl.torch import Normalize
+from fdsl.torch.training import (
+    Checkpoints,
+    GracefulStop,
+    LabeledImages,
+    MetricsLog,
+    Ranks,
+    Validation,
+    build_model,
+    choose_labels,
+    last_layer,
+    linear_probe,
+    load_pretrained,
+    load_weights,
+    read_checkpoint,
+    run_script,
+    save_weights,
+    write_whole,
+)
+from PIL import Image
+from torch import nn
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# Ranks
+
+
+def test_one_process_is_rank_0_of_1() -> None:
+    with Ranks("cpu") as ranks:
+        assert (ranks.rank, ranks.world_size, ranks.share(7)) == (0, 1, 7)
+        assert ranks.from_first(lambda: "mine") == "mine"
+        model = nn.Linear(2, 2)
+        assert ranks.wrap(model) is model
+
+
+def test_a_device_that_does_not_exist_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="device toaster: "):
+        Ranks("toaster")
+
+
+def test_random_numbers_are_a_function_of_seed_and_step() -> None:
+    ranks = Ranks("cpu")
+    drawn = []
+    for seed, step in ((0, 1), (0, 2), (1, 1), (0, 1)):
+        ranks.manual_seed(seed, step)
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[3] and len({*drawn}) == 3
+
+
+def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:
+    """Runs a script on several ranks; `out` is its folder."""
+    file = folder / "script.py"
+    file.write_text("import sys\nfrom pathlib import Path\nout = Path(sys.argv[1])\n" + script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(ranks), str(file), str(folder)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with started(command, env=env, **pipes) as process:
+        try:
+            _, errors = process.communicate(timeout=200)
+        finally:
+            process.terminate()  # torchrun's processes are in groups of their own
+            process.wait(30)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_ranks_stop_log_and_score_together(tmp_path: Path) -> None:
+    under_torchrun(
+        tmp_path,
+        """
+import signal, torch
+from fdsl.torch.training import GracefulStop, MetricsLog, Ranks, Validation
+
+with Ranks("cpu") as ranks, GracefulStop() as stop:
+    rank = ranks.rank
+    assert ranks.world_size == 2 and ranks.share(8) == 4
+    assert ranks.from_first(lambda: f"of {rank}") == "of 0"
+
+    log = MetricsLog(out, echo=False)
+    log.update(4 * (rank + 1), loss=torch.tensor(float(rank)))  # 4 zeros, and 8 ones
+    state = log.state_dict()
+    assert state["count"] == 12 and state["sums"] == {"loss": 8.0}
+    again = MetricsLog(out, echo=False)
+    again.load_state_dict(state)
+    for one in (log, again):
+        assert abs(one.write(1, epoch=0)["loss"] - 8 / 12) < 1e-6
+
+    validation = Validation(2)
+    logits = torch.tensor([[1.0, 0.0]])
+    validation.update(logits, torch.tensor([rank]), torch.tensor(float(rank)))
+    scores = validation.compute()
+    assert (scores.accuracy, scores.per_class, scores.images) == (0.5, [1.0, 0.0], [1, 1])
+    assert scores.loss == 0.5
+
+    assert not stop.requested()
+    if rank == 1:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.requested() and stop.exit_code == 143
+    (out / f"done{rank}").touch()
+""",
+    )
+    assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
+    assert len(rows(tmp_path)) == 1
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_requests_a_stop_and_interrupts_nothing(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with GracefulStop() as stop:
+            assert not stop.requested()
+            signal.raise_signal(number)
+            assert stop.requested() and stop.requested()
+            assert stop.exit_code == 128 + number
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_stays_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with GracefulStop() as stop:
+            assert signal.getsignal(number) is signal.SIG_IGN
+            signal.raise_signal(number)
+            assert not stop.requested()
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_handler_that_python_did_not_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: dict[int, Any] = {signal.SIGINT: None, signal.SIGTERM: signal.SIG_DFL}
+
+    def set_handler(number: int, handler: Any) -> Any:
+        if handler is None:
+            raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable")
+        before, handlers[number] = handlers[number], handler
+        return before
+
+    with monkeypatch.context() as patch:  # undone before pytest-timeout takes its own one down
+        patch.setattr(signal, "signal", set_handler)
+        patch.setattr(signal, "getsignal", handlers.get)
+        with GracefulStop():
+            assert callable(handlers[signal.SIGTERM])
+    assert handlers == {signal.SIGINT: None, signal.SIGTERM: signal.SIG_DFL}
+
+
+def test_limits_request_a_stop_that_is_a_success() -> None:
+    with GracefulStop(max_steps=3) as stop:
+        assert [stop.requested(step) for step in (0, 2, 3, 4)] == [False, False, True, True]
+    with GracefulStop(max_minutes=0.0) as late:
+        assert late.requested()
+    assert stop.exit_code == late.exit_code == 0
+
+
+@pytest.mark.slow
+def test_an_unforeseen_error_does_not_wait_for_workers_that_ignore_signals(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+from fdsl.torch.training import ignore_signals
+from torch.utils.data import DataLoader
+
+kept = {"num_workers": 1, "persistent_workers": True}
+feed = iter(DataLoader(range(99), worker_init_fn=ignore_signals, **kept))
+next(feed)
+raise RuntimeError("out of memory")
+"""
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "RuntimeError: out of memory" in done.stderr
+
+
+# Checkpoints
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pt"
+    write_whole(path, b"good")
+
+    def crash(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, b"better")
+    assert path.read_bytes() == b"good"
+
+
+def test_only_rank_0_locks_the_folder(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path):
+        with pytest.raises(FileExistsError, match="another process is training"):
+            Checkpoints(tmp_path).__enter__()
+        with Checkpoints(tmp_path, rank=1):
+            pass
+    with Checkpoints(tmp_path):
+        pass
+
+
+def test_parts_are_restored_and_an_optimizer_keeps_its_new_settings(tmp_path: Path) -> None:
+    def parts(decay: float) -> tuple[nn.Linear, torch.optim.SGD]:
+        model = nn.Linear(3, 2)
+        sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=decay)
+        return model, sgd
+
+    first, sgd = parts(0.1)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.load("auto") is None
+        assert checkpoints.begin({"size": 3}, weights=first, optimizer=sgd) == 0
+        first(torch.ones(1, 3)).sum().backward()
+        sgd.step()
+        checkpoints.save(1, "best.pt", note="kept")
+    assert (tmp_path / "best.pt").read_bytes() == (tmp_path / "last.pt").read_bytes()
+    second, other = parts(0.2)
+    with Checkpoints(tmp_path) as checkpoints:
+        saved = checkpoints.load(tmp_path / "best.pt", "note")
+        assert saved is not None and saved["note"] == "kept"
+        assert checkpoints.begin({"size": 3}, weights=second, optimizer=other) == 1
+    assert torch.equal(first.weight, second.weight)
+    assert other.param_groups[0]["weight_decay"] == 0.2
+    momentum = other.state_dict()["state"][0]["momentum_buffer"]
+    assert torch.equal(momentum, sgd.state_dict()["state"][0]["momentum_buffer"])
+
+
+def test_a_run_with_other_settings_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({"size": 3}, weights=nn.Linear(3, 2))
+        checkpoints.save(1)
+    (tmp_path / "best.pt.part").touch()
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(FileExistsError, match="already holds a run"):
+            checkpoints.load(None)
+        with pytest.raises(ValueError, match="has no 'labels'; it is of another script or version"):
+            checkpoints.load("auto", "labels")
+        checkpoints.load("auto")
+        with pytest.raises(ValueError, match="the checkpoint's size is 3, yours 4"):
+            checkpoints.begin({"size": 4}, weights=nn.Linear(4, 2))
+        with pytest.raises(ValueError, match="the checkpoint has no 'log'"):
+            checkpoints.begin({"size": 3}, log=MetricsLog(tmp_path))
+        assert (tmp_path / "best.pt.part").exists()
+        checkpoints.begin({"size": 3}, weights=nn.Linear(3, 2))
+        assert not (tmp_path / "best.pt.part").exists()
+
+
+def test_weights_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, weights=model)
+        checkpoints.save(1)
+        with torch.no_grad():
+            model.bias[0] = torch.inf
+        with pytest.raises(FloatingPointError, match="the weights are not finite at step 2"):
+            checkpoints.save(2)
+    assert read_checkpoint(tmp_path / "last.pt")["step"] == 1
+
+
+# Metrics
+
+
+def test_a_row_holds_averages_over_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = MetricsLog(tmp_path, echo=True)
+    for _ in log.watch(range(2)):
+        pass
+    log.update(3, loss=torch.tensor(1.0), accuracy=torch.tensor(0.0))
+    log.update(1, loss=torch.tensor(5.0), accuracy=torch.tensor(1.0))
+    row = log.write(2, epoch=0, lr=0.1)
+    assert (row["loss"], row["accuracy"]) == (2.0, 0.25)
+    assert row["images_per_second"] > 0 and 0 <= row["data_wait"] <= 1
+    log.write(2, val_loss=0.5)
+    log.update(1, loss=torch.tensor(7.0), accuracy=torch.tensor(0.0))
+    log.write(3, epoch=0, lr=0.1)
+    first, second = rows(tmp_path)
+    assert (first["step"], first["loss"], first["val_loss"]) == ("2", "2", "0.5")
+    assert (second["step"], second["loss"], second["val_loss"]) == ("3", "7", "")
+    assert "step 2 epoch 0 lr 0.1 loss 2 accuracy 0.25" in capsys.readouterr().out
+    log.plot()
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_a_resumed_log_ends_with_the_same_rows(tmp_path: Path) -> None:
+    def step(log: MetricsLog, number: int) -> None:
+        log.update(number, loss=torch.tensor(number / 7))
+        if number % 3 == 0:
+            log.write(number)
+
+    whole, parts = MetricsLog(tmp_path / "whole"), MetricsLog(tmp_path / "parts")
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    for number in range(1, 8):
+        step(whole, number)
+    for number in range(1, 5):
+        step(parts, number)
+    state = parts.state_dict()
+    for number in range(5, 8):
+        step(parts, number)  # rows that come after the checkpoint
+    again = MetricsLog(tmp_path / "parts")
+    again.load_state_dict(state)
+    for number in range(5, 8):
+        step(again, number)
+    losses = [[(row["step"], row["loss"]) for row in log.rows] for log in (whole, again)]
+    assert losses[0] == losses[1] and [number for number, _ in losses[0]] == [3, 6]
+    assert [row["step"] for row in rows(tmp_path / "parts")] == ["3", "6"]
+
+
+def test_an_average_that_is_no_number_is_an_error_and_no_row(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    log.update(1, loss=torch.tensor(float("nan")))
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 4"):
+        log.write(4)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = MetricsLog(tmp_path, tensorboard=True)
+    for step in (1, 2):
+        log.update(1, loss=torch.tensor(float(step)))
+        log.write(step)
+    resumed = MetricsLog(tmp_path, tensorboard=True)
+    resumed.load_state_dict({"rows": log.rows[:1], "count": 0, "sums": {}})
+    resumed.update(1, loss=torch.tensor(9.0))
+    resumed.write(2)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 9.0)]
+
+
+# Weights
+
+
+def saved(folder: Path, name: str, num_classes: int, size: int, **more: Any) -> nn.Module:
+    """Writes the weights of a new network, and returns it."""
+    folder.mkdir(exist_ok=True)
+    family = fdsl.Bezier(num_classes)
+    rendering = fdsl.Strokes(size=size)
+    model = build_model(name, num_classes, seed=1, input_size=size)
+    save_weights(
+        folder, model, name=name, family=family, rendering=rendering, mean=0.2, std=0.5, **more
+    )
+    return model.eval()
+
+
+def test_weights_come_with_what_reproduces_them(tmp_path: Path) -> None:
+    model = saved(tmp_path, "resnet18", 4, 64, samples_seen=640)
+    about = json.loads((tmp_path / "weights.json").read_text())
+    assert about["model"] == "resnet18" and about["num_classes"] == 4
+    assert about["categories"] == fdsl.Bezier(4).digest() and about["samples_seen"] == 640
+    assert fdsl.Strokes.from_dict(about["rendering"]) == fdsl.Strokes(size=64)
+    assert about["normalize"] == {"mean": 0.2, "std": 0.5}
+    from safetensors import safe_open
+
+    with safe_open(tmp_path / "weights.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["about"]) == about
+    tensors, name = load_weights(tmp_path / "weights.safetensors")
+    assert name == "resnet18" and tensors.keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "name, size", [("resnet18", 64), ("timm:vit_tiny_patch16_224", 224), ("timm:resnet10t", 64)]
+)
+def test_timm_loads_the_weights_in_one_line(tmp_path: Path, name: str, size: int) -> None:
+    timm = pytest.importorskip("timm")
+    out = tmp_path / "out"
+    model = saved(out, name, 4, size)
+    images = torch.rand(2, 3, size, size)
+    expected = model(images)
+    local = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
+    torch.testing.assert_close(local(images), expected)
+    overlay = {"file": str(out / "weights.safetensors"), "num_classes": 4}
+    named = timm.create_model(
+        name.removeprefix("timm:"), pretrained=True, pretrained_cfg_overlay=overlay
+    ).eval()
+    torch.testing.assert_close(named(images), expected)
+    # With other classes the last layer is new, and the rest as it was trained.
+    tuned = timm.create_model(f"local-dir:{out}", pretrained=True, num_classes=7).eval()
+    assert tuned(images).shape == (2, 7)
+    torch.testing.assert_close(tuned.forward_features(images), local.forward_features(images))
+    config = timm.data.resolve_data_config({}, model=local)
+    assert [*config["mean"]] == [0.2] * 3 and [*config["std"]] == [0.5] * 3
+    assert [*config["input_size"]] == [3, size, size]
+
+
+def test_timm_loads_a_transformer_of_another_input_size(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    model = saved(tmp_path, "timm:vit_tiny_patch16_224", 4, 32)
+    images = torch.rand(2, 3, 32, 32)
+    local = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    torch.testing.assert_close(local(images), model(images))
+
+
+def test_only_networks_that_timm_can_load_get_a_config(tmp_path: Path) -> None:
+    saved(tmp_path, "resnet10s", 4, 32)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_an_unknown_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="resnet19"):
+        build_model("resnet19", 3)
+    pytest.importorskip("timm")
+    with pytest.raises(ValueError, match="timm has no model 'resnet19'"):
+        build_model("timm:resnet19", 3)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModuleNotFoundError, match="the model timm:resnet18 needs timm: pip"):
+        build_model("timm:resnet18", 3)
+
+
+def test_a_network_to_fine_tune_has_a_new_last_layer_alone(tmp_path: Path) -> None:
+    model = saved(tmp_path, "resnet18", 4, 64)
+    file = tmp_path / "weights.safetensors"
+    tuned, name = load_pretrained(file, 7, seed=3)
+    assert name == "resnet18" and last_layer(tuned) == "fc"
+    theirs = model.state_dict()
+    for key, value in tuned.state_dict().items():
+        assert key.startswith("fc.") or torch.equal(value, theirs[key])
+    fresh = build_model("resnet18", 7, seed=3)
+    assert torch.equal(tuned.fc.weight, fresh.fc.weight)  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="holds a resnet18, not a resnet34"):
+        load_pretrained(file, 7, name="resnet34")
+    torch.save(theirs, tmp_path / "plain.pth")
+    with pytest.raises(ValueError, match=r"plain\.pth does not hold a resnet34"):
+        load_pretrained(tmp_path / "plain.pth", 7, name="resnet34")
+    file.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        load_weights(file)
+
+
+# Fine-tuning and judging
+
+
+def test_accuracy_is_of_all_images_and_of_each_class(tmp_path: Path) -> None:
+    validation = Validation(3)
+    logits = torch.eye(3)[[0, 0, 1, 0]]
+    validation.update(logits, torch.tensor([0, 0, 1, 1]), torch.tensor(2.0))
+    scores = validation.compute()
+    assert (scores.measure, scores.accuracy, scores.loss) == ("accuracy", 0.75, 2.0)
+    assert scores.per_class == [1.0, 0.5, 0.0] and scores.images == [2, 2, 0]
+    scores.write_csv(tmp_path / "classes.csv", ["cat", "dog", "fish"])
+    lines = (tmp_path / "classes.csv").read_text().splitlines()
+    assert lines == ["class,accuracy,images", "cat,1.0000,2", "dog,0.5000,2", "fish,,0"]
+
+
+def test_average_precision_leaves_out_what_does_not_count() -> None:
+    # The first class: right, wrong, right in the order of the answers: (1 + 2/3) / 2.
+    logits = torch.tensor([[3.0, 0, 0], [2, 1, 0], [1, 2, 0]])
+    labels = torch.tensor([[1, 0, 0], [0, 1, 0], [1, -1, 0]])
+    validation = Validation(3, multilabel=True)
+    validation.update(logits, labels, torch.tensor(0.0))
+    scores = validation.compute()
+    assert scores.measure == "mAP" and scores.images == [2, 1, 0]
+    assert scores.per_class[:2] == pytest.approx([5 / 6, 1.0])
+    assert scores.accuracy == pytest.approx((5 / 6 + 1) / 2)  # no image shows the third class
+
+
+def test_images_kept_in_memory_are_those_decoded_from_disk(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    arrays = [rng.integers(0, 256, (20, 24, 3), dtype=np.uint8) for _ in files]
+    for file, pixels in zip(files, arrays, strict=True):
+        Image.fromarray(pixels).save(file)
+    labels, classes = [0, 1, 2, 1, 0], ["a", "b", "c"]
+    disk = LabeledImages(files, labels, classes, 16, cache_bytes=0)
+    kept = LabeledImages(files, labels, classes, 16)
+    memory = LabeledImages(arrays, labels, classes, 16)
+    assert kept.cached and not disk.cached
+    parts = [np.array([4, 0]), np.array([2])]
+    expected = [(x, y) for x, y in disk.batches(parts, num_workers=1)]
+    assert [tuple(x.shape) for x, _ in expected] == [(2, 3, 16, 16), (1, 3, 16, 16)]
+    assert [y.tolist() for _, y in expected] == [[0, 0], [2]]
+    for images in (kept, memory):
+        for mine, theirs in zip(images.batches(parts), expected, strict=True):
+            assert torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1])
+    for file in files:
+        file.unlink()
+    assert torch.equal(kept[4][0], expected[0][0][0])  # decoded once
+    with pytest.raises(FileNotFoundError):
+        disk[4]
+
+
+def test_some_classes_may_be_chosen() -> None:
+    arrays = np.arange(4, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
+    images = LabeledImages(arrays, [2, 0, 1, 2], ["ant", "bee", "cat"], 8)
+    some = images.only(["cat", "ant"])
+    assert some.classes == ["ant", "cat"] and some.labels.tolist() == [1, 0, 1]
+    assert [int(some[i][0].max()) for i in range(3)] == [0, 1, 3]
+    with pytest.raises(ValueError, match="there is no class 'dog'; there are ant, bee, cat, …"):
+        images.only(["ant", "dog"])
+    with pytest.raises(ValueError, match="must name two or more"):
+        images.only(["ant"])
+
+
+def test_fewer_labels_are_a_part_of_more() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    few = choose_labels(labels, per_class=2, seed=5)
+    more = choose_labels(labels, share=0.5, seed=5)
+    assert np.bincount(labels[few]).tolist() == [2, 2, 2] and len(more) == 30
+    assert {*few} < {*more}
+    assert choose_labels(labels, per_class=2, seed=6).tolist() != few.tolist()
+    with pytest.raises(ValueError, match="21 images per class: class 0 has only 20"):
+        choose_labels(labels, per_class=21)
+    several = np.zeros((10, 4), dtype=np.int64)
+    assert len(choose_labels(several, share=0.3)) == 3
+    with pytest.raises(ValueError, match="needs one label per image"):
+        choose_labels(several, per_class=1)
+
+
+@pytest.mark.parametrize("order", ["sorted", "mixed"])
+def test_a_linear_probe_changes_no_parameter(order: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(np.repeat([0, 1], 300))
+    shuffled = torch.from_numpy(np.arange(600) if order == "sorted" else rng.permutation(600))
+    bright = torch.where(labels == 0, 60, 190).to(torch.uint8)
+    images = bright[:, None, None, None].expand(600, 1, 8, 8).clone()
+    images += torch.from_numpy(rng.integers(0, 60, images.shape, dtype=np.uint8))
+    images, labels = images[shuffled], labels[shuffled]
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 9),
+    )  # fmt: skip
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    normalize = Normalize(mean=0.5, std=0.5)
+    mixed = torch.from_numpy(rng.permutation(600))
+
+    def train() -> Any:
+        return [(normalize(images[part]), labels[part]) for part in mixed.split(250)]
+
+    def val() -> Any:
+        return [(normalize(images), labels)]
+
+    assert (linear_probe(model, train, val) == labels.numpy()).all()
+    assert all(torch.equal(before[name], now) for name, now in model.named_parameters())
+    # The statistics are those of all images, whose brightness varies more than within a class.
+    whole = model[0](normalize(images)).var(dim=(0, 2, 3))
+    torch.testing.assert_close(model[1].running_var, whole, rtol=0.1, atol=0)
+
+
+# Command lines
+
+
+@pytest.mark.parametrize(
+    "error, code, sentence",
+    [
+        (ValueError("too small"), 2, "too small"),
+        (FileNotFoundError(2, "No such file", "x.npz"), 2, "No such file: x.npz"),
+        (FloatingPointError("the loss is nan at step 3"), 1, "the loss is nan at step 3: try a"),
+        (ModuleNotFoundError("needs timm"), 2, "needs timm"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, sentence: str
+) -> None:
+    def work(_: int) -> int:
+        raise error
+
+    assert run_script(int, work, ["1"]) == code
+    said = capsys.readouterr().err
+    assert said.startswith(f"test_training.py: error: {sentence}" if sentence else "")
+    assert len(said.splitlines()) == (1 if sentence else 0)
+
+
+def test_an_error_of_ours_keeps_its_traceback() -> None:
+    def work(_: int) -> int:
+        return {}["key"]  # type: ignore[no-any-return]
+
+    with pytest.raises(KeyError):
+        run_script(int, work, ["1"])
+
+
+def test_an_old_option_names_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script(int, lambda number: number, ["--old=3"], renamed={"--old": "--new"}) == 2
+    assert capsys.readouterr().err == "test_training.py: error: --old is now --new\n"
