@@ -2,16 +2,17 @@
 
     python examples/cluster.py --clusters 10000 --out runs/deepcluster
 
-In the manner of DeepCluster (Caron et al., 2018): before each epoch the network's own features of
-all images are whitened by PCA, normalised and clustered; the network then learns the clusters for
-an epoch, with a new last layer, each cluster coming as often as the others. The images are those of
-the categories' instances, as many per epoch as pretrain.py shows; where those are fewer than all,
-the next epoch has the next ones. OUT gets what pretrain.py gives it.
+As in DeepCluster (Caron et al., 2018), before each epoch the network's own features of all images
+are whitened by PCA, normalized and clustered. The network then learns the clusters for an epoch,
+with a new last layer; each cluster comes equally often. An epoch has as many instances of the
+categories as in pretrain.py; if those are not all, the next epoch has the next ones. OUT gets the
+same files as from pretrain.py.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,17 @@ import numpy.typing as npt
 import pretrain
 import torch
 import torch.nn.functional as F
-from data import Positions
-from fdsl.torch import Dataset
-from models import build_model
-from run import Run
-from settings import run_script
+from fdsl.torch import Dataset, Normalize, training
+from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
+from settings import RENAMED, recorded
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchmetrics.classification import MulticlassAccuracy
+from torchvision.transforms import Resize
 from tqdm import tqdm
 
+Positions = npt.NDArray[np.int64]
 #: Dimensions left by the PCA; DeepCluster's.
 DIMENSIONS = 256
 
@@ -39,7 +39,7 @@ DIMENSIONS = 256
 class Settings(pretrain.Settings):
     """Pre-train on clusters of fractals."""
 
-    clusters: int = 10_000  # how many labels; paper: 10000
+    clusters: int = 10_000  # Find this many clusters (paper: 10000).
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,65 +50,97 @@ class Settings(pretrain.Settings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_script(Settings, train_on_clusters, argv)
+    return training.run_script(Settings, train_on_clusters, argv, renamed=RENAMED)
 
 
 def train_on_clusters(s: Settings) -> int:
     """Trains, and returns the exit code. A stop within an epoch keeps its clusters."""
-    s = replace(s, **pretrain.preset_of(s))
-    with Run(s) as run:
-        if run.size > 1:
+    s, stop = replace(s, **pretrain.preset_of(s)), GracefulStop(s.max_minutes, s.max_steps)
+    training.make_deterministic(s.deterministic)
+    with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
+        if ranks.world_size > 1:
             raise ValueError("cluster.py runs in one process")
-        saved = run.checkpoint("labels", "asked")
-        family = pretrain.chosen_categories(s, run, saved)
+        saved = checkpoints.load(s.resume, "labels", "search")
+        family = pretrain.chosen_categories(s, ranks, saved)
         rendering = pretrain.chosen_rendering(s, family)
         steps_per_epoch = pretrain.length_of_epoch(s, family)
         images = Dataset(family, s.instances or 1000, rendering=rendering, seed=s.seed)
         count = steps_per_epoch * s.batch_size
         if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
+        resize = Resize((s.shrink, s.shrink)) if s.shrink else nn.Identity()
+        normalize = nn.Sequential(resize, Normalize(pretrain.MEAN, pretrain.STD)).to(ranks.device)
+        size = s.shrink or rendering.output_size
+        model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
+        network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
+        assert s.lr is not None  # the preset has one
+        optimizer = s.optimizer_of([{"params": model.parameters(), "lr": s.lr}])
+        log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
-        model = build_model(s.model, classes=s.clusters, seed=s.seed)
-        normalize = pretrain.preparation(s).to(run.device)
-        accuracy = MulticlassAccuracy(s.clusters, average="micro", validate_args=False)
-        groups = [{"params": model.parameters(), "lr": s.lr}]
-        run.begin(model, groups, accuracy, steps_per_epoch, made, saved)
+        step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
         family.save(s.out / "categories.npz")
-
-        for epoch in range(run.step // steps_per_epoch, s.epochs):
-            chosen = positions(images, count, seed=s.seed, epoch=epoch)
-            if saved and run.step % steps_per_epoch:
-                labels = saved["labels"].numpy()
-            else:
-                found = features(run, normalize, images, chosen, s.batch_size)
-                labels = clustered(found, s.clusters, epoch)
-                new_head(run, seed=s.seed + epoch)
-            order = balanced(labels, count, (s.seed, epoch))
-            order = order[run.step % steps_per_epoch * s.batch_size :]
-
-            def save(labels: Positions = labels) -> None:
-                run.save("last.pt", labels=torch.from_numpy(labels), asked=pretrain.asked(s))
-
-            model.train()
-            feed = batches(images, chosen[order], labels[order], s.batch_size)
-            for parts, own in run.epoch(feed, save):
-                inputs, own = normalize(parts.to(run.device)), own.to(run.device)
-                with torch.autocast(run.device.type, torch.bfloat16, enabled=run.amp):
-                    logits = run.network(inputs.contiguous(memory_format=run.layout))
-                    loss = F.cross_entropy(logits, own)
-                run.optimizer.zero_grad()
-                loss.backward()
-                if s.clip_grad:
-                    nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
-                run.optimizer.step()
-                run.count(loss, logits, own)
-            save()
-            if run.stopped:
-                break
-        if run.code == 0:
-            pretrain.save_weights(s, run, family, rendering, classes=s.clusters)
-        run.draw_curve()
-    return run.code
+        bar = partial(tqdm, total=steps_per_epoch, disable=None)
+        with stop:
+            for epoch in range(step // steps_per_epoch, s.epochs):
+                first = step % steps_per_epoch
+                chosen = positions(images, count, seed=s.seed, epoch=epoch)
+                if saved and first:
+                    labels = saved["labels"].numpy()
+                else:
+                    feed = batches(images, chosen, np.zeros_like(chosen), s.batch_size)
+                    feed = tqdm(feed, "features", disable=None, delay=1)
+                    labels = clustered(features(model, normalize, feed, ranks), s.clusters, epoch)
+                    new_head(model, optimizer, seed=s.seed + epoch)
+                order = balanced(labels, count, (s.seed, epoch))[first * s.batch_size :]
+                save = partial(
+                    checkpoints.save,
+                    labels=torch.from_numpy(labels),
+                    search=pretrain.search_options(s),
+                )
+                model.train()
+                feed = batches(images, chosen[order], labels[order], s.batch_size)
+                name = f"epoch {epoch + 1}/{s.epochs}"
+                for parts, own in bar(log.watch(feed), name, initial=first):
+                    if stop.requested(step):
+                        break
+                    lr = s.lr * s.lr_factor(step, steps_per_epoch)
+                    optimizer.param_groups[0]["lr"] = lr
+                    ranks.manual_seed(s.seed, step)
+                    inputs, own = normalize(parts.to(ranks.device)), own.to(ranks.device)
+                    with ranks.autocast(s.amp):
+                        logits = network(inputs)
+                        loss = F.cross_entropy(logits, own)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    if s.clip_grad:
+                        nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
+                    optimizer.step()
+                    step += 1
+                    accuracy = (logits.argmax(1) == own).float().mean()
+                    log.update(len(own), loss=loss, accuracy=accuracy)
+                    if step % s.log_every == 0 or step % steps_per_epoch == 0:
+                        log.write(step, epoch=epoch, lr=lr)
+                    if step % s.checkpoint_every == 0 and step % steps_per_epoch:
+                        save(step)
+                save(step)
+                if stop.requested(step):
+                    break
+            log.plot()
+            if stop.exit_code == 0:
+                training.save_weights(
+                    s.out,
+                    model,
+                    name=s.model,
+                    family=family,
+                    rendering=rendering,
+                    mean=pretrain.MEAN,
+                    std=pretrain.STD,
+                    input_size=size,
+                    num_classes=s.clusters,
+                    samples_seen=step * s.batch_size,
+                    settings=recorded(s),
+                )
+    return stop.exit_code
 
 
 def positions(images: Dataset, count: int, *, seed: int, epoch: int) -> Positions:
@@ -124,24 +156,17 @@ def positions(images: Dataset, count: int, *, seed: int, epoch: int) -> Position
 
 @torch.no_grad()
 def features(
-    run: Run, normalize: nn.Module, images: Dataset, chosen: Positions, batch_size: int
+    model: nn.Module, normalize: nn.Module, feed: Any, ranks: Ranks
 ) -> npt.NDArray[np.float32]:
-    """What the network makes of each image before its last layer."""
-    found: list[Tensor] = []
-    last = last_layer(run.model)
-    hook = last.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].float().cpu()))
-    run.model.eval()
-    labels = np.zeros(len(chosen), dtype=np.int64)  # not known yet
-    parts = batches(images, chosen, labels, batch_size)
-    total = -(-len(chosen) // batch_size)
-    for some, _ in tqdm(parts, "features", total, disable=None, delay=1):
-        run.model(normalize(some.to(run.device)))
-    hook.remove()
-    return torch.cat(found).numpy()
+    """What the last layer of the network is given for each image."""
+    model.eval()
+    inputs = ((normalize(images.to(ranks.device)), labels) for images, labels in feed)
+    found: npt.NDArray[np.float32] = training.features_of(model, inputs)[0].numpy()
+    return found
 
 
 def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> Positions:
-    """The cluster of each image, by k-means on whitened, normalised features."""
+    """The cluster of each image, by k-means on whitened, normalized features."""
     dimensions = min(DIMENSIONS, *features.shape)
     small = PCA(dimensions, whiten=True, random_state=seed).fit_transform(features)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
@@ -152,40 +177,37 @@ def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> Po
 
 
 def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
-    """Positions to learn from, each cluster as often as the others: k-means leaves a few huge."""
+    """Positions to learn from, each cluster equally often: k-means finds a few huge ones."""
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     each = -(-count // len(own))
-    drawn = [rng.choice(part, each, replace=len(part) < each) for part in own]
-    return rng.permutation(np.concatenate(drawn))[:count]
+    picked = [rng.choice(part, each, replace=len(part) < each) for part in own]
+    return rng.permutation(np.concatenate(picked))[:count]
 
 
 def batches(
     images: Dataset, chosen: Positions, labels: Positions, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The chosen images in that order, with other labels than their own."""
+    """The chosen images in that order, with these labels instead of their own."""
     parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
     loader: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=[part.tolist() for part in parts],
-        generator=torch.Generator(),  # its own, so that it draws nothing from the model's
+        generator=torch.Generator(),  # separate: it must not consume the model's numbers
     )
     own = np.split(labels, range(batch_size, len(labels), batch_size))
     for names, (some, _) in zip(own, loader, strict=True):
         yield some, torch.from_numpy(names)
 
 
-def last_layer(model: nn.Module) -> nn.Linear:
-    return [part for part in model.modules() if isinstance(part, nn.Linear)][-1]
-
-
-def new_head(run: Run, *, seed: int) -> None:
-    """Random weights for the last layer: clusters have other numbers than an epoch before."""
-    head = last_layer(run.model)
+def new_head(model: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int) -> None:
+    """Random weights for the last layer: clusters are numbered differently than an epoch before."""
+    head = model.get_submodule(training.last_layer(model))
+    assert isinstance(head, nn.Linear)
     torch.manual_seed(seed)
     head.reset_parameters()
     for parameter in head.parameters():
-        run.optimizer.state.pop(parameter, None)
+        optimizer.state.pop(parameter, None)
 
 
 if __name__ == "__main__":

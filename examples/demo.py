@@ -11,7 +11,7 @@ trains on 90 million images, this on 61 thousand. A second run in the same folde
 
 | hardware | time | pre-trained | from scratch |
 |---|---|---|---|
-| 2 cores that five other programs shared (4 CPU minutes) | 6 min 18 s | 89.6 % | 86.0 % |
+| 2 cores that five other programs shared (4 CPU minutes) | 6 min 18 s | 89.6% | 86.0% |
 """
 
 import json
@@ -26,9 +26,9 @@ import fdsl.preview
 import finetune
 import metrics
 import pretrain
+from fdsl.torch.training import run_script
 from matplotlib.figure import Figure
 from PIL import Image
-from settings import run_script
 
 TWINS = ("pre-trained", "from scratch")
 
@@ -37,9 +37,9 @@ TWINS = ("pre-trained", "from scratch")
 class Settings:
     """A smoke test of everything: search, pre-train, fine-tune, compare."""
 
-    out: Path = Path("runs/demo")  # folder of images, weights and curves; replaced by a second run
-    device: str = "auto"  # auto: cuda if there is one, else cpu
-    fast: bool = False  # a few steps of everything, to see that it runs; learns nothing
+    out: Path = Path("runs/demo")  # Write to this folder; a second run replaces the first.
+    device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
+    fast: bool = False  # Take a few steps only, to see that everything runs.
 
     def number(self, full: int, fast: int) -> str:
         return str(fast if self.fast else full)

@@ -3,9 +3,9 @@
     pip install '.[ray]' tyro tqdm
     python examples/export_ray.py fractaldb-1000 /shared/fractaldb
 
-FOLDER is one that all machines see. Without a cluster Ray starts on this machine. Which task
-writes a shard leaves no trace in it, so tasks that are lost with their machine are simply run
-again, and a second run of the script writes what is missing.
+All machines must see FOLDER. Without a cluster, Ray starts on this machine. A shard does not depend
+on the task that writes it: tasks that are lost with their machine are run again, and a second run
+of the script writes what is missing.
 """
 
 import sys
@@ -18,7 +18,6 @@ import fdsl
 import fdsl.export
 import ray
 import tyro
-from settings import run_script
 from tqdm import tqdm
 
 PRESETS: dict[str, Callable[..., fdsl.Rendering]] = {
@@ -32,22 +31,26 @@ PRESETS: dict[str, Callable[..., fdsl.Rendering]] = {
 class Settings:
     """Write shards on a Ray cluster."""
 
-    source: tyro.conf.Positional[str]  # what fdsl.load takes: fractaldb-1000, perlin-100, a file
-    folder: tyro.conf.Positional[Path]  # where to; all machines must see it
-    instances: int = 1000  # of each category
-    shard_size: int | None = None  # images per shard; if not given, as in fdsl export
-    seed: int = 0  # of every address
-    preset: Literal["default", "paper", "released"] = "default"  # how images are rendered
-    parts: int | None = None  # tasks; if not given, one per core of the cluster
-    address: str | None = None  # of the cluster; if not given, the one there is, or a new one here
+    source: tyro.conf.Positional[str]  # Render these: fractaldb-1000, perlin-100, or a file.
+    folder: tyro.conf.Positional[Path]  # Write to this folder, which all machines must see.
+    instances: int = 1000  # Render this many images of each category.
+    shard_size: int | None = None  # Put this many images into a shard, not as many as fdsl export.
+    seed: int = 0  # Seed every image.
+    preset: Literal["default", "paper", "released"] = "default"  # Render with these settings.
+    parts: int | None = None  # Divide the work into this many tasks, not one per core.
+    address: str | None = None  # Use the cluster at this address, not one that is found here.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_script(Settings, export, argv)
+    try:
+        return export(tyro.cli(Settings, args=argv))
+    except (ValueError, OSError) as error:
+        print(f"export_ray.py: error: {error}", file=sys.stderr)
+        return 2
 
 
 def export(a: Settings) -> int:
-    """Shares the work, waits for it, and checks it."""
+    """Distributes the work, waits for it, and checks the result."""
     if min(a.instances, a.shard_size or 1, a.parts or 1) < 1:
         raise ValueError("--instances, --shard-size and --parts must be 1 or more")
     family, rendering = fdsl.load(a.source), PRESETS[a.preset]()

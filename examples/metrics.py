@@ -1,11 +1,11 @@
-"""Reads what runs wrote: their metrics.csv, and how long it took."""
+"""Reads what runs wrote: their metrics, and how long they took."""
 
 import csv
 import io
 from pathlib import Path
 
+from fdsl.torch.training import write_whole
 from matplotlib.figure import Figure
-from run import write_whole
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -31,4 +31,4 @@ def save_figure(figure: Figure, path: Path, *, dpi: int) -> None:
     """Writes a PNG, whole or not at all."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=dpi)
-    write_whole(path, content.getbuffer())
+    write_whole(path, content.getvalue())

@@ -1,80 +1,66 @@
-"""Settings that all scripts share, and how a command line becomes settings."""
+"""The options that all training scripts share, and what follows from them."""
 
-import multiprocessing
-import signal
-import sys
-from collections.abc import Callable, Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
+import fdsl.cli.options
+import torch
 
-RENAMED = {"weights": "variation", "points": "num-points", "pad": "margin", "recipe": "preset"}
-RENAMED |= {"redraw": "resample-degenerate True", "no-redraw": "resample-degenerate False"}
-RENAMED |= {"no-color": "color False", "no-flip": "flip False"}
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
+#: Options of the first releases, and what to use instead.
+RENAMED = {**fdsl.cli.options.RENAMED, "--no-redraw": "--resample-degenerate False"}
+RENAMED |= {"--no-color": "--color False", "--no-flip": "--flip False"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What every script that trains can be told; the defaults are the paper's (section 4)."""
+    """Options of every training script; the defaults are the paper's (section 4)."""
 
-    epochs: int = 90  # paper: 90
-    batch_size: int = 256  # of all processes together; paper: 256
-    momentum: float = 0.9  # paper: 0.9
-    weight_decay: float = 1e-4  # the authors' program: 1e-4
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # paper: sgd
-    schedule: Literal["step", "cosine"] = "step"  # step: lr x 0.1 at each milestone
-    milestones: tuple[int, ...] = (30, 60)  # in epochs; paper: 30 60
-    warmup_steps: int = 0  # steps over which the learning rate grows linearly from zero
-    clip_grad: float = 0.0  # largest norm of the gradient; 0: not clipped
-    amp: bool = True  # bfloat16 autocast, if the GPU has it; a CPU always computes in float32
-    channels_last: bool = True  # the memory layout that suits convolutions in bfloat16
-    compile: bool = False  # torch.compile: minutes to start, then faster
-    deterministic: bool = False  # the same bits in every run on the same GPUs; slower
-    device: str = "auto"  # auto: cuda if there is one, else cpu
-    seed: int = 0  # of the first weights and of the order of samples
-    out: Path = Path("out")  # folder of this run: last.pt, metrics.csv, curve.png, ...
-    resume: str | None = None  # a checkpoint, or "auto": OUT/last.pt if it is there
-    checkpoint_every: int = 1000  # steps; the end of an epoch always writes one
-    log_every: int = 50  # steps between rows of metrics.csv
-    tensorboard: bool = False  # also write OUT/tensorboard
-    max_steps: int | None = None  # stop at this step, counted from the very first
-    max_minutes: float | None = None  # stop after this time; --resume auto goes on from there
+    epochs: int = 90  # Train for this many epochs (paper: 90).
+    batch_size: int = 256  # Take this many images per step, over all processes (paper: 256).
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # Use this optimizer (paper: sgd).
+    momentum: float = 0.9  # Use this momentum in SGD (paper: 0.9).
+    weight_decay: float = 1e-4  # Use this weight decay (authors' program: 1e-4).
+    schedule: Literal["step", "cosine"] = "step"  # Lower the learning rate in steps, or smoothly.
+    milestones: tuple[int, ...] = (30, 60)  # With steps, divide it by 10 at these epochs (paper).
+    warmup_steps: int = 0  # Let the learning rate grow from 0 over this many steps.
+    clip_grad: float = 0.0  # Clip the norm of the gradient to this; 0 does not clip.
+    amp: bool = True  # Compute in bfloat16 on a GPU that has it; a CPU uses float32.
+    channels_last: bool = True  # Use the memory layout that suits convolutions in bfloat16.
+    compile: bool = False  # Compile the network: minutes to start, then faster.
+    deterministic: bool = False  # Compute the same bits in every run on the same GPUs; slower.
+    device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
+    seed: int = 0  # Seed the initial weights and the order of the images.
+    out: Path = Path("out")  # Write checkpoints, metrics and weights to this folder.
+    resume: str | None = None  # Resume from this checkpoint; auto takes OUT/last.pt if it exists.
+    checkpoint_every: int = 1000  # Save a checkpoint after this many steps, and after each epoch.
+    log_every: int = 50  # Write a row of metrics.csv after this many steps.
+    tensorboard: bool = False  # Log to OUT/tensorboard too.
+    max_steps: int | None = None  # Stop at this step, counted from the very first.
+    max_minutes: float | None = None  # Stop after this time; --resume auto goes on from there.
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             least = int(type(value) is int and name not in MAY_BE_ZERO)
-            if type(value) in (int, float) and not value >= least:  # so written, NaN is refused too
+            if type(value) in (int, float) and not value >= least:  # not "<": NaN is refused too
                 raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
+
+    def optimizer_of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+        return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def lr_factor(self, step: int, steps_per_epoch: int) -> float:
+        """The factor of a step's learning rate, which depends on nothing but the step."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        if self.schedule == "cosine":
+            return warm * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch))) / 2
+        return warm * 0.1 ** sum(step // steps_per_epoch >= epoch for epoch in self.milestones)
 
 
 def recorded(settings: object) -> dict[str, Any]:
-    """The settings to keep beside a result: all but where it lies and how far it got."""
+    """The settings to keep beside a result: all but where it is and how far it got."""
     passing = ("out", "resume", "max_steps", "max_minutes")
     return {name: value for name, value in vars(settings).items() if name not in passing}
-
-
-def run_script(kind: Any, work: Callable[[Any], int], argv: Sequence[str] | None = None) -> int:
-    """Runs `work` with settings from the command line; a user's mistake ends in one sentence."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    try:
-        for option in (word[2:].split("=")[0] for word in words if word.startswith("--")):
-            if option in RENAMED and hasattr(kind, "resume"):
-                raise ValueError(f"--{option} is now --{RENAMED[option]}")
-        return work(tyro.cli(kind, args=words))
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as mistake:
-        if sys.flags.dev_mode:  # python -X dev shows the traceback
-            raise
-        print(
-            f"{Path(sys.modules[work.__module__].__file__ or '').name}: error: {mistake}",
-            file=sys.stderr,
-        )
-        return 1 if isinstance(mistake, FloatingPointError) else 2
-    except KeyboardInterrupt:  # before training, which has its own way to stop
-        return 130
-    finally:  # Python would wait for DataLoader workers that ignore signals
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for child in multiprocessing.active_children():
-            child.kill()

@@ -19,9 +19,9 @@ import finetune
 import metrics
 import numpy as np
 import pretrain
-import probe
 import torch
-from fdsl.torch import Dataset, Normalize
+from fdsl.torch import Dataset
+from fdsl.torch.training import load_weights
 from studies import charts, lab, report, study
 from studies.scales import FULL, SCALES, SMALL, View
 from studies.table import STUDIES, Line, Study
@@ -310,7 +310,7 @@ def test_a_curve_shows_each_of_its_points(values):
         title="",
         lines=tuple(Line(name=f"{x}", x=x) for x in values),
         data=("digits",),
-        picture="curve",
+        figure="curve",
     )
     axes = Figure().subplots()
     charts._curve(axes, what, {f"{x}": [50.0, 60.0] for x in values})
@@ -359,9 +359,9 @@ def test_a_data_set_may_be_a_list_of_its_classes(tmp_path):
 def test_download_reaches_the_data(tmp_path, monkeypatch):
     asked, whole = [], data.load
 
-    def load(name, **options):
+    def load(*which, **options):
         asked.append(options["download"])
-        return whole(name, **options)
+        return whole(*which, **options)
 
     monkeypatch.setattr(data, "load", load)
     run = ["table1", *SMOKE, "--out", str(tmp_path), "--lines", "point", "--download"]
@@ -443,7 +443,7 @@ def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
     for step in ("3", "4", "9", "12"):
         run = [*CLUSTERS, "--out", str(parts), "--resume", "auto", "--max-steps", step]
         assert cluster.main(run) == 0
-    first, second = (finetune.load_weights(at / "weights.safetensors")[0] for at in (whole, parts))
+    first, second = (load_weights(at / "weights.safetensors")[0] for at in (whole, parts))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -458,7 +458,7 @@ def test_a_refused_resume_of_clusters_changes_nothing(tmp_path, capsys):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_clusters_find_what_is_alike():
+def test_clusters_find_what_is_similar():
     rng = np.random.default_rng(0)
     centres = np.array([[20.0, 0], [-10, 17], [-10, -17]])
     features = np.repeat(centres, 50, axis=0) + rng.normal(size=(150, 2))
@@ -485,31 +485,6 @@ def test_an_epoch_of_clusters_has_images_of_its_own():
     # Rows of weights come mixed, as in the stream.
     assert len({*(epochs[0][:400] // 40)}) == 25
     assert {*epochs[0], *epochs[1], *epochs[2]} == {*range(4000)}  # and then they come again
-
-
-@pytest.mark.parametrize("order", ["sorted", "mixed"])
-def test_a_linear_probe_does_not_mind_the_order_of_the_images(order):
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 300)
-    shuffled = np.arange(600) if order == "sorted" else rng.permutation(600)
-    bright = torch.from_numpy(np.where(labels == 0, 60, 190).astype(np.uint8))
-    images = bright[:, None, None, None].expand(600, 1, 8, 8).clone()
-    images += torch.from_numpy(rng.integers(0, 60, images.shape, dtype=np.uint8))
-    both = data.Images(images[shuffled], labels[shuffled], ["dark", "bright"], 8)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3),
-        torch.nn.BatchNorm2d(4),
-        torch.nn.AdaptiveAvgPool2d(1),
-        torch.nn.Flatten(),
-    )
-    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    normalize = Normalize(mean=0.5, std=0.5)
-    answers = probe.predictions(model, normalize, both, both, np.arange(600), seed=0)
-    assert (answers == both.labels).all()
-    assert all(torch.equal(before[name], now) for name, now in model.named_parameters())
-    # The statistics are those of all images, whose brightness varies more than within a class.
-    whole = model[0](normalize(both.source)).var(dim=(0, 2, 3))
-    torch.testing.assert_close(model[1].running_var, whole, rtol=0.1, atol=0)
 
 
 def test_a_linear_probe_beats_chance(tmp_path):

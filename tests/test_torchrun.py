@@ -62,6 +62,6 @@ def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
         assert torch.equal(torch.cat([part[0] for part in parts]), images)
         assert torch.equal(torch.cat([part[1] for part in parts]), labels)
 
-    # Together they are what one rank sees, picture by picture; so no two are alike.
-    pictures = {image.numpy().tobytes() for images, _ in whole for image in images}
-    assert len(pictures) == 40
+    # Together they are what one rank sees, image by image; so no two are the same.
+    different = {image.numpy().tobytes() for images, _ in whole for image in images}
+    assert len(different) == 40

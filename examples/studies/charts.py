@@ -1,4 +1,4 @@
-"""The rows of a study as a picture."""
+"""The rows of a study as a figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], path: Path) -> None:
-    """Draws one of the four kinds of pictures, if there is anything to draw; `folders` are those
-    of the runs, by data set and line."""
-    if study.picture == "pretraining":
+    """Draws the figure of a study, if there is anything to draw; `folders` are those of the runs,
+    by data set and line."""
+    if study.figure == "pretraining":
         figure = _curves(folders, column="accuracy", label="accuracy of pre-training")
-    elif study.picture == "finetuning":
+    elif study.figure == "finetuning":
         figure = _curves(folders, column="val_accuracy", label="accuracy in validation")
-    elif study.picture == "classes":
+    elif study.figure == "classes":
         folders = {data: own for data, own in folders.items() if len(own) > 1}
         figure = _classes(folders)
     else:
@@ -35,17 +35,17 @@ def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], pa
 def _accuracies(study: Study, rows: Rows) -> Figure:
     """Accuracy of each line, in rows or as a curve; a panel for each data set and view.
 
-    A seed is a dot, the mean a mark; a dashed line is the network from scratch.
+    Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
     found = cells(rows)
     figure = Figure(figsize=(1 + 4 * max(1, len(found)), 3.8), layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
         axes.set_title(f"{data}, {view}", fontsize=10)
-        if study.picture == "curve":
+        if study.figure == "curve":
             _curve(axes, study, own)
         else:
-            _dots(axes, study, own)
+            _points(axes, study, own)
     return figure
 
 
@@ -53,8 +53,8 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
     points = [
         (line.x, own[line.name]) for line in study.lines if line.name in own and line.x is not None
     ]
-    places = [x for x, _ in points]
-    axes.plot(places, [np.mean(values) for _, values in points], "o-")
+    xs = [x for x, _ in points]
+    axes.plot(xs, [np.mean(values) for _, values in points], "o-")
     for x, values in points:
         axes.plot([x] * len(values), values, ".", color="gray", markersize=4)
     for line in study.lines:
@@ -62,17 +62,17 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
             mean = float(np.mean(own[line.name]))
             axes.axhline(mean, linestyle="--", color="gray", label=line.name)
             axes.legend()
-    if 0 in places:  # which has no logarithm: below the smallest other one the axis is linear
-        axes.set_xscale("symlog", linthresh=min((x for x in places if x), default=1))
+    if 0 in xs:  # which has no logarithm: below the smallest other one the axis is linear
+        axes.set_xscale("symlog", linthresh=min((x for x in xs if x), default=1))
     else:
         axes.set_xscale("log")
-    axes.set_xticks(places, [f"{x:g}" for x in places])
+    axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.minorticks_off()
     axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
 
 
-def _dots(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
-    """Dots, not bars: differences are what is looked at, so the axis does not start at zero."""
+def _points(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
+    """Points, not bars: the differences matter, so the axis does not start at zero."""
     names = [line.name for line in study.lines if line.name in own]
     names = [*names, *(name for name in own if name not in names)][::-1]
     for name in names:
@@ -98,7 +98,7 @@ def _curves(folders: Mapping[str, Mapping[str, Path]], *, column: str, label: st
 
 
 def _classes(folders: Mapping[str, Mapping[str, Path]], most: int = 40) -> Figure:
-    """For each class how much better the first line does than the last; the best of many."""
+    """For each class, how much better the first line does than the last: the largest gains."""
     shown = max(
         (min(most, len(per_class(next(iter(own.values()))))) for own in folders.values()), default=0
     )

@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import data
 import numpy as np
 import numpy.typing as npt
 import torch
 from fdsl.torch import Normalize
-from finetune import MEAN, STD, load_weights
+from fdsl.torch.training import LabeledImages, build_model, load_weights
+from finetune import MEAN, STD
 from matplotlib.figure import Figure
 from metrics import save_figure
-from models import build_model
 from torch import Tensor, nn
 from torchvision.models import ResNet
+from torchvision.transforms.v2.functional import resize
 
-Picture = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.float32]
 
 
 def draw_filters(files: Mapping[str, Path], path: Path) -> None:
@@ -33,8 +33,8 @@ def draw_filters(files: Mapping[str, Path], path: Path) -> None:
     save_figure(figure, path, dpi=110)
 
 
-def _grid(filters: Picture) -> Picture:
-    """Filters (N, 3, H, W) as one picture, 0…1."""
+def _grid(filters: Pixels) -> Pixels:
+    """Filters (N, 3, H, W) side by side in one image, 0…1."""
     low, high = filters.min((1, 2, 3), keepdims=True), filters.max((1, 2, 3), keepdims=True)
     filters = ((filters - low) / np.maximum(high - low, 1e-12)).transpose(0, 2, 3, 1)
     columns = int(np.ceil(np.sqrt(len(filters))))
@@ -43,18 +43,18 @@ def _grid(filters: Picture) -> Picture:
     return np.concatenate([np.concatenate(list(row), 1) for row in rows], 0)
 
 
-def chosen_pictures(
-    files: Sequence[Path], pictures: data.Images, size: int, count: int = 6
+def chosen_images(
+    files: Sequence[Path], images: LabeledImages, size: int, count: int = 6
 ) -> tuple[Tensor, list[int | None]]:
-    """The pictures to look at, uint8 (N, 3, size, size), and their classes: those of the files,
-    whose classes nobody knows, or the first of each of the first classes."""
+    """The images to show, uint8 (N, 3, size, size), and their classes: those of the files, whose
+    classes are not known, or the first image of each of the first classes."""
     if files:
-        disk = data.Images(files, [0] * len(files), [""], size)
+        disk = LabeledImages(files, [0] * len(files), [""], size)
         return torch.stack([disk[i][0] for i in range(len(files))]), [None] * len(files)
-    one = pictures.labels if pictures.labels.ndim == 1 else pictures.labels.argmax(1)
+    one = images.labels if images.labels.ndim == 1 else images.labels.argmax(1)
     chosen = np.array([np.flatnonzero(one == label)[0] for label in np.unique(one)[:count]])
-    images, _ = next(iter(pictures.batches([chosen])))
-    return data.fit(images.cpu(), size).expand(-1, 3, -1, -1), one[chosen].tolist()
+    found, _ = next(iter(images.batches([chosen])))
+    return resize(found, [size, size], antialias=True), one[chosen].tolist()
 
 
 def draw_heatmaps(
@@ -65,8 +65,8 @@ def draw_heatmaps(
     classes: int,
     path: Path,
 ) -> None:
-    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the class of each picture, a row
-    each; where it is not known, for the class that the network takes it for."""
+    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the class of each image, a row
+    each; where it is not known, for the class that the network predicts."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.image import show_cam_on_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -78,28 +78,28 @@ def draw_heatmaps(
     grid = figure.subplots(len(shown), len(files) + 1, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
-    for row, picture in zip(grid, shown, strict=True):
-        row[0].imshow(picture)
+    for row, image in zip(grid, shown, strict=True):
+        row[0].imshow(image)
     for column, (name, file) in enumerate(files.items(), start=1):
         model = _finetuned(file, classes=classes)
         with GradCAM(model, [_last_block(model)]) as cam:
             heat = cam(inputs, known or None)
         grid[0][column].set_title(name, fontsize=10)
-        for row, picture, warmth in zip(grid, shown, heat, strict=True):
-            row[column].imshow(show_cam_on_image(picture, warmth, use_rgb=True))
+        for row, image, warmth in zip(grid, shown, heat, strict=True):
+            row[column].imshow(show_cam_on_image(image, warmth, use_rgb=True))
     figure.suptitle("Where the fine-tuned networks look")
     save_figure(figure, path, dpi=110)
 
 
 def _finetuned(file: Path, *, classes: int) -> nn.Module:
     weights, name = load_weights(file)
-    model = build_model(name or "resnet50", classes=classes, seed=0)
+    model = build_model(name or "resnet50", classes)
     model.load_state_dict(weights)
     return model.eval()
 
 
 def _last_block(model: nn.Module) -> nn.Module:
-    """What Grad-CAM looks at: the last stage of a ResNet, or the last part that has a picture."""
+    """What Grad-CAM looks at: the last stage of a ResNet, or the last convolution."""
     if isinstance(model, ResNet):
         block: nn.Module = model.layer4[-1]
         return block

@@ -1,8 +1,8 @@
-"""The runs of a study: each is done once, shared between studies, and taken up where it stopped.
+"""The runs of a study: each is done once, shared between studies, and resumed where it stopped.
 
 A run's folder is named after the settings in which it differs from its scale's usual ones, so the
-same run of two studies is one. A lock lets several studies work side by side, each on a GPU or core
-of its own: who comes second waits for the result.
+same run of two studies is one. A lock lets several studies run side by side, each on a GPU or core
+of its own: the second one waits for the result of the first.
 """
 
 import contextlib
@@ -48,10 +48,10 @@ class Weights:
 
     name: str  # of its folder
     source: str  # what finetune.py takes: a file, or "scratch"
-    label: str | None = None  # what it is called in a table, if not as its line
+    label: str | None = None  # its name in a table, if not that of its line
     images: int = 0
     minutes: float = 0.0
-    accuracy: float | None = None  # of pre-training, at its end
+    accuracy: float | None = None  # at the end of pre-training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Lab:
     workers: int = 2
 
     def given(self, file: Path) -> Weights:
-        """Weights of somebody else, told from others by what is in the file."""
+        """Weights that are not from here, told apart by the content of the file."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
         return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=file.stem)
 

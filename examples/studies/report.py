@@ -1,4 +1,4 @@
-"""The rows of a study: a CSV with a row a run, and a table with a row a line."""
+"""The rows of a study: a CSV with a row per run, and a table with a row per line."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Any
 
 import metrics
 import numpy as np
-from run import write_whole
+from fdsl.torch.training import write_whole
 
 from studies.lab import Weights, current, locked
 from studies.scales import View
@@ -87,6 +87,17 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+#: Lines and views that earlier versions named otherwise.
+OLD = {"drawn again": "re-rendered", "colour": "color"}
+
+
+def renamed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of an older CSV with the names that its line and view have now."""
+    line = OLD.get(row["line"], row["line"]).replace(" of the pictures", " of the images")
+    view = row["view"].replace(" a class", " per class")
+    return {**row, "line": line.replace(" %", "%"), "view": view.replace(" %", "%")}
+
+
 #: What tells one run of a study from another.
 NAMES = ("line", "pretraining", "data", "view", "lr", "seed", "tuning")
 
@@ -100,14 +111,14 @@ def merged(
     """Rows and newer ones, which replace those of the same run, in the order of the lines."""
     found = {tuple(str(one[name]) for name in NAMES): dict(one) for one in (*rows, *more)}
     # Lines that the table does not name are of other checkpoints, and come last.
-    place = {line: i for i, line in enumerate(order)}
-    return sorted(found.values(), key=lambda one: place.get(one["line"], len(order)))
+    rank = {line: i for i, line in enumerate(order)}
+    return sorted(found.values(), key=lambda one: rank.get(one["line"], len(order)))
 
 
 def join(path: Path, more: Sequence[Mapping[str, Any]], *, order: Sequence[str]) -> None:
     """Adds rows to a CSV, to which another process may be adding others at the same time."""
     with locked(path):
-        write(path, merged(read(path), more, order=order))
+        write(path, merged([renamed(row) for row in read(path)], more, order=order))
 
 
 def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -172,7 +183,7 @@ def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:
 
 
 def per_class(folder: Path) -> dict[str, float]:
-    """The accuracy of each class that has pictures, of one run."""
+    """The accuracy of each class that has images, in one run."""
     rows = metrics.read(folder / "per_class.csv")
     return {row["class"]: float(row["accuracy"]) for row in rows if row["accuracy"]}
 

@@ -10,7 +10,7 @@ from pretrain import PRESETS
 #: Of the paper: an image, the part the network sees, points, empty border.
 SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 
-#: What a line means that says nothing of it.
+#: What a line means that does not mention it.
 USUAL = {
     "categories": 1000,
     "fill_rate": PRESETS["paper"]["fill_rate"],
@@ -26,7 +26,7 @@ class View:
     label: str
     settings: Mapping[str, Any]
     #: Learning rates: the first, or for a study that tunes them, the one that does best with one
-    #: more seed than is reported, for each network anew.
+    #: more seed than is reported, for each network.
     lrs: tuple[float, ...] = (0.01,)
 
 
@@ -34,20 +34,20 @@ class View:
 class Scale:
     """How large an experiment is."""
 
-    size: int  # side of the picture drawn
+    size: int  # side of the image that is rendered
     crop: int  # side of the part that is kept
-    sees: int  # side to which that is shrunk for the network
+    sees: int  # side to which that is resized for the network
     points: int
     margin: int
     most: int | None = None  # categories are no more than this, instances than half
     clusters: int = 10_000  # and clusters than this
     pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
-    steps: int | None  # an epoch of pre-training; 1,000 pictures a category if not given
+    steps: int | None  # per epoch of pre-training; 1,000 images per category if not given
     long_steps: int | None
     finetune: Mapping[str, Any]  # settings of finetune.py over the paper's
     views: Mapping[str, View]
     main: tuple[str, ...]  # the views that most tables look through
-    best: str  # the view for studies that look at single classes and pictures
+    best: str  # the view for studies that look at single classes and images
     seeds: int  # of fine-tuning
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
     note: str = field(default="")
@@ -59,10 +59,10 @@ class Scale:
     def pretraining(self, given: Mapping[str, Any], *, long: bool) -> dict[str, Any]:
         """The settings of pretrain.py, from the paper's that a line gives."""
         given = {**USUAL, **given}
-        drawing = {
+        rendering = {
             name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
         }
-        settings = {**self.pretrain, **self.drawing(**drawing)}
+        settings = {**self.pretrain, **self.rendering(**rendering)}
         steps = self.long_steps if long else self.steps
         if (share := given.pop("share", 1.0)) != 1:
             steps = max(1, round(share * (steps or given["categories"] * 1000 // 256)))
@@ -88,10 +88,10 @@ class Scale:
             settings = {name: value for name, value in settings.items() if name not in foreign}
         return settings
 
-    def drawing(
+    def rendering(
         self, *, size: int = SIZE, num_points: int = POINTS, finer: float = 1.0
     ) -> dict[str, Any]:
-        """How pictures are drawn, when the paper would draw them so."""
+        """How images are rendered, where the paper renders them so."""
         side = round(self.size * size / SIZE * finer)
         crop = round(side * self.crop / self.size)
         return {
@@ -123,11 +123,11 @@ SMOKE = Scale(
     long_steps=3,
     finetune={"size": 32, "batch_size": 8, "epochs": 1, "schedule": "cosine", "per_class": 2},
     views={
-        "few labels": View(label="1 a class", settings={"per_class": 1}, lrs=(0.01, 0.02)),
-        "some labels": View(label="2 a class", settings={}),
-        "all labels": View(label="3 a class", settings={"per_class": 3}),
-        "probe": View(label="probe, 5 a class", settings={"per_class": 5, "probe": True}),
-        "curve": View(label="2 a class", settings={"epochs": 2}),
+        "few labels": View(label="1 per class", settings={"per_class": 1}, lrs=(0.01, 0.02)),
+        "some labels": View(label="2 per class", settings={}),
+        "all labels": View(label="3 per class", settings={"per_class": 3}),
+        "probe": View(label="probe, 5 per class", settings={"per_class": 5, "probe": True}),
+        "curve": View(label="2 per class", settings={"epochs": 2}),
     },
     main=("some labels",),
     best="some labels",
@@ -142,8 +142,8 @@ _ALL = {"epochs": 3, "validate_every": 3}
 _RATES = (0.1, 0.03, 0.3)
 
 SMALL = Scale(
-    note="a ResNet-10 of 0.7 million parameters at 32 x 32, 256,000 pictures, the longer runs 3.2 "
-    "million",
+    note="a ResNet-10 of 0.7 million parameters at 32×32, 256,000 images, 3.2 million in the "
+    "longer runs",
     size=72,
     crop=64,
     sees=32,
@@ -155,12 +155,12 @@ SMALL = Scale(
     long_steps=2500,
     finetune={"size": 32, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
     views={
-        "few labels": View(label="1 %", settings=_FEW, lrs=_RATES),
-        "some labels": View(label="10 %", settings=_SOME, lrs=_RATES),
+        "few labels": View(label="1%", settings=_FEW, lrs=_RATES),
+        "some labels": View(label="10%", settings=_SOME, lrs=_RATES),
         "all labels": View(label="all", settings=_ALL, lrs=_RATES),
-        "longer": View(label="10 %, twice as long", settings=_LONGER, lrs=_RATES),
-        "probe": View(label="10 %, probe", settings={"label_fraction": 0.1, "probe": True}),
-        "curve": View(label="10 %", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
+        "longer": View(label="10%, twice as long", settings=_LONGER, lrs=_RATES),
+        "probe": View(label="10%, probe", settings={"label_fraction": 0.1, "probe": True}),
+        "curve": View(label="10%", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
     },
     main=("few labels", "probe"),
     best="some labels",
@@ -169,7 +169,7 @@ SMALL = Scale(
 )
 
 FULL = Scale(
-    note="the paper's: a ResNet-50 at 224 x 224, 90 epochs of a million pictures and more",
+    note="the paper's: a ResNet-50 at 224×224, 90 epochs of a million images and more",
     size=SIZE,
     crop=CROP,
     sees=CROP,
@@ -180,8 +180,8 @@ FULL = Scale(
     long_steps=None,
     finetune={},
     views={
-        "few labels": View(label="1 %", settings={"label_fraction": 0.01}),
-        "some labels": View(label="10 %", settings={"label_fraction": 0.1}),
+        "few labels": View(label="1%", settings={"label_fraction": 0.01}),
+        "some labels": View(label="10%", settings={"label_fraction": 0.1}),
         "all labels": View(label="all", settings={}),
         "probe": View(label="all, probe", settings={"probe": True}),
         "curve": View(label="all", settings={}),

@@ -1,13 +1,13 @@
-"""Runs tables and figures of the paper, at a size that your machine can bear.
+"""Runs tables and figures of the paper, at a size that suits your machine.
 
     python examples/studies table1 --scale small --data-root data
     python examples/studies table6 --scale full --data cifar10 imagenet:imagenet100.txt
     python examples/studies all --scale smoke
 
-OUT/SCALE gets NAME.csv (a row a run), NAME.png, NAME.md (means beside the paper's numbers), and the
-runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by side,
-each on a GPU of its own; a part that is asked for with --lines, --data or --views joins what is
-there. `studies/table.py` lists the studies, `studies/scales.py` says what a scale makes of them.
+OUT/SCALE gets NAME.csv (a row per run), NAME.png, NAME.md (means beside the paper's numbers), and
+the runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by
+side, each on a GPU of its own. What --lines, --data or --views select is added to what is there.
+`studies/table.py` lists the studies, `studies/scales.py` says what a scale makes of them.
 """
 
 import os
@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import data
-import finetune
 import tyro
-from run import device_of, write_whole
-from settings import run_script
+from fdsl.torch.training import LabeledImages, load_pretrained, run_script, write_whole
 
 from studies import charts, filters, report
 from studies.lab import Interrupted, Lab, Weights, locked
@@ -31,22 +29,23 @@ from studies.table import STUDIES, Line, Study
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Run tables and figures of the paper, at a size that your machine can bear."""
+    """Run tables and figures of the paper, at a size that suits your machine."""
 
-    names: tyro.conf.Positional[tuple[str, ...]] = ()  # table1, figure5, ...; or all
-    scale: Literal["smoke", "small", "full"]  # a few steps, a small network, or the paper's size
-    data: tuple[
-        str, ...
-    ] = ()  # instead of the scale's; NAME:FILE: of the classes that a file names
-    data_root: Path = Path("data")  # where the sets that have a name lie
-    download: bool = False  # let torchvision fetch them into it
-    against: tuple[Path, ...] = ()  # weights of the same network to compare with, as ImageNet's
-    images: tuple[Path, ...] = ()  # for Figure 6's heat maps; if not given, of the data
-    lines: tuple[str, ...] = ()  # of the table, if not all
-    views: tuple[str, ...] = ()  # ways of judging, if not the study's: see scales.py
-    out: Path = Path("runs/studies")  # folder of results and runs
-    device: str = "auto"  # auto: cuda if there is one, else cpu
-    workers: int = 2  # processes that decode pictures of large data sets
+    # Run these studies: table1, figure5 and so on, or all.
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    # Take a few steps, train a small network, or run the paper's size.
+    scale: Literal["smoke", "small", "full"]
+    # Fine-tune on these instead of the scale's data; NAME:FILE takes the classes that a file names.
+    data: tuple[str, ...] = ()
+    data_root: Path = Path("data")  # Look for data sets that have a name in this folder.
+    download: bool = False  # Let torchvision download them to it.
+    against: tuple[Path, ...] = ()  # Compare with these weights of the same network.
+    images: tuple[Path, ...] = ()  # Show these images in Figure 6's heat maps.
+    lines: tuple[str, ...] = ()  # Run these lines of the table only.
+    views: tuple[str, ...] = ()  # Judge in these ways (see scales.py), not in the study's.
+    out: Path = Path("runs/studies")  # Write results and runs to this folder.
+    device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
+    workers: int = 2  # Decode images that are not kept in memory in this many processes.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +78,7 @@ def check(s: Settings, names: Sequence[str]) -> None:
         )
     scale = SCALES[s.scale]
     for file in s.against:
-        finetune.start_model(str(file), scale.pretrain.get("model"), classes=2, seed=0)
+        load_pretrained(file, 2, name=scale.pretrain.get("model"))
     for file in s.images:
         if not file.is_file():
             raise FileNotFoundError(f"no image at {file}")
@@ -115,14 +114,14 @@ def conduct(name: str, s: Settings) -> None:
             found = [] if what.data else [report.row(name, line, weights)]
             found += judged(name, what, lab, line, weights, s)
             report.join(table, found, order=[line.name for line in what.lines])
-    with locked(table):  # so that who comes last has all rows in its table and picture
+    with locked(table):  # the last of several studies has all rows in its table and figure
         rows = report.read(table)
         words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
-        if what.picture == "classes":
+        if what.figure == "classes":
             words += f"\n{report.better_classes(lab.folders(rows))}\n"
         write_whole(lab.out / f"{name}.md", words.encode())
         print(f"\n{words}\nsee {table}", flush=True)
-        if what.picture == "filters":
+        if what.figure == "filters":
             look_inside(name, what, lab, rows, s)
         else:
             charts.draw(what, rows, lab.folders(rows), lab.out / f"{name}.png")
@@ -162,17 +161,15 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
     return s.data or SCALES[s.scale].data or what.data
 
 
-def load(s: Settings, name: str) -> tuple[data.Images, data.Images]:
-    """The pictures of a set, as fine-tuning will see them."""
+def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:
+    """The images of a set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
     name, _, classes = name.partition(":")
     return data.load(
         name,
-        root=s.data_root,
+        s.data_root,
+        round(size * 8 / 7),
         download=s.download,
-        canvas=round(size * 8 / 7),
-        workers=s.workers,
-        device=device_of(s.device),
         classes=Path(classes) if classes else None,
     )
 
@@ -195,13 +192,13 @@ def look_inside(
             files[row["line"]] = file
     filters.draw_filters(files, lab.out / f"{name}.png")
     size = int(lab.scale.finetune.get("size", 224))
-    _, pictures = load(s, chosen)
-    images, labels = filters.chosen_pictures(s.images, pictures, size)
+    _, val = load(s, chosen)
+    images, labels = filters.chosen_images(s.images, val, size)
     filters.draw_heatmaps(
         tuned,
         images,
         labels,
-        classes=len(pictures.classes),
+        classes=len(val.classes),
         path=lab.out / f"{name}-heatmaps.png",
     )
 

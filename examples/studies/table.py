@@ -2,7 +2,7 @@
 
 Settings are the paper's (`pretrain.py --help`, `finetune.py --help` explain them); a scale makes
 them smaller. Whatever a line does not mention is the paper's best: FractalDB-1k at a filling rate
-of 0.1, one mask a picture, weights of 0.4.
+of 0.1, one mask per image, weights of 0.4.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Line:
     # those of --against
     pretrain: Mapping[str, Any] = field(default_factory=dict)
     finetune: Mapping[str, Any] = field(default_factory=dict)
-    x: float | None = None  # where it stands in a curve
+    x: float | None = None  # its position on a curve
     paper: tuple[float | None, ...] = ()  # in the order of the study's data
 
 
@@ -33,10 +33,10 @@ class Study:
 
     title: str
     lines: tuple[Line, ...]
-    data: tuple[str, ...] = FOUR  # to fine-tune on; none: pre-training itself is looked at
-    picture: Literal["rows", "curve", "pretraining", "finetuning", "classes", "filters"] = "rows"
+    data: tuple[str, ...] = FOUR  # to fine-tune on; none: pre-training itself is judged
+    figure: Literal["rows", "curve", "pretraining", "finetuning", "classes", "filters"] = "rows"
     xlabel: str = ""
-    long: bool = False  # the longer of a scale's two budgets of pictures
+    long: bool = False  # the longer of a scale's two budgets of images
     views: tuple[str, ...] | None = None  # of the scale's ways of judging; its usual ones
     tuned: bool = False  # whether each network gets the learning rate that suits it
     seeds: int | None = None  # of fine-tuning; the scale's
@@ -68,7 +68,7 @@ STUDIES = {
         title="Figure 1(b): convergence of fine-tuning",
         lines=(FROM_SCRATCH, FRACTALS, Line(name="another", start="against")),
         data=("cifar10",),
-        picture="finetuning",
+        figure="finetuning",
         long=True,
         views=("curve",),
         seeds=1,
@@ -77,14 +77,14 @@ STUDIES = {
         title="Figure 4: number of categories",
         # The paper prints no numbers but the gain from 16 to 1,000: +7.9 and +16.0.
         lines=lines("categories", dict.fromkeys(COUNTS, ())),
-        picture="curve",
+        figure="curve",
         xlabel="categories",
     ),
     "figure4-instances": Study(
-        title="Figure 4: number of instances a category",
+        title="Figure 4: number of instances per category",
         # From 16 to 1,000: +5.2 and +8.9.
         lines=lines("instances", dict.fromkeys(COUNTS, ())),
-        picture="curve",
+        figure="curve",
         xlabel="instances",
     ),
     "table1": Study(
@@ -109,8 +109,8 @@ STUDIES = {
                 0.25: (91.1, 63.2, 72.4, 74.1),
             },
         ),
-        picture="curve",
-        xlabel="least filling rate",
+        figure="curve",
+        xlabel="minimum filling rate",
     ),
     "table3": Study(
         title="Table 3: weights",
@@ -124,11 +124,11 @@ STUDIES = {
                 0.5: (91.8, 72.1, 78.9, 73.5),
             },
         ),
-        picture="curve",
+        figure="curve",
         xlabel="interval of the weights",
     ),
     "table4": Study(
-        title="Table 4: dots",
+        title="Table 4: points",
         lines=lines(
             "num_points",
             {
@@ -138,11 +138,11 @@ STUDIES = {
                 800_000: (),  # in the text of section 3.3, not in the table
             },
         ),
-        picture="curve",
-        xlabel="dots a picture",
+        figure="curve",
+        xlabel="points per image",
     ),
     "table5": Study(
-        title="Table 5: size of the picture, shrunk to what the network sees",
+        title="Table 5: size of the image, resized to what the network sees",
         lines=lines(
             "size",
             {
@@ -153,33 +153,33 @@ STUDIES = {
                 1024: (89.6, 68.6, 77.5, 71.9),
             },
         ),
-        picture="curve",
-        xlabel="side of the picture",
+        figure="curve",
+        xlabel="side of the image",
     ),
     "color": Study(
-        title="Gray or colour (section 4.1)",
+        title="Gray or color (section 4.1)",
         lines=(
             Line(name="gray"),
-            Line(name="colour", pretrain={"color": True}),
+            Line(name="color", pretrain={"color": True}),
         ),
     ),
     "redraw": Study(
-        title="Pictures that failed, drawn again or kept (not in the paper)",
+        title="Degenerate images, re-rendered or kept (not in the paper)",
         lines=(
-            Line(name="drawn again"),
+            Line(name="re-rendered"),
             Line(name="kept", pretrain={"resample_degenerate": False}),
         ),
     ),
     "resolution": Study(
-        title="Finer drawing of the same picture (not in the paper)",
-        # The dots grow with the area, as they do not in Table 5.
+        title="Finer rendering of the same image (not in the paper)",
+        # The points grow with the area; in Table 5 they do not.
         lines=(
             Line(name="half as fine", pretrain={"finer": 0.5}, x=0.5),
             Line(name="as it is", x=1),
             Line(name="twice as fine", pretrain={"finer": 2}, x=2),
         ),
-        picture="curve",
-        xlabel="how finely drawn",
+        figure="curve",
+        xlabel="how finely rendered",
     ),
     "table6": Study(
         title="Table 6: against other pre-training",
@@ -211,11 +211,11 @@ STUDIES = {
     "figure5": Study(
         title="Figure 5: pre-training with wrong labels",
         lines=tuple(
-            Line(name=f"{percent} %", pretrain={"label_noise": percent / 100}, x=percent)
+            Line(name=f"{percent}%", pretrain={"label_noise": percent / 100}, x=percent)
             for percent in (0, 20, 40, 60, 80, 100)
         ),
         data=(),
-        picture="pretraining",
+        figure="pretraining",
     ),
     "table8": Study(
         title="Table 8: freezing",
@@ -253,7 +253,7 @@ STUDIES = {
         title="Table 10: classes that fractals serve better",
         # Against the last line: another checkpoint, or where none is given, no pre-training.
         lines=(FRACTALS, FROM_SCRATCH, Line(name="another", start="against")),
-        picture="classes",
+        figure="classes",
         long=True,
         views=("best",),
     ),
@@ -261,23 +261,23 @@ STUDIES = {
         title="Figure 6: first filters, and Grad-CAM",
         lines=(FROM_SCRATCH, FRACTALS, Line(name="another", start="against")),
         data=("cifar10",),
-        picture="filters",
+        figure="filters",
         long=True,
         views=("best",),
         seeds=1,
     ),
     "gain": Study(
-        title="Gain against pictures seen in pre-training (not in the paper)",
+        title="Gain against images seen in pre-training (not in the paper)",
         lines=(
             Line(name="scratch", start="scratch"),
             *(
-                Line(name=f"{share:.0%} of the pictures", pretrain={"share": share}, x=share)
+                Line(name=f"{share:.0%} of the images", pretrain={"share": share}, x=share)
                 for share in (0.02, 0.08, 0.16, 1.0)
             ),
         ),
         data=("cifar10", "fashion-mnist"),
-        picture="curve",
-        xlabel="share of the pictures of the longer pre-training",
+        figure="curve",
+        xlabel="share of the images of the longer pre-training",
         long=True,
         views=("few labels", "some labels", "all labels", "probe"),
         tuned=True,
