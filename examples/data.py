@@ -102,8 +102,8 @@ NEEDS = {
     "cifar100": "cifar-100-python/",
     "imagenet": "ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar",
     "places365": "categories_places365.txt, places365_train_standard.txt, places365_val.txt, "
-    "data_256_standard/ and val_256/ (24 GB)",
-    "voc2012": "VOCdevkit/VOC2012/ (2 GB)",
+    "data_256_standard/ and val_256/",
+    "voc2012": "VOCdevkit/VOC2012/",
     "omniglot": "omniglot-py/ with images_background/ and images_evaluation/",
 }
 

@@ -188,6 +188,32 @@ def test_weights_load_in_torchvision_and_timm(resnet: Path) -> None:
     torchvision.models.resnet18(num_classes=4).load_state_dict(weights(resnet))
     timm = pytest.importorskip("timm")
     timm.create_model("resnet18", num_classes=4).load_state_dict(weights(resnet))
+    loaded = timm.create_model(f"local-dir:{resnet.parent}", pretrained=True).state_dict()
+    assert_same(loaded, weights(resnet))
+    overlay = {"file": str(resnet), "num_classes": 4}
+    named = timm.create_model("resnet18", pretrained=True, pretrained_cfg_overlay=overlay)
+    assert_same(named.state_dict(), weights(resnet))
+
+
+def test_a_network_of_timm_is_trained_resumed_fine_tuned_and_loaded(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    out = tmp_path / "vit"
+    run = [*PRETRAIN, "--model", "timm:vit_tiny_patch16_224", "--out", str(out)]
+    for step in ("3", "8"):
+        assert pretrain.main([*run, "--resume", "auto", "--max-steps", step]) == 0
+    file = out / "weights.safetensors"
+    local = timm.create_model(f"local-dir:{out}", pretrained=True)
+    assert_same(local.state_dict(), weights(file))
+    overlay = {"file": str(file), "num_classes": 4}
+    named = timm.create_model(
+        "vit_tiny_patch16_224", pretrained=True, img_size=32, pretrained_cfg_overlay=overlay
+    )
+    assert_same(named.state_dict(), weights(file))
+    tune = [*FINETUNE, "--from", str(file), "--epochs", "1", "--head-lr", "0.1"]
+    assert finetune.main([*tune, "--lr", "0", "--out", str(tmp_path / "tuned")]) == 0
+    before, after = weights(file), weights(tmp_path / "tuned/last.pt")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head.weight", "head.bias"}
 
 
 def test_the_examples_page_loads_weights_in_torchvision_and_timm(
@@ -504,6 +530,7 @@ def test_folders_of_images_are_learned_too(tmp_path: Path) -> None:
         (["--out", str(EXAMPLES / "settings.py" / "out")], "cannot write to "),
         (["--out", "FINISHED"], "already holds a run"),
         (["--model", "resnet19"], "resnet19"),
+        (["--model", "timm:resnet19"], "resnet19"),
         (["--source", "nowhere.npz"], "no categories at nowhere.npz"),
         (["--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
         (["--fill-rate", "1.5"], "1.5"),
@@ -569,15 +596,17 @@ def test_weights_without_a_name_that_do_not_fit_are_refused(
 
 
 @pytest.mark.parametrize("script", [pretrain, finetune, cluster, demo])
-def test_every_setting_explains_itself(script: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_explains_itself_in_a_sentence(
+    script: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code(script.main, ["--help"]) == 0
     page = said(capsys)
     assert "--out PATH" in page
     for field in dataclasses.fields(script.Settings):
         # An option, and then its comment: not the default, and not the next option.
         option = field.name.rstrip("_").replace("_", "-")
-        found = re.search(rf"--{option}( \S+| \[.*?\]\]?|, --no-{option})? (?=\w)", page)
-        assert found, option
+        values = rf"( \S+| \[.*?\]\]?|, --no-{option})?"
+        assert re.search(rf"--{option}{values} [A-Z][^()]+(\([^()]+\))?[^()]*\. \(", page), option
 
 
 @pytest.mark.parametrize(
