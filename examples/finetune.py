@@ -53,20 +53,20 @@ class Settings(Training):
     # or a folder with train/ and val/.
     data: str
     data_root: Path = Path("data")  # Look for data sets that have a name in this folder.
-    download: bool = False  # Let torchvision download them to it.
-    model: str | None = None  # Train this network; otherwise that of the weights, or resnet50.
+    download: bool = False  # Download the data set there, if torchvision can.
+    model: str | None = None  # Train this network; by default that of the weights, or resnet50.
     lr: float = 0.01  # Set the learning rate (paper: 0.01).
-    size: int = 224  # Show the network images of this side, cut out of 8/7 of it (paper: 224).
+    size: int = 224  # Resize images to 8/7 of this side, and crop them to it (paper: 224).
     classes: Path | None = None  # Use the classes that this file names, one per line.
-    flip: bool | None = None  # Flip half of the images; otherwise all but digits and omniglot.
+    flip: bool | None = None  # Flip half of the images; by default not of digits and omniglot.
     per_class: int | None = None  # Use this many labels of each class, chosen by --seed.
-    label_fraction: float = 1.0  # Or use this share of them.
-    # Freeze a ResNet up to here, as in the paper's Table 8.
+    label_fraction: float = 1.0  # Use this share of the labels, chosen by --seed.
+    # Freeze a ResNet up to this stage, as in the paper's Table 8.
     freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"
     probe: bool = False  # Only fit a logistic regression to the frozen features.
-    head_lr: float | None = None  # Set the learning rate of the new last layer, if not --lr.
+    head_lr: float | None = None  # Use this learning rate for the new last layer instead of --lr.
     validate_every: int = 1  # Validate after this many epochs, and after the last.
-    workers: int = 2  # Decode images that are not kept in memory in this many processes.
+    workers: int = 2  # Decode images that do not fit in memory in this many processes.
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -43,27 +43,33 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Settings(Training):
     """Pre-train on fractals. Options that are not given take their value from --preset."""
 
-    model: str = "resnet50"  # Train resnet10s, one of torchvision.models, or timm:NAME.
+    model: str = "resnet50"  # Train a classifier of torchvision.models, timm:NAME, or resnet10s.
     preset: Literal["paper", "released"] = "paper"  # Follow the paper's text, or its authors' code.
     lr: float | None = None  # Set the learning rate (paper: 0.01, released: 0.1).
-    source: str | None = None  # Use fractaldb-1000, perlin-100, or a file instead of searching.
-    categories: int = 1000  # Search this many categories (paper: 1000 or 10000).
-    fill_rate: float | None = None  # Keep categories that fill this share (paper's best: 0.1).
-    category_seed: int = 1  # Seed the search.
-    instances: int | None = None  # Repeat this many per category (paper: 1000), or none at all.
+    # Train on these categories instead of searching: fractaldb-1000, perlin-100, or a file.
+    source: str | None = None
+    categories: int = 1000  # Search for this many categories (paper: 1000 or 10000).
+    # Accept categories whose images fill at least this share of the frame (paper's best: 0.1).
+    fill_rate: float | None = None
+    category_seed: int = 1  # Seed the search for categories.
+    # Give each category this many instances, which repeat (paper: 1000); by default none repeats.
+    instances: int | None = None
     size: int | None = None  # Render images of this side (paper: 256).
-    crop: int | None = None  # Crop them to this side (paper: 224).
+    crop: int | None = None  # Crop the images to this side (paper: 224).
     num_points: int | None = None  # Plot this many points per image (paper: 200000).
-    draw: Literal["patch", "point"] | None = None  # Plot patches or single pixels (paper: patch).
-    patch: Literal["random", "fixed"] | None = None  # Use a mask per point or image (paper: fixed).
+    # Plot each point as a 3×3 patch or as one pixel (paper: patch).
+    draw: Literal["patch", "point"] | None = None
+    # Use a random mask for each point, or one for the whole image (paper: fixed).
+    patch: Literal["random", "fixed"] | None = None
     color: bool | None = None  # Render in color (paper: gray).
-    variation: float | None = None  # Vary parameters within a category by this (paper: 0.4).
+    variation: float | None = None  # Vary the parameters within a category by this (paper: 0.4).
     margin: int | None = None  # Leave this many pixels empty at each side (paper: 6).
     resample_degenerate: bool | None = None  # Render degenerate images again (paper: not stated).
-    shrink: int | None = None  # Resize the crop to this side on the device (paper, Table 5: 224).
-    label_noise: float = 0.0  # Give this share of the images a random label (paper, Figure 5).
-    steps_per_epoch: int | None = None  # Take this many steps, not one pass over all instances.
-    workers: int = 0  # Render in this many processes, or in a thread of this one (cheapest).
+    shrink: int | None = None  # Resize the crop to this side on the device (Table 5: 224).
+    label_noise: float = 0.0  # Give this share of the images a random label (Figure 5).
+    # Take this many steps per epoch; by default, enough for 1,000 instances of each category.
+    steps_per_epoch: int | None = None
+    workers: int = 0  # Render in this many processes; 0 renders in a thread, which is cheapest.
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,13 +23,13 @@ class Training:
     optimizer: Literal["sgd", "adamw"] = "sgd"  # Use this optimizer (paper: sgd).
     momentum: float = 0.9  # Use this momentum in SGD (paper: 0.9).
     weight_decay: float = 1e-4  # Use this weight decay (authors' program: 1e-4).
-    schedule: Literal["step", "cosine"] = "step"  # Lower the learning rate in steps, or smoothly.
-    milestones: tuple[int, ...] = (30, 60)  # With steps, divide it by 10 at these epochs (paper).
-    warmup_steps: int = 0  # Let the learning rate grow from 0 over this many steps.
+    schedule: Literal["step", "cosine"] = "step"  # Lower the learning rate in this way.
+    milestones: tuple[int, ...] = (30, 60)  # Divide the rate by 10 at these epochs (step only).
+    warmup_steps: int = 0  # Raise the learning rate from 0 over this many steps.
     clip_grad: float = 0.0  # Clip the norm of the gradient to this; 0 does not clip.
     amp: bool = True  # Compute in bfloat16 on a GPU that has it; a CPU uses float32.
     channels_last: bool = True  # Use the memory layout that suits convolutions in bfloat16.
-    compile: bool = False  # Compile the network: minutes to start, then faster.
+    compile: bool = False  # Use torch.compile: minutes to start, then faster.
     deterministic: bool = False  # Compute the same bits in every run on the same GPUs; slower.
     device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
     seed: int = 0  # Seed the initial weights and the order of the images.
@@ -37,9 +37,9 @@ class Training:
     resume: str | None = None  # Resume from this checkpoint; auto takes OUT/last.pt if it exists.
     checkpoint_every: int = 1000  # Save a checkpoint after this many steps, and after each epoch.
     log_every: int = 50  # Write a row of metrics.csv after this many steps.
-    tensorboard: bool = False  # Log to OUT/tensorboard too.
-    max_steps: int | None = None  # Stop at this step, counted from the very first.
-    max_minutes: float | None = None  # Stop after this time; --resume auto goes on from there.
+    tensorboard: bool = False  # Also log to OUT/tensorboard.
+    max_steps: int | None = None  # Stop at this step, counted over all resumes.
+    max_minutes: float | None = None  # Stop after this time; --resume auto continues.
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

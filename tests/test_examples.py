@@ -221,20 +221,23 @@ def test_the_examples_page_loads_weights_in_torchvision_and_timm(
 ) -> None:
     pytest.importorskip("timm")
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    first, second = page.split("```python\n")[1].split("```")[0].split("import timm\n")
-    (tmp_path / "runs/fractaldb1k").mkdir(parents=True)
-    shutil.copy(resnet, tmp_path / "runs/fractaldb1k/weights.safetensors")
+    loaded, *lines = re.findall(r"```python\n(.*?)```", page, re.S)
+    first, second = loaded.split("import timm\n")
+    shutil.copytree(resnet.parent, tmp_path / "runs/fractaldb1k")
     monkeypatch.chdir(tmp_path)
     images = torch.rand(2, 3, 64, 64)
     seen = []
     names: dict[str, Any] = {}
-    for code in (first, "import timm\n" + second):
-        exec(code.replace("resnet50", "resnet18"), names)
-        assert sorted(names["missing"]) == ["fc.bias", "fc.weight"]
+    for code in (first, "import timm\n" + second, *lines):
+        exec(code.replace("resnet50", "resnet18").replace(": 1000", ": 4"), names)
+        if "missing" in code:
+            assert sorted(names["missing"]) == ["fc.bias", "fc.weight"]
         model = names["model"].eval()
         model.fc = torch.nn.Identity()
         seen.append(model(images))
-    torch.testing.assert_close(*seen)
+    assert len(seen) == 4
+    for other in seen[1:]:
+        torch.testing.assert_close(seen[0], other)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(

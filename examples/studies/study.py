@@ -38,14 +38,14 @@ class Settings:
     # Fine-tune on these instead of the scale's data; NAME:FILE takes the classes that a file names.
     data: tuple[str, ...] = ()
     data_root: Path = Path("data")  # Look for data sets that have a name in this folder.
-    download: bool = False  # Let torchvision download them to it.
+    download: bool = False  # Download data sets there, if torchvision can.
     against: tuple[Path, ...] = ()  # Compare with these weights of the same network.
     images: tuple[Path, ...] = ()  # Show these images in Figure 6's heat maps.
     lines: tuple[str, ...] = ()  # Run these lines of the table only.
     views: tuple[str, ...] = ()  # Judge in these ways (see scales.py), not in the study's.
     out: Path = Path("runs/studies")  # Write results and runs to this folder.
     device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
-    workers: int = 2  # Decode images that are not kept in memory in this many processes.
+    workers: int = 2  # Decode images that do not fit in memory in this many processes.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
