@@ -307,9 +307,9 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     rng, refused = np.random.default_rng(0), 0
     ends = [*range(100), *range(len(whole) - 100, len(whole))]
-    for place in [*ends, *rng.integers(len(whole), size=300)]:
+    for position in [*ends, *rng.integers(len(whole), size=300)]:
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << int(rng.integers(8))
+        flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
         try:
             state = read_checkpoint(path)
@@ -317,7 +317,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
             assert str(error).startswith(f"{path} is ")
             refused += 1
         else:  # a bit that says nothing, such as a date
-            assert same(state, good), place
+            assert same(state, good), position
     assert refused > 300
 
 

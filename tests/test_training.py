@@ -64,11 +64,11 @@ def test_a_device_that_does_not_exist_is_one_sentence() -> None:
 
 def test_random_numbers_are_a_function_of_seed_and_step() -> None:
     ranks = Ranks("cpu")
-    drawn = []
+    numbers = []
     for seed, step in ((0, 1), (0, 2), (1, 1), (0, 1)):
         ranks.manual_seed(seed, step)
-        drawn.append(torch.rand(1).item())
-    assert drawn[0] == drawn[3] and len({*drawn}) == 3
+        numbers.append(torch.rand(1).item())
+    assert numbers[0] == numbers[3] and len({*numbers}) == 3
 
 
 def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:

@@ -40,7 +40,7 @@ class Ranks:
         self.device = _device(device)
 
     def __enter__(self) -> Ranks:
-        if self.world_size > 1:  # gloo as well, so that control messages do not wait for the GPU
+        if self.world_size > 1:  # gloo as well: control messages need not wait for the GPU
             cuda = self.device.type == "cuda"
             dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         return self
@@ -99,7 +99,7 @@ class Ranks:
     def manual_seed(self, seed: int, step: int) -> None:
         """Seeds torch's random numbers of a step, differently on each rank.
 
-        Dropout is then a function of the step, so that a checkpoint need not keep the state of the
+        Dropout is then a function of the step, and a checkpoint need not keep the state of the
         generators.
         """
         # A hash: torch's generator for the CPU reads 32 bits of its seed, whatever it is given.

@@ -109,11 +109,11 @@ class MetricsLog:
     def state_dict(self) -> dict[str, Any]:
         """Returns what a resumed run needs; every rank must call it."""
         sums, count = self._reduced()
-        return {"rows": self.rows, "count": count, "sums": sums}
+        return {"rows": [dict(row) for row in self.rows], "count": count, "sums": sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from there, with any number of ranks."""
-        self.rows = list(state["rows"])
+        self.rows = [dict(row) for row in state["rows"]]
         first = is_first()
         self._sums = {name: torch.tensor(v if first else 0.0) for name, v in state["sums"].items()}
         self._count = state["count"] if first else 0

@@ -88,7 +88,9 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix != ".safetensors":
         state = read_checkpoint(path)
-        return (state["weights"], state["made"]["model"]) if "made" in state else (state, None)
+        if "weights" in state and "made" in state:  # as Checkpoints writes them
+            return state["weights"], state["made"].get("model")
+        return state, None
     from safetensors import SafetensorError, safe_open
 
     try:
