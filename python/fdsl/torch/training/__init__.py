@@ -19,7 +19,7 @@ what ``examples/pretrain.py`` is built on.
 | `linear_probe` | fits a logistic regression to the features of a frozen network |
 
 filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported where they are needed:
-``pip install 'fdsl[train]'``.
+``pip install '.[train]'`` in a checkout.
 """
 
 from __future__ import annotations
