@@ -14,6 +14,7 @@ use fdsl::formula::ifs::search::{Sampler, Search};
 use fdsl::formula::ifs3d::search::Search as Search3d;
 use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
+use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
@@ -219,6 +220,26 @@ fn fractals_in_space_are_what_they_always_were() {
             ("wide", wide(), ifs3d::Style { variation: None, jitter: 0.0, ..views() }, 0x7A1A_4EB1_D5C5_3C1A),
             ("released", still(small()), released, 0x5814_C333_43D5_2257),
             ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),
+        ],
+    );
+}
+
+fn spectra() -> Vec<Spectrum> {
+    let pairs = [[0.5, 0.5], [3.5, 1.0], [0.0, 2.0], [8.0, 8.0]];
+    pairs.iter().map(|&pair| Spectrum::new(pair).unwrap()).collect()
+}
+
+#[test]
+fn spectra_are_what_they_always_were() {
+    check(
+        "spectrum",
+        |_| spectra(),
+        &[
+            ("gray", small(), Plain {}, 0x7FBA_9BEC_A775_40DB),
+            ("color", color(), Plain {}, 0x9B35_5AB5_3569_519E),
+            ("crop_random", crop(48, 40, true), Plain {}, 0xF2E0_8ABE_DED3_7B74),
+            ("wide", wide(), Plain {}, 0x7E9B_84AA_7677_9088),
+            ("smallest", Frame { height: 16, width: 17, ..small() }, Plain {}, 0x965C_6D3F_F811_3381),
         ],
     );
 }

@@ -5,6 +5,7 @@ use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
+use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
@@ -77,6 +78,10 @@ fn curves() -> impl Strategy<Value = Bezier> {
 fn contours() -> impl Strategy<Value = Contour> {
     (3..1001u32, 1..6u32, 0.0..16.0f64, 0.0..16.0f64)
         .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
+}
+
+fn spectra() -> impl Strategy<Value = Spectrum> {
+    (0.0..8.0f64, 0.0..8.0f64).prop_map(|(x, y)| Spectrum::new([x, y]).unwrap())
 }
 
 fn system_in_space() -> impl Strategy<Value = Ifs3d> {
@@ -167,6 +172,11 @@ proptest! {
     #[test]
     fn any_contours_are_the_same_on_every_path_and_not_blank(rings in contours(), frame in frame(), index in 0..3000u64) {
         on_every_path(rings, index, &frame, &ContourStyle::default(), 255)?;
+    }
+
+    #[test]
+    fn any_spectrum_is_the_same_on_every_path_and_not_blank(spectrum in spectra(), frame in frame(), index in 0..3000u64) {
+        on_every_path(spectrum, index, &frame, &Plain {}, 0)?;
     }
 
     #[test]

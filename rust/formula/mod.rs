@@ -14,6 +14,7 @@ pub mod ifs;
 pub mod ifs3d;
 pub mod interface;
 pub mod perlin;
+pub mod spectrum;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
@@ -31,6 +32,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::released::Released<contour::Contour>>(),
     BuiltIn::of::<contour::Atom>(),
     BuiltIn::of::<contour::released::Released<contour::Atom>>(),
+    BuiltIn::of::<spectrum::Spectrum>(),
 ];
 
 /// A family that can be created by name.

@@ -8,6 +8,7 @@ from fdsl.families.ifs import IFS, Category
 from fdsl.families.ifs3d import IFS3D, points3d
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
+from fdsl.families.spectrum import Spectrum
 
 __all__ = [
     "IFS",
@@ -18,6 +19,7 @@ __all__ = [
     "Contours",
     "Family",
     "Perlin",
+    "Spectrum",
     "VisualAtom",
     "fractaldb",
     "load",

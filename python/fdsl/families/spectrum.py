@@ -1,0 +1,84 @@
+"""Noise with a power spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl._checks import whole_or_none
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily, square_grid
+
+#: The exponents of the paper: from, to.
+EXPONENTS = (0.5, 3.5)
+
+
+class Exponents(NamedTuple):
+    """One category of noise: how fast its spectrum falls across the image, and down it."""
+
+    x: float
+    y: float
+
+
+class Spectrum(CoreFamily):
+    """Noise with the spectrum of natural images (Baradad et al., "Learning to See by Looking at
+    Noise", NeurIPS 2021); immutable, a sequence of ``Exponents``.
+
+    The Fourier magnitude at the frequency (fx, fy) is 1 / (abs(fx)^x + abs(fy)^y), the phase is
+    random, and the image is stretched from black to white. The paper draws both exponents
+    uniformly from 0.5 to 3.5 for each image, without labels; here they are the category, and the
+    phases the instance. Frequencies count periods of the image, or of a tile whose sides are the
+    next powers of two, of which the image is a corner.
+
+    It takes a ``Frame``; in color each channel is a noise of its own.
+
+    Args:
+        categories: how many, a square number n², for n exponents from 0.5 to 3.5 each way
+            (category i·n + j has the i-th along x and the j-th along y); or an array (C, 2) of
+            exponents (x, y), 0…8.
+
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: categories is of the wrong type.
+
+    >>> Spectrum(49)[9]
+    Exponents(x=1.0, y=1.5)
+    """
+
+    name = "spectrum"
+
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = 49) -> None:
+        grid = square_grid(categories, first=(0, 0), most=4096).astype(np.float64)
+        if whole_or_none(categories) is not None:
+            least, most = EXPONENTS
+            steps = grid.max()
+            grid = least + (most - least) * (grid / steps if steps else grid + 0.5)
+        self._exponents = grid
+        self.core()  # checks the numbers
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the exponents of a category."""
+        return {"exponents": list(self[category])}
+
+    def __len__(self) -> int:
+        return len(self._exponents)
+
+    @overload
+    def __getitem__(self, key: int) -> Exponents: ...
+    @overload
+    def __getitem__(self, key: slice) -> Spectrum: ...
+    def __getitem__(self, key: int | slice) -> Exponents | Spectrum:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            return Spectrum(self._exponents[key])
+        return Exponents(*self._exponents[self._checked(key)].tolist())
+
+    def _arrays(self) -> Arrays:
+        return {"exponents": self._exponents}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Spectrum:
+        return cls(arrays["exponents"])
