@@ -91,6 +91,18 @@ impl Arrays {
         }
     }
 
+    /// Returns the name of a family and its arrays, which are here as `prefix.family.array`.
+    pub fn family(&self, prefix: &str) -> Option<(&str, Self)> {
+        let mut names = self.0.keys().filter_map(|name| name.strip_prefix(prefix)?.strip_prefix('.'));
+        let family = names.next()?.split_once('.')?.0;
+        let start = format!("{prefix}.{family}.");
+        let own = self
+            .0
+            .iter()
+            .filter_map(|(name, array)| Some((name.strip_prefix(&start)?.to_owned(), array.clone())));
+        Some((family, Self(own.collect())))
+    }
+
     fn get(&self, name: &'static str) -> Result<&Array, Error> {
         self.0.get(name).ok_or(Error::Parameter(name))
     }

@@ -14,9 +14,10 @@ use fdsl::formula::ifs::search::{Sampler, Search};
 use fdsl::formula::ifs3d::search::Search as Search3d;
 use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
+use fdsl::formula::leaves::{Compat, DeadLeaves, Leaves};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
-use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
+use fdsl::{Bezier, Crop, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
 /// 64-bit FNV-1a: enough to detect a change, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
@@ -222,6 +223,29 @@ fn fractals_in_space_are_what_they_always_were() {
             ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),
         ],
     );
+}
+
+#[test]
+fn leaves_are_what_they_always_were() {
+    let rows = [[0.0, 3.0, 0.03, 1.0], [6.0, 3.0, 0.03, 1.0], [5.0, 2.0, 0.1, 0.4], [2.0, 5.0, 0.02, 1.0]];
+    let released = Leaves { compat: Some(Compat::Released) };
+    check(
+        "deadleaves",
+        |_| DeadLeaves::of_rows(&rows, None).unwrap(),
+        &[
+            ("gray", small(), Leaves::default(), 0x45FC_A6E6_B0DD_F6AB),
+            ("color", color(), Leaves::default(), 0x9628_A963_B386_F263),
+            ("crop_random", crop(48, 40, true), Leaves::default(), 0x98BD_D100_5B26_8ABF),
+            ("wide", wide(), Leaves::default(), 0x99E0_6461_FE6C_AECD),
+            ("released", color(), released, 0xC664_7334_D3CA_C658),
+        ],
+    );
+    let squares = [[1.0, 3.0, 0.03, 1.0], [3.0, 0.5, 0.001, 0.002], [4.0, 10.0, 0.2, 0.3]];
+    let modes = [("color", color(), Leaves::default(), 0x8D77_3ED6_B20F_0BC2)];
+    check("deadleaves_more", |_| DeadLeaves::of_rows(&squares, None).unwrap(), &modes);
+    let spectra: std::sync::Arc<dyn Family> = std::sync::Arc::new(spectra());
+    let modes = [("color", color(), Leaves::default(), 0x6FAE_B473_BD8B_80CF)];
+    check("deadleaves_textured", |_| DeadLeaves::of_rows(&rows, Some(spectra.clone())).unwrap(), &modes);
 }
 
 fn spectra() -> Vec<Spectrum> {

@@ -5,6 +5,7 @@ use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
 use fdsl::formula::interface::{Formula, NoStyle};
+use fdsl::formula::leaves::{Compat, DeadLeaves, Leaves};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -78,6 +79,12 @@ fn curves() -> impl Strategy<Value = Bezier> {
 fn contours() -> impl Strategy<Value = Contour> {
     (3..1001u32, 1..6u32, 0.0..16.0f64, 0.0..16.0f64)
         .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
+}
+
+fn leaves() -> impl Strategy<Value = DeadLeaves> {
+    (0..7u32, 0.1..10.0f64, 0.001..0.3f64, 0.001..0.7f64).prop_map(|(shape, exponent, min, more)| {
+        DeadLeaves::of_rows(&[[shape.into(), exponent, min, min + more]], None).unwrap().remove(0)
+    })
 }
 
 fn spectra() -> impl Strategy<Value = Spectrum> {
@@ -172,6 +179,12 @@ proptest! {
     #[test]
     fn any_contours_are_the_same_on_every_path_and_not_blank(rings in contours(), frame in frame(), index in 0..3000u64) {
         on_every_path(rings, index, &frame, &ContourStyle::default(), 255)?;
+    }
+
+    #[test]
+    fn any_leaves_are_the_same_on_every_path_and_not_blank(leaves in leaves(), frame in frame(), released in any::<bool>(), index in 0..3000u64) {
+        let compat = (released && frame.color).then_some(Compat::Released);
+        on_every_path(leaves, index, &frame, &Leaves { compat }, 0)?;
     }
 
     #[test]

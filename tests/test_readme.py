@@ -153,6 +153,7 @@ def test_the_gallery_shows_what_its_commands_draw(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("docs/gallery").mkdir(parents=True)
     page = ROOT / "docs/gallery.md"
+    fdsl.DeadLeaves.paper("mixed", texture=fdsl.Spectrum(49)).save("textured.npz")
     for line in commands(page):
         assert fdsl.cli.main(shlex.split(line)[1:]) == 0
     drawn = sorted(Path("docs").rglob("*.png"))

@@ -13,6 +13,7 @@ pub mod contour;
 pub mod ifs;
 pub mod ifs3d;
 pub mod interface;
+pub mod leaves;
 pub mod perlin;
 pub mod spectrum;
 
@@ -32,6 +33,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::released::Released<contour::Contour>>(),
     BuiltIn::of::<contour::Atom>(),
     BuiltIn::of::<contour::released::Released<contour::Atom>>(),
+    BuiltIn::of::<leaves::DeadLeaves>(),
     BuiltIn::of::<spectrum::Spectrum>(),
 ];
 

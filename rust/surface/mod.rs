@@ -2,6 +2,8 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | [`fill`] | filled circles and polygons, row by row |
+//! | [`free`] | which pixels are still free, for what is drawn from front to back |
 //! | [`last`] | a surface that keeps the last point of every cell: for patches and strokes |
 //! | [`single`] | a smaller surface for points of a single pixel |
 //! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
@@ -10,6 +12,8 @@
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
 
+pub mod fill;
+pub mod free;
 pub mod last;
 pub mod mark;
 mod palette;

@@ -6,6 +6,7 @@ from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
 from fdsl.families.ifs3d import IFS3D, points3d
+from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
 from fdsl.families.spectrum import Spectrum
@@ -17,7 +18,9 @@ __all__ = [
     "Bezier",
     "Category",
     "Contours",
+    "DeadLeaves",
     "Family",
+    "Leaves",
     "Perlin",
     "Spectrum",
     "VisualAtom",

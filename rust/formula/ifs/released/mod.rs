@@ -5,7 +5,7 @@
 //! it uses the same random numbers for every image, it handles NaN and infinity in its own way, and
 //! its patches are shifted one pixel down and right. Flips and colors are the same.
 
-mod mersenne;
+pub(crate) mod mersenne;
 mod orbit;
 pub(super) mod search;
 

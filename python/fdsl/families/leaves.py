@@ -1,0 +1,212 @@
+"""Dead leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl._checks import shown, whole_or_none
+from fdsl.families.base import Arrays
+from fdsl.families.core import CoreFamily, rows_of
+from fdsl.families.registry import find
+from fdsl.frame import Frame
+
+#: The kinds of leaves, by their numbers; ``mixed`` draws one of the others for each leaf.
+SHAPES = (
+    "circle",
+    "square",
+    "oriented_square",
+    "rectangle",
+    "triangle",
+    "quadrilateral",
+    "mixed",
+)
+
+#: Categories that are enumerated: each law keeps a table of its radii.
+MOST_ENUMERATED = 100_000
+
+#: The law of the paper's program: exponent, smallest and largest radius.
+PAPER = (3.0, 0.03, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leaves(Frame):
+    """How dead leaves become images.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    #: ``"released"`` replays the random numbers of the paper's program: the image of index i is
+    #: the program's image i, whatever the seed. It needs ``color=True``.
+    compat: Literal["released"] | None = None
+
+    _checked_as: ClassVar[str | None] = "deadleaves"
+
+    @classmethod
+    def released(cls, **changes: Any) -> Leaves:
+        """Returns the settings that replay the paper's program: 128² pixels, color, no flips.
+
+        Args:
+            **changes: any setting, instead of the program's.
+        """
+        settings = {"size": 128, "color": True, "flips": False, "resample_degenerate": False}
+        return cls(**{**settings, "compat": "released", **changes})
+
+
+class Law(NamedTuple):
+    """One category of dead leaves."""
+
+    #: The kind of leaf, one of ``SHAPES``.
+    shape: str
+    #: How fast large leaves become rare: a radius r has the weight r^-exponent.
+    exponent: float
+    #: The smallest radius, in shorter sides of the image.
+    min_radius: float
+    #: The largest.
+    max_radius: float
+
+
+class DeadLeaves(CoreFamily):
+    """Dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to See by Looking at
+    Noise", NeurIPS 2021); immutable, a sequence of ``Law``.
+
+    Shapes of one color each hide each other until nothing of the ground is left. A category is a
+    kind of shape and the law of its radius; an instance is where the shapes fall, how large they
+    are and in which colors. Kinds, sizes and the first law (weight r^-3 from 0.03 to 1 of the
+    image) are those of the second paper's program. It draws images without labels; categories are
+    ours.
+
+    It takes ``Leaves``. Gray leaves have the same shapes as colored ones.
+
+    Args:
+        categories: how many. Category c has the shape ``SHAPES[c % 7]`` and law c // 7: law 0 is
+            the program's, and the others spread evenly over exponents from 2 to 5 and smallest
+            radii from 0.02 to 0.1. More categories leave the first ones as they are. Or an array
+            (C, 4) of shapes (0…6, their numbers in ``SHAPES``), exponents (0.1…10), smallest and
+            largest radii (0.001…1).
+        texture: a family of the core that takes a plain ``Frame``, such as ``Spectrum`` or
+            ``Perlin``. Eight of its images, of any of its categories, lie behind each image; a leaf
+            takes one of them and is lighter or darker where that one differs from middle gray.
+            The shapes are the same without it.
+
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: an argument is of the wrong type.
+
+    >>> DeadLeaves(49)[6]
+    Law(shape='mixed', exponent=3.0, min_radius=0.03, max_radius=1.0)
+    """
+
+    name = "deadleaves"
+    style = Leaves
+
+    def __init__(
+        self,
+        categories: SupportsIndex | npt.ArrayLike = 49,
+        *,
+        texture: CoreFamily | None = None,
+    ) -> None:
+        if texture is not None and (
+            not isinstance(texture, CoreFamily) or texture.style is not Frame
+        ):
+            raise TypeError(
+                "texture must be a family of the core that takes a plain Frame, such as Spectrum "
+                f"or Perlin, got {shown(texture)}"
+            )
+        self._texture = texture
+        number = whole_or_none(categories)
+        if number is None:
+            self._leaves = rows_of(categories, 4).astype(np.float64)
+        elif 1 <= number <= MOST_ENUMERATED:
+            shapes = len(SHAPES)
+            self._leaves = np.array([(c % shapes, *_law(c // shapes)) for c in range(number)])
+        else:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_ENUMERATED:,}, got {shown(number)}"
+            )
+        self.core()  # checks the numbers
+
+    @property
+    def texture(self) -> CoreFamily | None:
+        """What shades the leaves."""
+        return self._texture
+
+    @classmethod
+    def paper(cls, shape: str = "mixed", *, texture: CoreFamily | None = None) -> DeadLeaves:
+        """Returns the one category of a data set of the paper: a shape and the program's law.
+
+        Args:
+            shape: one of ``SHAPES``; the paper trains on ``"square"``, ``"oriented_square"`` and
+                ``"mixed"``.
+            texture: as for the class.
+
+        Raises:
+            ValueError: there is no such shape.
+        """
+        if shape not in SHAPES:
+            raise ValueError(f"shape must be one of {', '.join(SHAPES)}, got {shown(shape)}")
+        return cls([(SHAPES.index(shape), *PAPER)], texture=texture)
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the shape and the law of a category, and the name of the texture, if any."""
+        law = self[category]._asdict()
+        return law if self._texture is None else {**law, "texture": self._texture.name}
+
+    def checked_style(self, rendering: Frame | None) -> Frame:
+        """Returns the settings as this family obeys them; its defaults if there are none.
+
+        Raises:
+            TypeError: there are settings that mean nothing to this family.
+            ValueError: the program is replayed, which has none of our textures.
+        """
+        style = super().checked_style(rendering)
+        if self._texture is not None and isinstance(style, Leaves) and style.compat is not None:
+            raise ValueError(f"compat={style.compat!r} is for leaves without a texture")
+        return style
+
+    def __len__(self) -> int:
+        return len(self._leaves)
+
+    @overload
+    def __getitem__(self, key: int) -> Law: ...
+    @overload
+    def __getitem__(self, key: slice) -> DeadLeaves: ...
+    def __getitem__(self, key: int | slice) -> Law | DeadLeaves:
+        """Returns a category, or for a slice those categories, counted from 0 again."""
+        if isinstance(key, slice):
+            return DeadLeaves(self._leaves[key], texture=self._texture)
+        shape, *law = self._leaves[self._checked(key)].tolist()
+        return Law(SHAPES[int(shape)], *law)
+
+    def _arrays(self) -> Arrays:
+        arrays = {"leaves": self._leaves}
+        if self._texture is not None:
+            start = f"texture.{self._texture.name}."
+            arrays |= {start + name: array for name, array in self._texture._arrays().items()}
+        return arrays
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> DeadLeaves:
+        own = [name.split(".", 2) for name in arrays if name.startswith("texture.")]
+        if not own:
+            return cls(arrays["leaves"])
+        kind = own[0][1]
+        parts = {name: arrays[f"texture.{kind}.{name}"] for _, _, name in own}
+        return cls(arrays["leaves"], texture=find(kind)._from_arrays(parts))
+
+
+def _law(number: int) -> tuple[float, float, float]:
+    """Returns a law of the enumeration: the program's, then a sequence that fills exponents and
+    radii evenly (Roberts' R2)."""
+    if number == 0:
+        return PAPER
+    plastic = 1.324717957244746  # the root of x³ = x + 1
+    across, along = (number / plastic % 1, number / plastic**2 % 1)
+    # Rounded, and so the same wherever powers differ in their last bit.
+    return round(2 + 3 * across, 3), round(0.02 * 5**along, 4), 1.0
