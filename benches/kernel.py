@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ PLAIN = {"variation": None, "resample_degenerate": False}
 SQUARE = fdsl.Rendering(**PLAIN)
 SMALL = fdsl.Rendering(size=64, num_points=12_500, **PLAIN)
 FRAME = fdsl.Frame(resample_degenerate=False)
+LEAVES = fdsl.Leaves(size=128, color=True, resample_degenerate=False)
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,11 @@ LINES = [
     Line("64², 12,500 points, patch random", SMALL, 40_000),
     Line("256², Perlin-100", FRAME, 1500, "perlin-100"),
     Line("256², Bezier-1024", FRAME, 1500, "bezier-1024"),
+    Line("128², dead leaves, squares, colour", LEAVES, 2000, "deadleaves-2"),
+    Line("256², 1/f noise", FRAME, 1500, "spectrum-49"),
 ]
 PATCHES, FIXED, COLOR, POINTS = (line.name for line in LINES[:4])
+SQUARES, NOISE = (line.name for line in LINES[7:])
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,17 @@ def each(
     return work
 
 
+def seeded(peer: Callable[[int], object], pictures: int) -> Callable[[], int]:
+    """Renders an image for each of the first seeds, by a peer."""
+
+    def work() -> int:
+        for seed in range(pictures):
+            peer(seed)
+        return pictures
+
+    return work
+
+
 def by_numba(category: fdsl.Category, loop: Callable[..., object], points: int) -> None:
     loop(*peers.arrays(category), points, 256, 7)
 
@@ -115,6 +131,24 @@ def measured(*, quick: bool) -> Kernel:
             ours[line.name] = {path: rates[f"{line.name}: {path}"] for path in paths}
         if "numba" in rates:
             theirs[first.name]["numba"] = rates["numba"], ours[first.name][paths[-1]]
+    # Only squares: the second category.
+    squares = fdsl.load("deadleaves-2")[1:]
+    seeds = np.arange(pictures, dtype=np.uint64)
+    out = fdsl.render(squares, 0, seeds, 0, LEAVES, 1)
+
+    def leaves() -> int:
+        fdsl.render(squares, 0, seeds, 0, LEAVES, 1, out=out)
+        return pictures
+
+    others = {SQUARES: (leaves, functools.partial(peers.numba_leaves, 128), peers.have_numba())}
+    line = next(line for line in LINES if line.name == NOISE)
+    noise = draw(line, paths[-1], pictures)
+    others[NOISE] = (noise, functools.partial(peers.numpy_spectrum, 256), True)
+    for name, (work, peer, there) in others.items():
+        kind = "numba" if name == SQUARES else "numpy"
+        if there:
+            rates = rounds(name, {"ours": work, kind: seeded(peer, pictures // 5)}, count)
+            theirs[name] = {kind: (rates[kind], rates["ours"])}
     few = ifs[: 1 if quick else 3]
     for line, how in ((LINES[0], "patch"), (LINES[3], "point")):
         points = 2000 if quick else line.rendering.num_points
@@ -143,7 +177,7 @@ def report(kernel: Kernel) -> dict[str, str]:
     ours = table(f"one core, images/s | {' | '.join(paths)} | spread | target", rows)
 
     rows = []
-    for name in (PATCHES, POINTS):
+    for name in kernel.peers:
         for peer, (rates, _) in kernel.peers[name].items():
             ratio = kernel.ratio(name, peer)
             wanted = ""

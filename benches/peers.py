@@ -121,6 +121,53 @@ def numba_fill_rate(maps, cumulative, num_points, size, seed):
     return lit.sum() / (size * size)
 
 
+@compiled
+def numba_leaves(size, seed):
+    """Squares on top of each other until none of the ground shows, as the program throws them; a
+    count of hidden pixels says when."""
+    np.random.seed(seed)
+    radii = np.linspace(0.03, 1, 200)
+    shares = np.cumsum(radii**-3 - 1)
+    shares /= shares[-1]
+    image = np.zeros((size, size, 3), np.uint8)
+    hidden = np.zeros((size, size), np.bool_)
+    left = size * size
+    for _ in range(5000):
+        red, green, blue = (
+            int(255 * np.random.random()),
+            int(255 * np.random.random()),
+            int(255 * np.random.random()),
+        )
+        radius = max(int(radii[np.argmin(np.abs(shares - np.random.random()))] * size), 1)
+        half = int(radius * np.sqrt(2) / 2)
+        x, y = int(size * np.random.random()), int(size * np.random.random())
+        for row in range(max(y - half, 0), min(y + half + 1, size)):
+            for column in range(max(x - half, 0), min(x + half + 1, size)):
+                image[row, column, 0] = red
+                image[row, column, 1] = green
+                image[row, column, 2] = blue
+                if not hidden[row, column]:
+                    hidden[row, column] = True
+                    left -= 1
+        if left == 0:
+            break
+    return image
+
+
+def numpy_spectrum(size, seed):
+    """1/f noise by NumPy's transform of real images."""
+    rng = np.random.default_rng(seed)
+    fx = np.arange(size // 2 + 1.0)
+    fy = np.abs(np.fft.fftfreq(size, 1 / size))[:, None]
+    with np.errstate(divide="ignore"):
+        magnitude = 1 / (fx + fy)
+    magnitude[0, 0] = 0
+    phases = np.exp(2j * np.pi * rng.random(magnitude.shape))
+    noise = np.fft.irfft2(magnitude * phases, (size, size))
+    noise -= noise.min()
+    return (noise * (255 / noise.max()) + 0.5).astype(np.uint8)
+
+
 def arrays(category: fdsl.Category) -> tuple[Any, Any]:
     """Returns the maps and cumulative probabilities of a category."""
     return np.ascontiguousarray(category.maps), np.cumsum(category.probabilities)
