@@ -97,13 +97,13 @@ def each(
     return work
 
 
-def seeded(peer: Callable[[int], object], pictures: int) -> Callable[[], int]:
+def seeded(peer: Callable[[int], object], images: int) -> Callable[[], int]:
     """Renders an image for each of the first seeds, by a peer."""
 
     def work() -> int:
-        for seed in range(pictures):
+        for seed in range(images):
             peer(seed)
-        return pictures
+        return images
 
     return work
 
@@ -133,21 +133,21 @@ def measured(*, quick: bool) -> Kernel:
             theirs[first.name]["numba"] = rates["numba"], ours[first.name][paths[-1]]
     # Only squares: the second category.
     squares = fdsl.load("deadleaves-2")[1:]
-    seeds = np.arange(pictures, dtype=np.uint64)
+    seeds = np.arange(images, dtype=np.uint64)
     out = fdsl.render(squares, 0, seeds, 0, LEAVES, 1)
 
     def leaves() -> int:
         fdsl.render(squares, 0, seeds, 0, LEAVES, 1, out=out)
-        return pictures
+        return images
 
     others = {SQUARES: (leaves, functools.partial(peers.numba_leaves, 128), peers.have_numba())}
     line = next(line for line in LINES if line.name == NOISE)
-    noise = draw(line, paths[-1], pictures)
+    noise = draw(line, paths[-1], images)
     others[NOISE] = (noise, functools.partial(peers.numpy_spectrum, 256), True)
     for name, (work, peer, there) in others.items():
         kind = "numba" if name == SQUARES else "numpy"
         if there:
-            rates = rounds(name, {"ours": work, kind: seeded(peer, pictures // 5)}, count)
+            rates = rounds(name, {"ours": work, kind: seeded(peer, images // 5)}, count)
             theirs[name] = {kind: (rates[kind], rates["ours"])}
     few = ifs[: 1 if quick else 3]
     for line, how in ((LINES[0], "patch"), (LINES[3], "point")):

@@ -3,9 +3,9 @@
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
-use fdsl::formula::ifs3d::{self, Compat, Ifs3d, View};
-use fdsl::formula::interface::{Formula, NoStyle};
-use fdsl::formula::leaves::{Compat, DeadLeaves, Leaves};
+use fdsl::formula::ifs3d::{self, Ifs3d, View};
+use fdsl::formula::interface::{Compat, Formula, NoStyle};
+use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};

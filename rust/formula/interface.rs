@@ -70,6 +70,14 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
     }
 }
 
+/// Whose rules or random numbers an image follows, in families with a released program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compat {
+    /// The released program's.
+    Released,
+}
+
 /// The style of a family without settings of its own.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,8 @@
 //! From the number of an image to its instance and its view.
 
 use crate::address::At;
-use crate::formula::ifs3d::{Compat, Map};
+use crate::formula::ifs3d::Map;
+use crate::formula::interface::Compat;
 use crate::frame::FLIPS;
 
 /// Views of an instance.

@@ -30,7 +30,7 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 
 pub use draw::Scratch;
-pub use style::{Compat, Style, View};
+pub use style::{Style, View};
 
 /// One affine map as a…l: x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k,
 /// z' = g·x + h·y + i·z + l.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::formula::interface::Compat;
 use crate::frame::Frame;
 
 /// Where an image is seen from.
@@ -13,14 +14,6 @@ pub enum View {
     Fixed,
     /// A camera drawn uniformly on the sphere for each image (ExFractalDB).
     Random,
-}
-
-/// Whose rules an image follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compat {
-    /// The released program's: one orbit in float64, and the weight row that it has twice.
-    Released,
 }
 
 /// How the cloud of a system becomes an image.

@@ -32,7 +32,7 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::family::Family;
 use crate::formula::BuiltIn;
-use crate::formula::interface::{Formula, Outcome, Style};
+use crate::formula::interface::{Compat, Formula, Outcome, Style};
 use crate::frame::{Frame, Window};
 use crate::machine::Machine;
 use crate::sample::{Sample, Samples};
@@ -289,14 +289,6 @@ fn rectangle([x, y]: [i64; 2], half: [f64; 2], size: [i64; 2], runs: &mut Runs) 
 pub struct Leaves {
     /// Whether the program's random numbers are replayed.
     pub compat: Option<Compat>,
-}
-
-/// Whose random numbers are replayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compat {
-    /// Those of the released program: image i is the index of the address.
-    Released,
 }
 
 impl Style for Leaves {
