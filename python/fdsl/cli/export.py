@@ -21,7 +21,7 @@ from fdsl.cli.options import (
 from fdsl.cli.output import STDOUT, binary_stdout
 from fdsl.cli.progress import progress_bar
 from fdsl.export.layout import LAYOUTS
-from fdsl.families import Family
+from fdsl.families import Family, published
 from fdsl.targets import TARGETS
 
 
@@ -62,9 +62,8 @@ def add_export(commands: Commands) -> None:
     add(
         "--instances",
         type=int,
-        default=1000,
         metavar="N",
-        help="Images per category (default: 1000)",
+        help="Images per category (default: 1000, or the data set's with --preset published)",
     )
     add(
         "--shard-size",
@@ -120,8 +119,9 @@ def _export(a: argparse.Namespace) -> None:
     if a.folder != STDOUT and a.shard is not None:
         raise ValueError(f"--shard writes to stdout: FOLDER must be -, got {a.folder}")
     family = loaded(a)
+    instances = published(a.categories).instances if a.preset == "published" else 1000
     settings: dict[str, Any] = {
-        "instances": a.instances,
+        "instances": instances if a.instances is None else a.instances,
         "rendering": rendering_of(a, family),
         "seed": a.seed,
         "num_threads": a.num_threads,

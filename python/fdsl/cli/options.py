@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, style_controls, text
-from fdsl.families import Family, Perlin, load
+from fdsl.families import Family, Perlin, load, published
 from fdsl.families.load import SOURCES
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
 
 Commands = Any  # the type of argparse's subparsers is private
 
-PRESETS = ("default", "paper", "released")
+PRESETS = ("default", "paper", "released", "published")
 
 #: Option names of the first releases, and today's.
 RENAMED = {
@@ -162,8 +163,8 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=PRESETS,
         default="default",
-        help="Defaults of the options below: the library's, the paper's, or those of the authors' "
-        "program, reproduced to the byte (default: default)",
+        help="Defaults of the options below: the library's, the paper's, those of the authors' "
+        "program, reproduced to the byte, or those of a published data set (default: default)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
     add("--crop", type=size, metavar="N", help="Crop the image to this size")
@@ -254,6 +255,8 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
             )
     if arguments.preset == "default":
         return style(**given)
+    if arguments.preset == "published":
+        return dataclasses.replace(published(arguments.categories).rendering, **given)
     preset = getattr(style, arguments.preset, None)
     if preset is None:
         raise ValueError(f"--preset {arguments.preset} does not apply to {family!r}")

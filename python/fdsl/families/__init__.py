@@ -9,6 +9,7 @@ from fdsl.families.ifs3d import IFS3D, points3d
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
+from fdsl.families.published import Published, published
 from fdsl.families.spectrum import Spectrum
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "Family",
     "Leaves",
     "Perlin",
+    "Published",
     "Spectrum",
     "VisualAtom",
     "fractaldb",
     "load",
     "points3d",
+    "published",
 ]

@@ -14,7 +14,7 @@ from fdsl._files import PathLike
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
-from fdsl.families.published import PUBLISHED, published
+from fdsl.families.published import PUBLISHED, published_family
 from fdsl.families.registry import NAME, find, names, run_script
 
 _FILES = (
@@ -111,7 +111,7 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     """Makes the family of a name, if it is known; one that follows a script must be."""
-    if not options and (family := published(source)) is not None:
+    if not options and (family := published_family(source)) is not None:
         return family
     named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
     if named is None:

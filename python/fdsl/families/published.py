@@ -1,29 +1,180 @@
-"""Published categories by name, read from files of this package."""
+"""Published data sets by name: their categories, rendering settings and number of instances."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fdsl._checks import shown
 from fdsl.families.base import Family
-from fdsl.families.contour import RCDB, VisualAtom
+from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
+from fdsl.families.ifs import IFS
+from fdsl.families.ifs3d import IFS3D
+from fdsl.families.leaves import DeadLeaves, Leaves
+from fdsl.frame import Frame
+from fdsl.rendering import Rendering, Views
 
 HERE = Path(__file__).parent
 
-#: What ``load`` calls each set, and how it is made.
-PUBLISHED: dict[str, Callable[[], Any]] = {
-    "fractaldb-1k": lambda: fractaldb(1000),
-    "fractaldb-10k": lambda: fractaldb(10_000),
-    # RCDB.released(1000, processes=10), as the script that renders; processes=40 as the one that
-    # trains; VisualAtom.released(1000, processes=20).
-    "rcdb-1k": lambda: RCDB.shipped(HERE / "rcdb.npz"),
-    "visualatom-1k": lambda: VisualAtom.shipped(HERE / "visualatom.npz"),
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published data set.
+
+    >>> import fdsl
+    >>> data = fdsl.published("2d-ofdb-1k")
+    >>> len(data.family), data.instances
+    (1000, 1)
+    >>> fdsl.render(data.family[:3], [0, 1, 2], 0, rendering=data.rendering).shape
+    (3, 362, 362)
+    """
+
+    #: What ``fdsl.load`` and ``fdsl.published`` call it.
+    name: str
+    #: Its categories.
+    family: Family
+    #: How its images are rendered.
+    rendering: Frame
+    #: Images per category.
+    instances: int
+    #: Whether its categories and images are the authors', byte for byte, as far as their program is
+    #: seeded; otherwise they are of the same kind.
+    exact: bool
+    #: The paper.
+    paper: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    family: Callable[[], Any]
+    rendering: Callable[[], Frame]
+    instances: int
+    paper: str
+    exact: bool = False
+
+
+def _ofdb() -> Frame:
+    return Rendering.released(flips=False)
+
+
+def _one_parameter() -> IFS:
+    base = IFS.sample(1, seed=3, min_maps=2, max_maps=2, singular_sum=(3.9, 4.1))
+    return IFS.perturbed(base, 1000, delta=0.1)
+
+
+_FRACTALDB = "Kataoka et al., Pre-training without Natural Images, ACCV 2020"
+_RCDB = "Kataoka et al., Replacing Labeled Real-image Datasets with Auto-generated Contours, "
+_RCDB += "CVPR 2022"
+_OFDB = "Nakamura et al., Pre-training Vision Transformers with Very Limited Synthesized Images, "
+_OFDB += "ICCV 2023"
+_LEAVES = "Baradad et al., Learning to See by Looking at Noise, NeurIPS 2021"
+
+_ENTRIES: dict[str, _Entry] = {
+    "fractaldb-1k": _Entry(
+        family=lambda: fractaldb(1000),
+        rendering=Rendering.released,
+        instances=1000,
+        paper=_FRACTALDB,
+        exact=True,
+    ),
+    "fractaldb-10k": _Entry(
+        family=lambda: fractaldb(10_000),
+        rendering=Rendering.released,
+        instances=1000,
+        paper=_FRACTALDB,
+        exact=True,
+    ),
+    # RCDB.released(1000, processes=10), as the script that renders; the one that trains has 40.
+    "rcdb-1k": _Entry(
+        family=lambda: RCDB.shipped(HERE / "rcdb.npz"),
+        rendering=Contours.released,
+        instances=1000,
+        paper=_RCDB,
+        exact=True,
+    ),
+    # VisualAtom.released(1000, processes=20).
+    "visualatom-1k": _Entry(
+        family=lambda: VisualAtom.shipped(HERE / "visualatom.npz"),
+        rendering=Contours.released,
+        instances=1000,
+        paper="Takashima et al., Visual Atoms, CVPR 2023",
+        exact=True,
+    ),
+    # 145 weight rows of twelve views.
+    "mv-fractaldb-1k": _Entry(
+        family=lambda: IFS3D(1000), rendering=Views, instances=1740, paper=_RCDB
+    ),
+    "ex-fractaldb-1k": _Entry(
+        family=lambda: IFS3D(1000),
+        rendering=lambda: Views(view="random"),
+        instances=1000,
+        paper=_RCDB,
+    ),
+    "2d-ofdb-1k": _Entry(
+        family=lambda: fractaldb(1000), rendering=_ofdb, instances=1, paper=_OFDB, exact=True
+    ),
+    # The first weight row, from twelve sides.
+    "3d-ofdb-1k": _Entry(family=lambda: IFS3D(1000), rendering=Views, instances=12, paper=_OFDB),
+    "1p-frac-1k": _Entry(
+        family=_one_parameter,
+        rendering=lambda: Rendering(size=512, num_points=100_000, variation=None, flips=False),
+        instances=1,
+        paper="Nakamura et al., Scaling Backwards: Minimal Synthetic Pre-training?, ECCV 2024",
+    ),
+    "deadleaves-squares": _Entry(
+        family=lambda: DeadLeaves(7)[1:2],
+        rendering=Leaves.released,
+        instances=105_000,
+        paper=_LEAVES,
+        exact=True,
+    ),
+    "deadleaves-oriented": _Entry(
+        family=lambda: DeadLeaves(7)[2:3],
+        rendering=Leaves.released,
+        instances=105_000,
+        paper=_LEAVES,
+        exact=True,
+    ),
+    "deadleaves-mixed": _Entry(
+        family=lambda: DeadLeaves(7)[6:7],
+        rendering=Leaves.released,
+        instances=105_000,
+        paper=_LEAVES,
+        exact=True,
+    ),
 }
 
+#: The names of the published data sets.
+PUBLISHED = tuple(_ENTRIES)
 
-def published(name: str) -> Family | None:
-    """Returns the published categories of a name, if there are any."""
-    make = PUBLISHED.get(name)
-    return None if make is None else make()
+
+def published(name: str) -> Published:
+    """Returns a published data set by name.
+
+    Args:
+        name: such as ``"fractaldb-1k"``, ``"rcdb-1k"`` or ``"2d-ofdb-1k"``.
+
+    Raises:
+        ValueError: there is no such data set; the message lists the names.
+    """
+    entry = _ENTRIES.get(name)
+    if entry is None:
+        known = ", ".join(PUBLISHED)
+        raise ValueError(f"there is no published data set {shown(name)}; known are {known}")
+    return Published(
+        name=name,
+        family=entry.family(),
+        rendering=entry.rendering(),
+        instances=entry.instances,
+        exact=entry.exact,
+        paper=entry.paper,
+    )
+
+
+def published_family(name: str) -> Family | None:
+    """Returns the categories of a published data set, if there is one of this name."""
+    entry = _ENTRIES.get(name)
+    return None if entry is None else entry.family()
