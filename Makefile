@@ -56,6 +56,7 @@ lint: $(READY)
 	cargo $(PINNED) clippy --quiet --all-targets --all-features -- -D warnings
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(BIN)/codespell
 
 types: $(READY)
 	$(RUN) -m mypy

@@ -41,7 +41,7 @@ LINES = [
     Line("64², 12,500 points, patch random", SMALL, 40_000),
     Line("256², Perlin-100", FRAME, 1500, "perlin-100"),
     Line("256², Bezier-1024", FRAME, 1500, "bezier-1024"),
-    Line("128², dead leaves, squares, colour", LEAVES, 2000, "deadleaves-2"),
+    Line("128², dead leaves, squares, color", LEAVES, 2000, "deadleaves-2"),
     Line("256², 1/f noise", FRAME, 1500, "spectrum-49"),
 ]
 PATCHES, FIXED, COLOR, POINTS = (line.name for line in LINES[:4])

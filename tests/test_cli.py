@@ -682,7 +682,7 @@ def test_the_help_is_capitalized_and_speaks_of_images(capsys):
         with pytest.raises(SystemExit, match="0"):
             run(*name.split(), "--help")
         text = said(capsys)
-        assert not re.search("picture|drawn|dots|anew|alike", text), name
+        assert not re.search("picture|drawn|dots|anew|alike", text), name  # codespell:ignore
         # Options and commands, whose description may begin on the next line.
         rows = re.findall(r"^ {2,4}(-{1,2}\w.*?|[a-z]+)(?:  +|\n {8,})(\S)", text, re.M)
         assert rows and [row for row in rows if not row[1].isupper() and row[1] != "3"] == []

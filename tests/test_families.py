@@ -74,8 +74,8 @@ def test_indices_0_to_3_are_flips_of_one_image(family, color):
 def test_a_crop_is_a_window_of_the_whole_image(family):
     whole = draw(family, 3, [0, 1, 2, 3])
     in_the_center = style(family, crop=24, crop_position="center")
-    centred = draw(family, 3, [0, 1, 2, 3], in_the_center)
-    assert (centred == whole[:, 12:36, 12:36]).all()
+    centered = draw(family, 3, [0, 1, 2, 3], in_the_center)
+    assert (centered == whole[:, 12:36, 12:36]).all()
     windows = [{whole[0][y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(9)}]
     random = draw(family, 3, 0, style(family, crop=40))
     assert random.tobytes() in windows[0]

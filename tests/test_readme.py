@@ -163,7 +163,7 @@ def test_the_gallery_shows_what_its_commands_draw(tmp_path, monkeypatch):
     for file in drawn:
         ours, theirs = (np.array(Image.open(at).convert("RGB")) for at in (file, ROOT / file))
         assert ours.shape == theirs.shape
-        # All but the margins: Pillow's letters may change, pictures may not.
+        # All but the margins: Pillow's letters may change, images may not.
         np.testing.assert_array_equal(ours[16:, 48:], theirs[16:, 48:], err_msg=str(file))
 
 

@@ -460,8 +460,8 @@ def test_a_refused_resume_of_clusters_changes_nothing(tmp_path, capsys):
 
 def test_clusters_find_what_is_similar():
     rng = np.random.default_rng(0)
-    centres = np.array([[20.0, 0], [-10, 17], [-10, -17]])
-    features = np.repeat(centres, 50, axis=0) + rng.normal(size=(150, 2))
+    centers = np.array([[20.0, 0], [-10, 17], [-10, -17]])
+    features = np.repeat(centers, 50, axis=0) + rng.normal(size=(150, 2))
     labels = cluster.clustered(features.astype(np.float32), 3, seed=0)
     assert [len({*labels[i : i + 50]}) for i in (0, 50, 100)] == [1, 1, 1]
     assert len({*labels}) == 3

@@ -36,7 +36,7 @@ class Written(NamedTuple):
     seconds: float
 
     @property
-    def pictures(self) -> NoReturn:
+    def pictures(self) -> NoReturn:  # codespell:ignore
         """The name of ``images`` in the first releases."""
         raise AttributeError("Written has no field 'pictures' any more: it is 'images' now")
 
