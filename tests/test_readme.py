@@ -52,6 +52,7 @@ assert tuple(images.shape) == (32, 256, 256) and len(set(labels.tolist())) > 1
 assert tuple(inputs.shape) == (16, 3, 224, 224), inputs.shape
 assert state == {"samples": 16}, state
 """,
+    "contours.md": "assert images.shape == (3, 256, 256, 3) and image.shape == (512, 512)",
     "datasets.md": "assert images.shape == (1000, 362, 362) and len(data_set) == 1000",
     "explore.md": "assert image.pixels.shape == (260, 1040) and noise.octaves == 3",
     "trainers.md": """

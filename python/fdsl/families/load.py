@@ -21,6 +21,8 @@ _FILES = (
     "a file that was saved (.npz), a folder of the authors' CSV files or of an export, a pickle "
     "(.pkl) of Improving Fractal Pre-training, or a script and a name (families.py:disks-10)"
 )
+#: Functions that make an IFS of a number of categories.
+_OF_IFS: dict[str, Callable[..., Family]] = {"fractaldb": fractaldb, "contractive": IFS.sample}
 #: The kinds of sources that ``load`` accepts, for help texts.
 SOURCES = f"a published set ({', '.join(PUBLISHED)}), a name (perlin-100, bezier-144), {_FILES}"
 
@@ -32,9 +34,9 @@ def load(source: PathLike, **options: Any) -> Family:
         source: one of
 
             - the name of a published set of categories: ``"fractaldb-1k"``, ``"fractaldb-10k"``,
-              ``"rcdb-1k"``, ``"visualatom-1k"``;
+              ``"rcdb-1k"``, ``"visualatom-1k"``, or any other that ``fdsl.published`` knows;
             - the name of a family and a number of categories: ``"fractaldb-100"``,
-              ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-100"``;
+              ``"contractive-100"``, ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-100"``;
             - a script and such a name, ``"families.py:disks-10"``: the script is imported first.
               So is that of ``"families.py:saved.npz"``, since a file does not hold the code of a
               family in Python;
@@ -89,7 +91,7 @@ def load(source: PathLike, **options: Any) -> Family:
 def makers() -> dict[str, Callable[..., Family]]:
     """Returns the functions and classes that make a family of a number of categories, by the name
     that ``load`` knows them by."""
-    found: dict[str, Callable[..., Family]] = {"fractaldb": fractaldb}
+    found: dict[str, Callable[..., Family]] = {**_OF_IFS}
     for name in names():
         with contextlib.suppress(Exception):  # an installed package that cannot be imported
             kind = find(name)
@@ -117,8 +119,8 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     if named is None:
         return None
     script, name, number = named.groups()
-    if name == "fractaldb":
-        maker: Callable[..., Family] = fractaldb
+    if name in _OF_IFS:
+        maker = _OF_IFS[name]
     elif script is None and name not in names():
         return None
     else:

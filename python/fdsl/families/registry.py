@@ -42,7 +42,7 @@ def register(family: FamilyClass) -> None:
         )
     before = _known.get(family.name)
     ours = before is not None and before.__module__.startswith("fdsl.families.")
-    if family.name == "fractaldb" or (ours and before is not family):
+    if family.name in ("fractaldb", "contractive") or (ours and before is not family):
         raise ValueError(
             f"{family.__name__} cannot be called {family.name!r}, which is a family of this "
             "package: give it another name"
