@@ -20,7 +20,7 @@ from fdsl.cli.options import (
 )
 from fdsl.cli.output import STDOUT, binary_stdout
 from fdsl.cli.progress import progress_bar
-from fdsl.export.layout import LAYOUTS
+from fdsl.export.plan import LAYOUTS
 from fdsl.families import Family, published
 from fdsl.targets import TARGETS
 
@@ -36,6 +36,7 @@ def add_export(commands: Commands) -> None:
         "fdsl export fractaldb-1000 shards --job-index 3 --num-jobs 8   # one job of eight\n"
         "fdsl finalize shards                                           # after all of them\n"
         "fdsl export fractaldb-1000 - --shard 5                         # one shard, to stdout\n"
+        "fdsl export family.py:scenes-10 coco --layout coco             # boxes and masks\n"
         "fdsl export categories.npz folders --layout released --preset released",
     )
     add_source(parser)
@@ -49,14 +50,13 @@ def add_export(commands: Commands) -> None:
         "--layout",
         choices=list(LAYOUTS),
         default="webdataset",
-        help="Shards, a folder of PNG files per category, or such folders with the authors' file "
-        "names (default: webdataset)",
+        help="Shards, a folder of PNG files per category, such folders with the authors' file "
+        "names, or COCO's format, for families that have boxes (default: webdataset)",
     )
     add(
         "--target",
         choices=list(TARGETS),
-        default="label",
-        help="What each image comes with, for families that offer more than a label "
+        help="What each image in a shard comes with, for families that offer more than a label "
         "(default: label)",
     )
     add(
@@ -69,7 +69,8 @@ def add_export(commands: Commands) -> None:
         "--shard-size",
         type=int,
         metavar="N",
-        help="Images per shard (default: between 100 and 10000, for a multiple of 64 shards)",
+        help="Images per shard or, in COCO's format, per folder (default: between 100 and 10000, "
+        "for a multiple of 64 shards)",
     )
     add(
         "--shard",
@@ -110,7 +111,7 @@ def add_finalize(commands: Commands) -> None:
 
 def _export(a: argparse.Namespace) -> None:
     of_shards = a.layout == "webdataset"
-    if a.shard_size is not None and not of_shards:
+    if a.shard_size is not None and not (of_shards or a.layout == "coco"):
         raise ValueError(f"--shard-size is for webdataset shards, not for --layout {a.layout}")
     if a.folder == STDOUT and (a.shard is None or not of_shards):
         raise ValueError("stdout takes one webdataset shard: choose it with --shard")
@@ -127,8 +128,12 @@ def _export(a: argparse.Namespace) -> None:
         "num_threads": a.num_threads,
     }
     if of_shards:
-        settings |= {"shard_size": a.shard_size, "target": a.target}
-    elif a.target != "label":
+        settings |= {"shard_size": a.shard_size, "target": a.target or "label"}
+    elif a.layout == "coco":
+        settings |= {"shard_size": a.shard_size}
+        if a.target not in (None, "boxes"):
+            raise ValueError(f"--layout coco holds boxes, got --target {a.target}")
+    elif a.target not in (None, "label"):
         raise ValueError(f"--target {a.target} is for webdataset shards, not for folders")
     if a.folder == STDOUT:
         written = export.write_shard(family, a.shard, binary_stdout("a shard"), **settings)
@@ -143,6 +148,8 @@ def _to_folder(family: Family, a: argparse.Namespace, settings: dict[str, Any]) 
         settings |= {"job_index": a.job_index, "num_jobs": a.num_jobs, "progress": progress}
         if a.layout == "webdataset":
             return export.shards(family, a.folder, **settings)
+        if a.layout == "coco":
+            return export.coco(family, a.folder, **settings)
         names: Any = "released" if a.layout == "released" else "plain"
         return export.folders(family, a.folder, names=names, **settings)
 

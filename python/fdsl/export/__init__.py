@@ -1,7 +1,7 @@
-"""Images as files: webdataset shards and image folders.
+"""Images as files: webdataset shards, COCO's format and image folders.
 
-``shards`` and ``folders`` write a data set, ``write_shard`` sends one shard to an open file or
-pipe, and ``finalize`` checks and describes an export. The bytes of a shard depend on the
+``shards``, ``coco`` and ``folders`` write a data set, ``write_shard`` sends one shard to an open
+file or pipe, and ``finalize`` checks and describes an export. The bytes of a shard depend on the
 categories, the rendering, the seed and its number alone: any process on any machine may write any
 shard, in any order, and stop at any time.
 
@@ -15,6 +15,6 @@ shard, in any order, and stop at any time.
 """
 
 from fdsl.export.check import finalize
-from fdsl.export.write import Written, folders, shards, write_shard
+from fdsl.export.write import Written, coco, folders, shards, write_shard
 
-__all__ = ["Written", "finalize", "folders", "shards", "write_shard"]
+__all__ = ["Written", "coco", "finalize", "folders", "shards", "write_shard"]

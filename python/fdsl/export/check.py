@@ -15,10 +15,11 @@ from typing import Any
 
 from fdsl._checks import counted
 from fdsl._files import PART, PathLike, write_whole
+from fdsl.export.coco import ANNOTATIONS
 from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
 from fdsl.export.samples import rendered_files
-from fdsl.export.target import EXTENSIONS, decode_map
+from fdsl.export.target import decode_map
 
 #: What ``finalize`` writes: a description, and the one that timm's webdataset reader needs.
 METADATA, TIMM = "metadata.json", "_info.json"
@@ -31,7 +32,8 @@ RERENDERED = 64
 def finalize(
     folder: PathLike, *, progress: Callable[[int, int], object] | None = None
 ) -> dict[str, Any]:
-    """Checks every shard of a finished export and writes ``metadata.json``.
+    """Checks every shard of a finished export and writes ``metadata.json``; for COCO, also the
+    ``annotations.json`` of all images.
 
     Reads every file: its name, label and address must be those of the plan, images must be intact
     (by the checksums in the PNG), and a shard may hold nothing else. Re-renders 64 images of each
@@ -45,7 +47,8 @@ def finalize(
 
     Returns:
         The contents of ``metadata.json``: the settings, the number of images and bytes, and the
-        SHA-256 of every shard (for a folder: of the names and contents of its files, in order).
+        SHA-256 of every shard (for a folder: of the names and contents of its files, in order;
+        in COCO the annotations of an image follow it).
 
     Raises:
         FileNotFoundError: there is no export in the folder, or shards are missing.
@@ -57,36 +60,39 @@ def finalize(
     path = Path(folder)
     plan = Plan.of(path)
     layout = plan.files
+    home = layout.home(path)
     names = [layout.name(unit) for unit in range(layout.units())]
-    missing = [name for name in names if not (path / name).exists()]
+    missing = [name for name in names if not (home / name).exists()]
     if missing:
         few = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         raise FileNotFoundError(
-            f"missing from {path}: {len(missing):,} of {counted(len(names), layout.unit)} ({few}); "
+            f"missing from {home}: {len(missing):,} of {counted(len(names), layout.unit)} ({few}); "
             "export them first, with the same settings"
         )
-    ours = (*names, PLAN, METADATA, TIMM, plan.categories_file)
+    ours = (*names, PLAN, METADATA, TIMM, ANNOTATIONS, plan.categories_file)
     parts = tuple(f".{name}." for name in ours)
-    for other in sorted({entry.name for entry in path.iterdir()} - set(names)):
-        file = path / other
-        if other.startswith(parts) and other.endswith(PART):
+    for file in sorted({*path.iterdir(), *home.iterdir()} - {home / name for name in names}):
+        if file.name.startswith(parts) and file.name.endswith(PART):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
+        elif file == home:
+            continue
         elif file.is_dir() or file.suffix == ".tar":  # readers would take it for data
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")
 
     known = _known(path / METADATA, plan)
     shards = []
     for unit, name in enumerate(names):
-        shards.append({"name": name, **_checked(plan, unit, path / name)})
+        shards.append({"name": name, **_checked(plan, unit, home / name)})
         if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
-            _checked(plan, unit, path / name, rerender_all=True)
+            _checked(plan, unit, home / name, rerender_all=True)
             raise ValueError(
-                f"{path / name} holds the right files, but its SHA-256 is not the one in "
+                f"{home / name} holds the right files, but its SHA-256 is not the one in "
                 f"{METADATA}: another program wrote one of the two. Remove {METADATA}, then "
                 "finalize again"
             )
         if progress:
             progress(unit + 1, len(names))
+    layout.finish(path)
     totals = {what: sum(shard[what] for shard in shards) for what in ("images", "bytes")}
     metadata = {**plan.settings(), **totals, "shards": shards}
     write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
@@ -142,7 +148,7 @@ def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -
         for sample, files in rendered_files(plan, chosen, None)
         for extension, content in files.items()
     }
-    unknown = dict.fromkeys(("png", *EXTENSIONS[plan.target]))  # until it is rendered
+    unknown = dict.fromkeys(("png", *layout.extensions(plan.target)))  # until it is rendered
     expected = (
         (sample, extension, content)
         for sample in samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -15,7 +15,9 @@ import numpy as np
 from fdsl._checks import counted
 from fdsl._files import naming_file, part_of, writing_whole
 from fdsl.export.tar import read_archive, write_archive
+from fdsl.export.target import EXTENSIONS, check_target, files_of
 from fdsl.families import IFS, Family
+from fdsl.targets import TARGETS, Objects
 
 #: Version of the names, labels, addresses and PNG encoding. Raise it when one of them changes: an
 #: export that was started with another version is refused.
@@ -73,6 +75,8 @@ class Layout(ABC):
 
     #: What a unit is called in messages.
     unit = "shard"
+    #: The targets that it can hold.
+    targets: tuple[str, ...] = TARGETS
 
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         self.family, self.seed, self.instances = family, seed, instances
@@ -89,6 +93,33 @@ class Layout(ABC):
                 f"a {self.unit} may hold at most {counted(MAX_IMAGES, 'image')}, got {images:,}"
             )
 
+    def check_target(self, target: str) -> None:
+        """Checks that the files can hold a target that the family has.
+
+        Raises:
+            ValueError: the family has too many categories for it.
+            ModuleNotFoundError: it needs Pillow, which is not installed.
+        """
+        check_target(self.family, target)
+
+    def extensions(self, target: str) -> tuple[str, ...]:
+        """Returns the extensions of a target's files."""
+        return EXTENSIONS[target]
+
+    def target_files(self, objects: Objects, categories: Sequence[int], target: str) -> Files:
+        """Returns the files of a sample's target, by extension.
+
+        Args:
+            objects: uint16 (H, W), the number of the object that each pixel shows; 0 is background.
+            categories: the category of each object.
+            target: a name in ``targets``, other than ``"label"``.
+        """
+        return files_of(objects, categories, target, len(self.family))
+
+    def home(self, folder: Path) -> Path:
+        """Returns the folder of the units, in that of the export."""
+        return folder
+
     def units(self) -> int:
         """Returns the number of units."""
         return -(-len(self.family) * self.instances // self.shard_size)
@@ -99,7 +130,7 @@ class Layout(ABC):
 
     @abstractmethod
     def name(self, unit: int) -> str:
-        """Returns the name of a unit in the folder of the export."""
+        """Returns the name of a unit in its folder."""
 
     @abstractmethod
     def samples(self, unit: int) -> list[Sample]:
@@ -122,12 +153,12 @@ class Layout(ABC):
             OSError: it cannot be read.
         """
 
+    def finish(self, folder: Path) -> None:  # noqa: B027 (most layouts need nothing more)
+        """Writes what all units together give, once they are checked."""
 
-class WebDataset(Layout):
-    """``000000.tar``, …: shards in the order of a stream, so each mixes the categories."""
 
-    def name(self, unit: int) -> str:
-        return f"{unit:0{digits(6, self.units())}d}.tar"
+class InStreamOrder(Layout):
+    """Units in the order of a stream, so each mixes the categories."""
 
     def samples(self, unit: int) -> list[Sample]:
         first = unit * self.shard_size
@@ -139,6 +170,13 @@ class WebDataset(Layout):
             Sample(f"{number:0{width}d}", category, index)
             for number, category, index in zip(*columns, strict=True)
         ]
+
+
+class WebDataset(InStreamOrder):
+    """``000000.tar``, …: shards of samples."""
+
+    def name(self, unit: int) -> str:
+        return f"{unit:0{digits(6, self.units())}d}.tar"
 
     def metadata(self, sample: Sample) -> Files:
         address: dict[str, Any] = {
@@ -173,6 +211,7 @@ class ClassFolders(Layout):
     """``00003/000077.png``: a folder for each category, as torchvision's ``ImageFolder`` reads."""
 
     unit = "folder"
+    targets = ("label",)
 
     def __init__(self, family: Family, seed: int, instances: int, shard_size: int) -> None:
         super().__init__(family, seed, instances, shard_size)
@@ -196,28 +235,17 @@ class ClassFolders(Layout):
         return {}
 
     def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
-        part = part_of(path)
-        with naming_file(path):
-            try:
-                part.mkdir()
-                for sample, rendered in samples:
-                    for extension, content in rendered.items():
-                        (part / f"{sample.key}.{extension}").write_bytes(content)
-                try:
-                    part.replace(path)
-                except OSError:
-                    if not path.is_dir():  # else another process finished first
-                        raise
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
+        write_folder(
+            path,
+            (
+                (f"{sample.key}.{extension}", content)
+                for sample, rendered in samples
+                for extension, content in rendered.items()
+            ),
+        )
 
     def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        for file in sorted(path.iterdir()):
-            if file.name.startswith("."):  # left by a file browser
-                continue
-            if not file.is_file():
-                raise ValueError(f"{file.name} is not a plain file")
-            yield file.name, file.read_bytes()
+        return read_folder(path)
 
 
 class ReleasedFolders(ClassFolders):
@@ -238,12 +266,36 @@ class ReleasedFolders(ClassFolders):
         return f"{category:05d}_{weight:02d}_count_{patch}_flip{flip}"
 
 
-#: By the names that ``fdsl export --layout`` takes.
-LAYOUTS: dict[str, type[Layout]] = {
-    "webdataset": WebDataset,
-    "folders": ClassFolders,
-    "released": ReleasedFolders,
-}
+def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Writes a folder of files, whole or not at all, unless another process finishes it first."""
+    part = part_of(path)
+    with naming_file(path):
+        try:
+            part.mkdir()
+            for name, content in files:
+                (part / name).write_bytes(content)
+            try:
+                part.replace(path)
+            except OSError:
+                if not path.is_dir():  # else another process finished first
+                    raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def read_folder(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Reads the name and content of every file of a folder, in order.
+
+    Raises:
+        ValueError: it holds anything but plain files.
+        OSError: it cannot be read.
+    """
+    for file in sorted(path.iterdir()):
+        if file.name.startswith("."):  # left by a file browser
+            continue
+        if not file.is_file():
+            raise ValueError(f"{file.name} is not a plain file")
+        yield file.name, file.read_bytes()
 
 
 def digits(least: int, count: int) -> int:

@@ -11,13 +11,29 @@ from typing import Any
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_type
 from fdsl._files import write_once
-from fdsl.export.layout import LAYOUT_FORMAT, LAYOUTS, Layout, default_shard_size
-from fdsl.export.target import check_target
+from fdsl.export.coco import Coco
+from fdsl.export.layout import (
+    LAYOUT_FORMAT,
+    ClassFolders,
+    Layout,
+    ReleasedFolders,
+    WebDataset,
+    default_shard_size,
+)
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.targets import checked_target
 
 #: The file beside the shards that holds the plan.
 PLAN = "plan.json"
+
+#: By the names that ``fdsl export --layout`` takes.
+LAYOUTS: dict[str, type[Layout]] = {
+    "webdataset": WebDataset,
+    "folders": ClassFolders,
+    "released": ReleasedFolders,
+    "coco": Coco,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,9 +62,11 @@ class Plan:
         checked_positive("shard_size", self.shard_size)
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
-        check_target(self.family, self.target)
-        if self.target != "label" and self.layout != "webdataset":
-            raise ValueError(f"folders hold labels only, got target={self.target!r}: write shards")
+        checked_target(self.family, self.target)
+        if self.target not in self.files.targets:
+            holds = " or ".join(map(repr, self.files.targets))
+            raise ValueError(f"the layout {self.layout} holds {holds}, got target={self.target!r}")
+        self.files.check_target(self.target)
         self.files.check_counts()
 
     @functools.cached_property
@@ -134,8 +152,9 @@ class Plan:
 
     def _refuse_others(self, folder: Path) -> None:
         """Raises ValueError if a folder without a plan has files with the names of this export."""
-        there = {entry.name for entry in folder.iterdir()}
-        if PLAN in there:  # another process started the same export
+        home = self.files.home(folder)
+        there = {entry.name for entry in home.iterdir()} if home.is_dir() else set()
+        if (folder / PLAN).exists():  # another process started the same export
             return
         names = map(self.files.name, range(self.files.units() if there else 0))
         if mixed := next((name for name in names if name in there), None):

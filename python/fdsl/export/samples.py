@@ -10,7 +10,6 @@ import numpy as np
 from fdsl import png
 from fdsl.export.layout import Files, Sample
 from fdsl.export.plan import Plan
-from fdsl.export.target import files_of
 from fdsl.job import Job
 from fdsl.render import render
 from fdsl.targets import render_objects
@@ -43,7 +42,7 @@ def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> li
     job = Job(frame, plan.seed, num_threads)
     maps, object_categories = render_objects(family, job, (categories, indices), images)
     return [
-        {"png": file, **files_of(objects, numbers, plan.target, len(family))}
+        {"png": file, **plan.files.target_files(objects, numbers, plan.target)}
         for file, objects, numbers in zip(
             png.encode(images, num_threads), maps, object_categories, strict=True
         )

@@ -30,13 +30,12 @@ MAX_CATEGORIES = 65_535
 
 
 def check_target(family: Family, target: str) -> None:
-    """Checks that files can hold a target of a family.
+    """Checks that files can hold a target that a family has.
 
     Raises:
-        ValueError: the family does not have the target, or too many categories for it.
+        ValueError: the family has too many categories for it.
         ModuleNotFoundError: it needs Pillow, which is not installed.
     """
-    targets.checked_target(family, target)
     if any(extension.endswith("png") for extension in EXTENSIONS[target]):
         _pillow()  # fail before anything is written
     if target == "mask" and len(family) > MAX_CATEGORIES:

@@ -104,7 +104,9 @@ def shards(
             complete by then stay.
         ModuleNotFoundError: masks or boxes are exported and Pillow is not installed.
     """
-    plan = _plan_of_shards(family, rendering, target, seed, instances, shard_size, Path(folder))
+    plan = _plan_in_stream_order(
+        "webdataset", family, rendering, target, seed, instances, shard_size, Path(folder)
+    )
     return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
 
 
@@ -162,6 +164,54 @@ def folders(
     return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
 
 
+@renamed(threads="num_threads")
+def coco(
+    family: Family,
+    folder: PathLike,
+    *,
+    instances: int = 1000,
+    rendering: Frame | None = None,
+    seed: int = 0,
+    shard_size: int | None = None,
+    job_index: int = 0,
+    num_jobs: int = 1,
+    num_threads: int | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Writes images and annotations in COCO's format, for a family that has boxes.
+
+    ``images/000000/000000000.png``, …, and, once ``finalize`` has checked all images, an
+    ``annotations.json`` with ``file_name`` relative to ``images``. Image ids are the numbers of the
+    samples in the order of ``fdsl.torch.Stream`` with the same seed, category ids those of its
+    ``"boxes"``, category + 1. Masks are exact: uncompressed run lengths, with ``iscrowd`` 0. The
+    folders in ``images`` hold images of all categories; each appears under its name once it is
+    complete, and existing ones are skipped.
+
+    Args:
+        family: the categories.
+        folder: where to write; created if it does not exist.
+        instances: images per category.
+        rendering: how images are rendered; by default the family's own style.
+        seed: the seed of every address.
+        shard_size: images per folder; by default as ``shards`` chooses it.
+        job_index: which part of a job array this process is: it writes folders ``job_index``,
+            ``job_index + num_jobs``, ….
+        num_jobs: how many processes share the work.
+        num_threads: threads that render; by default all cores this process may use.
+        progress: called with (images written, images to write).
+
+    Raises:
+        ValueError: an argument is out of range, the family has no boxes, the folder holds another
+            export, or there are more than 1,000,000 folders or images in one.
+        OSError: a file cannot be written, or was removed by another program. Folders that are
+            complete by then stay.
+    """
+    plan = _plan_in_stream_order(
+        "coco", family, rendering, "boxes", seed, instances, shard_size, Path(folder)
+    )
+    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
+
+
 def write_shard(
     family: Family,
     shard: int,
@@ -200,7 +250,9 @@ def write_shard(
     (100, 317440)
     """
     start = time.perf_counter()
-    plan = _plan_of_shards(family, rendering, target, seed, instances, shard_size)
+    plan = _plan_in_stream_order(
+        "webdataset", family, rendering, target, seed, instances, shard_size
+    )
     number, layout = checked_whole("shard", shard), plan.files
     checked_threads(num_threads)
     if number >= layout.units():
@@ -213,7 +265,8 @@ def write_shard(
     return Written(total.images, 0, total.bytes, time.perf_counter() - start)
 
 
-def _plan_of_shards(
+def _plan_in_stream_order(
+    layout: str,
     family: Family,
     rendering: Frame | None,
     target: str,
@@ -232,7 +285,7 @@ def _plan_of_shards(
         target=target,
         seed=seed,
         instances=instances,
-        layout="webdataset",
+        layout=layout,
         shard_size=shard_size,
     )
 
@@ -269,18 +322,20 @@ def _write(
     checked_threads(num_threads)
     layout = plan.files
     plan.claim(folder)
+    home = layout.home(folder)
+    home.mkdir(exist_ok=True)
     units = range(first, layout.units(), step)
-    existing = {entry.name for entry in folder.iterdir()}
+    existing = {entry.name for entry in home.iterdir()}
     missing = [unit for unit in units if layout.name(unit) not in existing]
     total = _Total(sum(map(layout.images, missing)), progress)
     for unit in missing:
         samples = rendered_files(plan, layout.samples(unit), num_threads)
-        layout.write(folder / layout.name(unit), total.over(samples))
+        layout.write(home / layout.name(unit), total.over(samples))
         plan.confirm(folder)  # do not write for hours to a folder that was cleared
-    existing = {entry.name for entry in folder.iterdir()}
+    existing = {entry.name for entry in home.iterdir()}
     if removed := [name for name in map(layout.name, units) if name not in existing]:
         raise FileNotFoundError(
-            f"{counted(len(removed), layout.unit)} of this export disappeared from {folder}, "
+            f"{counted(len(removed), layout.unit)} of this export disappeared from {home}, "
             f"{removed[0]} first: another program removes files; export again"
         )
     skipped = sum(map(layout.images, units)) - total.expected
