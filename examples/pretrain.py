@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from fdsl.torch import Loader, Normalize, Stream, training
 from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
 from settings import RENAMED, Training, recorded
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import Resize
 from tqdm import tqdm
@@ -48,6 +48,8 @@ class Settings(Training):
     lr: float | None = None  # Set the learning rate (paper: 0.01, released: 0.1).
     # Train on these categories instead of searching: fractaldb-1000, perlin-100, or a file.
     source: str | None = None
+    # Learn the category, or all visible categories of a source with several objects per image.
+    target: Literal["label", "labels"] = "label"
     categories: int = 1000  # Search for this many categories (paper: 1000 or 10000).
     # Accept categories whose images fill at least this share of the frame (paper's best: 0.1).
     fill_rate: float | None = None
@@ -92,6 +94,7 @@ def pretrain(s: Settings) -> int:
             seed=s.seed,
             steps_per_epoch=steps_per_epoch,
             instances=s.instances,
+            target=s.target,
             label_noise=s.label_noise,
         )
         loader = loader_of(s, stream, ranks.device)
@@ -128,15 +131,14 @@ def pretrain(s: Settings) -> int:
                     labels = labels.to(ranks.device, non_blocking=True)
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
-                        loss = F.cross_entropy(logits, labels)
+                        loss = loss_of(logits, labels)
                     optimizer.zero_grad()
                     loss.backward()
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()
                     step += 1
-                    accuracy = (logits.argmax(1) == labels).float().mean()
-                    log.update(len(labels), loss=loss, accuracy=accuracy)
+                    log.update(len(labels), loss=loss, accuracy=accuracy_of(logits, labels))
                     if step % s.log_every == 0 or step % steps_per_epoch == 0:
                         log.write(step, epoch=epoch, lr=lr)
                     if step % s.checkpoint_every == 0 and step % steps_per_epoch:
@@ -159,6 +161,23 @@ def pretrain(s: Settings) -> int:
                     settings=recorded(s),
                 )
     return stop.exit_code
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy; of labels (B, C) the binary one, summed over the categories."""
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(labels)
+
+
+def accuracy_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of labels that are found among as many answers: of an image with three labels,
+    among its three highest logits (R-precision). With one label per image this is accuracy."""
+    if labels.ndim == 1:
+        return (logits.argmax(1) == labels).float().mean()
+    rank = logits.argsort(1, descending=True).argsort(1)
+    found = labels * (rank < labels.sum(1, keepdim=True))
+    return found.sum() / labels.sum().clamp(min=1)
 
 
 def preset_of(s: Settings) -> dict[str, Any]:
@@ -222,7 +241,7 @@ def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[
 
 def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names = ("model", "batch_size", "seed", "optimizer", "instances", "shrink", "label_noise")
+    names = "model batch_size seed optimizer instances shrink label_noise target".split()
     made = {name: getattr(s, name) for name in names} | rendering.to_dict()
     return {**made, "categories": family.digest(), "steps_per_epoch": length_of_epoch(s, family)}
 

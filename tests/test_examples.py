@@ -240,6 +240,45 @@ def test_the_examples_page_loads_weights_in_torchvision_and_timm(
         torch.testing.assert_close(seen[0], other)
 
 
+def test_all_labels_of_an_image_are_learned_and_resumed(tmp_path: Path) -> None:
+    source = f"{EXAMPLES.parent / 'tests' / 'families_in_python.py'}:scenes-6"
+    run = ["--source", source, "--target", "labels", "--size", "32", "--crop", "32"]
+    run += ["--model", "resnet18", "--batch-size", "8", "--steps-per-epoch", "4", "--epochs", "1"]
+    run += ["--log-every", "1", "--device", "cpu", "--resume", "auto"]
+    for steps in ("1", "2"):
+        assert pretrain.main([*run, "--out", str(tmp_path / "a"), "--max-steps", steps]) == 0
+    assert pretrain.main([*run, "--out", str(tmp_path / "b"), "--max-steps", "2"]) == 0
+    assert rows(tmp_path / "a") == rows(tmp_path / "b") and len(rows(tmp_path / "a")) == 2
+    # Six binary cross-entropies of random weights, summed.
+    assert 2 < float(rows(tmp_path / "a")[0]["loss"]) < 10
+    before, after = (weights(tmp_path / name / "last.pt") for name in ("a", "b"))
+    assert_same(before, after)
+    code = pretrain.main([*run, "--target", "label", "--out", str(tmp_path / "a")])
+    assert code == 2  # a run does not change what it learns
+
+
+def test_a_source_without_labels_of_objects_is_refused_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["--source", "perlin-4", "--target", "labels", "--out", str(tmp_path)]
+    assert pretrain.main(run) == 2
+    assert "Perlin has no target 'labels'; it has 'label'" in capsys.readouterr().err
+
+
+def test_the_accuracy_of_several_labels_is_that_of_one_where_there_is_one() -> None:
+    logits = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
+    logits[::3, 2] += 5
+    one = torch.full((50,), 2)
+    accuracy = pretrain.accuracy_of(logits, one)
+    assert accuracy == pretrain.accuracy_of(logits, torch.nn.functional.one_hot(one, 7).float())
+    assert 0.3 < accuracy < 0.6
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [9.0, 0.0, 0.0, 0.0]])
+    labels = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0], [0.0] * 4])
+    # One of the first image's two labels and all three of the second's; the third has none.
+    assert pretrain.accuracy_of(logits, labels) == pytest.approx(4 / 5)
+    assert pretrain.accuracy_of(logits, torch.zeros(3, 4)) == 0
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

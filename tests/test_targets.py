@@ -252,14 +252,25 @@ def test_a_torchvision_detection_model_trains_on_boxes():
     from fdsl.torch import Stream
 
     torch.manual_seed(0)
-    frame = fdsl.Frame(size=64, color=True)
-    images, boxes = next(iter(Stream(SCENES, rendering=frame, target="boxes", batch_size=2)))
-    model = detection.maskrcnn_resnet50_fpn(
-        weights=None, weights_backbone=None, num_classes=8, min_size=64, max_size=64
+    backbone = detection.backbone_utils.resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None, trainable_layers=5
     )
-    losses = model.train()([image / 255 for image in images], boxes)
-    assert {"loss_box_reg", "loss_mask"} <= losses.keys()
-    assert all(bool(loss.isfinite()) for loss in losses.values())
+    model = detection.MaskRCNN(backbone, num_classes=8, min_size=64, max_size=64).train()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    frame = fdsl.Frame(size=64, color=True)
+    stream = Stream(SCENES, rendering=frame, target="boxes", batch_size=2, steps_per_epoch=2)
+    for images, boxes in stream:
+        losses = model([image / 255 for image in images], boxes)
+        assert {"loss_classifier", "loss_box_reg", "loss_mask"} <= losses.keys()
+        assert all(bool(loss.isfinite()) for loss in losses.values())
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    # The masks are learned down to the first layer of their head, and the boxes.
+    moved = {name for name, value in model.named_parameters() if not value.equal(before[name])}
+    assert {"roi_heads.mask_head.0.0.weight", "roi_heads.box_predictor.bbox_pred.bias"} <= moved
+    assert "backbone.body.conv1.weight" in moved
 
 
 # Files
