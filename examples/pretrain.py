@@ -241,8 +241,8 @@ def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[
 
 def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names = "model batch_size seed optimizer instances shrink label_noise target".split()
-    made = {name: getattr(s, name) for name in names} | rendering.to_dict()
+    names = ("model", "batch_size", "seed", "optimizer", "instances", "shrink", "label_noise")
+    made = {name: getattr(s, name) for name in (*names, "target")} | rendering.to_dict()
     return {**made, "categories": family.digest(), "steps_per_epoch": length_of_epoch(s, family)}
 
 
