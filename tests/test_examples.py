@@ -26,6 +26,7 @@ import fdsl
 import finetune
 import pretrain
 import safetensors.torch
+import segment
 import settings
 import torch
 import torchvision
@@ -637,7 +638,7 @@ def test_weights_without_a_name_that_do_not_fit_are_refused(
 # The rest
 
 
-@pytest.mark.parametrize("script", [pretrain, finetune, cluster, demo])
+@pytest.mark.parametrize("script", [pretrain, finetune, segment, cluster, demo])
 def test_every_option_explains_itself_in_a_sentence(
     script: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -703,7 +704,9 @@ def closure(script: str) -> dict[str, int]:
     return lines
 
 
-@pytest.mark.parametrize("script, most", [("pretrain.py", 350), ("finetune.py", 500)])
+@pytest.mark.parametrize(
+    "script, most", [("pretrain.py", 350), ("finetune.py", 500), ("segment.py", 450)]
+)
 def test_a_script_and_what_it_imports_stay_short(script: str, most: int) -> None:
     lines = closure(script)
     print(f"{script}: {sum(lines.values())} lines: {lines}")

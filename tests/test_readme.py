@@ -14,6 +14,11 @@ import numpy as np
 import pytest
 from scripts import ran
 
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,7 +37,7 @@ SMALLER = {
 FEWER = "--num-points 500"
 #: Packages that a page's Python needs, other than torch and webdataset.
 NEEDS = {
-    "files.md": ("timm", "torchvision"),
+    "files.md": ("PIL", "pycocotools", "timm", "torchvision"),
     "trainers.md": ("accelerate", "kornia", "lightning", "timm", "transformers"),
 }
 CHECKS = {
@@ -45,6 +50,9 @@ assert state == {"samples": 8}, state
 assert tuple(images.shape) == (32, 64, 64) and str(images.dtype) == "torch.uint8"
 assert tuple(labels.shape) == (32,) and set(images.unique().tolist()) == {0, 127}
 assert (image.size, label) == ((64, 64), 0)
+assert mask.shape == (64, 64) and mask.dtype == "uint8" and 1 <= mask.max() <= 10
+assert len(found["boxes"]) == len(found["labels"]) == objects.max()
+assert target["boxes"].shape == (len(target["labels"]), 4) and target["masks"].shape[1:] == (64, 64)
 images, labels = next(iter(loader))
 assert tuple(images.shape) == (32, 256, 256) and len(set(labels.tolist())) > 1
 """,
@@ -68,12 +76,14 @@ assert losses[-1] < np.log(100) < losses[0]
 assert pretrained > 0.5
 """,
 }
+#: What a page takes from another one.
+FAMILIES = blocks(ROOT / "docs/families.md", "python")
+BEFORE = {
+    "files.md": ["import fdsl", "import numpy as np"]
+    + [block.split("\n\n\n")[0] for block in FAMILIES if "class Squares" in block]
+}
 #: Pages that train for longer than a test should.
 LONG = {"tutorial.md"}
-
-
-def blocks(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
 
 
 def commands(page):
@@ -98,7 +108,7 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
     # As a script and in an empty folder, as a stranger would: workers may be spawned.
-    code = "\n".join(blocks(page, "python")) + CHECKS[page.name]
+    code = "\n".join([*BEFORE.get(page.name, ()), *blocks(page, "python")]) + CHECKS[page.name]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
     run = ran([sys.executable, "-c", code], cwd=tmp_path, env=environment)
