@@ -2,20 +2,26 @@
 
     python examples/segment.py --out runs/segment                  # needs no download
     python examples/segment.py --model deeplabv3_mobilenet_v3_large --source scenes.npz \\
-        --data pets --data-root data --download --size 224 --steps 20000 --out runs/pets
+        --data pets --data-root data --download --images None --size 224 --steps 20000 \\
+        --out runs/pets
 
 Three runs with the same loop: pre-training on a stream, then fine-tuning the pre-trained network on
 a few labeled images, and the same network from random weights. Without --source the stream shows
 closed curves, of the family below; any family that offers masks will do: a file, or
 `families.py:name-N`.
 
-Result: RESULT
+Result: of the first command, a demonstration of reduced size, 4 minutes on one thread of an AMD EPYC
+that others used, too. 300 steps on 4,800 curves, then 100 on 50 images of digits: 78.7% mIoU (78.1,
+79.2, 79.0 with --seed 0, 1, 2), against 75.7% from scratch (75.6, 77.1, 74.3), which took only the
+last 100. The second command has not been run: it needs a GPU.
 
 `--data digits` is made here: each image shows three of scikit-learn's handwritten digits, enlarged,
-on random noise; no digit of a validation image is in a training image. It is easy, small and not
-photographic, so it checks that transfer works and says little about photographs. OUT gets
-result.json, and a folder for each run with last.pt, metrics.csv and curve.png; pretrain/ also has
-weights.safetensors. Ctrl-C and SIGTERM save; --resume auto goes on.
+on random noise, and its pixels are digit or background. No digit of a validation image is in a
+training image. It is small, easy and not photographic: it checks that weights transfer, and says
+little about photographs.
+
+OUT gets result.json, and a folder for each run with last.pt, metrics.csv and curve.png; pretrain/
+also has weights.safetensors. Ctrl-C and SIGTERM save; --resume auto goes on.
 """
 
 import json

@@ -164,7 +164,6 @@ def folders(
     return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
 
 
-@renamed(threads="num_threads")
 def coco(
     family: Family,
     folder: PathLike,
