@@ -10,10 +10,10 @@ a few labeled images, and the same network from random weights. Without --source
 closed curves, of the family below; any family that offers masks will do: a file, or
 `families.py:name-N`.
 
-Result: of the first command, a demonstration of reduced size, 4 minutes on one thread of an AMD EPYC
-that others used, too. 300 steps on 4,800 curves, then 100 on 50 images of digits: 78.7% mIoU (78.1,
-79.2, 79.0 with --seed 0, 1, 2), against 75.7% from scratch (75.6, 77.1, 74.3), which took only the
-last 100. The second command has not been run: it needs a GPU.
+Result: the first command, a demonstration of reduced size, takes 4 minutes on one thread of a busy
+AMD EPYC: 300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.7% mIoU (78.1,
+79.2, 79.0 with --seed 0, 1, 2), against 75.7% from scratch (75.6, 77.1, 74.3), which takes only the
+last 100 steps. The second command has not been run: it needs a GPU.
 
 `--data digits` is made here: each image shows three of scikit-learn's handwritten digits, enlarged,
 on random noise, and its pixels are digit or background. No digit of a validation image is in a
