@@ -26,6 +26,8 @@ pub enum Numbers {
     I64(Vec<i64>),
     /// uint64
     U64(Vec<u64>),
+    /// Text; a scalar.
+    Text(String),
 }
 
 impl Arrays {
@@ -101,6 +103,21 @@ impl Arrays {
             .iter()
             .filter_map(|(name, array)| Some((name.strip_prefix(&start)?.to_owned(), array.clone())));
         Some((family, Self(own.collect())))
+    }
+
+    /// Returns a text.
+    pub fn text(&self, name: &'static str) -> Result<&str, Error> {
+        match self.get(name)? {
+            Array { numbers: Numbers::Text(text), .. } => Ok(text),
+            _ => Err(Error::Parameter(name)),
+        }
+    }
+
+    /// Returns the arrays whose names begin with `prefix`, named without it.
+    pub fn under(&self, prefix: &str) -> Self {
+        let named =
+            |(name, array): (&String, &Array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone()));
+        Self(self.0.iter().filter_map(named).collect())
     }
 
     fn get(&self, name: &'static str) -> Result<&Array, Error> {

@@ -96,6 +96,12 @@ impl Frame {
         if margin > (smaller - 2) / 2 { Err(Error::Margin { margin, smaller }) } else { Ok(()) }
     }
 
+    /// Returns the margin that looks like one of `margin` pixels in an image of the size of `from`.
+    pub fn scaled_margin(&self, margin: usize, from: &Self) -> usize {
+        let smaller = |frame: &Self| frame.height.min(frame.width);
+        (margin * smaller(self) / smaller(from)).min((smaller(self) - 2) / 2)
+    }
+
     /// Returns the (height, width) after cropping.
     pub fn output_size(&self) -> (usize, usize) {
         self.crop.map_or((self.height, self.width), |crop| (crop.height, crop.width))

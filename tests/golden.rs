@@ -7,6 +7,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
@@ -15,6 +16,8 @@ use fdsl::formula::ifs3d::search::Search as Search3d;
 use fdsl::formula::ifs3d::{self, Ifs3d, View};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
+use fdsl::formula::scene::Scene;
+use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
 use fdsl::{Bezier, Crop, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -221,6 +224,51 @@ fn fractals_in_space_are_what_they_always_were() {
             ("wide", wide(), ifs3d::Style { variation: None, jitter: 0.0, ..views() }, 0x7A1A_4EB1_D5C5_3C1A),
             ("released", still(small()), released, 0x5814_C333_43D5_2257),
             ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),
+        ],
+    );
+}
+
+/// Scenes of curves and contours, four categories of each.
+fn scenes() -> Vec<Scene> {
+    let frame = r#"{"size": [64, 64], "crop": null, "crop_position": "random", "flips": true,
+        "color": false, "resample_degenerate": true}"#;
+    let part = |family: &str, style: &str| {
+        format!(r#"{{"family": "{family}", "settings": {{"frame": {frame}, "style": {style}}}}}"#)
+    };
+    let (curves, rings) =
+        (part("bezier", r#"{"draw": "patch", "margin": 6}"#), part("rcdb", r#"{"background": "black"}"#));
+    let mut arrays = Arrays::default();
+    arrays.insert("0:counts", vec![4, 2], Numbers::U64(vec![2, 1, 3, 12, 13, 5, 64, 99]));
+    let contours = [[3, 1, 0, 8], [14, 196, 1, 0], [126, 107, 2, 0], [1000, 20, 4, 1]];
+    arrays.insert(
+        "1:contours",
+        vec![4, 4],
+        Numbers::F64(contours.as_flattened().iter().map(|&n| n.into()).collect()),
+    );
+    let both = format!(r#"{{"parts": [{curves}, {rings}], "backdrop": null}}"#);
+    arrays.insert("scene", vec![], Numbers::Text(both));
+    Scene::family(&arrays).unwrap()
+}
+
+#[test]
+fn scenes_have_not_changed() {
+    let style = || SceneStyle { min_objects: 2, max_objects: 6, ..SceneStyle::default() };
+    let noisy = SceneStyle {
+        backdrop: Some(Backdrop::Noise),
+        object_color: ObjectColor::Random,
+        order: Order::SmallInFront,
+        max_covered: 0.3,
+        ..style()
+    };
+    let cropped_color = Frame { color: true, ..crop(48, 40, true) };
+    check(
+        "scene",
+        |_| scenes().into_iter().step_by(2).collect(),
+        &[
+            ("gray", small(), style(), 0xD28E_392D_C271_DA4A),
+            ("color", color(), style(), 0x1665_CC94_E3C8_109F),
+            ("noise_random_color_crop", cropped_color, noisy.clone(), 0xF1C4_A57D_34B5_A251),
+            ("random_gray_wide", wide(), SceneStyle { order: Order::Random, ..noisy }, 0xBA72_8B4D_6729_C896),
         ],
     );
 }

@@ -1,13 +1,17 @@
 //! Properties of any category, including diverging and degenerate ones.
 
+use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs3d::{self, Ifs3d, View};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
+use fdsl::formula::scene::Scene;
+use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
 
@@ -120,6 +124,42 @@ fn views() -> impl Strategy<Value = ifs3d::Style> {
     )
 }
 
+fn scene_style() -> impl Strategy<Value = SceneStyle> {
+    let order = prop_oneof![Just(Order::OwnInFront), Just(Order::Random), Just(Order::SmallInFront)];
+    let color = prop_oneof![Just(ObjectColor::Own), Just(ObjectColor::Random)];
+    (1..4u64, 0..6u64, 0.05..0.5f64, 0.0..0.5f64, 0.0..0.95f64, 0.0..1.0f64, order, color).prop_map(
+        |(min_objects, more, min_scale, larger, overhang, max_covered, order, object_color)| SceneStyle {
+            min_objects,
+            max_objects: min_objects + more,
+            min_scale,
+            max_scale: min_scale + larger,
+            overhang,
+            order,
+            max_covered,
+            object_color,
+            backdrop: None,
+        },
+    )
+}
+
+/// A scene of one category of curves and one of contours.
+fn scene([points, curves]: [u64; 2], [vertices, rings, noise, step]: [u32; 4]) -> Vec<Scene> {
+    let frame = r#"{"size": [32, 32], "crop": null, "crop_position": "random", "flips": true,
+        "color": false, "resample_degenerate": true}"#;
+    let part = |family: &str, style: &str| {
+        format!(r#"{{"family": "{family}", "settings": {{"frame": {frame}, "style": {style}}}}}"#)
+    };
+    let (one, other) =
+        (part("bezier", r#"{"draw": "patch", "margin": 6}"#), part("rcdb", r#"{"background": "black"}"#));
+    let mut arrays = Arrays::default();
+    arrays.insert("0:counts", vec![1, 2], Numbers::U64(vec![points, curves]));
+    let row = [vertices, rings, noise, step].map(f64::from);
+    arrays.insert("1:contours", vec![1, 4], Numbers::F64(row.to_vec()));
+    let both = format!(r#"{{"parts": [{one}, {other}], "backdrop": null}}"#);
+    arrays.insert("scene", vec![], Numbers::Text(both));
+    Scene::family(&arrays).unwrap()
+}
+
 /// Renders on every path and checks that the images are equal and not blank.
 fn on_every_path<F: Formula>(
     category: F,
@@ -196,6 +236,26 @@ proptest! {
     fn any_fractal_in_space_is_the_same_on_every_path_and_not_blank(ifs in system_in_space(), frame in frame(), style in views(), index in 0..9000u64) {
         let image = on_every_path(ifs, index, &frame, &style, 0)?;
         prop_assert!(image.iter().all(|&pixel| pixel == 0 || pixel == 255 || style.shade && pixel >= 63));
+    }
+
+    #[test]
+    fn the_objects_of_any_scene_are_its_lit_pixels(curves in [2..20u64, 1..9u64], rings in [3..200u32, 1..9u32, 0..16u32, 0..16u32], frame in frame(), style in scene_style(), index in 0..3000u64, own in 0..2usize) {
+        let scene = scene(curves, rings).remove(own);
+        let image = on_every_path(scene.clone(), index, &frame, &style, 0)?;
+        let (mut again, mut retries) = (vec![0xAA; image.len()], [0]);
+        let (mut map, mut categories) = (vec![9; image.len() / frame.channels()], [vec![]]);
+        let objects = Some(SampleObjects { maps: &mut map, categories: &mut categories });
+        let samples = Samples { images: &mut again, retries: &mut retries, objects };
+        let machine = &Machine { threads: Some(1), simd: Simd::PLAIN };
+        let job = Job { categories: &[scene], seed: 3, frame: &frame, style: &style, machine };
+        render(&job, &[(0, index)], &mut || false, samples).unwrap();
+        prop_assert_eq!(&image, &again);
+        prop_assert!(map.contains(&1), "the object of the category is hidden");
+        prop_assert!(map.iter().all(|&object| usize::from(object) <= categories[0].len()));
+        prop_assert_eq!(categories[0][0], own as u64);
+        for (pixel, &object) in image.chunks(frame.channels()).zip(&map) {
+            prop_assert_eq!(pixel.iter().any(|&byte| byte != 0), object != 0);
+        }
     }
 
     #[test]

@@ -23,3 +23,10 @@ class Sample:
     objects: npt.NDArray[np.integer]
     #: The category of each object, in ``0…len(family)-1``.
     categories: Sequence[int]
+
+    @property
+    def covered(self) -> list[int]:
+        """The numbers of the objects of which no pixel is visible, because others, the border or
+        the crop hide them."""
+        visible = set(np.unique(self.objects).tolist())
+        return [number for number in range(1, len(self.categories) + 1) if number not in visible]

@@ -106,6 +106,10 @@ impl crate::formula::interface::Style for Strokes {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         frame.check_margin(self.margin)
     }
+
+    fn scaled(&self, from: &Frame, to: &Frame) -> Self {
+        Self { margin: to.scaled_margin(self.margin, from), ..self.clone() }
+    }
 }
 
 /// Memory kept from image to image.

@@ -37,6 +37,12 @@ pub trait Formula: Send + Sync + Sized + 'static {
         8
     }
 
+    /// Returns what the images of this category hold where they show nothing. A scene shows what is
+    /// behind the object there.
+    fn ground(&self, _style: &Self::Style) -> Ground {
+        Ground::Black
+    }
+
     /// Renders one attempt.
     fn draw(
         &self,
@@ -64,6 +70,12 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns the settings with which an image of the size of `to` looks like a scaled copy of one
+    /// of the size of `from`. An object of a scene is such an image.
+    fn scaled(&self, _from: &Frame, _to: &Frame) -> Self {
+        self.clone()
+    }
+
     /// Returns the approximate number of bytes of scratch that rendering a sample takes.
     fn memory(&self, frame: &Frame) -> usize {
         8 * frame.height * frame.width
@@ -84,6 +96,28 @@ pub enum Compat {
 pub struct NoStyle {}
 
 impl Style for NoStyle {}
+
+/// What an image holds where it shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// 0 in every channel.
+    Black,
+    /// 255 in every channel.
+    White,
+    /// Every pixel shows something.
+    None,
+}
+
+impl Ground {
+    /// Returns the byte in every channel.
+    pub fn byte(self) -> Option<u8> {
+        match self {
+            Self::Black => Some(0),
+            Self::White => Some(255),
+            Self::None => None,
+        }
+    }
+}
 
 /// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,12 +15,14 @@ pub mod ifs3d;
 pub mod interface;
 pub mod leaves;
 pub mod perlin;
+pub mod scene;
 pub mod spectrum;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::family::{self, Family};
 use crate::formula::interface::Formula;
+use crate::formula::scene::part::{self, Part};
 
 /// Every family of this crate.
 pub const BUILT_IN: &[BuiltIn] = &[
@@ -35,6 +37,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::released::Released<contour::Atom>>(),
     BuiltIn::of::<leaves::DeadLeaves>(),
     BuiltIn::of::<spectrum::Spectrum>(),
+    BuiltIn::of::<scene::Scene>(),
 ];
 
 /// A family that can be created by name.
@@ -43,6 +46,7 @@ pub struct BuiltIn {
     pub name: &'static str,
     make: fn(&Arrays) -> Result<Box<dyn Family>, Error>,
     check: fn(&str) -> Result<(), Error>,
+    part: part::Maker,
 }
 
 impl BuiltIn {
@@ -51,6 +55,7 @@ impl BuiltIn {
             name: F::NAME,
             make: |parameters| Ok(Box::new(F::family(parameters)?)),
             check: |settings| family::settings::<F::Style>(settings).map(|_| ()),
+            part: part::styled::<F>,
         }
     }
 
@@ -65,6 +70,11 @@ impl BuiltIn {
     /// Creates the categories from their parameters.
     pub fn make(&self, parameters: &Arrays) -> Result<Box<dyn Family>, Error> {
         (self.make)(parameters)
+    }
+
+    /// Creates the categories as a part of a scene, with their settings as JSON.
+    pub fn part(&self, parameters: &Arrays, settings: &str) -> Result<Box<dyn Part>, Error> {
+        (self.part)(parameters, settings)
     }
 
     /// Checks the settings (frame and style) of this family, given as JSON.

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::interface::{Formula, NoStyle, Outcome};
+use crate::formula::interface::{Formula, Ground, NoStyle, Outcome};
 use crate::frame::Window;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
@@ -80,6 +80,10 @@ impl Formula for Perlin {
         let (persistence, contrast) = (parameters.float("persistence")?, parameters.float("contrast")?);
         let new = |&frequency: &[f64; 2]| Self::new(frequency, octaves, persistence, contrast);
         parameters.rows("frequencies")?.iter().map(new).collect()
+    }
+
+    fn ground(&self, _: &NoStyle) -> Ground {
+        Ground::None
     }
 
     /// Renders the noise. An all-black image, such as a small crop of coarse noise at high contrast,

@@ -205,7 +205,7 @@ fn fill_rates(
     })
 }
 
-/// Copies a dictionary of float64, int64 and uint64 arrays.
+/// Copies a dictionary of float64, int64 and uint64 arrays, and texts.
 fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
     let mut arrays = Arrays::default();
     for (name, array) in parameters {
@@ -216,8 +216,11 @@ fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
             Numbers::I64(numbers)
         } else if let Some(numbers) = numbers::<u64>(&array)? {
             Numbers::U64(numbers)
+        } else if let Ok(text) = array.extract::<String>() {
+            arrays.insert(name, vec![], Numbers::Text(text));
+            continue;
         } else {
-            let message = format!("{name} must be an array of float64, int64 or uint64");
+            let message = format!("{name} must be an array of float64, int64 or uint64, or a text");
             return Err(PyTypeError::new_err(message));
         };
         let shape = array.cast::<PyUntypedArray>()?.shape().to_vec();

@@ -11,6 +11,7 @@ from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
 from fdsl.families.published import Published, published
 from fdsl.families.spectrum import Spectrum
+from fdsl.families.scene import Scene, Scenes
 
 __all__ = [
     "IFS",
@@ -25,6 +26,8 @@ __all__ = [
     "Perlin",
     "Published",
     "Spectrum",
+    "Scene",
+    "Scenes",
     "VisualAtom",
     "fractaldb",
     "load",

@@ -152,6 +152,22 @@ class Family:
             raise TypeError(_means_nothing(self, rendering))
         return rendering
 
+    def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
+        """Returns where an image shows something: where it is not black. An object of a scene
+        covers what is behind it there, and its mask is the same.
+
+        Override it for a family whose images have another background.
+
+        Args:
+            image: uint8 (H, W), or (H, W, 3) in color.
+            frame: the settings that it was rendered with.
+
+        Returns:
+            bool (H, W).
+        """
+        lit: npt.NDArray[np.bool_] = (image if image.ndim == 2 else image.max(-1)) > 0
+        return lit
+
     def render_into(
         self,
         job: Job,

@@ -238,6 +238,12 @@ class _Contours(CoreFamily):
             raise ValueError(f"{type(self).__name__} needs at least one category, got none")
         return self._of(rows, None if self._origins is None else self._origins[key])
 
+    def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
+        """Returns where an image shows a ring: where it is not its background."""
+        own = "white" if self.name == RCDB.name else "black"
+        lit: npt.NDArray[np.bool_] = image != (255 if (frame.background or own) == "white" else 0)
+        return lit if image.ndim == 2 else np.logical_or.reduce(lit, -1)
+
     def _core_name(self, frame: Frame | None) -> str:
         if not isinstance(frame, Contours) or frame.compat is None:
             return self.name

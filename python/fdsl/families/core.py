@@ -30,8 +30,12 @@ class CoreFamily(Family):
         name = self._core_name(frame)
         made: dict[str, _core.Categories] = self.__dict__.setdefault("_core", {})
         if name not in made:
-            made[name] = _core.Categories(name, self._arrays())
+            made[name] = _core.Categories(name, self._core_arrays())
         return made[name]
+
+    def _core_arrays(self) -> dict[str, Any]:
+        """Returns what the core gets: arrays, or texts."""
+        return self._arrays()
 
     def _core_name(self, frame: Frame | None) -> str:
         """Returns the core's name of the family that renders with these settings."""

@@ -76,12 +76,14 @@ def draw_samples(
 Address = tuple[str, int, int, int, int]
 
 
-def _generator(address: Address, stream: int) -> np.random.Generator:
+def generator(address: Address, stream: int) -> np.random.Generator:
+    """Returns the random numbers of an address."""
     # Philox by name: unlike default_rng, it never changes its bits.
     return np.random.Generator(np.random.Philox(key=_core.address_key(*address, stream)))
 
 
-def _flip(frame: Frame, index: int) -> int:
+def flip_of(frame: Frame, index: int) -> int:
+    """Returns the number of the flip of an instance."""
     return index % FLIPS if frame.flips else 0
 
 
@@ -89,8 +91,8 @@ def _draw_checked(
     family: Drawable, parameters: Any, frame: Frame, address: Address, attempt: int
 ) -> Sample:
     name, format, seed, category, index = address
-    shared = (name, format, seed, category, index - _flip(frame, index))
-    sample = family.draw(parameters, _generator(shared, attempt), frame)
+    shared = (name, format, seed, category, index - flip_of(frame, index))
+    sample = family.draw(parameters, generator(shared, attempt), frame)
     what = f"{type(family).__name__}.draw"
     if not isinstance(sample, Sample):
         if family.targets:
@@ -135,15 +137,20 @@ def _cropped(
     whole: npt.NDArray[Any], frame: Frame, address: Address, attempt: int
 ) -> npt.NDArray[Any]:
     """Flips and crops an image or an object map."""
-    flip = _flip(frame, address[-1])
-    flipped = whole[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1]
+    turned = flipped(whole, frame, address[-1])
     if frame.crop is None:
-        return flipped
+        return turned
     height, width = frame.output_size
     room = (frame.height - height, frame.width - width)
     if frame.crop_position == "random":
-        rng = _generator(address, CROP + attempt)
+        rng = generator(address, CROP + attempt)
         top, left = (int(rng.integers(0, most, endpoint=True)) for most in room)
     else:
         top, left = room[0] // 2, room[1] // 2
-    return flipped[top : top + height, left : left + width]
+    return turned[top : top + height, left : left + width]
+
+
+def flipped(whole: npt.NDArray[Any], frame: Frame, index: int) -> npt.NDArray[Any]:
+    """Flips an image or an object map."""
+    flip = flip_of(frame, index)
+    return whole[:: -1 if flip & 1 else 1, :: -1 if flip & 2 else 1]

@@ -86,6 +86,10 @@ class Perlin(CoreFamily):
         """Contrast; at 1 the noise goes from black at −1 to white at 1."""
         return self._contrast
 
+    def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
+        """Returns where an image shows something: everywhere."""
+        return np.ones(image.shape[:2], np.bool_)
+
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the frequencies of a category, and the parameters that all share."""
         fx, fy = self[category]

@@ -28,7 +28,7 @@ MOST_BYTES = 600_000_000
 #: bytes of a CSV file (256 maps take 40,000);
 MOST_CSV_BYTES = 2**20
 #: arrays in a file of categories.
-MOST_ARRAYS = 16
+MOST_ARRAYS = 512
 
 
 def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::formula::contour::rcdb::{draw_fallback, show};
 use crate::formula::contour::rings::{Polygon, Scratch, Start, UNIT, within};
 use crate::formula::contour::style::ContourStyle;
-use crate::formula::interface::{Formula, Outcome};
+use crate::formula::interface::{Formula, Ground, Outcome};
 use crate::sample::Sample;
 
 /// Center, grays and noise.
@@ -46,6 +46,10 @@ impl Formula for Atom {
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         parameters.rows("atoms")?.iter().map(|&row| Self::new(row)).collect()
+    }
+
+    fn ground(&self, style: &ContourStyle) -> Ground {
+        style.ground(&self.polygon)
     }
 
     /// Draws the rings; an image that shows none of them is degenerate.

@@ -7,7 +7,7 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::contour::rings::{BACKGROUND, Polygon, Scratch, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
-use crate::formula::interface::{Formula, Outcome};
+use crate::formula::interface::{Formula, Ground, Outcome};
 use crate::sample::Sample;
 
 /// Center, radius, oval, grays and noise.
@@ -38,6 +38,10 @@ impl Formula for Contour {
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         parameters.rows("contours")?.iter().map(|&row| Self::new(row)).collect()
+    }
+
+    fn ground(&self, style: &ContourStyle) -> Ground {
+        style.ground(&self.0)
     }
 
     /// Draws the rings; an image that shows none of them is degenerate.

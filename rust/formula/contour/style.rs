@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::address::{At, Purpose};
 use crate::error::Error;
 use crate::formula::contour::rings::{BACKGROUND, Polygon};
-use crate::formula::interface::Style;
+use crate::formula::interface::{Ground, Style};
 use crate::frame::Frame;
 use crate::surface::palette_color;
 
@@ -77,10 +77,15 @@ impl ContourStyle {
 
     /// Returns the gray of the background.
     pub(super) fn background(&self, polygon: &Polygon) -> u8 {
+        self.ground(polygon).byte().unwrap_or(0)
+    }
+
+    /// Returns the background as a scene asks for it.
+    pub(super) fn ground(&self, polygon: &Polygon) -> Ground {
         let own = if polygon.waves.is_some() { Background::Black } else { Background::White };
         match self.background.unwrap_or(own) {
-            Background::Black => 0,
-            Background::White => 255,
+            Background::Black => Ground::Black,
+            Background::White => Ground::White,
         }
     }
 

@@ -35,6 +35,9 @@ pub enum Variation {
     Continuous(f64),
 }
 
+/// surface/last.rs stores the number of a point in a u32, next to a position in its patch.
+const MOST_POINTS: usize = 1 << 24;
+
 /// The settings of an IFS.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Settings")]
@@ -108,8 +111,7 @@ impl TryFrom<Settings> for Style {
 
 impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
-        // surface/last.rs stores the number of a point in a u32, next to a position in its patch.
-        if !(1..=1 << 24).contains(&self.num_points) {
+        if !(1..=MOST_POINTS).contains(&self.num_points) {
             return Err(Error::NumPoints(self.num_points));
         }
         if let Variation::Grid(w) | Variation::Continuous(w) = self.variation
@@ -118,6 +120,14 @@ impl crate::formula::interface::Style for Style {
             return Err(Error::Variation(w));
         }
         frame.check_margin(self.margin)
+    }
+
+    /// Keeps the points as dense as they were.
+    fn scaled(&self, from: &Frame, to: &Frame) -> Self {
+        let pixels = |frame: &Frame| (frame.height * frame.width) as f64;
+        let num_points = (self.num_points as f64 * (pixels(to) / pixels(from))).round();
+        let num_points = (num_points as usize).clamp(1, MOST_POINTS); // saturates
+        Self { num_points, margin: to.scaled_margin(self.margin, from), ..self.clone() }
     }
 
     fn memory(&self, frame: &Frame) -> usize {

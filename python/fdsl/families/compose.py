@@ -1,0 +1,250 @@
+"""Scenes put together in Python, for parts that are written in Python. The rules are those of
+``rust/formula/scene/``; the random numbers are others."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl.families.base import Family
+from fdsl.families.drawing import CROP, RETRIES, Address, flip_of, flipped, generator
+from fdsl.families.perlin import Perlin
+from fdsl.frame import Frame
+from fdsl.job import Addresses, Job, Rendered
+
+#: The smallest side of an image.
+SMALLEST = 16
+
+
+class Parts(Protocol):
+    """The part of ``fdsl.Scene`` that is used here."""
+
+    name: ClassVar[str]
+
+    @property
+    def format(self) -> int:
+        """The version of its bytes."""
+
+    @property
+    def parts(self) -> tuple[Family, ...]:
+        """The families."""
+
+    @property
+    def backdrop(self) -> Family | None:
+        """The family behind the objects."""
+
+    def part_of(self, category: int) -> tuple[int, int]:
+        """The part that has a category, and the category's number in it."""
+
+    def style_of(self, part: int) -> Frame:
+        """The settings of a part; those of the backdrop for −1."""
+
+    def __len__(self) -> int: ...
+
+
+class Object(NamedTuple):
+    """One object, before it is rendered."""
+
+    #: 0 for the one of the scene's own category.
+    number: int
+    category: int
+    side: int
+    top: int
+    left: int
+    color: npt.NDArray[np.int64]
+    rank: float
+    #: Of the address of the object.
+    seed: int
+    instance: int
+
+
+class Canvas(NamedTuple):
+    """The whole scene."""
+
+    image: npt.NDArray[np.uint8]
+    #: 0 for the background, else the number of the object, counted from 1.
+    map: npt.NDArray[np.uint16]
+
+
+def compose(
+    scene: Parts,
+    job: Job,
+    addresses: Addresses,
+    images: npt.NDArray[np.uint8],
+    objects: npt.NDArray[np.uint16] | None,
+) -> Rendered:
+    """Renders each address into the arrays, as documented in ``Family.render_into``."""
+    frame: Any = job.frame
+    retries = np.empty(len(images), np.uint8)
+    of_objects = []
+    pairs = zip(*(numbers.tolist() for numbers in addresses), strict=True)
+    for number, (category, index) in enumerate(pairs):
+        if category >= len(scene):
+            raise IndexError(
+                f"category {category} is out of range: there are {len(scene)}, counted from 0"
+            )
+        address = (scene.name, scene.format, job.seed, category, index)
+        shared = (*address[:4], index - flip_of(frame, index))
+        for attempt in range(RETRIES + 2):
+            rng = generator(shared, attempt)
+            last = attempt > RETRIES
+            asked = _layout(frame, category, len(scene), rng)
+            if last:
+                asked = [_alone(frame, asked[0])]
+            canvas = _painted(scene, job, asked, rng)
+            window = _window(frame, address, attempt, canvas if last else None)
+            image, seen = (flipped(whole, frame, index)[window] for whole in canvas)
+            if (seen == 1).any() or not frame.resample_degenerate:
+                break
+        images[number], retries[number] = image, attempt
+        if objects is not None:
+            objects[number] = seen
+        of_objects.append([one.category for one in sorted(asked)])
+    return Rendered(retries, None if objects is None else of_objects)
+
+
+def _layout(frame: Any, category: int, categories: int, rng: np.random.Generator) -> list[Object]:
+    """Draws the objects, those in front first."""
+    found = []
+    for number in range(rng.integers(frame.min_objects, frame.max_objects, endpoint=True)):
+        drawn = int(rng.integers(categories))
+        side = _side(frame, rng.uniform(frame.min_scale, frame.max_scale))
+        beyond = int(frame.overhang * side)
+        top, left = (
+            int(rng.integers(-beyond, size - side + beyond, endpoint=True))
+            for size in (frame.height, frame.width)
+        )
+        found.append(
+            Object(
+                number,
+                drawn if number else category,
+                side,
+                top,
+                left,
+                rng.integers(64, 256, 3),
+                rng.random(),
+                int(rng.integers(2**64, dtype=np.uint64)),
+                int(rng.integers(2**32)),
+            )
+        )
+    if frame.order == "random":
+        found.sort(key=lambda one: one.rank)
+    elif frame.order == "small_in_front":
+        found.sort(key=lambda one: (one.side, one.rank))
+    return found
+
+
+def _alone(frame: Any, one: Object) -> Object:
+    """Returns the object of the scene's category in the middle."""
+    side = _side(frame, frame.max_scale)
+    top, left = (frame.height - side) // 2, (frame.width - side) // 2
+    return one._replace(side=side, top=top, left=left)
+
+
+def _side(frame: Frame, scale: float) -> int:
+    shorter = min(frame.height, frame.width)
+    return min(max(int(scale * shorter), SMALLEST), shorter)
+
+
+def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generator) -> Canvas:
+    """Puts the objects on the backdrop, from front to back."""
+    frame: Any = job.frame
+    size = (frame.height, frame.width)
+    canvas = Canvas(_behind(scene, job, rng), np.zeros(size, np.uint16))
+    random = frame.object_color == "random"
+    for one in asked:
+        part, category = scene.part_of(one.category)
+        family, style = scene.parts[part], scene.style_of(part)
+        own = _scaled(style, (one.side, one.side), frame.color and not random)
+        pixels = _rendered(family, own, job, category, one.instance, one.seed)
+        shown = family.shows(pixels, own)
+        if random:
+            pixels = _colored(pixels, shown, one.color if frame.color else one.color[:1])
+        top, left = max(0, -one.top), max(0, -one.left)
+        inside = np.s_[top : size[0] - one.top, left : size[1] - one.left]
+        shown, pixels = shown[inside], pixels[inside]
+        where = np.s_[
+            one.top + top : one.top + top + shown.shape[0],
+            one.left + left : one.left + left + shown.shape[1],
+        ]
+        free = shown & (canvas.map[where] == 0)
+        total, visible = int(shown.sum()), int(free.sum())
+        most = 1.0 if one.number == 0 else frame.max_covered
+        if visible and total - visible <= most * total:
+            canvas.map[where][free] = one.number + 1
+            canvas.image[where][free] = pixels[free]
+    return canvas
+
+
+def _behind(scene: Parts, job: Job, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    frame: Any = job.frame
+    size = (frame.height, frame.width)
+    backdrop = frame.backdrop or ("black" if scene.backdrop is None else "family")
+    gray, frequency = int(rng.integers(128)), rng.uniform(1, 12)
+    seed, choice, index = rng.integers(2**63), rng.random(), rng.integers(2**32)
+    if backdrop == "family":
+        assert scene.backdrop is not None
+        category = int(choice * len(scene.backdrop))
+        style = _scaled(scene.style_of(-1), size, frame.color, flips=False)
+        return _rendered(scene.backdrop, style, job, category, int(index), int(seed))
+    if backdrop == "noise":
+        noise = Perlin([(frequency, frequency)], octaves=3)
+        style = Frame(size=size, color=frame.color, flips=False)
+        return _rendered(noise, style, job, 0, int(index), int(seed))
+    grays = {"black": 0, "white": 255, "gray": gray if gray < 64 else gray + 128}
+    shape = (*size, 3) if frame.color else size
+    return np.full(shape, grays[backdrop], np.uint8)
+
+
+def _scaled(style: Frame, size: tuple[int, int], color: bool, **changes: Any) -> Frame:
+    """Returns the settings for a copy of another size."""
+    scale = min(size) / min(style.height, style.width)
+    scaled = {**style._shrunk(scale), "size": size, "crop": None, "color": color, **changes}
+    if "margin" in scaled:
+        scaled["margin"] = min(scaled["margin"], (min(size) - 2) // 2)
+    if "num_points" in scaled:
+        scaled["num_points"] = min(scaled["num_points"], 1 << 24)
+    return dataclasses.replace(style, **scaled)
+
+
+def _rendered(
+    family: Family, style: Frame, job: Job, category: int, index: int, seed: int
+) -> npt.NDArray[np.uint8]:
+    image: npt.NDArray[np.uint8] = np.empty(style.image_shape, np.uint8)
+    address = np.array([category], np.uint64), np.array([index], np.uint64)
+    family.render_into(job._replace(frame=style, seed=seed), address, image[None])
+    return image
+
+
+def _colored(
+    pixels: npt.NDArray[np.uint8], shown: npt.NDArray[np.bool_], color: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    """Makes shades of one color of gray pixels."""
+    strength = pixels.astype(np.int64)
+    if shown.any() and not shown.all() and pixels[~shown].min() == 255:  # dark on white
+        strength = 255 - strength
+    peak = max(1, int(strength[shown].max(initial=0)))
+    shades = np.maximum(strength[..., None] * color // peak, 1).clip(0, 255).astype(np.uint8)
+    colored: npt.NDArray[np.uint8] = shades if len(color) == 3 else shades[..., 0]
+    return colored
+
+
+def _window(
+    frame: Frame, address: Address, attempt: int, showing: Canvas | None
+) -> tuple[slice, slice]:
+    """Returns the window to keep; with a canvas, one that shows its first object."""
+    kept = frame.output_size
+    room = (frame.height - kept[0], frame.width - kept[1])
+    if showing is not None and frame.crop is not None:
+        cell = np.argwhere(flipped(showing.map, frame, address[-1]) == 1)[0]
+        corner = [int(c) - k // 2 for c, k in zip(cell, kept, strict=True)]
+        top, left = (min(max(c, 0), most) for c, most in zip(corner, room, strict=True))
+    elif frame.crop is not None and frame.crop_position == "random":
+        rng = generator(address, CROP + attempt)
+        top, left = (int(rng.integers(0, most, endpoint=True)) for most in room)
+    else:
+        top, left = room[0] // 2, room[1] // 2
+    return slice(top, top + kept[0]), slice(left, left + kept[1])

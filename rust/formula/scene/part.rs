@@ -1,0 +1,67 @@
+//! A family as a part of a scene.
+
+use crate::address::At;
+use crate::arrays::Arrays;
+use crate::error::Error;
+use crate::family;
+use crate::formula::interface::{Formula, Ground, Style};
+use crate::frame::Frame;
+use crate::machine::with_scratch;
+use crate::render;
+use crate::sample::Sample;
+
+/// Categories and the settings that they render with. Implemented once, for any [`Formula`].
+#[allow(clippy::len_without_is_empty)] // none is ever empty
+pub trait Part: Send + Sync {
+    /// Returns the number of categories.
+    fn len(&self) -> usize;
+
+    /// Returns the frame for which the settings are meant; an object is a scaled copy of it.
+    fn frame(&self) -> &Frame;
+
+    /// Returns what the images of a category hold where they show nothing.
+    fn ground(&self, category: u64) -> Ground;
+
+    /// Renders an object into the image of `at.frame`, and re-renders it while it is degenerate.
+    fn draw(&self, at: At<'_>, image: &mut [u8]);
+}
+
+/// Makes a part from parameters and settings.
+pub(in crate::formula) type Maker = fn(&Arrays, &str) -> Result<Box<dyn Part>, Error>;
+
+struct Styled<F: Formula> {
+    categories: Vec<F>,
+    frame: Frame,
+    style: F::Style,
+}
+
+impl<F: Formula> Part for Styled<F> {
+    fn len(&self) -> usize {
+        self.categories.len()
+    }
+
+    fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    fn ground(&self, category: u64) -> Ground {
+        self.categories[category as usize].ground(&self.style)
+    }
+
+    fn draw(&self, at: At<'_>, image: &mut [u8]) {
+        let category = &self.categories[at.address.category as usize];
+        let style = self.style.scaled(&self.frame, at.frame);
+        let mut sample = Sample { image, objects: None };
+        with_scratch(|scratch| render::draw(category, at, &style, scratch, &mut sample));
+    }
+}
+
+/// Creates a part from the parameters of its categories and its settings as JSON.
+pub(in crate::formula) fn styled<F: Formula>(
+    parameters: &Arrays,
+    settings: &str,
+) -> Result<Box<dyn Part>, Error> {
+    let categories = F::family(parameters)?;
+    let (frame, style) = family::settings::<F::Style>(settings)?;
+    Ok(Box::new(Styled { categories, frame, style }))
+}

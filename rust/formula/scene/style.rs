@@ -1,0 +1,116 @@
+//! The settings of a scene.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::formula::interface::Style;
+use crate::frame::Frame;
+
+/// The most objects of a scene.
+const MOST_OBJECTS: u64 = 1000;
+
+/// How objects become a scene.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SceneStyle {
+    /// The fewest objects.
+    pub min_objects: u64,
+    /// The most objects.
+    pub max_objects: u64,
+    /// The smallest side of an object, relative to the shorter side of the image.
+    pub min_scale: f64,
+    /// The largest.
+    pub max_scale: f64,
+    /// The share of its side by which an object may hang over the border.
+    pub overhang: f64,
+    /// Which objects cover others.
+    pub order: Order,
+    /// An object of which a larger share is covered is left out.
+    pub max_covered: f64,
+    /// The color of objects.
+    pub object_color: ObjectColor,
+    /// What is behind the objects; `None` is the family given for it, or black.
+    pub backdrop: Option<Backdrop>,
+}
+
+/// Which objects cover others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The object of the scene's own category covers all others, which are in random order.
+    OwnInFront,
+    /// A random order.
+    Random,
+    /// Smaller ones cover larger ones.
+    SmallInFront,
+}
+
+/// The color of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectColor {
+    /// As the part renders them.
+    Own,
+    /// A random color for each object; a random gray in gray images.
+    Random,
+}
+
+/// What is behind the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backdrop {
+    /// 0
+    Black,
+    /// 255
+    White,
+    /// One dark or bright gray for each image.
+    Gray,
+    /// Perlin noise of a random frequency.
+    Noise,
+}
+
+impl Default for SceneStyle {
+    fn default() -> Self {
+        Self {
+            min_objects: 1,
+            max_objects: 5,
+            min_scale: 0.15,
+            max_scale: 0.6,
+            overhang: 0.5,
+            order: Order::OwnInFront,
+            max_covered: 0.9,
+            object_color: ObjectColor::Own,
+            backdrop: None,
+        }
+    }
+}
+
+impl Style for SceneStyle {
+    fn check(&self, _: &Frame) -> Result<(), Error> {
+        let number = |name, accepted, given| Err(Error::Number { name, accepted, given });
+        let Self { min_objects, max_objects, min_scale, max_scale, overhang, max_covered, .. } = *self;
+        if !(1..=MOST_OBJECTS).contains(&min_objects) {
+            return number("min_objects", "between 1 and 1000", min_objects as f64);
+        }
+        if !(min_objects..=MOST_OBJECTS).contains(&max_objects) {
+            return number("max_objects", "between min_objects and 1000", max_objects as f64);
+        }
+        if !(min_scale > 0.0 && min_scale <= 1.0) {
+            return number("min_scale", "above 0 and at most 1", min_scale);
+        }
+        if !(min_scale..=1.0).contains(&max_scale) {
+            return number("max_scale", "between min_scale and 1", max_scale);
+        }
+        if !(0.0..=0.95).contains(&overhang) {
+            return number("overhang", "between 0 and 0.95", overhang);
+        }
+        if !(0.0..=1.0).contains(&max_covered) {
+            return number("max_covered", "between 0 and 1", max_covered);
+        }
+        Ok(())
+    }
+
+    fn memory(&self, frame: &Frame) -> usize {
+        24 * frame.height * frame.width
+    }
+}

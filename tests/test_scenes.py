@@ -1,0 +1,296 @@
+"""Scenes: masks and boxes are exact, whatever the parts, the crop and the flip."""
+
+import pickle
+
+import fdsl
+import fdsl.export
+import numpy as np
+import pytest
+from families_in_python import Disks
+from fdsl import Bezier, Perlin, Scene, Scenes
+from fdsl.families.compose import compose
+from fdsl.job import Job
+
+FRACTALS = Scene(12)
+MIXED = Scene([Bezier(9), fdsl.RCDB(5), Perlin(4), fdsl.IFS.sample(3)])
+IN_PYTHON = Scene([Bezier(9), Disks(4, radius=9.0), fdsl.RCDB(5), Perlin(4)])
+SCENES = {"fractals": FRACTALS, "mixed": MIXED, "in Python": IN_PYTHON}
+MANY = {"size": 64, "min_objects": 2, "max_objects": 7}
+
+each_scene = pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+
+
+def samples(scene, count=24, **settings):
+    frame = Scenes(**{**MANY, **settings})
+    return [scene.sample(i % len(scene), i, 3, frame) for i in range(count)]
+
+
+@each_scene
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("object_color", ["own", "random"])
+def test_every_lit_pixel_belongs_to_an_object_and_every_other_to_none(scene, color, object_color):
+    for sample in samples(scene, color=color, object_color=object_color):
+        lit = sample.image.any(-1) if color else sample.image != 0
+        # Noise alone has black pixels of its own.
+        noise = [n for n, c in enumerate(sample.categories, 1) if is_noise(scene, c)]
+        noisy = np.isin(sample.objects, noise)
+        np.testing.assert_array_equal(lit[~noisy], (sample.objects != 0)[~noisy])
+        assert (sample.objects == 1).any()  # the object of the scene's category
+
+
+def is_noise(scene, category):
+    return isinstance(scene.parts[scene.part_of(category)[0]], Perlin)
+
+
+@each_scene
+def test_objects_are_the_same_on_every_backdrop(scene):
+    settings = {"color": True, "crop": (50, 40)}
+    plain = samples(scene, **settings)
+    for backdrop in ("white", "gray", "noise"):
+        for one, other in zip(plain, samples(scene, backdrop=backdrop, **settings), strict=True):
+            np.testing.assert_array_equal(one.objects, other.objects)
+            shown = one.objects != 0
+            np.testing.assert_array_equal(one.image[shown], other.image[shown])
+            assert one.categories == other.categories
+            assert (one.image[~shown] != other.image[~shown]).any(-1).mean() > 0.9 or shown.all()
+
+
+@each_scene
+def test_objects_asked_for_are_visible_or_covered(scene):
+    least = {"min_objects": 9, "max_objects": 9, "min_scale": 0.5, "order": "random"}
+    lost = {}
+    for most in (0.0, 0.5, 1.0):
+        lost[most] = 0
+        for sample in samples(scene, max_covered=most, **least):
+            visible = set(np.unique(sample.objects).tolist()) - {0}
+            assert len(sample.categories) == 9
+            assert visible | set(sample.covered) == set(range(1, 10))
+            assert not visible & set(sample.covered) and 1 in visible
+            lost[most] += len(sample.covered)
+    assert lost[0.0] > lost[0.5] > lost[1.0]
+    assert lost[0.0] > 24
+
+
+def test_an_object_that_may_not_be_covered_shows_all_of_itself():
+    def areas(sample):
+        return np.bincount(sample.objects.ravel(), minlength=8)[1:]
+
+    # Noise fills its square, and without overhang all of it is inside.
+    noise = Scene(Perlin(4))
+    whole = {"overhang": 0.0, "min_scale": 0.3, "max_scale": 0.3, "order": "random"}
+    for sample in samples(noise, max_covered=0.0, **whole):
+        assert set(areas(sample)[1:]) <= {0, 19**2}
+    partly = np.concatenate([areas(one)[1:] for one in samples(noise, max_covered=0.5, **whole)])
+    assert ((partly == 0) | (partly >= 19**2 / 2)).all() and (partly % 19**2).any()
+
+
+@each_scene
+def test_boxes_are_tight_around_the_masks(scene):
+    data = fdsl.Dataset(scene, 3, rendering=Scenes(**MANY, crop=40), target="boxes", seed=3)
+    found = 0
+    for _, target in (data[i] for i in range(0, len(data), 2)):
+        for (left, top, right, bottom), mask in zip(target["boxes"], target["masks"], strict=True):
+            rows, columns = np.nonzero(mask)
+            assert (left, top) == (columns.min(), rows.min())
+            assert (right, bottom) == (columns.max() + 1, rows.max() + 1)
+            found += 1
+    assert found > 20
+
+
+@each_scene
+def test_flips_and_crops_move_every_target_with_the_image(scene):
+    frame = Scenes(**MANY)
+    for category in range(0, len(scene), 3):
+        whole = scene.sample(category, 8, 3, frame)
+        for flip in range(4):
+            down, across = (-1 if flip & 1 else 1), (-1 if flip & 2 else 1)
+            sample = scene.sample(category, 8 + flip, 3, frame)
+            np.testing.assert_array_equal(sample.image, whole.image[::down, ::across])
+            np.testing.assert_array_equal(sample.objects, whole.objects[::down, ::across])
+        middle = scene.sample(category, 8, 3, Scenes(**MANY, crop=40, crop_position="center"))
+        if (whole.objects[12:52, 12:52] == 1).any():  # else it is another attempt
+            np.testing.assert_array_equal(middle.image, whole.image[12:52, 12:52])
+            np.testing.assert_array_equal(middle.objects, whole.objects[12:52, 12:52])
+
+
+@each_scene
+def test_small_crops_still_show_the_object_of_the_label(scene):
+    for sample in samples(scene, 40, size=(64, 80), crop=(5, 7)):
+        assert (sample.objects == 1).any()
+
+
+@pytest.mark.parametrize("scene", [FRACTALS, MIXED], ids=["fractals", "mixed"])
+def test_bytes_do_not_depend_on_the_processor_or_the_threads(scene):
+    frame = Scenes(**MANY, crop=50, color=True, backdrop="noise")
+    categories = np.arange(48) % len(scene)
+    expected = fdsl.render(scene, categories, range(48), 3, frame, num_threads=1, simd="plain")
+    for threads in (1, 8):
+        for simd in fdsl._core.simd_paths():
+            other = fdsl.render(scene, categories, range(48), 3, frame, threads, simd=simd)
+            np.testing.assert_array_equal(other, expected)
+    reverse = fdsl.render(scene, categories[::-1], range(47, -1, -1), 3, frame)
+    np.testing.assert_array_equal(reverse[::-1], expected)
+
+
+@pytest.mark.parametrize("order", ["own_in_front", "random", "small_in_front"])
+def test_scenes_in_python_follow_the_same_rules(order):
+    frame = Scenes(size=64, min_objects=1, max_objects=6, order=order, max_covered=0.5)
+    scene, count = Scene([Bezier(9), fdsl.RCDB(5)]), 400
+    addresses = np.arange(count, dtype=np.uint64) % len(scene), np.arange(count, dtype=np.uint64)
+    found = []
+    for render in (Scene.render_into, compose):
+        images, objects = np.empty((count, 64, 64), np.uint8), np.empty((count, 64, 64), np.uint16)
+        categories = render(scene, Job(frame, 3), addresses, images, objects).objects
+        made = [fdsl.Sample(*one) for one in zip(images, objects, categories, strict=True)]
+        numbers = [
+            [
+                len(one.categories),
+                len(one.covered),
+                (one.objects != 0).mean(),
+                (one.objects == 1).mean(),
+                (one.objects[0] != 0).mean(),  # of those that hang over the border
+                one.image.mean(),
+                np.mean(one.categories),
+            ]
+            for one in made
+        ]
+        found.append(np.array(numbers))
+    spread = np.sqrt((found[0].var(0) + found[1].var(0)) / count)
+    assert (np.abs(found[0].mean(0) - found[1].mean(0)) < 4.5 * spread).all()
+    assert (found[0].mean(0) > 0).all()
+
+
+def test_the_backdrop_may_be_any_family():
+    plain = Scene([Bezier(9)])
+    for behind in (Perlin(4), Disks(4)):
+        scene = Scene([Bezier(9)], backdrop=behind)
+        for color in (False, True):
+            frame = Scenes(**MANY, color=color)
+            images = fdsl.render(scene, 3, range(0, 32, 4), 3, frame)
+            assert images[:, :4].any()  # the corner of most images has no curve
+            assert len({image.tobytes() for image in images}) == 8
+        forced = fdsl.render(scene, 3, 5, 3, Scenes(**MANY, backdrop="white"))
+        if isinstance(behind, Perlin):  # in the core
+            same = fdsl.render(plain, 3, 5, 3, Scenes(**MANY, backdrop="white"))
+            np.testing.assert_array_equal(forced, same)
+
+
+@each_scene
+def test_a_scene_is_saved_copied_and_sliced_with_its_parts(scene, tmp_path):
+    frame = Scenes(**MANY)
+    expected = fdsl.render(scene, range(9), 5, 3, frame)
+    scene.save(tmp_path / "scene.npz")
+    for other in (fdsl.load(tmp_path / "scene.npz"), pickle.loads(pickle.dumps(scene))):
+        assert other == scene and other.key() == scene.key() and repr(other) == repr(scene)
+        np.testing.assert_array_equal(fdsl.render(other, range(9), 5, 3, frame), expected)
+    assert [str(one) for one in scene[2:11:3]] == [str(scene[n]) for n in (2, 5, 8)]
+    assert [str(one) for one in scene[::-1]] == [str(scene[n]) for n in range(len(scene))][::-1]
+    assert scene != scene[1:] and scene.parameters(10)["family"]
+    with pytest.raises(IndexError, match="category 99 is out of range"):
+        fdsl.render(scene, 99, 0)
+
+
+def test_styles_of_parts_are_theirs():
+    thin = fdsl.Strokes(draw="point")
+    lit = {}
+    for style in (None, thin, fdsl.Strokes(draw="point", size=64)):
+        scene = Scene(Bezier(9), styles=[style])
+        lit[style] = np.mean([(one.objects != 0).mean() for one in samples(scene)])
+    assert lit[thin] < 0.6 * lit[None]
+    assert Scene(Bezier(9), styles=[thin]) != Scene(Bezier(9))
+    assert Scene(Bezier(9), styles=[thin]).style_of(0) == thin
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Scene([]), "between 1 and 64 families, got 0"),
+        (lambda: Scene([3, 4]), "a part of a scene must be Family, got 3"),
+        (lambda: Scene(FRACTALS), "cannot be a scene itself, got <Scene"),
+        (lambda: Scene([Bezier(4)], styles=[]), "one for each of 1 families, got 0"),
+        (lambda: Scene(Bezier(4), styles=[fdsl.Contours()]), "Contours"),
+        (lambda: Scene(Bezier(4), styles=[fdsl.Strokes(crop=30)]), "crop of a part must be None"),
+        (lambda: Scene(fdsl.IFS.sample(2), styles=[fdsl.Rendering.released()]), "compat of a part"),
+        (lambda: Scene(4, backdrop_style=fdsl.Frame()), "is for a backdrop, got none"),
+        (lambda: Scenes(min_objects=0), "min_objects must be between 1 and 1000, got 0"),
+        (lambda: Scenes(max_objects=0), "max_objects must be between min_objects and 1000, got 0"),
+        (lambda: Scenes(max_scale=0.1), "max_scale must be between min_scale and 1, got 0.1"),
+        (lambda: Scenes(overhang=1), "overhang must be between 0 and 0.95, got 1"),
+        (lambda: Scenes(max_covered=-0.5), "max_covered must be between 0 and 1, got -0.5"),
+        (lambda: Scenes(backdrop="sky"), "backdrop must be 'black' or 'white' or 'gray'"),
+    ],
+)
+def test_a_scene_that_cannot_be_made_is_refused(make, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        make()
+
+
+# Training and files
+
+
+@each_scene
+@pytest.mark.parametrize("target", ["label", "labels", "mask", "boxes"])
+def test_streams_loaders_and_data_sets_have_the_same_targets(scene, target):
+    torch = pytest.importorskip("torch")
+    from fdsl.torch import Dataset, Loader, Stream
+
+    def stream():
+        frame = Scenes(**MANY)
+        return Stream(scene, rendering=frame, target=target, batch_size=4, steps_per_epoch=3)
+
+    here = list(stream())
+    loader = torch.utils.data.DataLoader(stream(), batch_size=None, num_workers=2)
+    with Loader(stream()) as ours:
+        for batches in (list(loader), list(ours)):
+            for (images, found), (expected, wanted) in zip(batches, here, strict=True):
+                assert torch.equal(images, expected)
+                same(found, wanted)
+    data = Dataset(scene, 2, rendering=Scenes(**MANY), target=target)
+    image, found = data[2 * 7 + 1]
+    sample = scene.sample(7, 1, rendering=Scenes(**MANY))
+    np.testing.assert_array_equal(image[0], sample.image)
+    if target == "mask":
+        kinds = np.array([-1, *sample.categories])
+        np.testing.assert_array_equal(found, kinds[sample.objects] + 1)
+    if target == "labels":
+        visible = set(np.unique(sample.objects).tolist()) - {0}
+        assert set(np.flatnonzero(found)) == {sample.categories[n - 1] for n in visible}
+    if target == "label":
+        assert found == 7
+
+
+def same(found, wanted):
+    if isinstance(found, list):
+        for one, other in zip(found, wanted, strict=True):
+            assert one.keys() == other.keys()
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name])
+    else:
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("target", ["mask", "boxes"])
+@pytest.mark.parametrize("scene", [MIXED, IN_PYTHON], ids=["mixed", "in Python"])
+def test_files_hold_the_targets(scene, target, tmp_path):
+    pytest.importorskip("PIL")
+    frame = Scenes(**MANY, color=True, object_color="random")
+    fdsl.export.shards(scene, tmp_path, instances=2, rendering=frame, target=target, seed=3)
+    metadata = fdsl.export.finalize(tmp_path)  # renders a sample of them again
+    assert metadata["images"] == 2 * len(scene) and metadata["target"] == target
+    assert fdsl.load(tmp_path) == scene
+
+
+def test_commands_take_a_saved_scene(tmp_path, capsys):
+    from fdsl.cli import main
+
+    MIXED.save(tmp_path / "scene.npz")
+    source = str(tmp_path / "scene.npz")
+    small = ["--size", "48", "--min-objects", "3", "--backdrop", "noise"]
+    main(["preview", source, "--categories", "3", "--instances", "2", *small,
+          "--out", str(tmp_path / "sheet.png")])  # fmt: skip
+    main(["render", source, "--category", "3", *small, "--out", str(tmp_path / "image.png")])
+    main(["export", source, str(tmp_path / "out"), "--instances", "1", "--target", "boxes", *small])
+    assert (tmp_path / "sheet.png").exists() and (tmp_path / "image.png").exists()
+    main(["finalize", str(tmp_path / "out")])
+    main(["info", "scene-20", "--images", "10", "--size", "48"])
+    assert "20 of Scene" in capsys.readouterr().out
