@@ -17,9 +17,11 @@ use fdsl::formula::ifs3d::{self, Ifs3d, View};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
+use fdsl::formula::scene::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
 /// 64-bit FNV-1a: enough to detect a change, and short enough to read.
@@ -332,6 +334,63 @@ fn the_search_in_space_finds_what_it_always_found() {
             assert_eq!(digest(&bytes), expected, "{}: 0x{:016X}", simd.name(), digest(&bytes));
         }
     }
+}
+
+#[test]
+fn ring_scenes_have_not_changed() {
+    let mut arrays = Arrays::default();
+    let rows = released_classes(4);
+    arrays.insert("classes", vec![4, 7], Numbers::F64(rows.into_iter().flatten().collect()));
+    let few = || SegStyle { objects: 5, mask: Mask::Filled };
+    check(
+        "segrcdb",
+        |_| SegRcdb::family(&arrays).unwrap(),
+        &[
+            ("gray", small(), SegStyle::default(), 0xD7BF_61B5_E111_43EE),
+            ("color_few", color(), few(), 0x5546_941F_44FF_6EF7),
+            ("crop_random", crop(20, 16, true), few(), 0xFD41_AE03_689A_B50A),
+            ("wide", wide(), few(), 0x0E4B_A9D5_E8C4_8FA1),
+        ],
+    );
+    let once = Frame { resample_degenerate: false, flips: false, ..small() };
+    check(
+        "segrcdb_released",
+        |_| Replay::family(&arrays).unwrap(),
+        &[("gray", once, few(), 0x9829_D48C_59CD_1392)],
+    );
+}
+
+/// The maps of objects are part of the format, like the pixels.
+#[test]
+fn the_maps_of_objects_have_not_changed() {
+    let mut arrays = Arrays::default();
+    arrays.insert("classes", vec![9, 7], Numbers::F64(released_classes(9).into_iter().flatten().collect()));
+    let rings = SegRcdb::family(&arrays).unwrap();
+    let map = |mask| map(&rings, &SegStyle { objects: 9, mask });
+    let found = [
+        map(Mask::Strokes),
+        map(Mask::Between),
+        map(Mask::Filled),
+        self::map(&scenes(), &SceneStyle { min_objects: 3, max_objects: 9, ..SceneStyle::default() }),
+    ];
+    let expected =
+        [0x08A3_691F_20FB_073F, 0x886B_6DA0_31BB_222D, 0x16F6_1213_8CB3_A835, 0xD23D_888F_A97D_F779];
+    assert_eq!(found, expected, "{found:#018X?}");
+}
+
+/// Returns the digest of the maps and categories of objects.
+fn map<F: Formula>(categories: &[F], style: &F::Style) -> u64 {
+    let frame = &Frame { color: true, ..crop(48, 40, true) };
+    let addresses: Vec<(u64, u64)> = (0..16).map(|i| (i % categories.len() as u64, i * 7)).collect();
+    let (mut images, mut retries) = (vec![0; addresses.len() * frame.bytes()], vec![0; addresses.len()]);
+    let mut maps = vec![0; images.len() / 3];
+    let mut of_objects = vec![vec![]; addresses.len()];
+    let objects = Some(SampleObjects { maps: &mut maps, categories: &mut of_objects });
+    let samples = Samples { images: &mut images, retries: &mut retries, objects };
+    let machine = &Machine { threads: Some(2), simd: Simd::PLAIN };
+    render(&Job { categories, seed: 42, frame, style, machine }, &addresses, &mut || false, samples).unwrap();
+    let numbers = of_objects.iter().flatten().map(|&category| category as u16); // at most 9
+    digest(&maps.into_iter().chain(numbers).flat_map(u16::to_le_bytes).collect::<Vec<_>>())
 }
 
 /// The categories that a search finds are part of the format, too.

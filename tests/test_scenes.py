@@ -294,3 +294,44 @@ def test_commands_take_a_saved_scene(tmp_path, capsys):
     main(["finalize", str(tmp_path / "out")])
     main(["info", "scene-20", "--images", "10", "--size", "48"])
     assert "20 of Scene" in capsys.readouterr().out
+
+
+# Presets
+
+
+def test_instances_are_not_cut_off_within_the_image():
+    scene = Scene.instances(30)
+    lit = fdsl.render(scene.parts[0], range(30), 3, rendering=scene.style_of(0)) != 0
+    border = lit[:, [0, -1]].any(-1).any(-1) | lit[:, :, [0, -1]].any(-1).any(-1)
+    assert border.mean() < 0.1 and lit.mean() > 0.05
+    frame = Scenes.instances(size=96)
+    for index in range(30):
+        sample = scene.sample(index, index, 0, frame)
+        assert 2 <= len(sample.categories) <= 10
+
+
+def test_fractals_of_multi_fractal_are_contractive_systems():
+    scene = Scene.multi_fractal(20, seed=4, backdrop=Perlin(4))
+    assert scene.parts == (fdsl.IFS.sample(20, seed=4),) and scene.backdrop == Perlin(4)
+    paper = Scenes.paper()
+    assert (paper.size, paper.min_objects, paper.max_objects, paper.overhang) == (224, 1, 5, 0.5)
+    counts = {len(scene.sample(0, index, 0, paper).categories) for index in range(60)}
+    assert counts == {1, 2, 3, 4, 5}
+
+
+def test_objects_have_the_sizes_and_positions_that_were_asked_for():
+    # Noise fills its whole square.
+    noise = Scene(Perlin(4))
+    frame = Scenes(size=200, min_scale=0.2, max_scale=0.5, overhang=0.4, min_objects=1,
+                   max_objects=1)  # fmt: skip
+    inside, corners = [], []
+    for index in range(0, 2400, 4):
+        rows, columns = np.nonzero(noise.sample(0, index, 0, frame).objects)
+        top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+        if top > 0 and bottom < 200 and left > 0 and right < 200:
+            assert bottom - top == right - left
+            inside.append(bottom - top)
+        corners.append([top == 0, bottom == 200, left == 0, right == 200])
+    assert 40 <= min(inside) < 50 and 85 < max(inside) < 100
+    # Of 200 − s + 0.8·s + 1 corners, 0.4·s lie outside on each side: 16% for s = 70.
+    np.testing.assert_allclose(np.mean(corners, 0), 0.15, atol=0.05)

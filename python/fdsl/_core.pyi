@@ -22,6 +22,7 @@ __all__ = [
     "sample_contractive",
     "search",
     "search3d",
+    "segrcdb_classes",
     "simd_paths",
     "stream_order",
 ]
@@ -154,6 +155,7 @@ def sample_contractive(
 def released_patches(
     maps: npt.NDArray[np.float64], probabilities: list[float], size: int, masks: list[int]
 ) -> npt.NDArray[np.uint8]: ...
+def segrcdb_classes(categories: int) -> npt.NDArray[np.float64]: ...
 def released_contours(
     family: str, *, categories: int, instances: int, processes: int, num_threads: int | None
 ) -> list[npt.NDArray[np.float64]]: ...

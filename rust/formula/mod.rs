@@ -38,6 +38,8 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<leaves::DeadLeaves>(),
     BuiltIn::of::<spectrum::Spectrum>(),
     BuiltIn::of::<scene::Scene>(),
+    BuiltIn::of::<scene::segrcdb::SegRcdb>(),
+    BuiltIn::of::<scene::segrcdb::Replay>(),
 ];
 
 /// A family that can be created by name.

@@ -180,7 +180,7 @@ mod core {
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
-    use super::search::{released_contours, sample_contractive, search};
+    use super::search::{released_contours, sample_contractive, search, segrcdb_classes};
     #[pymodule_export]
     use super::testing::{draw_points, fail, released_patches};
     #[pymodule_export]

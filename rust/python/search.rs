@@ -14,6 +14,7 @@ use crate::formula::ifs::contractive::Contractive;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::search::{Sampler, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
+use crate::formula::scene::segrcdb::released_classes;
 
 type CategoryArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
 type FoundArrays<'py> =
@@ -94,6 +95,13 @@ fn arrays<'py>(py: Python<'py>, categories: &[Ifs]) -> PyResult<CategoryArrays<'
     let lengths: Vec<i64> = categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
     let maps = maps.as_flattened().to_pyarray(py).reshape([maps.len(), 6])?;
     Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
+}
+
+/// Returns the classes of SegRCDB's program (categories, 7).
+#[pyfunction]
+pub(super) fn segrcdb_classes(py: Python<'_>, categories: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
+    let rows = released_classes(categories);
+    rows.as_flattened().to_pyarray(py).reshape([rows.len(), 7])
 }
 
 /// Steps through a run of RCDB's or VisualAtom's program; returns the rows of its categories and

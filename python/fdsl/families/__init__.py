@@ -12,6 +12,7 @@ from fdsl.families.perlin import Perlin
 from fdsl.families.published import Published, published
 from fdsl.families.spectrum import Spectrum
 from fdsl.families.scene import Scene, Scenes
+from fdsl.families.segrcdb import RingScenes, SegRCDB
 
 __all__ = [
     "IFS",
@@ -25,9 +26,11 @@ __all__ = [
     "Leaves",
     "Perlin",
     "Published",
+    "RingScenes",
     "Spectrum",
     "Scene",
     "Scenes",
+    "SegRCDB",
     "VisualAtom",
     "fractaldb",
     "load",

@@ -41,6 +41,8 @@ class Contours(Frame):
     #: Color of each ring: a random gray, or with ``color=True`` a random color or the next of the
     #: 128 colors that FractalDB cycles through.
     line_color: Literal["gray", "random", "cycle"] = "gray"
+    #: Whether the center of the rings is that of the image instead of random, as for an object.
+    centered: bool = False
     #: ``"released"`` draws the random numbers of the authors' programs, for categories that know
     #: them: ``fdsl.load("rcdb-1k")``, ``RCDB.released()``. ``None`` draws from the address.
     compat: Literal["released"] | None = None
@@ -51,6 +53,11 @@ class Contours(Frame):
     def _shrunk(self, scale: float) -> dict[str, Any]:
         # A replay out of order would take seconds.
         return {**super()._shrunk(scale), "compat": None}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.compat is not None and self.centered:
+            raise ValueError("the authors' programs draw random centers: centered must be False")
 
     def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
         del settings["compat"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, SupportsIndex
 
@@ -13,10 +14,11 @@ import numpy.typing as npt
 from fdsl._checks import checked_seed, checked_type, counted, whole_or_none
 from fdsl.families.base import Arrays, Family
 from fdsl.families.compose import compose
-from fdsl.families.contour import RCDB, Contours
+from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.core import CoreFamily
 from fdsl.families.ifs import IFS
 from fdsl.families.registry import find
+from fdsl.families.segrcdb import CLASSES, SegRCDB
 from fdsl.frame import Frame, Range
 from fdsl.job import Addresses, Job, Rendered
 from fdsl.rendering import Rendering
@@ -60,6 +62,17 @@ class Scenes(Frame):
 
     _checked_as: ClassVar[str | None] = "scene"
     _paper: ClassVar[dict[str, Any]] = {"size": 224, "color": True, "object_color": "random"}
+
+    @classmethod
+    def instances(cls, **changes: Any) -> Scenes:
+        """Returns settings for instance segmentation and detection: 2…10 objects, mostly inside
+        the image and at least 30% of each visible.
+
+        Args:
+            **changes: settings that replace these.
+        """
+        settings = {"min_objects": 2, "max_objects": 10, "max_scale": 0.45, "overhang": 0.25}
+        return cls(**{**settings, "max_covered": 0.7, **changes})
 
 
 class Scene(CoreFamily):
@@ -144,6 +157,39 @@ class Scene(CoreFamily):
         """
         fractals = IFS.sample(categories, seed=checked_seed(seed))
         return cls(fractals, styles=[_FRACTALS], backdrop=backdrop)
+
+    @classmethod
+    def instances(cls, categories: int = 100, *, seed: int = 0) -> Scene:
+        """Returns scenes of several instances of contours, for instance segmentation and detection;
+        ``Scenes.instances()`` has settings for them.
+
+        The contours are those of ``VisualAtom(categories, seed=seed)``, centered in their frames
+        and with as many rings as fit, so none of them is cut off but by the border of the scene.
+
+        Args:
+            categories: number of contours.
+            seed: of the contours.
+        """
+        atoms = VisualAtom(categories, seed=seed)
+        rows = []
+        for vertices, rings, noise, step, frequencies, radius, oval in atoms:
+            # On average a ring moves outward by noise + step, and waves add up to 1. Three standard
+            # deviations of the last ring are noise·√rings. The frame reaches 256 from its center.
+            room, each = 250 - radius * max(oval), noise + step + 1
+            fit = (math.sqrt(noise**2 + 4 * each * room) - noise) / (2 * each)
+            rings = max(1, min(rings, int(fit**2)))
+            rows.append([vertices, rings, noise, step, *frequencies, radius, *oval])
+        return cls(VisualAtom(rows), styles=[Contours(centered=True)])
+
+    @staticmethod
+    def segrcdb(categories: int = CLASSES) -> SegRCDB:
+        """Returns scenes of SegRCDB: 32 ring polygons all over the image. Its objects are not
+        scaled images of a family, so it is a family of its own, ``fdsl.SegRCDB``.
+
+        Args:
+            categories: number of classes.
+        """
+        return SegRCDB(categories)
 
     @property
     def parts(self) -> tuple[Family, ...]:

@@ -63,7 +63,8 @@ impl Formula for Atom {
         let mut rng = at.rng(ATOM);
         let mut coordinate = || (UNIT + rng.below(1025) as f64 - 512.0) / 2.0;
         let center = [coordinate(), coordinate()];
-        self.polygon.draw(at, style, self.start(center), &mut rng, scratch);
+        let start = style.start(self.start(center));
+        self.polygon.draw(at, style, start, &mut rng, scratch);
         show(&self.polygon, at, style, scratch, sample)
     }
 

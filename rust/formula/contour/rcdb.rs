@@ -53,7 +53,7 @@ impl Formula for Contour {
         sample: &mut Sample<'_>,
     ) -> Outcome {
         let mut rng = at.rng(CONTOUR);
-        let start = Self::start(&mut rng);
+        let start = style.start(Self::start(&mut rng));
         self.0.draw(at, style, start, &mut rng, scratch);
         show(&self.0, at, style, scratch, sample)
     }
@@ -84,7 +84,7 @@ pub(super) fn show(
 }
 
 /// Draws one line across the part of the image that is kept.
-pub(super) fn draw_fallback(
+pub(in crate::formula) fn draw_fallback(
     polygon: &Polygon,
     at: At<'_>,
     style: &ContourStyle,

@@ -27,6 +27,9 @@ pub struct Polygon {
     pub step: f64,
     /// Two waves along each ring, by their frequencies: VisualAtom's; RCDB has none.
     pub waves: Option<[u32; 2]>,
+    /// Whether the center is added at the start, as in VisualAtom and SegRCDB. RCDB adds it when it
+    /// draws a line: rounding differs.
+    pub from_center: bool,
 }
 
 /// What differs between the instances of a category, beside the noise.
@@ -38,6 +41,18 @@ pub struct Start {
     pub oval: [f64; 2],
     /// y and x.
     pub center: [f64; 2],
+}
+
+/// One ring, ready to be drawn.
+pub struct Ring<'a> {
+    /// From 0, the innermost.
+    pub number: usize,
+    /// Its gray.
+    pub gray: u8,
+    /// Column and row from the top of each vertex.
+    pub cells: &'a [[i32; 2]],
+    /// What the lines are drawn on.
+    pub plane: &'a mut Plane,
 }
 
 /// The random numbers of one image, in the order in which the rings need them.
@@ -91,7 +106,8 @@ impl Polygon {
             Ok([wave(waves[0])?, wave(waves[1])?])
         });
         let waves = waves.transpose()?;
-        Ok(Self { vertices: vertices as usize, rings: rings as usize, noise, step, waves })
+        let from_center = waves.is_some();
+        Ok(Self { vertices: vertices as usize, rings: rings as usize, noise, step, waves, from_center })
     }
 
     /// Draws the rings on the plane of `scratch`, which holds grays or, for colored lines, numbers
@@ -105,13 +121,27 @@ impl Polygon {
         scratch: &mut Scratch,
     ) {
         let (height, width) = (at.frame.height, at.frame.width);
-        let scale = [width as f64 / UNIT, height as f64 / UNIT];
         let numbered = style.numbered();
         scratch.plane.clear(height, width, if numbered { BACKGROUND } else { style.background(self) });
+        self.each(at, start, draws, scratch, |Ring { number, gray, cells, plane }| {
+            let value = if numbered { number as u8 } else { gray }; // below 200
+            plane.closed_line(cells, style.line_width, value);
+        });
+    }
+
+    /// Calls `ring` with each ring, from the inside out.
+    pub fn each(
+        &self,
+        at: At<'_>,
+        start: Start,
+        draws: &mut impl Draws,
+        scratch: &mut Scratch,
+        mut ring: impl FnMut(Ring<'_>),
+    ) {
+        let scale = [at.frame.width as f64 / UNIT, at.frame.height as f64 / UNIT];
         self.begin(start, scratch);
-        // RCDB adds the center when it draws a line, VisualAtom at the start: rounding differs.
-        let [cy, cx] = if self.waves.is_some() { [0.0; 2] } else { start.center };
-        for ring in 0..self.rings {
+        let [cy, cx] = if self.from_center { [0.0; 2] } else { start.center };
+        for number in 0..self.rings {
             if at.stopped() {
                 return;
             }
@@ -123,12 +153,7 @@ impl Polygon {
             cells.extend(
                 x.iter().zip(&*y).map(|(x, y)| [((x + cx) * scale[0]) as i32, ((y + cy) * scale[1]) as i32]),
             );
-            let value = if numbered { ring as u8 } else { gray }; // below 200
-            let mut from = cells[0];
-            for &to in cells[1..].iter().chain(&cells[..1]) {
-                plane.thick_line(from, to, style.line_width, value);
-                from = to;
-            }
+            ring(Ring { number, gray, cells, plane });
         }
     }
 
@@ -142,7 +167,7 @@ impl Polygon {
 
     /// Draws the gray of a ring; RCDB's 256 is stored as 255.
     fn gray(&self, draws: &mut impl Draws) -> u8 {
-        draws.below(if self.waves.is_some() { 256 } else { 257 }).min(255) as u8
+        draws.below(if self.from_center { 256 } else { 257 }).min(255) as u8
     }
 
     /// Places the vertices of the start, which is not drawn.
@@ -160,7 +185,7 @@ impl Polygon {
         for (values, frequency) in waves.iter_mut().zip(self.waves.unwrap_or_default()) {
             fill(values, &|v| 0.5 * libm::sin(angle(v) * f64::from(frequency)));
         }
-        let center = if self.waves.is_some() { [center[1], center[0]] } else { [0.0; 2] };
+        let center = if self.from_center { [center[1], center[0]] } else { [0.0; 2] };
         for (axis, (values, directions)) in vertices.iter_mut().zip(&*directions).enumerate() {
             fill(values, &|v| directions[v] * radius * oval[axis] + center[axis]);
         }
@@ -209,7 +234,7 @@ impl Kernel for Grow<'_> {
 }
 
 /// Checks a number.
-pub(super) fn within(
+pub(in crate::formula) fn within(
     name: &'static str,
     accepted: &'static str,
     range: std::ops::RangeInclusive<f64>,

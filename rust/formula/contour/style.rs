@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::address::{At, Purpose};
 use crate::error::Error;
-use crate::formula::contour::rings::{BACKGROUND, Polygon};
+use crate::formula::contour::rings::{BACKGROUND, Polygon, Start, UNIT};
 use crate::formula::interface::{Ground, Style};
 use crate::frame::Frame;
 use crate::surface::palette_color;
@@ -24,6 +24,8 @@ pub struct ContourStyle {
     pub line_width: usize,
     /// Of each ring.
     pub line_color: LineColor,
+    /// Whether the center of the rings is that of the image.
+    pub centered: bool,
 }
 
 /// What the rings are drawn on.
@@ -50,7 +52,7 @@ pub enum LineColor {
 
 impl Default for ContourStyle {
     fn default() -> Self {
-        Self { background: None, line_width: 1, line_color: LineColor::Gray }
+        Self { background: None, line_width: 1, line_color: LineColor::Gray, centered: false }
     }
 }
 
@@ -70,6 +72,11 @@ impl Style for ContourStyle {
 }
 
 impl ContourStyle {
+    /// Returns the start at the center that the style asks for.
+    pub(super) fn start(&self, start: Start) -> Start {
+        if self.centered { Start { center: [UNIT / 2.0; 2], ..start } } else { start }
+    }
+
     /// Says whether the plane holds numbers of rings instead of grays.
     pub(super) fn numbered(&self) -> bool {
         self.line_color != LineColor::Gray

@@ -11,6 +11,7 @@
 pub mod layout;
 pub mod paint;
 pub mod part;
+pub mod segrcdb;
 pub mod style;
 
 use std::sync::Arc;

@@ -1,0 +1,161 @@
+"""SegRCDB: ring polygons all over the image, and a mask of their classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl import _core
+from fdsl._checks import shown, whole_or_none
+from fdsl.families.base import Arrays, counted
+from fdsl.families.core import CoreFamily, rows_of
+from fdsl.frame import Frame, Range
+
+#: Classes of the released program.
+CLASSES = 254
+#: Classes that can be drawn.
+MOST_CLASSES = 65_534
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RingScenes(Frame):
+    """How ring polygons become an image and a mask.
+
+    ``RingScenes.released()`` replays the authors' program.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    #: Objects per image, 1…255.
+    objects: Annotated[int, Range(1, 64)] = 32
+    #: What belongs to an object in masks and boxes: the lines of its rings; the area between its
+    #: first ring and its last, where the inside of the first becomes background even over other
+    #: objects; or all inside its last ring. M1, M2 and M3 in the authors' program.
+    mask: Literal["strokes", "between", "filled"] = "strokes"
+    #: ``"released"`` draws the random numbers of the authors' program: the image of category c and
+    #: index i is the program's image 254·i + c, and the label says nothing about it. ``None`` draws
+    #: from the address.
+    compat: Literal["released"] | None = None
+
+    _checked_as: ClassVar[str | None] = "segrcdb"
+    _paper: ClassVar[dict[str, Any]] = {"size": 512}
+
+    def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
+        del settings["compat"]
+        return settings
+
+    @classmethod
+    def released(cls, **changes: Any) -> RingScenes:
+        """Returns the settings of the authors' program: 512×512, no flips, its random numbers.
+
+        The program has 40 processes that draw 500 images each, and one stream of random numbers
+        per process. So rendering out of order is slow: up to 0.1 s for the last image of a process.
+
+        Args:
+            **changes: settings that replace the program's.
+        """
+        settings = {"size": 512, "flips": False, "resample_degenerate": False}
+        return cls(**{**settings, "compat": "released", **changes})
+
+
+class RingClass(NamedTuple):
+    """One category of SegRCDB."""
+
+    #: Vertices of every ring.
+    vertices: int
+    #: Number of rings.
+    rings: int
+    #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
+    noise: float
+    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
+    step: float
+    #: Radius of the first ring in pixels of a 512×512 image, before it becomes an oval.
+    radius: float
+    #: Factors that stretch the first ring along x and y.
+    oval: tuple[float, float]
+
+
+class SegRCDB(CoreFamily):
+    """Scenes of SegRCDB (Shinoda et al., "SegRCDB: Semantic Segmentation via Formula-Driven
+    Supervised Learning", ICCV 2023); immutable, a sequence of ``RingClass``.
+
+    32 ring polygons on black, later ones over earlier ones, each of a class that fixes everything
+    but its center and its noise. The last one is of the image's category; the address draws the
+    classes of the others. Its settings are ``RingScenes``, and its targets those of a scene.
+
+    The classes are the first of the authors' program, which has 254, number for number. Lengths
+    scale with the image size.
+
+    Args:
+        categories: how many of the program's classes, continued beyond 254; or an array (C, 7) of
+            vertices (3…1000), rings (1…200), noise and step (0…16), radius (0…256) and oval (0…4
+            along x and y).
+
+    Raises:
+        ValueError: a number is out of range.
+        TypeError: categories is of the wrong type.
+
+    >>> SegRCDB()[0].vertices
+    186
+    """
+
+    name = "segrcdb"
+    style = RingScenes
+    targets = ("labels", "mask", "boxes")
+
+    def __init__(self, categories: SupportsIndex | npt.ArrayLike = CLASSES) -> None:
+        number = whole_or_none(categories)
+        if number is None:
+            self._rows = rows_of(categories, 7).astype(np.float64)
+        elif 1 <= number <= MOST_CLASSES:
+            self._rows = _core.segrcdb_classes(number)
+        else:
+            raise ValueError(
+                f"categories must lie between 1 and {MOST_CLASSES:,}, got {shown(number)}"
+            )
+        self.core()  # checks the numbers
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the parameters of a category as plain values that JSON can hold."""
+        found: dict[str, Any] = self[category]._asdict()
+        return {**found, "oval": list(found["oval"])}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, key: int) -> RingClass: ...
+    @overload
+    def __getitem__(self, key: slice) -> SegRCDB: ...
+    def __getitem__(self, key: int | slice) -> RingClass | SegRCDB:
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        if isinstance(key, slice):
+            return SegRCDB(self._rows[key])
+        vertices, rings, noise, step, radius, x, y = self._rows[self._checked(key)].tolist()
+        return RingClass(int(vertices), int(rings), noise, step, radius, (x, y))
+
+    def __repr__(self) -> str:
+        return f"<SegRCDB: {counted(len(self), 'category', 'categories')}>"
+
+    def _arrays(self) -> Arrays:
+        return {"classes": self._rows}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> SegRCDB:
+        return cls(arrays["classes"])
+
+    def _core_name(self, frame: Frame | None) -> str:
+        if not isinstance(frame, RingScenes) or frame.compat is None:
+            return self.name
+        if not np.array_equal(self._rows, _core.segrcdb_classes(CLASSES)):
+            raise ValueError(
+                f"compat='released' needs the {CLASSES} classes of the program, fdsl.SegRCDB(); "
+                f"got {self!r}"
+            )
+        return "segrcdb-released"
