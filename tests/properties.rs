@@ -8,6 +8,7 @@ use fdsl::formula::ifs3d::{self, Ifs3d, View};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
+use fdsl::formula::scene::segrcdb::{Mask, SegRcdb, SegStyle};
 use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
 use fdsl::ifs::{Draw, Patch, Style, Variation};
@@ -122,6 +123,17 @@ fn views() -> impl Strategy<Value = ifs3d::Style> {
             compat,
         },
     )
+}
+
+fn ring_class() -> impl Strategy<Value = [f64; 7]> {
+    let wide = (3..300u32, 1..6u32, 0.0..16.0f64, 0.0..16.0f64, 0.0..256.0f64, [0.0..4.0f64, 0.0..4.0f64]);
+    wide.prop_map(|(n, rings, noise, step, radius, [x, y])| {
+        [n.into(), rings.into(), noise, step, radius, x, y]
+    })
+}
+
+fn ring_mask() -> impl Strategy<Value = Mask> {
+    prop_oneof![Just(Mask::Strokes), Just(Mask::Between), Just(Mask::Filled)]
 }
 
 fn scene_style() -> impl Strategy<Value = SceneStyle> {
@@ -256,6 +268,14 @@ proptest! {
         for (pixel, &object) in image.chunks(frame.channels()).zip(&map) {
             prop_assert_eq!(pixel.iter().any(|&byte| byte != 0), object != 0);
         }
+    }
+
+    #[test]
+    fn any_ring_scene_is_the_same_on_every_path_and_not_blank(rows in prop::collection::vec(ring_class(), 1..4), frame in frame(), objects in 1..5u64, mask in ring_mask(), index in 0..3000u64) {
+        let mut arrays = Arrays::default();
+        arrays.insert("classes", vec![rows.len(), 7], Numbers::F64(rows.into_iter().flatten().collect()));
+        let category = SegRcdb::family(&arrays).unwrap().remove(0);
+        on_every_path(category, index, &frame, &SegStyle { objects, mask }, 0)?;
     }
 
     #[test]

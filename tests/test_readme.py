@@ -70,6 +70,10 @@ assert tuple(images.shape) == (8, 3, 48, 48) and images.max() <= 1
     "families.md": "assert image.shape == mask.shape == (64, 64)",
     "ifs3d.md": "assert images.shape == (12, 224, 224) and clouds.shape == (3, 10_000, 3)",
     "paper.md": "assert image.shape == (362, 362)",
+    "scenes.md": """
+assert image.shape == mask.shape == (512, 512) and mask.max() <= 254
+assert np.concatenate(sheet).shape == (768, 1152, 3)
+""",
     "tutorial.md": """
 assert images.shape == (64, 1, 32, 32) and len(losses) == 400
 assert losses[-1] < np.log(100) < losses[0]
@@ -148,6 +152,7 @@ def test_the_scripts_run_as_written_but_smaller(tmp_path):
 def test_the_fdsl_commands_run_as_written_but_smaller(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fdsl.fractaldb(10).save("categories.npz")
+    fdsl.Scene([fdsl.Bezier(4), fdsl.fractaldb(5)]).save("scene.npz")
     for line in commands(page):
         if line.startswith("fdsl "):
             words = shlex.split(line.replace("fractaldb-1000", "fractaldb-10"))[1:]

@@ -1,6 +1,8 @@
 """Scenes: masks and boxes are exact, whatever the parts, the crop and the flip."""
 
 import pickle
+import re
+from pathlib import Path
 
 import fdsl
 import fdsl.export
@@ -11,6 +13,7 @@ from fdsl import Bezier, Perlin, Scene, Scenes
 from fdsl.families.compose import compose
 from fdsl.job import Job
 
+ROOT = Path(__file__).parents[1]
 FRACTALS = Scene(12)
 MIXED = Scene([Bezier(9), fdsl.RCDB(5), Perlin(4), fdsl.IFS.sample(3)])
 IN_PYTHON = Scene([Bezier(9), Disks(4, radius=9.0), fdsl.RCDB(5), Perlin(4)])
@@ -335,3 +338,13 @@ def test_objects_have_the_sizes_and_positions_that_were_asked_for():
     assert 40 <= min(inside) < 50 and 85 < max(inside) < 100
     # Of 200 − s + 0.8·s + 1 corners, 0.4·s lie outside on each side: 16% for s = 70.
     np.testing.assert_allclose(np.mean(corners, 0), 0.15, atol=0.05)
+
+
+def test_the_page_shows_what_its_script_draws(tmp_path, monkeypatch):
+    Image = pytest.importorskip("PIL.Image")
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs/scenes.md"
+    script = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    exec(compile("\n".join(script), page, "exec"), {})
+    ours, theirs = (np.array(Image.open(at)) for at in ("scenes.png", ROOT / "docs/scenes.png"))
+    np.testing.assert_array_equal(ours, theirs)
