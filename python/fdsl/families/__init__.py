@@ -10,9 +10,9 @@ from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
 from fdsl.families.published import Published, published
-from fdsl.families.spectrum import Spectrum
 from fdsl.families.scene import Scene, Scenes
 from fdsl.families.segrcdb import RingScenes, SegRCDB
+from fdsl.families.spectrum import Spectrum
 
 __all__ = [
     "IFS",
@@ -27,10 +27,10 @@ __all__ = [
     "Perlin",
     "Published",
     "RingScenes",
-    "Spectrum",
     "Scene",
     "Scenes",
     "SegRCDB",
+    "Spectrum",
     "VisualAtom",
     "fractaldb",
     "load",
