@@ -8,7 +8,7 @@ import fdsl
 import fdsl.export
 import numpy as np
 import pytest
-from families_in_python import Disks
+from families_in_python import Blobs
 from fdsl import Bezier, Perlin, Scene, Scenes
 from fdsl.families.compose import compose
 from fdsl.job import Job
@@ -16,7 +16,7 @@ from fdsl.job import Job
 ROOT = Path(__file__).parents[1]
 FRACTALS = Scene(12)
 MIXED = Scene([Bezier(9), fdsl.RCDB(5), Perlin(4), fdsl.IFS.sample(3)])
-IN_PYTHON = Scene([Bezier(9), Disks(4, radius=9.0), fdsl.RCDB(5), Perlin(4)])
+IN_PYTHON = Scene([Bezier(9), Blobs(4, radius=9.0), fdsl.RCDB(5), Perlin(4)])
 SCENES = {"fractals": FRACTALS, "mixed": MIXED, "in Python": IN_PYTHON}
 MANY = {"size": 64, "min_objects": 2, "max_objects": 7}
 
@@ -165,7 +165,7 @@ def test_scenes_in_python_follow_the_same_rules(order):
 
 def test_the_backdrop_may_be_any_family():
     plain = Scene([Bezier(9)])
-    for behind in (Perlin(4), Disks(4)):
+    for behind in (Perlin(4), Blobs(4)):
         scene = Scene([Bezier(9)], backdrop=behind)
         for color in (False, True):
             frame = Scenes(**MANY, color=color)
@@ -209,6 +209,7 @@ def test_styles_of_parts_are_theirs():
     [
         (lambda: Scene([]), "between 1 and 64 families, got 0"),
         (lambda: Scene([3, 4]), "a part of a scene must be Family, got 3"),
+        (lambda: Scene(3.5), "families must be a family, several, or a number, got 3.5"),
         (lambda: Scene(FRACTALS), "cannot be a scene itself, got <Scene"),
         (lambda: Scene([Bezier(4)], styles=[]), "one for each of 1 families, got 0"),
         (lambda: Scene(Bezier(4), styles=[fdsl.Contours()]), "Contours"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import checked_seed, checked_type, counted, whole_or_none
+from fdsl._checks import checked_seed, checked_type, counted, shown, whole_or_none
 from fdsl.families.base import Arrays, Family
 from fdsl.families.compose import compose
 from fdsl.families.contour import RCDB, Contours, VisualAtom
@@ -122,7 +122,13 @@ class Scene(CoreFamily):
         number = whole_or_none(families)
         if number is not None:
             families = IFS.sample(number)
-        parts = [families] if isinstance(families, Family) else list(families)  # type: ignore[arg-type]
+        if isinstance(families, Family):
+            families = [families]
+        if not isinstance(families, Sequence) or isinstance(families, str):
+            raise TypeError(
+                f"families must be a family, several, or a number, got {shown(families)}"
+            )
+        parts = list(families)
         if not 1 <= len(parts) <= MOST_PARTS:
             raise ValueError(f"a scene needs between 1 and {MOST_PARTS} families, got {len(parts)}")
         given = [None] * len(parts) if styles is None else list(styles)

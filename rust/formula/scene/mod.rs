@@ -28,7 +28,7 @@ use crate::formula::scene::layout::{Object, alone, layout};
 use crate::formula::scene::paint::{Canvas, Paint};
 use crate::formula::scene::part::Part;
 use crate::formula::scene::style::{Backdrop, ObjectColor, SceneStyle};
-use crate::frame::Frame;
+use crate::frame::{Frame, Window};
 use crate::machine::with_scratch;
 use crate::render;
 use crate::sample::{Objects, Sample};
@@ -141,7 +141,7 @@ impl Scene {
         }
     }
 
-    fn tell(&self, scratch: &Scratch, window: crate::frame::Window, sample: &mut Sample<'_>) {
+    fn write(&self, scratch: &Scratch, window: Window, sample: &mut Sample<'_>) {
         scratch.canvas.show(window, sample.image);
         if let Some(Objects { map, categories }) = &mut sample.objects {
             scratch.canvas.show_map(window, map);
@@ -197,7 +197,7 @@ impl Formula for Scene {
         let at = unflipped(at);
         layout(at, style, self.category, self.parts.categories(), &mut scratch.objects);
         self.compose(at, style, scratch);
-        self.tell(scratch, window, sample);
+        self.write(scratch, window, sample);
         if scratch.canvas.shows(window, 1) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
@@ -211,6 +211,6 @@ impl Formula for Scene {
         if let Some(cell) = scratch.canvas.cell(1) {
             window.show(cell);
         }
-        self.tell(scratch, window, sample);
+        self.write(scratch, window, sample);
     }
 }

@@ -114,7 +114,7 @@ pub fn released_classes(count: usize) -> Vec<[f64; 7]> {
 #[derive(Default)]
 pub struct Scratch {
     rings: rings::Scratch,
-    /// The number of the object in each cell, if anyone wants to know.
+    /// The number of the object in each cell, if objects are requested.
     map: Plane,
     categories: Vec<u64>,
     first: Vec<[i32; 2]>,
@@ -133,8 +133,8 @@ struct Next {
 }
 
 impl SegRcdb {
-    /// Draws the objects; the last one is of category `own`, if there is such.
-    /// Returns whether `seen` is true of a vertex of the last.
+    /// Draws the objects; if `own` is given, the last one is of that category. Returns whether the
+    /// window shows a lit vertex of the last one.
     fn paint(
         &self,
         at: At<'_>,
@@ -212,7 +212,7 @@ impl SegRcdb {
     }
 
     /// Writes the image and its objects. Returns whether the image shows anything.
-    fn tell(at: At<'_>, window: Window, scratch: &Scratch, sample: &mut Sample<'_>) -> bool {
+    fn write(at: At<'_>, window: Window, scratch: &Scratch, sample: &mut Sample<'_>) -> bool {
         scratch.rings.plane.show(window, None, at.frame.color, sample.image);
         if let Some(Objects { map, categories }) = &mut sample.objects {
             scratch.map.each_cell(window, |pixel, number| map[pixel] = number.into());
@@ -269,7 +269,7 @@ impl Formula for SegRcdb {
     fn draw(&self, at: At<'_>, style: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let mut rng = at.rng(POLYGONS);
         let seen = self.paint(at, style, Some(self.category), &mut rng, sample.objects.is_some(), scratch);
-        let shown = Self::tell(at, at.window(), scratch, sample);
+        let shown = Self::write(at, at.window(), scratch, sample);
         if seen && shown { Outcome::Shown } else { Outcome::Degenerate }
     }
 
@@ -321,7 +321,7 @@ impl Formula for Replay {
         self.0.paint(at, style, None, &mut next.stream, sample.objects.is_some(), scratch);
         next.position += 1;
         scratch.next = Some(next);
-        if SegRcdb::tell(at, at.window(), scratch, sample) { Outcome::Shown } else { Outcome::Degenerate }
+        if SegRcdb::write(at, at.window(), scratch, sample) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
     fn draw_fallback(&self, at: At<'_>, _: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {
