@@ -12,7 +12,7 @@ from kernel import PATCHES, Kernel
 from measure import number
 
 NAMES = {
-    "numpy": "NumPy, point by point",
+    "numpy": "a point-by-point NumPy loop",
     "datumaro": "datumaro",
     "numba": "a plain numba loop",
     "plain": "fdsl, no SIMD",

@@ -94,13 +94,13 @@ def summary(
         f"- {number(kernels.ratio(kernel.PATCHES, peer))} times as fast as {chart.NAMES[peer]};"
         for peer in kernels.peers[kernel.PATCHES]
     ]
-    lines.append(f"- {number(found['ours'].median)} candidates/s in a search.")
+    lines.append(f"- category search: {number(found['ours'].median)} candidate systems per second.")
     arrived = streams[f"Loader, {cores} threads"]
     share = arrived.over(streams["kernel, 1 thread"]) / cores
     lines += [
         "",
-        f"On {cores} cores, {number(arrived.median)} images/s arrive in the training loop",
-        f"(batches of 256, 224² from 256²), {share:.0%} of the rate of the kernel alone.",
+        f"On {cores} cores, the training loop receives {number(arrived.median)} images/s",
+        f"(batches of 256, cropped from 256² to 224²), {share:.0%} of the raw rendering rate.",
     ]
     return "\n".join(lines)
 
@@ -114,9 +114,9 @@ def node(streams: dict[str, measure.Rates], consumed: float | None) -> str:
     lines = [
         f"One core ({name}) delivers {number(core)} images/s of 224² (cropped from 256², 200,000",
         f"points) through `Loader`. A ResNet-50 in bfloat16 consumes about {number(gpu)} images/s",
-        f"({source}), which takes {gpu / core:.1f} cores. Plan",
-        f"{math.ceil(gpu / core)} cores per GPU and {math.ceil(8 * gpu / core)} for a node of 8,",
-        "plus one core for each training process itself.",
+        f"({source}), which requires {gpu / core:.1f} cores.",
+        f"Budget {math.ceil(gpu / core)} cores for one GPU, or {math.ceil(8 * gpu / core)} for an 8-GPU node,",
+        "plus one per training process.",
     ]
     return "\n".join(lines)
 

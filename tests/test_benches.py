@@ -92,7 +92,7 @@ def test_every_figure_in_the_readme_is_in_the_results():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     mark = r"<!-- measured by make bench -->\n(.*?)\n<!-- end -->"
     block = re.search(mark, page, re.DOTALL)[1]
-    figures = re.findall(r"([\d.,]*\d) (?:images/s|with 100,000|at 64|times \w|candidates)", block)
+    figures = re.findall(r"([\d.,]*\d) (?:images/s|with 100,000|at 64|times \w|candidate)", block)
     assert len(figures) >= 5
     tables = results[: results.index("## Stages")]
     assert set(figures) <= set(re.findall(r"[\d.,]*\d", tables))
