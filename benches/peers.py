@@ -17,7 +17,7 @@ from typing import Any
 import fdsl
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import reference
 
 MARGIN = 6
