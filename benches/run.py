@@ -111,11 +111,12 @@ def node(streams: dict[str, measure.Rates], consumed: float | None) -> str:
     gpu = consumed or 3000
     source = "measured here" if consumed else "a published figure for one H100; not measured here"
     name, number = measure.machine().split(",")[0], measure.number
+    one, eight = (math.ceil(gpus * gpu / core) for gpus in (1, 8))
     lines = [
         f"One core ({name}) delivers {number(core)} images/s of 224² (cropped from 256², 200,000",
         f"points) through `Loader`. A ResNet-50 in bfloat16 consumes about {number(gpu)} images/s",
         f"({source}), which requires {gpu / core:.1f} cores.",
-        f"Budget {math.ceil(gpu / core)} cores for one GPU, or {math.ceil(8 * gpu / core)} for an 8-GPU node,",
+        f"Budget {one} cores for one GPU, or {eight} for an 8-GPU node,",
         "plus one per training process.",
     ]
     return "\n".join(lines)

@@ -134,14 +134,14 @@ def test_a_state_is_that_of_the_stream(ifs) -> None:
     batches = iter(loader)
     next(batches)
     assert loader.state_dict() == batches.state_dict() == {"samples": 36}
-    with pytest.raises(RuntimeError, match="ask the Loader"):
+    with pytest.raises(RuntimeError, match=r"call state_dict\(\) on the Loader"):
         stream.state_dict()
     assert stream.state_dict(batches=1) == {"samples": 36}
     list(batches)
     assert loader.state_dict() == {"samples": 40}
     loader.set_epoch(0)
     assert loader.state_dict() == {"samples": 0}
-    with pytest.raises(ValueError, match="state of a stream"):
+    with pytest.raises(ValueError, match="what a stream's state_dict returns"):
         loader.load_state_dict({"batches": 3})
 
 
@@ -585,7 +585,7 @@ next(batches)
     with script(code) as process:
         out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "iterate its loader again" in out
+    assert "create a new iterator of the loader" in out
     assert "(16, 1, 64, 64)" in out
 
 
@@ -597,7 +597,7 @@ next(batches)
         ({"prefetch": 2}, TypeError, "'prefetch' any more: it is 'prefetch_batches'"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
-        ({"device": "meta"}, ValueError, "device is 'meta', which holds no images"),
+        ({"device": "meta"}, ValueError, "device is 'meta', which cannot hold images"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
         ({"normalize": Normalize()}, TypeError, "'normalize' any more: it is 'transform'"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
@@ -609,7 +609,7 @@ def test_bad_arguments_are_refused(ifs, arguments, error, message) -> None:
 
 
 def test_single_samples_are_refused(ifs) -> None:
-    with pytest.raises(ValueError, match="give its stream a batch_size"):
+    with pytest.raises(ValueError, match="its stream needs a batch_size"):
         Loader(stream_of(ifs, batch_size=None))
 
 

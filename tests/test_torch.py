@@ -844,7 +844,7 @@ def test_a_data_set_gives_pil_images_to_transforms_of_torchvision(
 def test_a_transform_for_pil_images_is_answered_by_what_to_write(ifs: fdsl.IFS) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
     for transform in (transforms.ToTensor(), transforms.PILToTensor()):
-        with pytest.raises(TypeError, match=r"make it with as_pil=True; or .* v2\.ToDtype"):
+        with pytest.raises(TypeError, match=r"create it with as_pil=True, or .* v2\.ToDtype"):
             Dataset(ifs, 2, rendering=TINY, transform=transform)[0]
     with pytest.raises(TypeError, match="my own"):  # another mistake stays what it is
         Dataset(ifs, 2, rendering=TINY, transform=_raise_my_own)[0]

@@ -1,4 +1,4 @@
-"""Argument checks and the words of messages.
+"""Argument checks, and functions that word the error messages.
 
 Each check returns its argument, or raises an error that says what was wrong, what was given and
 what is accepted.
@@ -21,7 +21,7 @@ R = TypeVar("R")
 Size: TypeAlias = int | tuple[int, int]
 Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 
-#: Characters of a given value that a message repeats.
+#: The number of characters of a given value that a message repeats.
 MOST_SHOWN = 200
 
 _short = reprlib.Repr()
@@ -53,7 +53,8 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Makes a function answer the old name of an argument with the new one."""
+    """Decorates a function: passing an argument by its old name raises an error that gives the
+    new one."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -180,7 +181,7 @@ def checked_number(name: str, value: float) -> float:
         raise ValueError(f"{name} is larger than any float") from None
 
 
-def checked_share(name: str, value: float) -> float:
+def checked_fraction(name: str, value: float) -> float:
     """Returns a number, 0…1."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number, got {shown(value)}")

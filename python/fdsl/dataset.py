@@ -1,4 +1,4 @@
-"""A data set with a length, in NumPy, for Grain, Keras, Hugging Face datasets and plain loops."""
+"""A NumPy data set with a length, for Grain, Keras, Hugging Face datasets and plain loops."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import (
+    checked_fraction,
     checked_positive,
     checked_seed,
-    checked_share,
     checked_threads,
     checked_type,
     counted,
@@ -32,32 +32,33 @@ from fdsl.targets import (
     targets_of,
 )
 
-#: The most bytes that ``cache=True`` may keep.
+#: The largest cache in bytes.
 MAX_CACHED = 1 << 35
 
 
 class Dataset:
-    """The first instances of every category, as a data set with a length that renders on access.
+    """The first instances of every category as a data set with a length, rendered on access.
 
-    Item ``c · instances + i`` is instance i of category c, and always the same. Threads and
-    processes may share a data set. ``docs/loaders.md`` shows how other libraries read it.
+    Item ``c · instances + i`` is instance i of category c, and its bytes are always the same. The
+    data set is thread-safe and can be pickled. ``docs/loaders.md`` shows how other libraries read
+    it.
 
     Args:
         family: the categories.
         instances: images per category; FractalDB has 1,000.
-        rendering: how images are rendered; by default the family's own style.
-        target: ``"label"``, or another target that the family offers: ``"labels"``, ``"mask"`` or
-            ``"boxes"``.
+        rendering: how images are rendered; by default the family's own settings.
+        target: what to learn: ``"label"``; or, if the family offers it, ``"labels"``, ``"mask"``
+            or ``"boxes"``.
         seed: the seed of every address.
-        label_noise: share of the images, 0…1, that get a random label, as in
+        label_noise: fraction of the images, 0…1, that get a random label, as in
             ``fdsl.torch.Stream``.
-        cache: render every image now and keep it in memory. With ``instances=1`` this is the
-            training of OFDB and 1p-frac, which rely on augmentation. 1,000 gray images of 512×512
-            take 262 MB, any target but the label two more bytes per pixel; the limit is 34 GB.
-            Forked workers share the memory. A pickle leaves it out: a spawned worker renders the
-            images when it is first asked for one.
-        num_threads: threads that render. By default one for a single item and in a daemonic
-            process (a worker), otherwise all cores.
+        cache: whether to render every image now and keep it in memory. With ``instances=1`` this is
+            the setup of OFDB and 1p-frac, which rely on augmentation. A cache of 1,000 gray images
+            of 512×512 takes 262 MB; targets other than the label add two bytes per pixel. The limit
+            is 34 GB. Forked workers share the memory. The cache is not pickled: a spawned worker
+            renders all images again when its first item is requested.
+        num_threads: the number of rendering threads. If not given, one for a single item and in a
+            daemonic process (a worker), otherwise all cores.
 
     Raises:
         IndexError: an item is out of range.
@@ -84,7 +85,7 @@ class Dataset:
     ) -> None:
         self.family: Family = checked_type("family", family, Family)
         self.instances = checked_positive("instances", instances)
-        most = sys.maxsize // len(family)  # the largest length in Python
+        most = sys.maxsize // len(family)  # the maximum of len() is sys.maxsize
         if self.instances > most:
             raise ValueError(
                 f"instances must be at most {most} with "
@@ -92,15 +93,15 @@ class Dataset:
             )
         self.rendering: Frame = family.checked_style(rendering)
         self.seed = checked_seed(seed)
-        self.label_noise = checked_share("label_noise", label_noise)
+        self.label_noise = checked_fraction("label_noise", label_noise)
         self.target = checked_target(family, target, self.label_noise)
         self.num_threads = checked_threads(num_threads)
         self.cache = bool(checked_type("cache", cache, (bool, np.bool_)))
         self._lock = threading.Lock()
-        self._kept: _Kept | None = None
+        self._cached: _Cache | None = None
         if self.cache:
             self._check_memory()
-            self._kept = self._rendered()
+            self._cached = self._render_all()
 
     def __len__(self) -> int:
         return len(self.family) * self.instances
@@ -108,8 +109,8 @@ class Dataset:
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
         """Returns an image and its target.
 
-        The image is uint8 (H, W) or (H, W, 3); the target is an int, float32 (C,), int64 (H, W), or
-        a dict of arrays.
+        The image is uint8 (H, W) or (H, W, 3). The target is an int for ``"label"``, float32 (C,)
+        for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``.
         """
         return self.__getitems__([item])[0]
 
@@ -122,7 +123,7 @@ class Dataset:
         return f"<Dataset: {len(self.family)} categories of {self.instances}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None, "_lock": None}
+        return {**self.__dict__, "_cached": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -131,7 +132,7 @@ class Dataset:
     def _batch(
         self, items: Sequence[SupportsIndex]
     ) -> tuple[npt.NDArray[np.uint8], list[int] | Targets]:
-        """Returns the images and targets of items, in new memory."""
+        """Returns the images and targets of items, in new arrays."""
         images, targets = self._arrays(np.array([self._number(item) for item in items], np.int64))
         if self.target == "label" and isinstance(targets, np.ndarray):
             return images, targets.tolist()
@@ -140,39 +141,39 @@ class Dataset:
     def _arrays(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], Targets]:
         addresses = self._addresses(numbers)
         if not self.cache:
-            images, job = self._empty(len(numbers)), self._job(alone=len(numbers) == 1)
+            images, job = self._empty(len(numbers)), self._job(single_item=len(numbers) == 1)
             targets = render_targets(
                 self.family, job, addresses, images, self.target, self.label_noise
             )
             return images, targets
-        if (kept := self._kept) is None:  # unpickled in another process
-            with self._lock:  # only one thread renders
-                kept = self._kept = self._kept or self._rendered()
-        images = kept.images[numbers]  # a copy: callers may write to it
-        if kept.objects is None:
+        if (cached := self._cached) is None:  # unpickled in another process
+            with self._lock:  # only one thread renders the images
+                cached = self._cached = self._cached or self._render_all()
+        images = cached.images[numbers]  # a copy, so callers may write to it
+        if cached.objects is None:
             return images, self.family.labels(addresses, self.seed, self.label_noise)
-        categories = [kept.object_categories[number] for number in numbers.tolist()]
-        objects = kept.objects[numbers]
+        categories = [cached.object_categories[number] for number in numbers.tolist()]
+        objects = cached.objects[numbers]
         return images, targets_of(objects, categories, self.target, len(self.family))
 
-    def _rendered(self) -> _Kept:
-        """Renders all images in batches, between which Ctrl-C is noticed."""
-        kept = _Kept(self._empty(len(self)))
+    def _render_all(self) -> _Cache:
+        """Renders all images. Works in batches, so Ctrl-C takes effect after the current batch."""
+        cache = _Cache(self._empty(len(self)))
         if self.target != "label":
-            kept.objects = np.empty((len(self), *self.rendering.output_size), np.uint16)
+            cache.objects = np.empty((len(self), *self.rendering.output_size), np.uint16)
         step = self.rendering.images_at_once
         job = self._job()
         for first in range(0, len(self), step):
             numbers = np.arange(first, min(first + step, len(self)))
-            images = kept.images[first : first + len(numbers)]
+            images = cache.images[first : first + len(numbers)]
             addresses = self._addresses(numbers)
-            if kept.objects is None:
+            if cache.objects is None:
                 self.family.render_into(job, addresses, images)
             else:
                 objects, categories = render_objects(self.family, job, addresses, images)
-                kept.objects[first : first + len(numbers)] = objects
-                kept.object_categories += categories
-        return kept
+                cache.objects[first : first + len(numbers)] = objects
+                cache.object_categories += categories
+        return cache
 
     def _check_memory(self) -> None:
         height, width = self.rendering.output_size
@@ -181,15 +182,18 @@ class Dataset:
         if needed > MAX_CACHED:
             raise ValueError(
                 f"cache=True keeps at most {MAX_CACHED:,} bytes, got {len(self):,} images of "
-                f"{height}×{width}, {needed:,} bytes: use fewer instances or smaller images"
+                f"{height}×{width}, which need {needed:,} bytes: use fewer instances or smaller "
+                "images"
             )
 
     def _empty(self, count: int) -> npt.NDArray[np.uint8]:
         return np.empty((count, *self.rendering.image_shape), np.uint8)
 
-    def _job(self, *, alone: bool = False) -> Job:
-        one = self.num_threads is None and (alone or multiprocessing.current_process().daemon)
-        return Job(self.rendering, self.seed, 1 if one else self.num_threads)
+    def _job(self, *, single_item: bool = False) -> Job:
+        num_threads = self.num_threads
+        if num_threads is None and (single_item or multiprocessing.current_process().daemon):
+            num_threads = 1
+        return Job(self.rendering, self.seed, num_threads)
 
     def _addresses(self, numbers: npt.NDArray[np.int64]) -> Addresses:
         categories, indices = np.divmod(numbers.astype(np.uint64), np.uint64(self.instances))
@@ -203,12 +207,12 @@ class Dataset:
         return number
 
 
-class _Kept:
-    """What ``cache=True`` keeps."""
+class _Cache:
+    """The images and objects that ``cache=True`` keeps in memory."""
 
     def __init__(self, images: npt.NDArray[np.uint8]) -> None:
         self.images = images
-        #: The object that each pixel shows, and the category of each object, for targets that
-        #: need them.
+        #: For targets other than the label: the object that each pixel shows, and the category of
+        #: each object.
         self.objects: Objects | None = None
         self.object_categories: list[list[int]] = []

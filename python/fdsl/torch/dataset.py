@@ -1,4 +1,4 @@
-"""The first instances of every category, in tensors or PIL images."""
+"""A data set of the first instances of every category, as tensors or PIL images."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from fdsl import dataset
 from fdsl._checks import shown
 from fdsl.families import Family
 from fdsl.frame import Frame
-from fdsl.torch.tensors import channels_first, checked_transform, tensors
+from fdsl.torch.tensors import channels_first, checked_transform, to_tensors
 
-#: Kinds of PIL images that ``as_pil`` makes.
+#: The modes of PIL images that ``as_pil`` accepts.
 MODES = ("RGB", "L")
 
 
 class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
     """The first instances of every category as a data set with a length, rendered on access.
 
-    Replaces torchvision's ``ImageFolder``: item ``c · instances + i`` is instance i of category
-    c, and it has ``classes``, ``class_to_idx`` and ``targets``. Images are uint8 tensors, or PIL
-    images with ``as_pil=True``. ``fdsl.Dataset`` is the same in NumPy.
+    A replacement for torchvision's ``ImageFolder``: item ``c · instances + i`` is instance i of
+    category c, and the data set has ``classes``, ``class_to_idx`` and ``targets``. Images are uint8
+    tensors, or PIL images with ``as_pil=True``. ``fdsl.Dataset`` is the same, but returns NumPy
+    arrays.
 
     Args:
         family: the categories.
-        instances: of each; the authors' data base has 1,000.
-        rendering: how images are rendered; the family's defaults if not given.
-        target: what to learn: ``"label"``, or where the family offers it ``"labels"``,
-            ``"mask"`` or ``"boxes"``.
-        seed: of every address.
-        label_noise: share of the images, 0…1, whose label is picked at random from all
+        instances: the number of instances per category; FractalDB has 1,000.
+        rendering: how images are rendered; by default the family's own settings.
+        target: what to learn: ``"label"``; or, if the family offers it, ``"labels"``, ``"mask"``
+            or ``"boxes"``.
+        seed: the seed of every address.
+        label_noise: fraction of the images, 0…1, whose label is picked at random from all
             categories, as in ``Stream``.
-        cache: renders every image now and keeps it, as ``fdsl.Dataset`` does.
-        as_pil: gives ``transform`` PIL images, as ``ImageFolder`` does: RGB if ``True`` or
-            ``"RGB"``, gray if ``"L"``. Needs Pillow.
-        transform: called with each image, uint8 (C, H, W) or a PIL image, whenever it is accessed,
-            with ``cache`` as well. It does not see the target.
+        cache: whether to render every image now and keep it in memory, as in ``fdsl.Dataset``.
+        as_pil: whether images are PIL images, as in ``ImageFolder``, instead of tensors: RGB for
+            ``True`` or ``"RGB"``, gray for ``"L"``. Needs Pillow.
+        transform: called with each image, uint8 (C, H, W) or a PIL image, on every access, even if
+            the image is cached. It does not see the target.
         target_transform: called with each target: an int, a tensor, or a dict of tensors.
-        num_threads: that render. If not given, one for a single item and in a worker, else all
-            cores.
+        num_threads: the number of rendering threads. If not given, one for a single item and in a
+            worker, otherwise all cores.
 
     Raises:
         IndexError: there is no such item.
@@ -90,7 +91,7 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         return labels
 
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
-        """Returns an image and its target, transformed."""
+        """Returns an image and its target, both transformed."""
         return self.__getitems__([item])[0]
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
@@ -101,10 +102,13 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
             images = channels_first(torch.from_numpy(arrays))
         else:
             images = [pil_image(array, self.as_pil) for array in arrays]
-        pairs = zip(images, tensors(targets), strict=True)
-        return [(self._transformed(image), self._target(target)) for image, target in pairs]
+        pairs = zip(images, to_tensors(targets), strict=True)
+        return [
+            (self._transform_image(image), self._transform_target(target))
+            for image, target in pairs
+        ]
 
-    def _transformed(self, image: Any) -> Any:
+    def _transform_image(self, image: Any) -> Any:
         if self.transform is None:
             return image
         try:
@@ -113,24 +117,24 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
             if self.as_pil is not None or "PIL" not in str(error):
                 raise
             raise TypeError(
-                "transform takes PIL images, and this Dataset gives it uint8 tensors (C, H, W): "
-                "make it with as_pil=True; or use a transform for tensors, such as "
-                "v2.ToDtype(torch.float32, scale=True) of torchvision instead of ToTensor()"
+                "transform expects PIL images, but this Dataset returns uint8 tensors (C, H, W): "
+                "create it with as_pil=True, or use a transform for tensors, such as "
+                "torchvision's v2.ToDtype(torch.float32, scale=True) instead of ToTensor()"
             ) from error
 
-    def _target(self, target: Any) -> Any:
+    def _transform_target(self, target: Any) -> Any:
         return target if self.target_transform is None else self.target_transform(target)
 
 
 def pil_image(array: npt.NDArray[np.uint8], mode: str) -> Any:
-    """Returns uint8 (H, W) or (H, W, 3) as a PIL image of a mode, ``"RGB"`` or ``"L"``."""
+    """Converts uint8 (H, W) or (H, W, 3) to a PIL image in mode ``"RGB"`` or ``"L"``."""
     from PIL import Image
 
     return Image.fromarray(array).convert(mode)
 
 
 def _checked_mode(as_pil: bool | str) -> str | None:
-    """Returns the mode of PIL images, or ``None`` for tensors."""
+    """Returns the mode of the PIL images, or ``None`` for tensors."""
     mode = ("RGB" if as_pil else None) if isinstance(as_pil, bool) else as_pil
     if mode is None:
         return None

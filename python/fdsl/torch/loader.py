@@ -1,4 +1,4 @@
-"""Renders a stream ahead of the training loop, in this process."""
+"""Renders the batches of a stream ahead of the training loop, in the same process."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
-from fdsl.torch.tensors import checked_transform, mapped, transformed
+from fdsl.torch.tensors import apply_transform, checked_transform, map_arrays
 
-#: Turns a rendered batch into what the loop gets, and the event after which it is on the device.
-_Deliver = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
+#: Turns a rendered batch into the batch that the loop gets. Also returns the CUDA event that marks
+#: the end of the copy to the device, or ``None``.
+_Delivery = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
 
 
 class Loader:
-    """Renders a stream ahead of the training loop: a thread of this process, no worker processes.
+    """Renders a stream ahead of the training loop, in a background thread instead of workers.
 
-    While the loop works on one batch, all cores render the next ones straight into the memory that
-    the loop gets: nothing is pickled, copied or sent between processes. Batches, state and resume
-    are those of ``Stream`` under torch's ``DataLoader``, to the byte.
+    While the loop works on one batch, all cores render the next ones directly into the tensors that
+    the loop gets. Nothing is pickled, copied or sent between processes. The batches are the same,
+    byte for byte, as those of a torch ``DataLoader`` over the stream, and so is the state.
 
-    Each batch has its own memory, which is not reused while anything refers to it, so a batch may
-    be kept. At most ``prefetch_batches`` batches are ready, besides the one being rendered and
-    those that the loop holds. The thread starts when the first batch is requested. It ends, after
-    the batch it is rendering, when the epoch ends, on ``close``, on an exception, and when the
-    iterator is garbage collected.
+    The memory of a batch is not reused while anything refers to it, so the loop may keep batches.
+    At most ``prefetch_batches`` finished batches wait for the loop; one more is being rendered.
+    The thread starts when the first batch is requested. It ends when the epoch ends, on ``close``,
+    on an exception, and when the iterator is garbage-collected; it finishes the batch it is
+    rendering first.
 
-    It has the attributes of a ``DataLoader``: ``dataset``, ``sampler``, ``batch_sampler``,
-    ``num_workers``, ``collate_fn`` and so on. ``sampler.set_epoch`` sets the epoch of the stream,
-    so Lightning needs no callback. Accelerate and Fabric have nothing to prepare: each rank
-    already gets its share, on ``device``.
+    A ``Loader`` has the attributes of a ``DataLoader``: ``dataset``, ``sampler``,
+    ``batch_sampler``, ``num_workers``, ``collate_fn`` and so on. ``sampler.set_epoch`` sets the
+    epoch of the stream, so Lightning needs no callback. Accelerate and Fabric need not prepare it:
+    each rank already gets its part of every batch, on ``device``.
 
     >>> import fdsl
     >>> from fdsl.torch import Loader, Stream
@@ -53,21 +54,22 @@ class Loader:
     [(4, 1, 224, 224), (4, 1, 224, 224)]
 
     Args:
-        stream: what to render; its ``batch_size`` may not be ``None``.
-        prefetch_batches: how many batches may be ready, 1 or more.
-        device: copies batches there, on a CUDA device in parallel with the computation. If not
-            given, they stay in this process's memory.
-        transform: called with the images of a batch on ``device``, in the thread: any callable. It
-            does not see the targets: do not move images away from their mask or boxes. A module,
-            such as ``Normalize()``, is moved to the device, and no gradients are recorded. It
-            shares the process's random state with the network, in no fixed order. The stream's own
-            ``transform`` comes first, on the CPU.
-        pin_memory: renders into page-locked memory, from which copies to a GPU are asynchronous.
-            By default wherever there is a GPU, unless ``device`` is something else.
+        stream: the stream to render; its ``batch_size`` may not be ``None``.
+        prefetch_batches: the number of finished batches that may wait for the loop, 1 or more.
+        device: where to copy the batches. Copies to a CUDA device run in parallel with the
+            computation. If not given, batches stay in the memory of this process.
+        transform: any callable, called in the thread with the images of a batch on ``device``. It
+            does not see the targets: avoid geometric transforms, which would misalign masks and
+            boxes. A module, such as ``Normalize()``, is moved to the device, and no gradients are
+            recorded. It shares the process's random state with the network, in no fixed order. The
+            ``transform`` of the stream is applied first, on the CPU.
+        pin_memory: whether to render into page-locked memory, from which copies to a GPU are
+            asynchronous. Default: yes if there is a GPU and ``device`` is a CUDA device or not
+            given.
 
     Yields:
-        (images, targets): as ``Stream`` does, uint8 (B, C, H, W) and its targets, on ``device``;
-        or what ``transform`` returns for the images.
+        (images, targets): as from ``Stream``, uint8 (B, C, H, W) and the targets, on ``device``; or
+        what ``transform`` returned for the images, and the targets.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -99,7 +101,7 @@ class Loader:
     ) -> None:
         self.stream: Stream = checked_type("stream", stream, Stream)
         if stream.batch_size is None:
-            raise ValueError("a Loader yields batches: give its stream a batch_size, not None")
+            raise ValueError("a Loader yields batches: its stream needs a batch_size, got None")
         self.prefetch_batches = checked_positive("prefetch_batches", prefetch_batches)
         self.device = None if device is None else _checked_device(device)
         self.transform = checked_transform("transform", transform)
@@ -111,7 +113,7 @@ class Loader:
         else:
             self.pin_memory = bool(checked_type("pin_memory", pin_memory, bool))
             if self.pin_memory and not torch.cuda.is_available():
-                raise ValueError("pin_memory needs a GPU, and torch sees none here")
+                raise ValueError("pin_memory=True needs a GPU, and torch sees none")
         self.sampler = StreamSampler(stream)
         self.batch_sampler = BatchSampler(self.sampler, stream.batch_size, drop_last=False)
         self._latest = _Latest()
@@ -120,22 +122,22 @@ class Loader:
     def __iter__(self) -> LoaderIterator:
         # torch caches page-locked memory and reuses it only when nothing refers to it and no copy
         # from it is in progress.
-        empty = functools.partial(torch.empty, dtype=torch.uint8, pin_memory=self.pin_memory)
-        # Has its own position in the stream and does not disturb other iterators of this loader.
-        source = StreamIterator(self.stream, empty=empty)
+        allocate = functools.partial(torch.empty, dtype=torch.uint8, pin_memory=self.pin_memory)
+        # Keeps its own position in the stream, independent of other iterators of this loader.
+        source = StreamIterator(self.stream, allocate=allocate)
         gpu = None
         if self.device is not None and self.device.type == "cuda":
             gpu = self.device.index
         elif self.pin_memory:
             gpu = torch.cuda.current_device()  # a new thread would start with GPU 0
         iterator = LoaderIterator(
-            self.stream, source, self._latest, self._deliver(), self.prefetch_batches, gpu
+            self.stream, source, self._latest, self._delivery(), self.prefetch_batches, gpu
         )
         self._iterators.add(iterator)
         return iterator
 
     def __len__(self) -> int:
-        """Batches per epoch; the first iteration after a resume may have fewer."""
+        """Batches per epoch; the first pass after resuming may have fewer."""
         return len(self.stream)
 
     @property
@@ -149,11 +151,11 @@ class Loader:
         return self.stream.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch of the next iteration, as ``Stream.set_epoch`` does."""
+        """Sets the epoch of the next pass, as ``Stream.set_epoch`` does."""
         self.stream.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """Returns {"samples": n}: how many samples the loops of all ranks have taken.
+        """Returns {"samples": n}, the number of samples that the loops of all ranks have taken.
 
         Batches rendered ahead do not count. A ``Stream`` can load this state, too.
         """
@@ -163,10 +165,10 @@ class Loader:
         return latest.state()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next iteration start where ``state`` was taken.
+        """Makes the next pass start where ``state`` was taken.
 
         Raises:
-            ValueError: it is not the state of such a stream.
+            ValueError: ``state`` does not match the stream.
         """
         self.stream.load_state_dict(state)
 
@@ -188,7 +190,7 @@ class Loader:
         return False
 
     def __getstate__(self) -> dict[str, Any]:
-        # Threads are not copied; a copy starts where the stream's copy does.
+        # Threads are not copied. A copied loader starts at the position of its copied stream.
         return {**self.__dict__, "_latest": None, "_iterators": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -200,27 +202,33 @@ class Loader:
         where = "" if self.device is None else f", device={str(self.device)!r}"
         return f"<Loader of {self.stream!r}, prefetch_batches={self.prefetch_batches}{where}>"
 
-    def _deliver(self) -> _Deliver:
-        """Returns what the thread does with a batch; must not refer to the loader."""
+    def _delivery(self) -> _Delivery:
+        """Returns the function that the thread applies to each batch.
+
+        The function must not refer to the loader, which could not be garbage-collected otherwise.
+        """
         device, transform = self.device, self.transform
         if device is None and transform is None:
             return lambda batch: (batch, None)
-        side = None
+        side_stream = None
         if device is not None and device.type == "cuda":
-            side = torch.cuda.Stream(device)
-            side.wait_stream(torch.cuda.current_stream(device))  # it may still move `transform`
+            side_stream = torch.cuda.Stream(device)
+            # The current stream may still be moving `transform` to the device.
+            side_stream.wait_stream(torch.cuda.current_stream(device))
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
             images, targets = batch
-            with torch.no_grad(), torch.cuda.stream(side):
+            with torch.no_grad(), torch.cuda.stream(side_stream):
                 if device is not None:
-                    # On other devices nothing keeps the memory alive until it has been copied.
+                    # Only CUDA keeps the source memory alive until an asynchronous copy is done.
+                    asynchronous = side_stream is not None
                     images, targets = (
-                        mapped(lambda part: part.to(device, non_blocking=side is not None), parts)
+                        map_arrays(lambda part: part.to(device, non_blocking=asynchronous), parts)
                         for parts in batch
                     )
-                images = transformed(transform, images)
-                return Batch(images, targets), None if side is None else side.record_event()
+                images = apply_transform(transform, images)
+                copied = None if side_stream is None else side_stream.record_event()
+                return Batch(images, targets), copied
 
         return deliver
 
@@ -228,8 +236,8 @@ class Loader:
 class StreamSampler(Sampler[int]):
     """The ``sampler`` of a ``Loader``: its ``set_epoch`` sets the epoch of the stream.
 
-    It yields the numbers 0, 1, … of the samples of one epoch and rank, which the ``Loader`` does
-    not need.
+    Iterating over it yields 0, 1, …, one number per sample of an epoch on this rank. The ``Loader``
+    does not use them.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -237,11 +245,11 @@ class StreamSampler(Sampler[int]):
 
     @property
     def epoch(self) -> int:
-        """The stream's."""
+        """The epoch of the stream."""
         return self._stream.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch of the stream's next iteration."""
+        """Sets the epoch of the next pass over the stream."""
         self._stream.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:
@@ -252,21 +260,21 @@ class StreamSampler(Sampler[int]):
 
 
 class LoaderIterator(Iterator[Sample]):
-    """One pass through a stream, rendered ahead by a thread until it is closed or dropped."""
+    """One pass over a stream, rendered ahead by a thread until it is closed or collected."""
 
     def __init__(
         self,
         stream: Stream,
         source: StreamIterator,
         latest: _Latest,
-        deliver: _Deliver,
+        deliver: _Delivery,
         prefetch_batches: int,
         gpu: int | None,
     ) -> None:
         self._stream, self._source, self._latest = stream, source, latest
-        self._process, self._done = os.getpid(), False
-        # The thread refers to the queue and not to this iterator, which could not be garbage
-        # collected otherwise.
+        self._process, self._closed = os.getpid(), False
+        # The thread refers to the queue and not to this iterator, which could not be
+        # garbage-collected otherwise.
         self._queue = _Queue(prefetch_batches)
         self._gpu = gpu
         self._thread = threading.Thread(
@@ -275,19 +283,20 @@ class LoaderIterator(Iterator[Sample]):
             name="fdsl-loader",
             daemon=True,
         )
-        self._unstarted = [self._thread]  # the caller that takes it out starts it
+        self._unstarted = [self._thread]  # whichever caller pops the thread starts it
         self._progress: _Progress | None = None
-        # Any thread may collect garbage, whatever locks it holds: this must not wait for anything.
+        # Garbage collection may run in any thread, even in one that holds locks, so this must not
+        # wait for anything.
         weakref.finalize(self, self._queue.stop)
 
     def __next__(self) -> Sample:
         if os.getpid() != self._process:
             raise RuntimeError(
-                "a forked process has no thread that renders: iterate its loader again"
+                "a forked process has no rendering thread: create a new iterator of the loader"
             )
-        if self._unstarted and not self._done:
+        if self._unstarted and not self._closed:
             self._start()
-        ready = None if self._done else self._queue.take()
+        ready = None if self._closed else self._queue.take()
         if ready is None:
             self.close()
             raise StopIteration
@@ -298,16 +307,16 @@ class LoaderIterator(Iterator[Sample]):
         batch: Sample = ready[1]
         copied: torch.cuda.Event | None = ready[2]
         if copied is not None:
-            now = torch.cuda.current_stream(self._gpu)
-            now.wait_event(copied)
-            # Or its memory could be reused while this stream still reads it.
-            mapped(lambda part: part.is_cuda and part.record_stream(now), list(batch))
+            current = torch.cuda.current_stream(self._gpu)
+            current.wait_event(copied)
+            # Otherwise the memory could be reused while this CUDA stream still reads it.
+            map_arrays(lambda part: part.is_cuda and part.record_stream(current), list(batch))
         assert self._progress is not None
         self._progress.taken = max(self._progress.taken, number + 1)
         return batch
 
     def _start(self) -> None:
-        """Begins the iteration, unless another thread has done so."""
+        """Begins the pass, unless another thread has done so."""
         try:
             thread = self._unstarted.pop()
         except IndexError:
@@ -316,71 +325,72 @@ class LoaderIterator(Iterator[Sample]):
             self._stream._begin(self._source, ahead=True)
             self._progress = _Progress(self._source, self._stream.times_set)
             self._latest.progress = self._progress
-            _running[thread] = self._queue
+            _threads[thread] = self._queue
             thread.start()
         except BaseException:  # Ctrl-C, or the system has no more threads
-            self._done = True
+            self._closed = True
             self._queue.stop()
             self._queue.end()
-            if not thread.is_alive():  # otherwise the thread does this
-                _running.pop(thread, None)
+            if not thread.is_alive():  # otherwise the thread removes itself
+                _threads.pop(thread, None)
             raise
 
     def state_dict(self) -> dict[str, int]:
-        """Returns {"samples": n}: how many samples the loops of all ranks have taken."""
+        """Returns {"samples": n}, the number of samples that the loops of all ranks have taken."""
         return self._source.state_dict() if self._progress is None else self._progress.state()
 
     def close(self) -> None:
         """Ends the thread and waits for it; there are no more batches."""
-        self._done = True
+        self._closed = True
         self._queue.stop()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
 
 
 class _Queue:
-    """The batches between the thread and the loop, at most ``size`` of them.
+    """Passes batches from the thread to the loop; at most ``size`` of them wait in it.
 
-    It holds no lock that a signal handler or the garbage collector could wait for: a SimpleQueue
-    is reentrant, and stopping only sets a flag that the thread checks.
+    It never holds a lock that a signal handler or the garbage collector could wait for: a
+    SimpleQueue is reentrant, and stopping only sets a flag that the thread checks.
     """
 
     def __init__(self, size: int) -> None:
         self.stopped = False
-        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._free_slots: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(size):
-            self._free.put(None)
+            self._free_slots.put(None)
         self._ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def stop(self) -> None:
         self.stopped = True
 
-    def put(self, what: Any) -> None:
+    def put(self, item: Any) -> None:
         while not self.stopped:
             try:
-                self._free.get(timeout=0.05)
+                self._free_slots.get(timeout=0.05)
             except queue.Empty:
                 continue
-            return self._ready.put(what)
+            return self._ready.put(item)
 
     def end(self) -> None:
         """Wakes up the loops that wait for a batch."""
         self._ready.put(None)
 
     def take(self) -> Any:
-        what = self._ready.get()
-        if what is None:
-            self.end()  # for other threads that are waiting
-        self._free.put(None)
-        return what
+        item = self._ready.get()
+        if item is None:
+            self.end()  # wakes up the other threads that are waiting
+        self._free_slots.put(None)
+        return item
 
 
 class _Progress:
-    """How many batches the loop has taken. It outlives the iterator, so a loop can be resumed."""
+    """Counts the batches that the loop has taken. It outlives the iterator, so ``state_dict`` works
+    after the loop has ended."""
 
     def __init__(self, source: StreamIterator, times_set: int) -> None:
         self.first, self.global_batch, self.taken = source.start, source.global_batch, 0
-        self.times_set = times_set  # of the stream's position, when the iteration began
+        self.times_set = times_set  # the value in the stream when the pass began
 
     def state(self) -> dict[str, int]:
         return {"samples": self.first + self.taken * self.global_batch}
@@ -393,23 +403,24 @@ class _Latest:
         self.progress: _Progress | None = None
 
 
-#: The threads that render. They must end before the interpreter shuts down.
-_running: dict[threading.Thread, _Queue] = {}
+#: The rendering threads and their queues. The threads must end before the interpreter shuts down.
+_threads: dict[threading.Thread, _Queue] = {}
 
 
 @atexit.register
 def _end_all() -> None:
-    threads = list(_running.items())
+    threads = list(_threads.items())
     for _, batches in threads:
         batches.stop()
     for thread, _ in threads:
-        while thread.is_alive():  # it may not be: Ctrl-C can come before the thread starts
-            with contextlib.suppress(KeyboardInterrupt):  # this waits for one batch at most
+        # A thread that Ctrl-C interrupted before its start is not alive.
+        while thread.is_alive():
+            with contextlib.suppress(KeyboardInterrupt):  # waits for one batch at most
                 thread.join()
 
 
 def _render_ahead(
-    source: StreamIterator, deliver: _Deliver, batches: _Queue, gpu: int | None
+    source: StreamIterator, deliver: _Delivery, batches: _Queue, gpu: int | None
 ) -> None:
     try:
         if gpu is not None:
@@ -418,14 +429,14 @@ def _render_ahead(
             return
         for number, batch in enumerate(source):
             batches.put((number, *deliver(batch)))
-            del batch  # or this thread would keep its memory while it renders the next one
+            del batch  # otherwise its memory would be kept while the next batch is rendered
             if batches.stopped:
                 return
-    except BaseException as error:  # the loop raises it
+    except BaseException as error:  # raised again in the loop
         batches.put(error)
     finally:
         batches.end()
-        _running.pop(threading.current_thread(), None)
+        _threads.pop(threading.current_thread(), None)
 
 
 def _checked_device(device: torch.device | str | int) -> torch.device:
@@ -434,12 +445,13 @@ def _checked_device(device: torch.device | str | int) -> torch.device:
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be one that torch knows, got {device!r}") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, and torch sees no GPU here")
+        raise ValueError(f"device is {device!r}, and torch sees no GPU")
     try:
-        # Has the device's index, without which another thread would take its own current device.
-        found = torch.empty(0, device=chosen).device
-    except Exception as error:  # each kind of device raises its own
+        # A tensor's device has an index. Without one, another thread would use its own current
+        # device.
+        indexed = torch.empty(0, device=chosen).device
+    except Exception as error:  # each kind of device raises a different type
         raise ValueError(f"device is {device!r}, which does not work here: {error}") from error
-    if found.type == "meta":
-        raise ValueError("device is 'meta', which holds no images")
-    return found
+    if indexed.type == "meta":
+        raise ValueError("device is 'meta', which cannot hold images")
+    return indexed

@@ -1,4 +1,4 @@
-"""From bytes to the input of a network."""
+"""Turns uint8 images into the input of a network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
-    """Turns uint8 images into normalized floats with three channels, on the device they are on.
+    """Turns uint8 images into normalized floats with three channels, on the device of the images.
 
-    A gray image moves to the device as one channel of bytes and is expanded there.
+    Move images to the device before normalizing them: a gray pixel is then copied as one byte and
+    expanded to three floats there.
 
     Args:
-        mean: of pixels scaled to 0…1, one number or three. The authors pre-train with 0.2 and 0.5.
-        std: likewise, above 0, and not so small that a pixel becomes infinite.
-        dtype: of the result.
+        mean: the mean of the pixels scaled to 0…1, one number or three. The authors pre-train with
+            mean 0.2 and standard deviation 0.5.
+        std: their standard deviation, one number or three; above 0, and large enough that no pixel
+            becomes infinite.
+        dtype: the dtype of the result.
 
     Raises:
-        ValueError: mean or std is out of range.
+        ValueError: ``mean`` or ``std`` is out of range.
 
     >>> import torch
     >>> Normalize()(torch.zeros(8, 1, 32, 32, dtype=torch.uint8)).shape
@@ -45,10 +48,13 @@ class Normalize(nn.Module):
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (B, 1 or 3, H, W) and returns (B, 3, H, W); or one image, (C, H, W).
+        """Normalizes uint8 images (B, 1 or 3, H, W), or one image without the batch axis.
+
+        Returns:
+            (B, 3, H, W), or (3, H, W), of ``dtype``.
 
         Raises:
-            ValueError: the images are of another shape or type.
+            ValueError: the images have another shape or dtype.
         """
         if (
             images.dtype != torch.uint8
@@ -59,7 +65,8 @@ class Normalize(nn.Module):
                 "images must be uint8 (B, 1 or 3, H, W) or (1 or 3, H, W), "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
-        # One multiplication and one subtraction per pixel; broadcasting makes the channels.
+        # One multiplication and one subtraction per pixel; broadcasting expands gray to three
+        # channels.
         scale, shift = self._factors()
         return (images * scale - shift).to(self.dtype)
 

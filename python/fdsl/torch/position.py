@@ -1,4 +1,4 @@
-"""Where a stream stands, shared with the DataLoader workers of this process and no other."""
+"""The position of a stream, shared between a process and its DataLoader workers."""
 
 from __future__ import annotations
 
@@ -11,105 +11,112 @@ from typing import Any
 
 from torch.utils.data import get_worker_info
 
-#: Who began the last iteration: nobody since the position was last set, a loop in this process,
-#: or workers and loaders, which run ahead of the loop.
-NOBODY, HERE, AHEAD = range(3)
+#: What started the latest pass over the stream: nothing yet, since the position was set; a loop in
+#: this process; or workers or a ``Loader``, which run ahead of the training loop.
+NOT_STARTED, BY_LOOP, BY_PREFETCHER = range(3)
 
-# Offsets in the shared memory: the next iteration, the last one, and who began that.
-_NEXT, _LAST, _BY = 0, 2, 4
-# Then, for each pool of workers: a tag, its epoch, and the samples of that epoch already seen.
+# Offsets in the shared memory: the start of the next pass, the start of the latest pass (each an
+# epoch and the samples of it already seen), and what started the latest pass.
+_NEXT, _LATEST, _STARTED_BY = 0, 2, 4
+# Then, for each pool of workers: the tag of its current pass, and the start of that pass.
 _FIRST_POOL, _POOLS = 5, 16
-# Then, for each worker, the tag it joined last.
+# Then, for each worker, the tag of the pass that it joined last.
 _FIRST_WORKER, _WORKERS = _FIRST_POOL + 3 * _POOLS, 128
 _NUMBERS = _FIRST_WORKER + _WORKERS
 
 
 class Position:
-    """Where the last iteration started and the next one will: (epoch, samples of it seen before).
+    """Where the latest pass over a stream started, and where the next one will start.
 
-    The memory is shared between one process and its DataLoader workers, forked or spawned. Any
-    other process (such as a rank) gets its own memory, initialized with the position at the time
-    it was started; so does a copy.
+    Each start is a pair: an epoch, and how many samples of it were seen before.
+
+    One process and its DataLoader workers, forked or spawned, share the memory. Any other process
+    (such as another rank) gets separate memory, initialized with the position at the time that
+    process was started. A copy gets separate memory, too.
 
     The memory comes from ``multiprocessing``'s heap, so thousands of streams need only a few file
     descriptors.
     """
 
     def __init__(self, epoch: int = 0, seen: int = 0) -> None:
-        self._kept = epoch, seen
-        # In a worker: the tag it joined last, and the position it was given.
-        self._joined = 0
+        self._saved = epoch, seen  # what new memory is initialized with
+        # In a worker: the tag of the pass it joined last, and the position set since then.
+        self._joined_tag = 0
         self._pending: tuple[int, int] | None = None
         self._allocate()
 
     def next(self) -> tuple[int, int]:
-        """Returns where the next iteration starts."""
+        """Returns where the next pass starts."""
         if self._pending is not None:
             return self._pending
-        memory = self._memory_here()
+        memory = self._shared_memory()
         epoch, seen = memory[_NEXT : _NEXT + 2]
         return epoch, seen
 
     def current(self) -> tuple[int, int]:
-        """Returns where the last iteration started, or where the next will if set since."""
-        at = _NEXT if self.begun_by() == NOBODY else _LAST
-        memory = self._memory_here()
-        epoch, seen = memory[at : at + 2]
+        """Returns where the latest pass started; if the position was set since, where the next
+        pass starts."""
+        offset = _NEXT if self.started_by() == NOT_STARTED else _LATEST
+        memory = self._shared_memory()
+        epoch, seen = memory[offset : offset + 2]
         return epoch, seen
 
-    def begun_by(self) -> int:
-        """Returns who began the last iteration since the position was set."""
-        return int(self._memory_here()[_BY])
+    def started_by(self) -> int:
+        """Returns what started the latest pass; if the position was set since, ``NOT_STARTED``."""
+        return int(self._shared_memory()[_STARTED_BY])
 
     def set(self, epoch: int, seen: int) -> None:
-        """Sets where the next iteration starts; in a worker, that of its pool."""
+        """Sets where the next pass starts; in a worker, where the next pass of its pool starts."""
         if get_worker_info() is not None:
-            self._pending = epoch, seen  # each of its siblings is given the same
+            self._pending = epoch, seen  # the other workers of the pool set the same position
             return
-        memory = self._memory_here()
-        memory[_NEXT], memory[_NEXT + 1], memory[_BY] = epoch, seen, NOBODY
+        memory = self._shared_memory()
+        memory[_NEXT], memory[_NEXT + 1], memory[_STARTED_BY] = epoch, seen, NOT_STARTED
 
-    def begin(self, by: int, *, endless: bool) -> tuple[int, int]:
-        """Begins an iteration and returns where it starts; the next one is the following epoch."""
-        memory = self._memory_here()
+    def begin(self, started_by: int, *, endless: bool) -> tuple[int, int]:
+        """Begins a pass and returns where it starts. Unless the stream is endless, the pass after
+        it is the next epoch."""
+        memory = self._shared_memory()
         epoch, seen = memory[_NEXT], memory[_NEXT + 1]
-        _begin(memory, epoch, seen, by, endless)
+        _begin(memory, epoch, seen, started_by, endless)
         return epoch, seen
 
     def join(self, *, endless: bool) -> tuple[int, int]:
-        """Returns where this worker's pool started its current iteration, or begins one.
+        """Returns where the current pass of this worker's pool started, or begins a pass.
 
-        Needs no lock: workers that begin an iteration at the same time write the same numbers, and
-        a worker that finds the position advanced also finds the tag changed.
+        Needs no lock: workers that begin a pass at the same time write the same numbers, and a
+        worker that finds the position advanced also finds the tag changed.
         """
-        memory, worker = self._memory_here(), get_worker_info()
+        memory, worker = self._shared_memory(), get_worker_info()
         assert worker is not None
-        # Workers of one pool have their base seed in common.
+        # All workers of a pool have the same base seed.
         pool = hash((worker.seed - worker.id, worker.num_workers)) & 0x3FFF_FFFF | 0x4000_0000
-        at = _FIRST_POOL + 3 * (pool % _POOLS)
-        mine = _FIRST_WORKER + worker.id if worker.id < _WORKERS else None
+        pool_offset = _FIRST_POOL + 3 * (pool % _POOLS)
+        worker_offset = _FIRST_WORKER + worker.id if worker.id < _WORKERS else None
         while True:
-            tag = memory[at]
-            # An earlier pool with the same seeds may have had a worker of this number; only the
-            # shared memory remembers what that one joined.
-            joined = self._joined if self._joined or mine is None else memory[mine]
-            if tag >> 32 == pool and tag != joined:
-                epoch, seen = memory[at + 1], memory[at + 2]
+            tag = memory[pool_offset]
+            # An earlier pool with the same seeds may have had a worker with the same number. Only
+            # the shared memory remembers which pass that worker joined.
+            joined_tag = self._joined_tag
+            if not joined_tag and worker_offset is not None:
+                joined_tag = memory[worker_offset]
+            if tag >> 32 == pool and tag != joined_tag:
+                epoch, seen = memory[pool_offset + 1], memory[pool_offset + 2]
                 break
             epoch, seen = self.next()
-            if memory[at] == tag:
+            if memory[pool_offset] == tag:
                 tag = pool << 32 | (tag + 1) & 0xFFFF_FFFF
-                memory[at + 1], memory[at + 2] = epoch, seen
-                memory[at] = tag
-                _begin(memory, epoch, seen, AHEAD, endless)
+                memory[pool_offset + 1], memory[pool_offset + 2] = epoch, seen
+                memory[pool_offset] = tag
+                _begin(memory, epoch, seen, BY_PREFETCHER, endless)
                 break
-        self._joined, self._pending = tag, None
-        if mine is not None:
-            memory[mine] = tag
+        self._joined_tag, self._pending = tag, None
+        if worker_offset is not None:
+            memory[worker_offset] = tag
         return epoch, seen
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {"_kept": self.next(), "_joined": 0, "_pending": None}
+        state = {"_saved": self.next(), "_joined_tag": 0, "_pending": None}
         state.update(_memory=None, _owner=None)
         if get_spawning_popen() is not None:  # the new process may be a worker
             state.update(_memory=self._memory, _owner=self._owner)
@@ -119,23 +126,25 @@ class Position:
         self.__dict__.update(state)
         _positions.add(self)
 
-    def _memory_here(self) -> Any:
+    def _shared_memory(self) -> Any:
+        """Returns the memory shared with the workers; a forked process that is no worker gets
+        separate memory first."""
         if self._memory is None or (self._owner != os.getpid() and get_worker_info() is None):
             self._allocate()
         return self._memory
 
     def _allocate(self) -> None:
         self._memory: Any = RawArray(ctypes.c_int64, _NUMBERS)
-        self._memory[_NEXT], self._memory[_NEXT + 1] = self._kept
+        self._memory[_NEXT], self._memory[_NEXT + 1] = self._saved
         self._owner: int | None = os.getpid()
         _positions.add(self)
 
-    def _keep(self) -> None:
-        self._kept = self.next()
+    def _save(self) -> None:
+        self._saved = self.next()
 
 
-def _begin(memory: Any, epoch: int, seen: int, by: int, endless: bool) -> None:
-    memory[_LAST], memory[_LAST + 1], memory[_BY] = epoch, seen, by
+def _begin(memory: Any, epoch: int, seen: int, started_by: int, endless: bool) -> None:
+    memory[_LATEST], memory[_LATEST + 1], memory[_STARTED_BY] = epoch, seen, started_by
     if not endless:
         memory[_NEXT], memory[_NEXT + 1] = epoch + 1, 0
 
@@ -144,9 +153,9 @@ _positions: weakref.WeakSet[Position] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    """Saves every position, which a forked child then starts from."""
+    """Saves every position, from which a forked process then starts."""
     for position in list(_positions):
-        position._keep()
+        position._save()
 
 
 if hasattr(os, "register_at_fork"):

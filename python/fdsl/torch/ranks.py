@@ -1,4 +1,4 @@
-"""Which rank this process is, how many there are, and who else divides samples between them."""
+"""Finds the rank of this process, and refuses to let Accelerate shard a stream a second time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from fdsl._checks import checked_positive, checked_whole
 
-#: Accelerate's classes that split what an iterable data set yields between all ranks.
+#: Accelerate's classes that divide the samples of an iterable data set among the ranks.
 SPLITTERS = ("IterableDatasetShard", "DataLoaderDispatcher")
 
 
@@ -28,7 +28,7 @@ def ranks_of_launcher() -> tuple[int, int] | None:
 
 
 def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
-    """Returns both, if there can be such a rank."""
+    """Checks that a rank and a world size go together, and returns both."""
     world = checked_positive("world_size", world_size if world_size is not None else 1)
     if checked_whole("rank", rank) >= world:
         raise ValueError(f"rank must be below world_size, got {rank} of {world}")
@@ -36,22 +36,23 @@ def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:
 
 
 def refuse_second_split(world_size: int) -> None:
-    """Refuses to let Accelerate split a rank's share again. To be called by ``set_epoch``.
+    """Raises an error if Accelerate would shard a stream that is already sharded.
 
-    Accelerate calls ``set_epoch`` on every rank before it iterates. A data set cannot tell in any
-    other way that it is read through Accelerate, so this looks at the caller's frame.
+    ``set_epoch`` must call this directly: Accelerate calls ``set_epoch`` on every rank before it
+    iterates, and a data set has no other way to tell that Accelerate reads it. So this inspects
+    the stack frame of the caller of ``set_epoch``.
 
     Raises:
-        ValueError: each rank would get only a part of its own share.
+        ValueError: each rank would get only part of its samples.
     """
     caller = sys._getframe(2)
     package = str(caller.f_globals.get("__name__", "")).partition(".")[0]
     splitter = type(caller.f_locals.get("self")).__name__
     if world_size > 1 and package in ("accelerate", "transformers") and splitter in SPLITTERS:
         raise ValueError(
-            f"this Stream gives each of the {world_size} ranks its own share, and Accelerate "
-            f"({splitter}) would split that share between the ranks again: most samples would be "
-            "lost. Do not pass its DataLoader to accelerator.prepare; or, with "
-            "transformers.Trainer and wherever it must be prepared, let Accelerate alone split: "
+            f"this Stream already divides its samples among the {world_size} ranks, and "
+            f"Accelerate ({splitter}) would divide them a second time: most samples would be lost. "
+            "Do not pass its DataLoader to accelerator.prepare. With transformers.Trainer, or "
+            "wherever it must be prepared, leave the division to Accelerate: "
             "Stream(..., rank=0, world_size=1)"
         )

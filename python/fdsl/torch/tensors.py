@@ -1,4 +1,4 @@
-"""Batches of arrays as tensors, in the same memory."""
+"""Converts batches of arrays to tensors that share their memory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fdsl._checks import shown
 
 
 def channels_first(images: Tensor) -> Tensor:
-    """Returns (B, H, W) or (B, H, W, 3) as (B, C, H, W), in the same memory."""
+    """Returns a (B, C, H, W) view of images (B, H, W) or (B, H, W, 3)."""
     return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
 
 
-def tensors(target: Any) -> Any:
-    """Returns an array as a tensor; in a list or a dict each of them."""
-    return mapped(torch.from_numpy, target)
+def to_tensors(target: Any) -> Any:
+    """Converts an array, or each array in nested lists and dicts, to a tensor."""
+    return map_arrays(torch.from_numpy, target)
 
 
-def mapped(function: Callable[[Any], Any], value: Any) -> Any:
-    """Calls a function for each tensor or array in nested lists, tuples and dicts."""
+def map_arrays(function: Callable[[Any], Any], value: Any) -> Any:
+    """Applies a function to each array or tensor in nested lists, tuples and dicts."""
     if isinstance(value, dict):
-        return {name: mapped(function, part) for name, part in value.items()}
+        return {name: map_arrays(function, part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        parts = [mapped(function, part) for part in value]
+        parts = [map_arrays(function, part) for part in value]
         if isinstance(value, list):
             return parts
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
@@ -37,17 +37,17 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
 def checked_transform(
     name: str, transform: Callable[[Any], Any] | None
 ) -> Callable[[Any], Any] | None:
-    """Returns a transform if it is callable or ``None``."""
+    """Checks that a transform is callable or ``None``, and returns it."""
     if transform is not None and not callable(transform):
         raise TypeError(f"{name} must be callable, got {shown(transform)}")
     return transform
 
 
-def transformed(transform: Callable[[Any], Any] | None, value: Any) -> Any:
-    """Returns what a transform makes of a value, and never ends a loop.
+def apply_transform(transform: Callable[[Any], Any] | None, value: Any) -> Any:
+    """Returns the transformed value.
 
     Raises:
-        RuntimeError: the transform raised StopIteration, which a loop would take for its end.
+        RuntimeError: the transform raised StopIteration, which would silently end the loop.
     """
     if transform is None:
         return value
