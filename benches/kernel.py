@@ -1,4 +1,4 @@
-"""Measures images per second on one core: ours on every SIMD path, and the peers."""
+"""Measures images per second on one core: fdsl on every SIMD backend, and its peers."""
 
 from __future__ import annotations
 

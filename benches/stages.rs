@@ -1,4 +1,4 @@
-//! Stages of an image, whole images, and the search, on one core and every SIMD path: `cargo bench`.
+//! Stages of an image, whole images, and the search, on one core and every SIMD backend: `cargo bench`.
 
 use divan::{Bencher, counter::ItemsCount};
 use fdsl::address::{Address, Rng};

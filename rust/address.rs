@@ -1,4 +1,4 @@
-//! The address of a sample, and the only source of its randomness.
+//! The address of a sample, from which all of its random numbers are derived.
 
 use rand_core::{Rng as _, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -7,20 +7,20 @@ use crate::frame::{FLIPS, Frame, Window};
 use crate::machine::Watch;
 use crate::simd::Simd;
 
-/// The address of one sample: the stream, the category, and the instance within it.
+/// The address of one sample: the seed, the category, and the instance within the category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The seed of the stream.
     pub seed: u64,
     /// The position of the category among those rendered, from 0; also its label.
     pub category: u64,
-    /// The number of the instance within the category, from 0, without an upper limit.
+    /// The number of the instance within the category: any `u64`.
     pub index: u64,
 }
 
-/// What a random stream is used for. Each purpose has its own stream, so drawing one more number
-/// for one of them changes none of the others. Each constant is defined next to its user, and no
-/// number is used twice: `grep -rn 'Purpose(' rust` lists them.
+/// What a random stream is used for. Each purpose has a separate stream, so drawing one more number
+/// for one purpose does not change the others. Each constant is defined next to the code that uses it.
+/// No number is used twice; `grep -rn 'Purpose(' rust` lists them all.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose(pub u64);
 
@@ -28,7 +28,7 @@ pub struct Purpose(pub u64);
 const CROP: Purpose = Purpose(4);
 /// The address of one object in a scene.
 const PART: Purpose = Purpose(11);
-/// The seed of a generator outside this crate; uses 13 as well.
+/// The seed of a random generator outside this crate. It uses number 13 as well.
 #[cfg(feature = "python")]
 const EXTERNAL: Purpose = Purpose(12);
 
@@ -58,7 +58,7 @@ pub struct At<'a> {
     pub attempt: u64,
     /// The settings shared by all families.
     pub frame: &'a Frame,
-    /// The SIMD path; the pixels do not depend on it.
+    /// The SIMD backend; the pixels do not depend on it.
     pub simd: Simd,
     format: u64,
     watch: &'a dyn Watch,
@@ -82,13 +82,13 @@ impl<'a> At<'a> {
         Address { index: self.index(), ..self.address }.rng(self.format, purpose, number)
     }
 
-    /// Returns the index of the first of the four flips that share this image.
+    /// Returns the index that the four flips of an image share: that of the first of them.
     pub fn index(&self) -> u64 {
         self.address.index - self.flip()
     }
 
-    /// Returns the part of the image to keep. On the surface y points up, so an unflipped image
-    /// reverses the rows, as the authors' program does.
+    /// Returns the part of the image to keep. On the surface, y points up, so an unflipped image is
+    /// written with its rows reversed, as in the authors' program.
     pub fn window(&self) -> Window {
         let Frame { height, width, crop, .. } = *self.frame;
         let (kept_height, kept_width) = self.frame.output_size();
@@ -96,7 +96,7 @@ impl<'a> At<'a> {
         let (top, left) = if crop.is_some_and(|crop| crop.random) {
             let mut rng = self.address.rng(self.format, CROP, self.attempt);
             let top = rng.below(slack.0 as u64 + 1);
-            (top as usize, rng.below(slack.1 as u64 + 1) as usize) // at most the slack
+            (top as usize, rng.below(slack.1 as u64 + 1) as usize) // neither exceeds its slack
         } else {
             (slack.0 / 2, slack.1 / 2)
         };
@@ -111,8 +111,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the first attempt at object `k` of a scene: an instance of `category`, drawn in its
-    /// own `frame`.
+    /// Returns the first attempt at object `k` of a scene: an instance of `category`, rendered in the
+    /// given `frame`.
     pub fn part<'b>(&self, k: u64, category: u64, frame: &'b Frame) -> At<'b>
     where
         'a: 'b,
@@ -140,7 +140,7 @@ pub(crate) fn key(format: u64, purpose: Purpose, words: [u64; 4]) -> u64 {
     words.iter().fold(start, |hash, &word| mix(hash.wrapping_add(word)))
 }
 
-/// Returns a 128-bit seed for a family outside this crate, which has its own generator.
+/// Returns a 128-bit seed for the random generator of a family outside this crate.
 #[cfg(feature = "python")]
 pub(crate) fn external_key(family: &str, format: u64, words: [u64; 4]) -> [u64; 2] {
     let name = family.bytes().fold(mix(family.len() as u64), |hash, byte| mix(hash ^ u64::from(byte)));
@@ -155,8 +155,8 @@ pub(crate) fn mix(word: u64) -> u64 {
     z ^ z >> 31
 }
 
-/// A random stream: xoshiro256++, with distributions of our own, because those of a dependency
-/// may change between versions.
+/// A random stream: xoshiro256++. The distributions are implemented here, because those of a
+/// dependency may change between versions.
 pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {

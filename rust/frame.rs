@@ -15,7 +15,7 @@ pub struct Crop {
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Whether each image has its own random position; otherwise the crop is centered.
+    /// Whether the position is random for each image; otherwise the crop is centered.
     pub random: bool,
 }
 
@@ -44,7 +44,7 @@ impl Default for Frame {
     }
 }
 
-/// The settings as Python and JSON write them.
+/// The settings in the JSON that Python writes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -76,7 +76,7 @@ impl TryFrom<Settings> for Frame {
 }
 
 impl Frame {
-    /// Checks the settings against each other and returns them.
+    /// Checks that the settings are in range and fit together, and returns them.
     pub fn checked(self) -> Result<Self, Error> {
         let Self { height, width, .. } = self;
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {
@@ -124,9 +124,9 @@ impl Frame {
 pub struct Window {
     /// Rows and columns of the whole image.
     pub of: (usize, usize),
-    /// First row kept, counted in the flipped image.
+    /// The first row kept, counted after flipping.
     pub top: usize,
-    /// First column kept, counted in the flipped image.
+    /// The first column kept, counted after flipping.
     pub left: usize,
     /// Rows kept.
     pub height: usize,
@@ -139,7 +139,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Moves the window to include a cell of the surface, centered on it as far as possible.
+    /// Moves the window so that it shows a cell of the surface, as close to its center as possible.
     pub fn show(&mut self, (row, column): (usize, usize)) {
         let (height, width) = self.of;
         let row = if self.flip_rows { height - 1 - row } else { row };

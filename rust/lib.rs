@@ -18,9 +18,9 @@
 //! | [`label`](mod@label) | labels, with optional label noise |
 //! | [`order`] | the order in which an endless stream visits addresses |
 //! | [`png`](mod@png) | PNG encoding |
-//! | [`machine`] | number of threads, SIMD path, checks for an interrupt |
+//! | [`machine`] | number of threads, SIMD backend, checks for an interrupt |
 //! | [`pool`] | thread pools that survive a fork |
-//! | [`simd`] | SIMD paths, bit-identical to each other |
+//! | [`simd`] | SIMD backends, bit-identical to each other |
 //! | [`error`] | the errors a caller can cause |
 //! | `python` | the bindings; no other folder knows Python |
 

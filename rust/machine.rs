@@ -1,5 +1,5 @@
-//! How the work is done: the number of threads, the SIMD path, scratch memory kept from sample to
-//! sample, and checks for an interrupt.
+//! How rendering uses the machine: the number of threads, the SIMD backend, scratch memory that is
+//! reused from sample to sample, and checks for interrupts.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,20 +15,20 @@ use crate::error::Error;
 use crate::pool;
 use crate::simd::Simd;
 
-/// The time between two checks for an interrupt. Ctrl-C takes effect within half a second, whatever
-/// is being rendered.
+/// The time between two checks for an interrupt. Whatever is being rendered, Ctrl-C takes effect within
+/// half a second.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// The number of threads and the SIMD path. The samples do not depend on them.
+/// The number of threads and the SIMD backend. Samples do not depend on either.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// The number of threads; `None` for one per core this process may use.
+    /// The number of threads. `None`: one for each core that this process may use.
     pub threads: Option<usize>,
-    /// The SIMD path.
+    /// The SIMD backend.
     pub simd: Simd,
 }
 
-/// Returns whether to stop. Called now and then, on the caller's thread.
+/// A callback that returns whether to stop. Called at intervals, on the thread of the caller.
 pub type InterruptCheck<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Tells running work to stop. Check it in any loop that may run for more than a few milliseconds;
@@ -39,7 +39,7 @@ pub trait Watch {
 }
 
 impl Machine {
-    /// Uses the SIMD path named by `FDSL_SIMD`, or the fastest one.
+    /// Uses the SIMD backend named by `FDSL_SIMD`, or the fastest one.
     pub fn new(threads: Option<usize>) -> Result<Self, Error> {
         Ok(Self { threads, simd: Simd::chosen()? })
     }
@@ -53,13 +53,13 @@ impl Machine {
         }
     }
 
-    /// Runs `work` in this machine's pool, which rayon's parallel iterators then use.
+    /// Runs `work` in the thread pool of this machine, in which rayon's parallel iterators then run.
     pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
         Ok(pool::pool(self.threads()?)?.install(work))
     }
 
-    /// Runs `work` in this machine's pool while the calling thread checks for an interrupt. Waits
-    /// for `work` to return even after an interrupt.
+    /// Runs `work` in the thread pool of this machine while the calling thread checks for an
+    /// interrupt. Waits for `work` to return even after an interrupt.
     pub(crate) fn install_watched<R: Send>(
         &self,
         interrupted: InterruptCheck<'_>,
@@ -86,8 +86,8 @@ impl Machine {
         result.filter(|_| !flag.stopped()).ok_or(Error::Interrupted)
     }
 
-    /// Like `install_watched`, for work that owns its data: returns immediately on an interrupt, and
-    /// the threads discard what they are still doing.
+    /// Like `install_watched`, for work that owns its data: returns immediately on an interrupt. The
+    /// threads then finish in the background, and their result is discarded.
     #[cfg(feature = "python")]
     pub(crate) fn spawn_watched<R: Send + 'static>(
         &self,
@@ -141,7 +141,7 @@ impl Watch for Flag {
     }
 }
 
-/// Checks for an interrupt at fixed intervals, where the calling thread does the work itself.
+/// Checks for an interrupt at fixed intervals. Used if the calling thread does the work itself.
 pub(crate) struct Clock<'a> {
     interrupted: RefCell<InterruptCheck<'a>>,
     last_check: Cell<Instant>,
@@ -173,14 +173,14 @@ thread_local! {
     static SCRATCH: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(vec![]) };
 }
 
-/// Runs `work` with this thread's scratch of type `S`. The scratch is kept from call to call: for a
-/// small image, allocating would take longer than plotting its points.
+/// Runs `work` with this thread's scratch memory of type `S`. The memory is reused from call to call:
+/// for a small image, allocating it would take longer than plotting the points.
 pub(crate) fn with_scratch<S: Default + 'static, R>(work: impl FnOnce(&mut S) -> R) -> R {
     let kept = SCRATCH.with_borrow_mut(|kept| {
         let position = kept.iter().position(|scratch| scratch.is::<S>())?;
         Some(kept.swap_remove(position))
     });
-    // Taken out of the list, because `work` may ask for scratch of another type.
+    // The list is not borrowed during `work`, which may need scratch memory of another type.
     let mut scratch = kept.unwrap_or_else(|| Box::new(S::default()));
     let result = work(scratch.downcast_mut().expect("scratch of type S"));
     SCRATCH.with_borrow_mut(|kept| kept.push(scratch));

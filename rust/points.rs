@@ -27,7 +27,7 @@ impl Bounds {
     }
 
     pub(crate) fn add(&mut self, [x, y]: [f32; 2]) {
-        // Compares as the SIMD paths do. Either of two zeros may win: v − ±0 is the same cell.
+        // Compares as the SIMD backends do. Either of two zeros may win: v − ±0 is the same cell.
         let min = |a: f32, b: f32| if a < b { a } else { b };
         let max = |a: f32, b: f32| if a > b { a } else { b };
         self.min = [min(x, self.min[0]), min(y, self.min[1])];

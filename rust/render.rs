@@ -9,8 +9,8 @@ use crate::frame::Frame;
 use crate::machine::{Clock, InterruptCheck, Machine, Watch, with_scratch};
 use crate::sample::{Objects, Sample, SampleObjects, Samples};
 
-/// The most scratch memory a thread keeps for its next sample. Without a limit, every thread would
-/// keep as much as the largest image it ever rendered.
+/// The largest amount of scratch memory that a thread keeps for its next sample. Without a limit, every
+/// thread would keep as much as its largest image has needed.
 const MAX_SCRATCH_BYTES: usize = 64 << 20;
 
 /// What to render, and how.
@@ -23,7 +23,7 @@ pub struct Job<'a, F: Formula> {
     pub frame: &'a Frame,
     /// The settings of this family.
     pub style: &'a F::Style,
-    /// The number of threads and the SIMD path.
+    /// The number of threads and the SIMD backend.
     pub machine: &'a Machine,
 }
 
@@ -66,7 +66,7 @@ pub fn render<F: Formula>(
     }
     let tasks = tasks(addresses, frame, samples)?;
     let done = if machine.threads()? == 1 {
-        // Starts no pool: this is the case of a DataLoader worker.
+        // Renders on the calling thread, without a pool, as in a DataLoader worker.
         let clock = Clock::new(interrupted);
         tasks.take_while(|_| !clock.stopped()).for_each(|task| job.run(task, &clock));
         if clock.stopped() { Err(Error::Interrupted) } else { Ok(()) }
@@ -93,7 +93,8 @@ struct Task<'a> {
     retries: &'a mut u8,
 }
 
-/// Splits the buffers among the addresses; each buffer must have exactly the length they need.
+/// Splits the buffers into one task per address. Returns an error unless each buffer has exactly the
+/// length that all addresses together need.
 fn tasks<'a>(
     addresses: &'a [(u64, u64)],
     frame: &Frame,
@@ -132,8 +133,8 @@ impl<F: Formula> Job<'_, F> {
     }
 }
 
-/// Renders one sample, and re-renders it while it is degenerate. Returns the number of re-renders;
-/// a fallback after the last attempt counts as one.
+/// Renders one sample, and re-renders it while it is degenerate. Returns the number of re-renders,
+/// including the fallback after the last attempt.
 pub fn draw<F: Formula>(
     formula: &F,
     mut at: At<'_>,
@@ -167,8 +168,8 @@ mod tests {
     use crate::formula::interface::NoStyle;
     use crate::simd::Simd;
 
-    /// A category that is degenerate for its first `self.0` attempts. The image is a constant gray
-    /// that identifies the category; every column is an object.
+    /// A category whose first `self.0` attempts are degenerate. The image is a constant gray that
+    /// identifies the category, and every column is an object.
     struct Stripes(u8);
 
     impl Formula for Stripes {

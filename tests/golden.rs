@@ -1,4 +1,4 @@
-//! Golden digests: they fix the pixels of every family and mode, on every SIMD path. If one changes on
+//! Golden digests: they fix the pixels of every family and mode, on every SIMD backend. If one changes on
 //! purpose, raise the family's `FORMAT` and give the reason in the commit.
 //!
 //! `FDSL_GOLDEN=folder cargo test --test golden` also writes the images, as PGM and PPM.
@@ -84,7 +84,7 @@ fn draw<F: Formula>(
     (images, retries)
 }
 
-/// Renders the modes on every path and compares the digests.
+/// Renders the modes on every backend and compares the digests.
 fn check<F: Formula>(family: &str, categories: impl Fn(Simd) -> Vec<F>, modes: &[Mode<F::Style>]) {
     let mut wrong = vec![];
     for simd in Simd::available() {

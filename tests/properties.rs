@@ -172,7 +172,7 @@ fn scene([points, curves]: [u64; 2], [vertices, rings, noise, step]: [u32; 4]) -
     Scene::family(&arrays).unwrap()
 }
 
-/// Renders on every path and checks that the images are equal and not blank.
+/// Renders on every backend and checks that the images are equal and not blank.
 fn on_every_path<F: Formula>(
     category: F,
     index: u64,

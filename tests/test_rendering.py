@@ -77,7 +77,7 @@ def lit(images, rendering):
 
 
 def on(simd, ifs, categories, indices, rendering, seed=0, num_threads=1):
-    """Images and retries on one SIMD path."""
+    """Images and retries on one SIMD backend."""
     return render(
         ifs, categories, indices, seed, rendering, num_threads, return_retries=True, simd=simd
     )

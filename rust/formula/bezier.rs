@@ -209,7 +209,7 @@ impl Kernel for Trace<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Path { controls, x, y } = self.path;
         x.fill(0.0);
         y.fill(0.0);

@@ -8,24 +8,25 @@ use crate::error::Error;
 use crate::frame::Frame;
 use crate::sample::Sample;
 
-/// One category: a formula with its parameters fixed.
+/// One category: a formula with fixed parameters.
 ///
 /// A sample depends only on `self`, the address, the frame and the style. All randomness comes from
 /// [`At::rng`]. The contents of the scratch are unspecified on entry.
 pub trait Formula: Send + Sync + Sized + 'static {
     /// The name of the family in files and in Python.
     const NAME: &'static str;
-    /// The version of the format. Raised when an address would render to other bytes than before.
+    /// The version of the format. Raise it when a change makes the same address render to different
+    /// bytes.
     const FORMAT: u64 = 1;
-    /// The number of instances after which a category repeats its variations. An endless stream
-    /// visits this many instances in random order, then the next.
+    /// The number of instances after which a category repeats its variations. An endless stream visits
+    /// the first `PERIOD` instances of a category in random order, then the next `PERIOD`, and so on.
     const PERIOD: u64 = 1000;
-    /// The settings of this family alone.
+    /// The settings that only this family has.
     type Style: Style;
-    /// Memory kept from sample to sample, one per thread.
+    /// Scratch memory that is reused from sample to sample; each thread has its own.
     type Scratch: Default + 'static;
 
-    /// Creates the categories from their parameters.
+    /// Creates the categories of a family from their parameters.
     ///
     /// # Errors
     ///
@@ -43,7 +44,7 @@ pub trait Formula: Send + Sync + Sized + 'static {
         Ground::Black
     }
 
-    /// Renders one attempt.
+    /// Renders one attempt at a sample.
     fn draw(
         &self,
         at: At<'_>,
@@ -52,8 +53,8 @@ pub trait Formula: Send + Sync + Sized + 'static {
         sample: &mut Sample<'_>,
     ) -> Outcome;
 
-    /// Renders an image that is never blank, whatever the parameters. Called when every attempt was
-    /// degenerate, or when the first was [`Outcome::Nothing`] and re-rendering is off.
+    /// Renders an image that is never blank, whatever the parameters. Called if all attempts were
+    /// degenerate, or if the first returned [`Outcome::Nothing`] and re-rendering is off.
     fn draw_fallback(
         &self,
         at: At<'_>,
@@ -63,9 +64,9 @@ pub trait Formula: Send + Sync + Sized + 'static {
     );
 }
 
-/// The settings of one family; deserialized from the JSON that Python writes.
+/// The settings of one family, deserialized from the JSON that Python writes.
 pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
-    /// Checks the settings against each other and the frame.
+    /// Checks that the settings fit together and fit the frame.
     fn check(&self, _frame: &Frame) -> Result<(), Error> {
         Ok(())
     }
@@ -76,7 +77,7 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
         self.clone()
     }
 
-    /// Returns the approximate number of bytes of scratch that rendering a sample takes.
+    /// Returns the approximate number of bytes of scratch memory that rendering a sample takes.
     fn memory(&self, frame: &Frame) -> usize {
         8 * frame.height * frame.width
     }
@@ -90,7 +91,7 @@ pub enum Compat {
     Released,
 }
 
-/// The style of a family without settings of its own.
+/// The style of a family that has no further settings.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoStyle {}
@@ -119,7 +120,7 @@ impl Ground {
     }
 }
 
-/// The result of an attempt.
+/// The result of an attempt at a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The image is usable.

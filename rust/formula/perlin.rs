@@ -267,7 +267,7 @@ impl Kernel for Octave<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { table, columns, rows, z, amplitude, window, at, buffers } = self;
         let Buffers { sum, along, eased, runs, above, below, lines, samples } = buffers;
         let z = Coordinate::of(z);

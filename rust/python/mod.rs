@@ -164,10 +164,10 @@ fn forked() {
     pool::forked();
 }
 
-/// Returns the names of the SIMD paths this processor supports, slowest first; `FDSL_SIMD` selects one.
+/// Returns the names of the SIMD backends this processor supports, slowest first; `FDSL_SIMD` selects one.
 #[pyfunction]
 fn simd_paths() -> Vec<&'static str> {
-    Simd::available().iter().map(|path| path.name()).collect()
+    Simd::available().iter().map(|backend| backend.name()).collect()
 }
 
 #[pymodule]

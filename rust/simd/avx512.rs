@@ -19,7 +19,7 @@ pub(super) struct Avx512(());
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Avx512 {
     const N: usize = 16;
-    const FOUR_PAYS: bool = false; // both lookups are one instruction
+    const FOUR_ENTRY_LOOKUP_IS_FASTER: bool = false; // both lookups are one instruction
     type F = __m512;
     type U = __m512i;
 

@@ -1,8 +1,9 @@
-//! SIMD paths, selected at run time and bit-identical to each other.
+//! SIMD backends, selected at run time and bit-identical to each other.
 //!
-//! A `Kernel` is written once, generic over `Lanes`, a vector of numbers. The paths differ in
-//! instructions and vector width but not in results: there is no fused multiply-add and no
-//! reassociation. This is the only folder that contains `unsafe` code.
+//! A `Kernel` is written once, generic over `Lanes`, the operations on a vector of numbers. Each
+//! backend implements `Lanes`. The backends differ in instructions and vector width but not in
+//! results: there is no fused multiply-add and no reassociation. This is the only folder that contains
+//! `unsafe` code.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -20,12 +21,12 @@ use std::sync::OnceLock;
 
 use crate::error::Error;
 
-/// A SIMD path that this processor supports. Having a value of this type proves that it does.
+/// A SIMD backend that this processor supports. Having a value of this type proves that it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Simd(Path);
+pub struct Simd(Backend);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Path {
+enum Backend {
     Plain,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -37,16 +38,16 @@ enum Path {
 
 impl Simd {
     /// Portable code with eight lanes, supported everywhere.
-    pub const PLAIN: Self = Self(Path::Plain);
+    pub const PLAIN: Self = Self(Backend::Plain);
 
-    /// Returns all paths that this processor supports, slowest first.
+    /// Returns all backends that this processor supports, slowest first.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut)] // some architectures have only the portable path
-        let mut paths = vec![Self::PLAIN];
+        #[allow(unused_mut)] // some architectures have only the portable backend
+        let mut backends = vec![Self::PLAIN];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") {
-                paths.push(Self(Path::Avx2));
+                backends.push(Self(Backend::Avx2));
             }
             // All current processors with AVX-512F have the other three as well.
             let avx512 = is_x86_feature_detected!("avx512f")
@@ -54,19 +55,19 @@ impl Simd {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
             if avx512 {
-                paths.push(Self(Path::Avx512));
+                backends.push(Self(Backend::Avx512));
             }
         }
         #[cfg(target_arch = "aarch64")]
-        paths.push(Self(Path::Neon)); // mandatory on AArch64
-        paths
+        backends.push(Self(Backend::Neon)); // mandatory on AArch64
+        backends
     }
 
-    /// Returns the path named by the environment variable `FDSL_SIMD`, or the fastest path.
+    /// Returns the backend named by the environment variable `FDSL_SIMD`, or the fastest backend.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is unknown or not supported by this processor.
+    /// Returns an error if the backend is unknown or not supported by this processor.
     pub fn chosen() -> Result<Self, Error> {
         static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
         CHOSEN
@@ -77,14 +78,14 @@ impl Simd {
             .clone()
     }
 
-    /// Returns the path named `plain`, `avx2`, `avx512` or `neon`.
+    /// Returns the backend named `plain`, `avx2`, `avx512` or `neon`.
     ///
     /// # Errors
     ///
-    /// Returns an error if the path is unknown or not supported by this processor.
+    /// Returns an error if the backend is unknown or not supported by this processor.
     pub fn named(name: &str) -> Result<Self, Error> {
-        if let Some(&path) = Self::available().iter().find(|path| path.name() == name) {
-            return Ok(path);
+        if let Some(&backend) = Self::available().iter().find(|backend| backend.name() == name) {
+            return Ok(backend);
         }
         Err(match name {
             "avx2" => Error::Simd("AVX2"),
@@ -98,39 +99,39 @@ impl Simd {
         })
     }
 
-    /// Returns the name of the path, which [`Simd::named`] accepts.
+    /// Returns the name of the backend, which [`Simd::named`] accepts.
     pub fn name(self) -> &'static str {
         match self.0 {
-            Path::Plain => "plain",
+            Backend::Plain => "plain",
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => "avx2",
+            Backend::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => "avx512",
+            Backend::Avx512 => "avx512",
             #[cfg(target_arch = "aarch64")]
-            Path::Neon => "neon",
+            Backend::Neon => "neon",
         }
     }
 
-    /// Runs `kernel` compiled for this path.
+    /// Runs `kernel` compiled for this backend.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            Path::Plain => kernel.run(plain::Plain(())),
-            // SAFETY: a `Simd` with this path exists only if the features were detected.
+            Backend::Plain => kernel.run(plain::Plain(())),
+            // SAFETY: a `Simd` with this backend exists only if the features were detected.
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => unsafe { avx2::run(kernel) },
+            Backend::Avx2 => unsafe { avx2::run(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => unsafe { avx512::run(kernel) },
+            Backend::Avx512 => unsafe { avx512::run(kernel) },
             // Needs no `target_feature` function: AArch64 code is always compiled with NEON.
             #[cfg(target_arch = "aarch64")]
-            Path::Neon => kernel.run(neon::Neon(())),
+            Backend::Neon => kernel.run(neon::Neon(())),
         }
     }
 }
 
-/// A computation that is compiled once for every path. `run` must be `#[inline(always)]`, or it is
-/// compiled without the instructions of the path.
+/// A computation that is compiled once for every backend. `run` must be `#[inline(always)]`; otherwise
+/// it is compiled without the backend's target features.
 pub(crate) trait Kernel {
     type Output;
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
@@ -142,7 +143,7 @@ pub(crate) trait Lanes: Copy {
     const N: usize;
     /// Whether six lookups in tables of four and one in a table of eight are faster than six in tables
     /// of eight.
-    const FOUR_PAYS: bool;
+    const FOUR_ENTRY_LOOKUP_IS_FASTER: bool;
     type F: Copy;
     type U: Copy;
 
@@ -164,7 +165,7 @@ pub(crate) trait Lanes: Copy {
     fn min_f(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a > b ? a : b`
     fn max_f(self, a: Self::F, b: Self::F) -> Self::F;
-    /// Truncates numbers in 0.0..2³¹ to integers; for others the result differs between paths.
+    /// Truncates numbers in 0.0..2³¹ to integers; for others the result differs between backends.
     fn truncate(self, a: Self::F) -> Self::U;
 
     fn add_u(self, a: Self::U, b: Self::U) -> Self::U;
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
     use crate::address::Rng;
 
-    const ALL: usize = 16; // the lanes of the widest path
+    const ALL: usize = 16; // the lanes of the widest backend
 
     /// Every operation, applied to sixteen numbers.
     struct Operations {
@@ -205,7 +206,7 @@ mod tests {
         #[inline(always)]
         fn run<L: Lanes>(self, l: L) -> Self::Output {
             let Self { a, b, i, j } = self;
-            // A path with 16 lanes looks up modulo 16, so the tables are repeated to 16 entries.
+            // On 16-lane backends, lookup indices wrap at 16, so tables are repeated to fill 16 entries.
             let table_u: [u32; ALL] = std::array::from_fn(|slot| j[slot % 8]);
             let table_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 8]);
             let four_f: [f32; ALL] = std::array::from_fn(|slot| b[slot % 4]);
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_the_same_on_every_path() {
+    fn every_operation_is_the_same_on_every_backend() {
         let mut rng = Rng::new(5);
         for _ in 0..20 {
             let mut floats = || std::array::from_fn(|_| rng.between(-1e4, 1e4) as f32);

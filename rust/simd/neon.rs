@@ -27,7 +27,7 @@ fn bytes_of<const LEN: u32>(index: uint32x4_t) -> uint8x16_t {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Lanes for Neon {
     const N: usize = 8;
-    const FOUR_PAYS: bool = true; // looks up in one register instead of two; not measured
+    const FOUR_ENTRY_LOOKUP_IS_FASTER: bool = true; // looks up in one register instead of two; not measured
     type F = [float32x4_t; 2];
     type U = [uint32x4_t; 2];
 

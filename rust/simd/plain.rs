@@ -15,10 +15,10 @@ pub(super) fn zip<A: Copy, B: Copy, R, const N: usize>(
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-#[rustfmt::skip] // one line per operation, the same table as in the other three paths
+#[rustfmt::skip] // one line per operation, the same table as in the other three backends
 impl Lanes for Plain {
     const N: usize = 8;
-    const FOUR_PAYS: bool = false;
+    const FOUR_ENTRY_LOOKUP_IS_FASTER: bool = false;
     type F = [f32; 8];
     type U = [u32; 8];
 

@@ -34,7 +34,7 @@ impl Kernel for Resolve<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { last, width, newest, indices, window, mark, color, pixels } = self;
         let stride = width + 2;
         let columns = window.width;

@@ -123,7 +123,7 @@ impl Kernel for Show<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { cells, row, window, color, pixels } = self;
         let (width, columns) = (window.of.1, window.width);
         let first = window.first_column();

@@ -1,41 +1,45 @@
 //! The chaos game: 64 orbits of one system, advanced in parallel.
 //!
-//! A single orbit is a serial chain: every point depends on the one before it. To use SIMD, 64
-//! independent orbits sample the same attractor, enough for four vectors of 16 lanes. Each starts at
-//! its own random point, and its first points are discarded. The number and the order of the orbits
-//! are part of the format.
+//! A single orbit is a serial chain: every point depends on the one before it. To make use of SIMD,
+//! we run 64 independent orbits on the same attractor: enough to fill four 16-lane vectors. Each
+//! orbit starts at a different random point, and its first points are discarded. The number and the
+//! order of the orbits are part of the reproducibility contract: changing them changes the images.
 //!
 //! 200,000 points take 118 µs on one core of an AMD EPYC (Zen 3, AVX2), and 100 µs for systems of up
-//! to four maps. Alternatives that were measured:
+//! to four maps. Variants that were measured:
 //!
-//! | alternative | µs |
+//! | variant | µs |
 //! |---|---|
 //! | 1, 2 or 8 vectors in flight instead of 4 | 127, 121, 119 |
-//! | for two maps, a blend instead of a table lookup (compare with 100) | 119 |
-//! | writing all points to the same 64 KiB (the cost of writing 1.6 MB) | 114 |
-//! | not tracking the bounding box (its cost) | 107 |
-//! | storing no points: one pass for the bounding box, one that also plots | 107 + 190 |
+//! | for systems of two maps, a blend instead of a table lookup (compare with 100) | 119 |
+//! | without memory traffic: writes all points to the same 64 KiB instead of 1.6 MB | 114 |
+//! | without tracking the bounding box | 107 |
+//! | storing no points: one run for the bounding box, then a second run that plots | 107 + 190 |
 //!
-//! The loop is bound by its roughly 45 instructions per 8 points; only fewer instructions would make
-//! it faster.
+//! The loop is instruction-bound, at roughly 45 instructions per 8 points; only reducing that count
+//! would speed it up.
+//!
+//! A SIMD backend is one of the implementations of `Lanes`: plain, AVX2, AVX-512 or NEON.
 
 use crate::address::{Purpose, Rng};
 use crate::formula::ifs::table::Table;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// The chaos game.
+/// The random stream of the chaos game.
 pub const ORBIT: Purpose = Purpose(1);
-/// The number of orbits. Part of the format.
+/// The number of orbits. Part of the reproducibility contract: changing it changes the images.
 pub const ORBITS: usize = 64;
-/// The number of points discarded at the start of each orbit. Part of the format.
+/// The number of points discarded at the start of each orbit. Part of the reproducibility contract:
+/// changing it changes the images.
 pub const WARM_UP: usize = 32;
-/// A system diverges if a coordinate exceeds this. Beyond it, f32 is too coarse to spread the points
-/// over more than a handful of pixels.
+/// A system is considered divergent once any coordinate exceeds this in magnitude. Beyond it, f32 is
+/// too coarse to spread the points over more than a handful of pixels.
 pub const ESCAPE_RADIUS: f32 = 1e6;
 
-/// The number of steps between checks for divergence. Not part of the format, because the result is
-/// the same at any later check: NaN stays NaN, and a bounding box never shrinks.
+/// The number of steps between checks for divergence. It may change without changing the images,
+/// because divergence, once reached, is still detected at any later check: NaN stays NaN, and a
+/// bounding box never shrinks.
 const STEPS_PER_CHECK: usize = 256;
 
 /// Plays the chaos game (Barnsley, *Fractals Everywhere*): each point is the image of the previous
@@ -49,26 +53,26 @@ pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut
     points.y.resize(capacity, 0.0);
 
     let mut bounds = Bounds::EMPTY;
-    let mut steps = |from: usize, to: usize, bounds: &mut Bounds| {
+    let mut advance = |from: usize, to: usize, bounds: &mut Bounds| {
         let range = from * ORBITS..to * ORBITS;
         let (x, y) = (&mut points.x[range.clone()], &mut points.y[range]);
         let steps = Steps { table, orbits: &mut orbits, bounds, x, y };
-        if table.uses_only_four_maps() {
-            simd.run(OnlyFourMaps(steps));
+        if table.has_at_most_four_maps() {
+            simd.run(UpToFourMaps(steps));
         } else if table.slots() == 8 {
             simd.run(steps);
         } else {
-            orbits.steps_of_many_maps(table, bounds, x, y);
+            orbits.advance_without_simd(table, bounds, x, y);
         }
     };
-    steps(0, WARM_UP, &mut { Bounds::EMPTY }); // discards the points and their box
+    advance(0, WARM_UP, &mut { Bounds::EMPTY }); // discards the points and their bounding box
     for from in (0..whole_steps).step_by(STEPS_PER_CHECK) {
-        steps(from, whole_steps.min(from + STEPS_PER_CHECK), &mut bounds);
+        advance(from, whole_steps.min(from + STEPS_PER_CHECK), &mut bounds);
         if bounds.exceed(ESCAPE_RADIUS) {
             return None;
         }
     }
-    // The remaining points, fewer than a whole step, come from the first orbits.
+    // A whole step adds a point to every orbit. The remaining points come from the first orbits.
     for i in whole_steps * ORBITS..count {
         let point = orbits.step(table, i % ORBITS);
         (points.x[i], points.y[i]) = (point[0], point[1]);
@@ -80,8 +84,8 @@ pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut
     (finite && !bounds.exceed(ESCAPE_RADIUS)).then_some(bounds)
 }
 
-/// Plays the chaos game for a system that diverges: an orbit that exceeds [`ESCAPE_RADIUS`] restarts
-/// at its first point. Used for the fallback image, so it need not be fast.
+/// Plays the chaos game for a system that diverges: an orbit that exceeds [`ESCAPE_RADIUS`] is reset
+/// to its starting point. Used only for the fallback image, so it need not be fast.
 pub(crate) fn play_restarting(table: &Table, rng: &mut Rng, count: usize, points: &mut Points) -> Bounds {
     let start = Orbits::start(rng);
     let mut orbits = start.clone();
@@ -134,12 +138,13 @@ impl Orbits {
     fn step(&mut self, table: &Table, lane: usize) -> [f32; 2] {
         let [a, b, c, d, e, f] = table.map(self.random(lane));
         let (x, y) = (self.x[lane], self.y[lane]);
-        // Every SIMD path multiplies and adds in this order.
+        // Every SIMD backend multiplies and adds in this order.
         (self.x[lane], self.y[lane]) = (x * a + y * b + e, x * c + y * d + f);
         [self.x[lane], self.y[lane]]
     }
 
-    fn steps_of_many_maps(&mut self, table: &Table, bounds: &mut Bounds, x: &mut [f32], y: &mut [f32]) {
+    /// Advances all orbits until `x` and `y` are full. For tables of more than eight slots.
+    fn advance_without_simd(&mut self, table: &Table, bounds: &mut Bounds, x: &mut [f32], y: &mut [f32]) {
         for (i, (x, y)) in x.iter_mut().zip(y).enumerate() {
             let point = self.step(table, i % ORBITS);
             bounds.add(point);
@@ -166,15 +171,15 @@ impl Kernel for Steps<'_> {
     }
 }
 
-/// [`Steps`] for systems of up to four maps, which are three quarters of the published ones.
-struct OnlyFourMaps<'a>(Steps<'a>);
+/// Like [`Steps`], for systems of up to four maps. Three quarters of the published systems are.
+struct UpToFourMaps<'a>(Steps<'a>);
 
-impl Kernel for OnlyFourMaps<'_> {
+impl Kernel for UpToFourMaps<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        if L::FOUR_PAYS {
+        if L::FOUR_ENTRY_LOOKUP_IS_FASTER {
             self.0.play::<L, true>(l);
         } else {
             self.0.play::<L, false>(l);
@@ -183,15 +188,15 @@ impl Kernel for OnlyFourMaps<'_> {
 }
 
 impl Steps<'_> {
-    /// With `FOUR`, the six lookups of a map's parameters use tables of four entries, which are faster
-    /// on some paths; in return, finding the map of a slot takes one more lookup.
+    /// With `FOUR`, the six lookups of a map's parameters use tables of four entries. These are faster
+    /// on some backends, at the cost of one extra lookup to find a slot's map.
     #[inline(always)]
     fn play<L: Lanes, const FOUR: bool>(self, l: L) {
         let Self { table, orbits, bounds, x: points_x, y: points_y } = self;
-        /// Vectors in flight, to hide the latency of a step.
+        /// The number of vectors in flight, which hide the latency of a step.
         const GROUPS: usize = 4;
 
-        // A path with 16 lanes looks up modulo 16, so the tables are repeated to 16 entries.
+        // On 16-lane backends, lookup indices wrap at 16, so tables are repeated to fill 16 entries.
         let repeated: [u32; 16] = std::array::from_fn(|i| table.threshold[i % 8]);
         let threshold = l.load_u(&repeated);
         let repeated: [u32; 16] = std::array::from_fn(|i| table.map_of_slot[i % 8]);
@@ -203,7 +208,7 @@ impl Steps<'_> {
             *parameter = l.load_f(&repeated);
         }
         let [a, b, c, d, e, f] = parameters;
-        let within_mask = l.splat_u(u32::MAX >> 3);
+        let fraction_mask = l.splat_u(u32::MAX >> 3);
         let multiplier = l.splat_u(0x9E37_79BB);
         let (mut x_min, mut y_min) = (l.splat_f(bounds.min[0]), l.splat_f(bounds.min[1]));
         let (mut x_max, mut y_max) = (l.splat_f(bounds.max[0]), l.splat_f(bounds.max[1]));
@@ -227,10 +232,11 @@ impl Steps<'_> {
                     s1[g] = l.rotl::<13>(mixed);
 
                     let slot = l.shr::<29>(word);
-                    // The lookups below use only the lowest bits of `map`: of a threshold, the alias.
+                    // The lookups below use only the lowest bits of `map`; in a threshold, those bits
+                    // hold the alias.
                     let threshold = l.lookup_u(threshold, slot);
                     let below = if FOUR { l.lookup_u(map_of_slot, slot) } else { slot };
-                    let map = l.if_less(l.and(word, within_mask), threshold, below, threshold);
+                    let map = l.if_less(l.and(word, fraction_mask), threshold, below, threshold);
 
                     let point = [x[g], y[g]];
                     x[g] = affine::<L, FOUR>(l, point, [a, b, e], map);
@@ -262,8 +268,9 @@ impl Steps<'_> {
     }
 }
 
-/// Computes `x · p + y · q + r` with the parameters of each lane's map. A function and not a closure,
-/// which would be compiled without the instructions of the path (six times slower).
+/// Computes `x · p + y · q + r` with the parameters of each lane's map. This is a function rather than
+/// a closure because a closure would be compiled without the backend's target features and run six
+/// times slower.
 #[inline(always)]
 fn affine<L: Lanes, const FOUR: bool>(l: L, [x, y]: [L::F; 2], parameters: [L::F; 3], map: L::U) -> L::F {
     let [p, q, r] =

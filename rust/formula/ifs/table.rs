@@ -1,24 +1,26 @@
-//! Picking a map at random.
+//! The table with which the chaos game picks a map at random.
 
 use crate::formula::ifs::Map;
 
-/// A Walker alias table, which picks a map without branching. The number of slots is a power of two;
-/// slot i stands for map i below a threshold and for another map, its alias, above it. (With the
-/// linear search of the authors' program, a prototype took 1.4 ms per image.)
+/// A Walker alias table, which picks a map without branching. The number of slots is a power of two.
+/// A random word picks slot i with its high bits. Its low bits, the fraction, choose between two maps:
+/// map i if the fraction is below the slot's threshold, otherwise the slot's alias. (With the linear
+/// search of the authors' program, a prototype took 1.4 ms per image.)
 ///
 /// The table is rebuilt for every image, in the same memory.
 #[derive(Default)]
 pub struct Table {
-    /// The threshold of each slot, scaled to the bits below the slot number. Its lowest bits are
-    /// replaced by the number of the alias.
+    /// The threshold of each slot, scaled like the fraction. Its lowest bits are replaced by the
+    /// number of the alias.
     pub(super) threshold: Vec<u32>,
-    /// The map below the threshold of each slot: map i, or the alias if map i is never picked.
+    /// The map that each slot i picks below its threshold: map i, or the alias if map i is never
+    /// picked.
     pub(super) map_of_slot: Vec<u32>,
     /// The parameters a to f of each slot's map.
     pub(super) parameters: [Vec<f32>; 6],
     slot_bits: u32,
-    /// Scratch of `build`: the probability of each map that is not yet assigned, in slots, and the
-    /// slots for which this is less than 1 and at least 1.
+    /// Scratch memory of `build`: how many slots' worth of probability each map still has to assign;
+    /// the slots for which that is less than 1, and those for which it is at least 1.
     scaled: Vec<f64>,
     small: Vec<usize>,
     large: Vec<usize>,
@@ -40,7 +42,7 @@ impl Table {
         scaled.clear();
         scaled.extend(probabilities.iter().map(|p| p * slots as f64));
         scaled.resize(slots, 0.0);
-        let alias = threshold; // holds the aliases alone until the end
+        let alias = threshold; // until the end of this function, it holds only the aliases
         alias.clear();
         alias.extend(0..slots as u32);
         small.clear();
@@ -59,9 +61,9 @@ impl Table {
         }
         // The slots left over are within 3e-4 of full, due to rounding: they need no alias.
         debug_assert!(small.iter().all(|&slot| scaled[slot] > 0.99));
-        // A threshold of 0 is not quite 0, because its lowest bits hold the alias: a few words would
-        // pick a map that does not exist or has probability 0. Such a slot uses its alias throughout,
-        // or a single stray point would stretch the whole image.
+        // A threshold of 0 is not quite 0, because its lowest bits hold the alias, so a few random
+        // words would pick a map that does not exist or has probability 0. A single such point could
+        // stretch the whole image. Therefore, such a slot picks its alias on both sides.
         map_of_slot.clear();
         map_of_slot.extend(0..slots as u32);
         let never = (0..slots).filter(|&slot| probabilities.get(slot).is_none_or(|&p| p == 0.0));
@@ -74,9 +76,9 @@ impl Table {
 
         let range = (1u64 << (32 - *slot_bits)) as f64;
         let alias_bits = slots as u32 - 1;
-        for (threshold, share) in alias.iter_mut().zip(scaled) {
-            let share = (share.clamp(0.0, 1.0) * range).min(range - 1.0) as u32;
-            *threshold |= share & !alias_bits;
+        for (threshold, scaled) in alias.iter_mut().zip(scaled) {
+            let scaled = (scaled.clamp(0.0, 1.0) * range).min(range - 1.0) as u32;
+            *threshold |= scaled & !alias_bits;
         }
     }
 
@@ -92,19 +94,19 @@ impl Table {
     }
 
     /// Returns whether only the first four maps can be picked.
-    pub(super) fn uses_only_four_maps(&self) -> bool {
+    pub(super) fn has_at_most_four_maps(&self) -> bool {
         let aliases = self.threshold.iter().map(|&threshold| threshold % self.slots() as u32);
         let picked = aliases.chain(self.map_of_slot.iter().copied());
         self.slots() == 8 && picked.max().is_some_and(|map| map < 4)
     }
 
-    /// Picks a map with one random word: the high bits choose the slot, the low bits are compared
-    /// with its threshold.
+    /// Picks a map with one random word: the high bits choose the slot, and the low bits, the
+    /// fraction, are compared with its threshold.
     pub(super) fn map(&self, word: u32) -> [f32; 6] {
         let slot = word >> (32 - self.slot_bits);
-        let within = word & (u32::MAX >> self.slot_bits);
+        let fraction = word & (u32::MAX >> self.slot_bits);
         let threshold = self.threshold[slot as usize];
-        let map = if within < threshold { slot } else { threshold % self.slots() as u32 };
+        let map = if fraction < threshold { slot } else { threshold % self.slots() as u32 };
         std::array::from_fn(|parameter| self.parameters[parameter][map as usize])
     }
 }

@@ -146,7 +146,7 @@ impl Kernel for Choose<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         self.chosen.fill(0);
         for &bound in self.cumulative {
             for (map, &unit) in self.chosen.iter_mut().zip(self.units) {
