@@ -295,7 +295,7 @@ def test_bench_measures_every_simd_path(capsys, ifs):
         ("convert c.npz empty.npz", "empty.npz is a folder: choose another name for the .npz file"),
         ("convert c.npz plain", "plain is a file: choose another name for the folder of CSV"),
         ("render c.npz --size 8 --out x.png", "size must be between 16 and 4096"),
-        ("render c.npz --mask-seed 3 --out x.png", "mask_seed is for compat='released' alone"),
+        ("render c.npz --mask-seed 3 --out x.png", "mask_seed works only with compat='released'"),
         ("render c.npz --seed -1 --out x.png", "seed must be 0 or more, got -1"),
         ("preview c.npz --out sheet", "OUT must be a .png file, got sheet"),
         ("preview c.npz --categories 0 --out x.png", "categories must be at least 1"),

@@ -78,7 +78,7 @@ def test_a_style_names_new_settings_only_if_it_has_them(style, old, said):
 
 @pytest.mark.parametrize("old", ["grid", "continuous"])
 def test_the_error_for_an_old_value_of_variation_names_the_new_setting(old):
-    with pytest.raises(TypeError, match=f"variation is a number now: give variation_kind='{old}'"):
+    with pytest.raises(TypeError, match=f"variation is a number now: use variation_kind='{old}'"):
         Rendering(variation=old)
 
 
@@ -285,7 +285,7 @@ def test_a_single_category_and_index_give_one_image(family, color):
     assert several.shape == (1, *shape) and counts.shape == (1,)
     np.testing.assert_array_equal(several[0], image)
     assert render(family, 1, [5, 6], 3, frame).shape == (2, *shape)
-    with pytest.raises(ValueError, match=re.escape(f"of shape {shape} in one piece")):
+    with pytest.raises(ValueError, match=re.escape(f"C-contiguous array of shape {shape}")):
         render(family, 1, 5, 3, frame, out=np.empty((1, *shape), np.uint8))
 
 

@@ -239,7 +239,7 @@ def test_images_do_not_depend_on_what_was_rendered_before(first):
 
 
 def test_a_mask_seed_is_accepted_only_for_the_released_program():
-    with pytest.raises(ValueError, match="mask_seed is for compat='released' alone, got 3"):
+    with pytest.raises(ValueError, match="mask_seed works only with compat='released', got 3"):
         Rendering(mask_seed=3)
     with pytest.raises(ValueError, match="mask_seed must be 0 or more, got -1"):
         Rendering.released(mask_seed=-1)

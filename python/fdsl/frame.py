@@ -1,4 +1,4 @@
-"""The settings that every family obeys: size, crop, flips, color, and resampling."""
+"""The rendering settings that all families share: size, crop, flips, color and re-rendering."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if typing.TYPE_CHECKING:
 
 
 class Range(NamedTuple):
-    """The usual range of a number: the ends of its slider in ``fdsl explore``.
+    """The usual range of a number, which ``fdsl explore`` uses for its slider.
 
-    It annotates a field of a style, or an argument that a family is made with:
-    ``width: Annotated[float, Range(1, 20)] = 3.0``. It checks nothing; numbers outside it can be
-    typed in.
+    Annotate a field of a style, or an argument of a family's ``__init__``, with it:
+    ``width: Annotated[float, Range(1, 20)] = 3.0``. Values are not checked against the range;
+    numbers outside it can be typed in.
     """
 
     low: float
@@ -47,36 +47,36 @@ RENAMED = {
     "redraw": "resample_degenerate",
     "sampler": "compat",
 }
-#: The settings of the first releases, which were those of fractals, by their current names.
+#: The settings that the first releases had for every family, by their current names.
 FIRST = {"size", "crop", "crop_position", "flips", "color", "resample_degenerate", "num_points"}
 FIRST |= {"draw", "patch", "variation", "variation_kind", "margin", "compat", "mask_seed"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The settings that every family obeys. A family with more settings has a style of its own, a
-    subclass: ``Rendering`` for the points of fractals, ``Strokes`` for curves.
+    """The rendering settings that all families share.
 
-    ``Frame.paper()`` has the paper's settings. ``dataclasses.replace(frame, size=64)`` returns a
-    copy with other settings.
+    A family with more settings has a subclass as its style: ``Rendering`` for the points of
+    fractals, ``Strokes`` for curves. ``Frame.paper()`` returns the paper's settings, and
+    ``dataclasses.replace(frame, size=64)`` a copy with changed settings.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Height and width of the whole image, 16…4096 (paper, Table 5). One number is a square.
+    #: Height and width of the whole image, 16…4096 (paper, Table 5). One number means a square.
     size: Annotated[Size, Range(16, 1024)] = 256
-    #: Height and width of the window that is kept; ``None`` keeps the whole image.
+    #: Height and width of the crop; ``None`` keeps the whole image.
     crop: Annotated[Size, Range(16, 1024)] | None = None
-    #: The position of the window: random for each image, or the center.
+    #: The position of the crop: random for each image, or the center.
     crop_position: Literal["random", "center"] = "random"
     #: Whether ``index % 4`` selects a flip: none, top-bottom, left-right, both.
     flips: bool = True
-    #: Three channels instead of a single gray one.
+    #: Whether images have three channels (RGB) instead of one (gray).
     color: bool = False
-    #: Whether a degenerate image (it diverged, or is nearly empty) is rendered again with other
-    #: random numbers. That happens to 7% of the images of the published fractals.
+    #: Whether a degenerate image (it diverged, or is nearly empty) is re-rendered with other random
+    #: numbers. This affects 7% of the images of the published fractals.
     resample_degenerate: bool = True
 
     #: The core family that checks the settings; ``None`` checks those of ``Frame`` alone.
@@ -85,7 +85,10 @@ class Frame:
     _paper: ClassVar[dict[str, Any]] = {"size": 256, "crop": 224}
 
     def __new__(cls, *args: Any, **settings: Any) -> Self:
-        """Names the settings there are; ``__init__`` would name only the unknown one."""
+        """Raises an error that lists all settings if one is unknown.
+
+        The error of the generated ``__init__`` would name only the unknown setting.
+        """
         for name in settings:
             if name not in cls.names():
                 raise TypeError(cls._unknown(name))
@@ -112,10 +115,10 @@ class Frame:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
-        """Makes a frame of the values that ``to_dict`` returned, directly or through JSON.
+        """Creates a frame from the values that ``to_dict`` returned, directly or through JSON.
 
-        Files of the first releases are read too. Their settings were the same for every family;
-        those that do not apply to this one are dropped.
+        Settings in the format of the first releases are accepted, too. Every family had the same
+        settings then; those that do not apply to this class are dropped.
         """
         if "points" in settings or "weights" in settings:
             settings = _translated(settings)
@@ -138,7 +141,8 @@ class Frame:
 
     @property
     def output_size(self) -> tuple[int, int]:
-        """Height and width of the crop, or of the whole image without one."""
+        """Height and width of the returned image: of the crop, or of the whole image if there is no
+        crop."""
         return checked_pair("size", self.size if self.crop is None else self.crop)
 
     @property
@@ -157,16 +161,15 @@ class Frame:
         return checked_pair("size", self.size)[1]
 
     def thumbnail(self, side: int) -> Self:
-        """Returns the settings for a small version of the image, whose output is at most ``side``
-        pixels high and wide.
+        """Returns settings for a small version of the image, at most ``side`` pixels high and wide.
 
-        Size and crop shrink; a style whose other settings depend on the size shrinks them too.
+        Scales down the size, the crop, and the other settings of the style that depend on the size.
         """
         scale = side / max(self.output_size)
         return self if scale >= 1 else dataclasses.replace(self, **self._shrunk(scale))
 
     def _shrunk(self, scale: float) -> dict[str, Any]:
-        """Returns the settings that a smaller image changes."""
+        """Returns the settings that change when the image is scaled down."""
         height, width = (max(16, round(side * scale)) for side in (self.height, self.width))
         if self.crop is None:
             return {"size": (height, width)}
@@ -175,7 +178,7 @@ class Frame:
 
     @property
     def images_at_once(self) -> int:
-        """A batch size beyond which rendering takes more memory and no less time."""
+        """A batch size beyond which rendering takes more memory without being faster."""
         height, width = self.output_size
         return max(1, min(512, (1 << 24) // (height * width * self.channels)))
 
@@ -190,7 +193,7 @@ class Frame:
         return json.dumps({"frame": frame, "style": self._style(values)})
 
     def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Returns what the core gets besides the frame: nothing for families in Python."""
+        """Returns the settings for the core besides the frame; none for families in Python."""
         return {} if self._checked_as is None else settings
 
     @classmethod
@@ -223,8 +226,8 @@ def _kinds(cls: Any) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any, kind: Any) -> Any:
-    """Returns a setting as a plain Python value, checked against its type; takes the values that
-    JSON and NumPy have for it."""
+    """Checks a setting against its type and returns it as a plain Python value. Accepts the types
+    that JSON and NumPy use for it."""
     kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     if value is None and type(None) in kinds:
         return None

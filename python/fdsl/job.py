@@ -14,22 +14,22 @@ Addresses: TypeAlias = "tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]"
 
 
 class Job(NamedTuple):
-    """How the samples of a call are rendered. Their bytes do not depend on the last two fields."""
+    """How to render the samples of one call. Their bytes do not depend on the last two fields."""
 
     #: The settings, in the family's own style: what ``Family.checked_style`` returns.
     frame: Frame
     #: The seed of every address.
     seed: int
-    #: Threads that render, for families in Rust; ``None`` for all cores.
+    #: The number of rendering threads, for families in Rust; ``None`` for all cores.
     num_threads: int | None = None
-    #: The SIMD path, for families in Rust; ``None`` for the fastest.
+    #: The SIMD backend, for families in Rust; ``None`` for the fastest.
     simd: str | None = None
 
 
 class Rendered(NamedTuple):
     """What rendering reports about its samples."""
 
-    #: uint8 (B,), how often each was re-rendered because it was degenerate.
+    #: uint8 (B,), how often each sample was re-rendered because it was degenerate.
     retries: npt.NDArray[np.uint8]
-    #: The categories of the objects in each sample, if they were asked for.
+    #: The categories of the objects in each sample, if they were requested.
     objects: list[list[int]] | None

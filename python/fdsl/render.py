@@ -1,4 +1,4 @@
-"""Rendering samples by address."""
+"""Renders samples by address."""
 
 from __future__ import annotations
 
@@ -65,33 +65,33 @@ def render(
 
     Args:
         family: the categories.
-        categories: integers in ``0…len(family)-1``, one or an array (B,).
-        indices: integers ≥ 0, one or an array (B,); a single integer is broadcast, also for
-            ``categories``. The first 1,000 of fractals are the authors' grid,
-            ``variation·40 + patch·4 + flip``.
-        seed: 0…2⁶⁴−1; every seed is another data set.
-        rendering: the settings: a ``Frame``, or the family's own style; the style's defaults if
-            not given.
-        num_threads: how many threads render; all available cores if not given. The images do not
-            depend on it.
-        out: a C-contiguous uint8 array of the returned shape to render into; a new one if not
-            given.
-        return_retries: also return how often each image was re-rendered because it was
-            degenerate: uint8 (B,), or () for one image.
-        simd: the SIMD path, ``"plain"``, ``"avx2"``, ``"avx512"`` or ``"neon"``; if not given the
-            one in the environment variable ``FDSL_SIMD``, or the fastest. The images do not
-            depend on it.
+        categories: an integer in ``0…len(family)-1``, or an array of them (B,).
+        indices: an integer ≥ 0, or an array of them (B,). If only one of ``categories`` and
+            ``indices`` is an array, the other is broadcast. For fractals, the first 1,000 indices
+            are the authors' grid, ``variation·40 + patch·4 + flip``.
+        seed: 0…2⁶⁴−1; each seed gives a different data set.
+        rendering: the settings, a ``Frame`` or an instance of the family's style. By default the
+            style's defaults.
+        num_threads: the number of rendering threads; all available cores if not given. The images
+            do not depend on it.
+        out: a C-contiguous uint8 array to render into, in the shape of the returned images. If not
+            given, a new array is returned.
+        return_retries: whether to also return how often each image was re-rendered because it was
+            degenerate: uint8 (B,), or () for a single image.
+        simd: the SIMD backend, ``"plain"``, ``"avx2"``, ``"avx512"`` or ``"neon"``. If not given,
+            the backend named by the environment variable ``FDSL_SIMD``, or else the fastest. The
+            images do not depend on it.
 
     Returns:
-        uint8 (B, H, W), or (B, H, W, 3) in color. If both categories and indices are single
-        integers, one image: (H, W), or (H, W, 3).
+        uint8 (B, H, W), or (B, H, W, 3) in color. If both ``categories`` and ``indices`` are single
+        integers, a single image: (H, W), or (H, W, 3).
 
     Raises:
         IndexError: a category or an index is out of range.
-        TypeError: categories or indices are not integers, ``out`` is not a uint8 array, or
-            ``rendering`` has settings that mean nothing to the family.
-        ValueError: categories and indices differ in length, ``out`` has another shape or is not
-            contiguous, or seed or num_threads is out of range.
+        TypeError: ``categories`` or ``indices`` are not integers, ``out`` is not a uint8 array, or
+            ``rendering`` has settings that do not apply to the family.
+        ValueError: ``categories`` and ``indices`` differ in length, ``out`` has the wrong shape or
+            is not contiguous, or ``seed`` or ``num_threads`` is out of range.
 
     >>> import fdsl
     >>> ifs = fdsl.IFS.search(categories=2, fill_rate=0.2, seed=1)
@@ -128,8 +128,8 @@ def _checked_out(out: Images, shape: tuple[int, ...]) -> Images:
         raise TypeError(f"out must be uint8, got {out.dtype}")
     if out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError(
-            f"out must be a writeable array of shape {shape} in one piece, got shape {out.shape}"
-            f"{'' if out.flags.c_contiguous else ' in pieces'}"
-            f"{'' if out.flags.writeable else ' that cannot be written'}"
+            f"out must be a writeable C-contiguous array of shape {shape}, got shape {out.shape}"
+            f"{'' if out.flags.c_contiguous else ', not C-contiguous'}"
+            f"{'' if out.flags.writeable else ', read-only'}"
         )
     return out

@@ -1,4 +1,4 @@
-"""The settings of point rendering (fractals) and of strokes (curves)."""
+"""The settings for rendering points (fractals) and strokes (curves)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Rendering(Frame):
     """How the points of fractals become images. Every combination of settings works with every
     category.
 
-    ``Rendering.paper()`` and ``Rendering.released()`` have the settings of the paper's text and of
-    the authors' script. ``dataclasses.replace(rendering, size=64)`` returns a copy with other
-    settings.
+    ``Rendering.paper()`` returns the settings in the paper's text, and ``Rendering.released()``
+    those of the authors' program. ``dataclasses.replace(rendering, size=64)`` returns a copy with
+    changed settings.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -30,21 +30,25 @@ class Rendering(Frame):
 
     #: Points per image, 1…16,777,216 (paper, Table 4).
     num_points: Annotated[int, Range(1000, 1_000_000)] = 200_000
-    #: The mark of a point: a 3×3 patch whose black cells erase, or one pixel (paper, Table 1).
+    #: What is drawn at each point: a 3×3 patch, whose black cells erase, or a single pixel (paper,
+    #: Table 1).
     draw: Literal["patch", "point"] = "patch"
-    #: A new mask for every point, or one mask for the whole image (paper, Table 1).
+    #: Whether patches have a new random mask for every point, or one fixed mask for the whole image
+    #: (paper, Table 1).
     patch: Literal["random", "fixed"] = "random"
-    #: Step w of the factors 1−2w, 1−w, 1, 1+w, 1+2w that scale a parameter, 0…1 (paper, Table 3).
-    #: With ``None`` or 0 every instance has its category's own parameters.
+    #: The step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is scaled
+    #: (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters of its
+    #: category.
     variation: Annotated[float, Range(0, 1)] | None = 0.4
-    #: The authors' 25 rows of factors, or a random factor in [1−2w, 1+2w] for each image.
+    #: How instances get their factors: from the authors' fixed table of 25 rows, or at random from
+    #: [1−2w, 1+2w] for each image.
     variation_kind: Literal["grid", "continuous"] = "grid"
-    #: Empty pixels on each side of the points.
+    #: The number of pixels left empty on each side of the points.
     margin: Annotated[int, Range(0, 32)] = 6
-    #: ``"released"`` reproduces the authors' released program to the byte.
+    #: ``"released"`` reproduces the output of the authors' released program byte for byte.
     compat: Literal["released"] | None = None
-    #: With ``compat="released"``: the argument of Python's ``random.seed`` before every image,
-    #: 0…2⁶⁴−1. ``None`` derives it from the address; the authors' program does not seed at all.
+    #: With ``compat="released"``: the argument of ``random.seed`` before every image, 0…2⁶⁴−1.
+    #: ``None`` derives it from the address; the authors' program does not seed ``random`` at all.
     mask_seed: int | None = None
 
     _paper: ClassVar[dict[str, Any]] = {**Frame._paper, "patch": "fixed", "variation": 0.4}
@@ -52,10 +56,10 @@ class Rendering(Frame):
     def __post_init__(self) -> None:
         old: object = self.variation
         if isinstance(old, str) and old in ("grid", "continuous"):  # values of the first releases
-            raise TypeError(f"variation is a number now: give variation_kind={old!r}")
+            raise TypeError(f"variation is a number now: use variation_kind={old!r}")
         super().__post_init__()
         if self.compat is None and self.mask_seed is not None:
-            raise ValueError(f"mask_seed is for compat='released' alone, got {self.mask_seed}")
+            raise ValueError(f"mask_seed works only with compat='released', got {self.mask_seed}")
 
     @property
     def _checked_as(self) -> str:  # type: ignore[override]  # it depends on the settings
@@ -68,19 +72,20 @@ class Rendering(Frame):
         return settings
 
     def _shrunk(self, scale: float) -> dict[str, Any]:
-        points = max(1, round(self.num_points * scale**2))  # as dense as before
+        points = max(1, round(self.num_points * scale**2))  # keeps the density
         return {**super()._shrunk(scale), "num_points": points, "margin": int(self.margin * scale)}
 
     @classmethod
     def released(cls, **changes: Any) -> Self:
-        """Returns the settings of the authors' script, which reproduce its images to the byte.
+        """Returns the settings of the authors' program, which reproduce its images byte for byte.
 
-        362×362 pixels, a new mask for every point, one orbit from the origin with the same random
-        numbers for every image, degenerate images kept. Use the published categories
-        (``fdsl.fractaldb(1000)``), and ``mask_seed`` if the program was seeded.
+        Images have 362×362 pixels and a new mask for every point. Each is plotted from a single
+        orbit, which starts at the origin and uses the same random numbers for every image.
+        Degenerate images are kept. Use the published categories (``fdsl.fractaldb(1000)``), and
+        set ``mask_seed`` if the program was seeded.
 
         Args:
-            **changes: settings that replace the script's.
+            **changes: settings that replace those of the program.
         """
         settings = {"size": 362, "patch": "random", "variation": 0.4, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -95,9 +100,9 @@ class Strokes(Frame):
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: A 3×3 brush (``"patch"``), or a line one pixel wide (``"point"``).
+    #: Whether to draw with a 3×3 brush (``"patch"``) or a line one pixel wide (``"point"``).
     draw: Literal["patch", "point"] = "patch"
-    #: Empty pixels on each side of the control points.
+    #: The number of pixels left empty on each side of the control points.
     margin: Annotated[int, Range(0, 32)] = 6
 
     _checked_as: ClassVar[str | None] = "bezier"
