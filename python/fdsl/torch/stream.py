@@ -121,7 +121,7 @@ class Stream(IterableDataset[Sample]):
             elsewhere.
 
     Yields:
-        (images, targets). Images are uint8 (B, C, H, W) with C = 1, or 3 in color (then with
+        (images, targets): images are uint8 (B, C, H, W) with C = 1, or 3 in color (then with
         channels-last strides), or what ``transform`` returned. The targets are, for ``"label"``,
         int64 (B,); for ``"labels"``, float32 (B, C), 1 for the category of each visible object;
         for ``"mask"``, int64 (B, H, W), 0 for background, else category + 1; for ``"boxes"``, one
