@@ -1091,10 +1091,10 @@ def test_normalize_is_the_obvious_formula(channels: int, mean: Any, std: Any) ->
     images = torch.arange(256, dtype=torch.uint8).repeat(2 * channels).reshape(2, channels, 16, 16)
     images[1] = 255 - images[1]
     rgb = images.expand(2, 3, 16, 16).double() / 255
-    centre, spread = (torch.tensor(x).double().expand(3).reshape(3, 1, 1) for x in (mean, std))
+    center, spread = (torch.tensor(x).double().expand(3).reshape(3, 1, 1) for x in (mean, std))
     normalized = Normalize(mean, std)(images)
     assert (normalized.dtype, normalized.shape) == (torch.float32, (2, 3, 16, 16))
-    np.testing.assert_allclose(normalized, (rgb - centre) / spread, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(normalized, (rgb - center) / spread, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
