@@ -47,6 +47,7 @@ pub use address::{Address, At};
 pub use error::Error;
 pub use family::Family;
 pub use formula::bezier::Bezier;
+pub use formula::diamond_square::DiamondSquare;
 pub use formula::ifs::{self, Ifs};
 pub use formula::interface::{Formula, Outcome, Style};
 pub use formula::perlin::Perlin;

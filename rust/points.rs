@@ -7,6 +7,22 @@ pub struct Points {
     pub(crate) y: Vec<f32>,
 }
 
+impl Points {
+    /// Drops the points outside a box.
+    pub(crate) fn keep(&mut self, window: Bounds) {
+        let Bounds { min, max } = window;
+        let mut kept = 0;
+        for i in 0..self.x.len() {
+            let (x, y) = (self.x[i], self.y[i]);
+            (self.x[kept], self.y[kept]) = (x, y); // overwritten by the next unless inside
+            let inside = (min[0] <= x) & (x <= max[0]) & (min[1] <= y) & (y <= max[1]);
+            kept += usize::from(inside);
+        }
+        self.x.truncate(kept);
+        self.y.truncate(kept);
+    }
+}
+
 /// The bounding box of points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {

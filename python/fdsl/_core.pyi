@@ -10,6 +10,8 @@ __all__ = [
     "address_key",
     "check_settings",
     "cores",
+    "diamond_square",
+    "draw_density",
     "draw_points",
     "draw_view",
     "encode_png",
@@ -127,6 +129,18 @@ def draw_view(
     image: npt.NDArray[np.uint8],
     simd: str | None = None,
 ) -> npt.NDArray[np.float32] | None: ...
+def draw_density(
+    points: npt.NDArray[np.float32],
+    size: int,
+    mask: int,
+    hue_shift: float,
+    saturation: int,
+    value: int,
+    simd: str | None = None,
+) -> list[npt.NDArray[np.uint8]]: ...
+def diamond_square(
+    size: int, decay: float, draws: list[float], colors: list[list[float]]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]: ...
 def encode_png(
     pixels: npt.NDArray[np.uint8], size: tuple[int, int], channels: int, num_threads: int | None
 ) -> list[bytes]: ...

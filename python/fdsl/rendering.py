@@ -19,9 +19,9 @@ class Rendering(Frame):
     """How the points of fractals become images. Every combination of settings works with every
     category.
 
-    ``Rendering.paper()`` returns the settings in the paper's text, and ``Rendering.released()``
-    those of the authors' program. ``dataclasses.replace(rendering, size=64)`` returns a copy with
-    changed settings.
+    ``Rendering.paper()`` returns the settings in the paper's text, ``Rendering.released()`` those of
+    the authors' program, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
+    ``dataclasses.replace(rendering, size=64)`` returns a copy with changed settings.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -36,15 +36,32 @@ class Rendering(Frame):
     #: Whether patches have a new random mask for every point, or one fixed mask for the whole image
     #: (paper, Table 1).
     patch: Literal["random", "fixed"] = "random"
+    #: What decides a pixel that several points cover: the last point, whose black cells erase; any
+    #: point, so nothing erases (in gray); or their number, as a share of the largest in the image.
+    #: A density is a gray, or with ``color=True`` a hue, whose shift, saturation and value are
+    #: random for each image.
+    shading: Literal["last", "any", "density"] = "last"
     #: The step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is scaled
     #: (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters of its
     #: category.
     variation: Annotated[float, Range(0, 1)] | None = 0.4
-    #: How instances get their factors: from the authors' fixed table of 25 rows, or at random from
-    #: [1−2w, 1+2w] for each image.
-    variation_kind: Literal["grid", "continuous"] = "grid"
+    #: How instances get their factors: from the authors' fixed table of 25 rows; at random from
+    #: [1−2w, 1+2w] for each image; or one from [1−2w, 1+w] for all parameters of one random map,
+    #: unless the map would expand.
+    variation_kind: Literal["grid", "continuous", "map"] = "grid"
     #: The number of pixels left empty on each side of the points.
     margin: Annotated[int, Range(0, 32)] = 6
+    #: Factor z, 1…16: the window is larger or smaller than the extent of the points by a random
+    #: factor in [1/z, z] along x, and another along y. Points outside it are not drawn.
+    zoom: Annotated[float, Range(1, 4)] = 1.0
+    #: The center of the window moves by a random share in [−shift, shift] of the extent, 0…1.
+    shift: Annotated[float, Range(0, 1)] = 0.0
+    #: Whether a random half of the images exchange x and y.
+    transpose: bool = False
+    #: What shows where a fractal is black: nothing, or diamond–square noise with random colors.
+    background: Literal["diamond-square"] | None = None
+    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1].
+    blur: Annotated[float, Range(0, 1)] = 0.0
     #: ``"released"`` reproduces the output of the authors' released program byte for byte.
     compat: Literal["released"] | None = None
     #: With ``compat="released"``: the argument of ``random.seed`` before every image, 0…2⁶⁴−1.
@@ -60,6 +77,18 @@ class Rendering(Frame):
         super().__post_init__()
         if self.compat is None and self.mask_seed is not None:
             raise ValueError(f"mask_seed works only with compat='released', got {self.mask_seed}")
+        if self.compat is not None:
+            for name, plain in _LATER.items():
+                if (given := getattr(self, name)) != plain:
+                    raise ValueError(
+                        f"the released program has no {name}: with compat='released' it must be "
+                        f"{plain!r}, got {given!r}"
+                    )
+            if self.variation_kind == "map":
+                raise ValueError(
+                    "the released program varies one parameter of every map: with "
+                    "compat='released' variation_kind must be 'grid' or 'continuous', got 'map'"
+                )
 
     @property
     def _checked_as(self) -> str:  # type: ignore[override]  # it depends on the settings
@@ -69,6 +98,8 @@ class Rendering(Frame):
         del settings["compat"]
         if self.compat is None:
             del settings["mask_seed"]
+        else:
+            settings = {k: v for k, v in settings.items() if k not in _LATER}
         return settings
 
     def _shrunk(self, scale: float) -> dict[str, Any]:
@@ -89,6 +120,51 @@ class Rendering(Frame):
         """
         settings = {"size": 362, "patch": "random", "variation": 0.4, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
+
+    @classmethod
+    def wacv22(cls, **changes: Any) -> Self:
+        """Returns the settings of "Improving Fractal Pre-training" (Anderson and Farrell, WACV
+        2022) for one fractal per image; the random numbers are ours.
+
+        224×224 pixels, 100,000 points, one mask per image that is added, density as a hue, one map
+        scaled by a factor from 0.8 to 1.1, a window of half to twice the extent of the points, a
+        diamond–square background, and a blur on half of the images; degenerate images are kept.
+        Flips follow the index, and half of the images are transposed. Their categories are those
+        of ``IFS.sample``.
+
+        Args:
+            **changes: settings that replace the program's.
+        """
+        settings: dict[str, Any] = {
+            "size": 224,
+            "color": True,
+            "resample_degenerate": False,
+            "num_points": 100_000,
+            "patch": "fixed",
+            "shading": "density",
+            "variation": 0.1,
+            "variation_kind": "map",
+            "margin": 0,
+            "zoom": 2.0,
+            "shift": 0.2,
+            "transpose": True,
+            "background": "diamond-square",
+            "blur": 0.5,
+        }
+        if not changes.get("color", True):
+            settings["shading"] = "any"  # their gray images have a single gray
+        return cls(**{**settings, **changes})
+
+
+#: Settings that the released program does not have, and their values without effect.
+_LATER: dict[str, Any] = {
+    "shading": "last",
+    "zoom": 1.0,
+    "shift": 0.0,
+    "transpose": False,
+    "background": None,
+    "blur": 0.0,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@
 
 pub mod bezier;
 pub mod contour;
+pub mod diamond_square;
 pub mod ifs;
 pub mod ifs3d;
 pub mod interface;
@@ -30,6 +31,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<ifs::released::Released>(),
     BuiltIn::of::<ifs3d::Ifs3d>(),
     BuiltIn::of::<perlin::Perlin>(),
+    BuiltIn::of::<diamond_square::DiamondSquare>(),
     BuiltIn::of::<bezier::Bezier>(),
     BuiltIn::of::<contour::Contour>(),
     BuiltIn::of::<contour::released::Released<contour::Contour>>(),

@@ -182,7 +182,7 @@ mod core {
     #[pymodule_export]
     use super::search::{released_contours, sample_contractive, search, segrcdb_classes};
     #[pymodule_export]
-    use super::testing::{draw_points, fail, released_patches};
+    use super::testing::{diamond_square, draw_density, draw_points, fail, released_patches};
     #[pymodule_export]
     use super::{address_key, check_settings, cores, forked, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;

@@ -6,11 +6,12 @@ use pyo3::prelude::*;
 
 use super::{detached, guarded, machine};
 use crate::family;
+use crate::formula::diamond_square::{Colors, Heights, Over};
 use crate::formula::ifs::released::Replay;
 use crate::formula::ifs::{Draw, Ifs, Style};
 use crate::frame::{Frame, Window};
 use crate::points::{Bounds, Points};
-use crate::surface::{LastPoint, Mark, Masks};
+use crate::surface::{Density, LastPoint, Mark, Masks, Tone, hsv};
 
 /// Renders the given points (n, 2) with the settings of an IFS, neither flipped nor cropped, and
 /// returns the pixels as a flat array, top row first. The masks are random with `key`, or all `mask`.
@@ -43,6 +44,80 @@ pub(super) fn draw_points<'py>(
         surface.resolve(window, mark, color, simd, &mut pixels);
     })?;
     Ok(pixels.to_pyarray(py))
+}
+
+/// Counts the given points (n, 2) on `size`×`size` pixels, each with a mask added, and returns the
+/// pixels as a flat array, top row first: lit, gray, and in color with a hue shift, a saturation and
+/// a value.
+#[pyfunction]
+#[pyo3(signature = (points, size, mask, hue_shift, saturation, value, simd=None))]
+#[allow(clippy::too_many_arguments)]
+pub(super) fn draw_density<'py>(
+    py: Python<'py>,
+    points: PyReadonlyArray2<'_, f32>,
+    size: usize,
+    mask: u32,
+    hue_shift: f64,
+    saturation: u8,
+    value: u8,
+    simd: Option<&str>,
+) -> PyResult<[Bound<'py, PyArray1<u8>>; 3]> {
+    let simd = machine(None, simd)?.simd;
+    let (x, y) = points.as_array().rows().into_iter().map(|point| (point[0], point[1])).unzip();
+    let points = Points { x, y };
+    let window = Window {
+        of: (size, size),
+        top: 0,
+        left: 0,
+        height: size,
+        width: size,
+        flip_rows: true,
+        flip_columns: false,
+    };
+    let colors = std::array::from_fn(|hue| hsv(hue as u8, saturation, value));
+    let images = guarded(|| {
+        let mut density = Density::default();
+        let mark = Mark::Patch(Masks::Fixed(mask));
+        density.plot(&points, Bounds::of(&points), [size, size], 0, mark, simd);
+        [Tone::Lit, Tone::Gray, Tone::Hue { shift: hue_shift, colors: &colors }].map(|tone| {
+            let color = matches!(tone, Tone::Hue { .. });
+            let mut pixels = vec![0; size * size * if color { 3 } else { 1 }];
+            density.show(window, tone, color, simd, &mut pixels);
+            pixels
+        })
+    })?;
+    Ok(images.map(|pixels| pixels.to_pyarray(py)))
+}
+
+/// Draws diamond–square heights from the given numbers in [0, 1), and returns those of `size`×`size`
+/// pixels, top row first, and their colors: factor and offset of hue, saturation and value.
+#[pyfunction]
+pub(super) fn diamond_square<'py>(
+    py: Python<'py>,
+    size: usize,
+    decay: f64,
+    draws: Vec<f64>,
+    colors: [[f32; 2]; 3],
+) -> PyResult<(Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<u8>>)> {
+    let simd = machine(None, None)?.simd;
+    let window = Window {
+        of: (size, size),
+        top: 0,
+        left: 0,
+        height: size,
+        width: size,
+        flip_rows: false,
+        flip_columns: false,
+    };
+    let [hue, saturation, value] = colors;
+    let mut pixels = vec![0; 3 * size * size];
+    let rows = guarded(|| {
+        let (mut heights, mut draws) = (Heights::default(), draws.into_iter());
+        heights.fill(size, decay, || draws.next().expect("enough draws"), || false);
+        heights.show(window, Colors { hue, saturation, value }, true, Over::Everything, simd, &mut pixels);
+        heights.rows(size).flatten().copied().collect::<Vec<f32>>()
+    })?;
+    Ok((rows.to_pyarray(py), pixels.to_pyarray(py)))
 }
 
 /// Renders a system as the released program does, gray, from one mask per point: the masks of a

@@ -15,7 +15,7 @@ mod neon;
 mod plain;
 mod scatter;
 
-pub(crate) use scatter::{mark, scatter};
+pub(crate) use scatter::{count, mark, scatter};
 
 use std::sync::OnceLock;
 

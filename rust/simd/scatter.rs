@@ -31,6 +31,16 @@ pub(crate) fn mark(cells: &[u32], to: &mut [u8]) -> usize {
     cells.len() - marked
 }
 
+/// Adds 1 to each of the given cells of `to`, as often as it is given.
+#[inline(always)]
+pub(crate) fn count(cells: &[u32], to: &mut [u32]) {
+    check(cells, to.len());
+    for &cell in cells {
+        // SAFETY: `check` verified that every cell is within `to`.
+        unsafe { *to.get_unchecked_mut(cell as usize) += 1 };
+    }
+}
+
 #[inline(always)]
 fn check(cells: &[u32], len: usize) {
     let max = cells.iter().fold(0, |max, &cell| if cell > max { cell } else { max });

@@ -6,14 +6,20 @@
 //! | [`free`] | which pixels are still free, for what is drawn from front to back |
 //! | [`last`] | a surface that keeps the last point of every cell: for patches and strokes |
 //! | [`single`] | a smaller surface for points of a single pixel |
+//! | [`density`] | a surface that counts the points of every cell |
 //! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
 //! | [`plane`] | one byte per cell, for lines |
 //! | [`stroke`] | lines from cell to cell |
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
+//! | [`hsv`](mod@hsv) | colors by hue, saturation and value |
+//! | [`blur`] | a blur of the finished image |
 
+pub mod blur;
+pub mod density;
 pub mod fill;
 pub mod free;
+pub mod hsv;
 pub mod last;
 pub mod mark;
 mod palette;
@@ -23,6 +29,9 @@ mod resolve;
 pub mod single;
 pub mod stroke;
 
+pub use blur::Blur;
+pub use density::{Density, Tone};
+pub use hsv::hsv;
 pub use last::{LastPoint, Pen};
 pub use mark::{Mark, Masks};
 pub use palette::palette_color;

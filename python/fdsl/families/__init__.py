@@ -3,6 +3,7 @@
 from fdsl.families.base import Family
 from fdsl.families.bezier import Bezier
 from fdsl.families.contour import RCDB, Contours, VisualAtom
+from fdsl.families.diamond_square import DiamondSquare
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
 from fdsl.families.ifs3d import IFS3D, points3d
@@ -22,6 +23,7 @@ __all__ = [
     "Category",
     "Contours",
     "DeadLeaves",
+    "DiamondSquare",
     "Family",
     "Leaves",
     "Perlin",

@@ -8,16 +8,17 @@
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
+use crate::formula::ifs::finish;
 use crate::formula::ifs::orbit::{self, ORBIT};
-use crate::formula::ifs::style::{Draw, Patch, Style, Variation};
+use crate::formula::ifs::style::{Draw, Patch, Shading, Style, Variation};
 use crate::formula::ifs::table::Table;
-use crate::formula::ifs::vary::vary;
-use crate::formula::ifs::{Ifs, Map};
+use crate::formula::ifs::vary::{Scaled, vary};
+use crate::formula::ifs::{Ifs, Map, fixed_point};
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::points::Points;
 use crate::sample::Sample;
-use crate::surface::{LastPoint, Mark, Masks, Single, lit};
+use crate::surface::{Density, LastPoint, Mark, Masks, Single, Tone, hsv, lit};
 
 /// Attempts with a variation, after which the category itself is tried. Part of the format.
 const VARIED_ATTEMPTS: u8 = 9;
@@ -26,6 +27,8 @@ const VARIED_ATTEMPTS: u8 = 9;
 const MIN_LIT_SHARE: f64 = 0.01;
 /// The masks of the 3×3 patches.
 pub(super) const PATCH: Purpose = Purpose(2);
+/// Hue, saturation and value of a density.
+const COLOR: Purpose = Purpose(51);
 
 /// Memory kept from image to image.
 #[derive(Default)]
@@ -35,6 +38,9 @@ pub struct Scratch {
     pub(super) points: Points,
     pub(super) surface: LastPoint,
     pub(super) single: Single,
+    density: Density,
+    weights: Vec<f64>,
+    finish: finish::Scratch,
 }
 
 impl Formula for Ifs {
@@ -52,29 +58,52 @@ impl Formula for Ifs {
     }
 
     fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
-        let Scratch { maps, table, points, surface, single } = scratch;
+        let Scratch { maps, table, points, surface, single, density, weights, finish } = scratch;
         let Frame { height, width, color, .. } = *at.frame;
         let Style { num_points, margin, .. } = *style;
-        table.build(self.instance(at, style, |factor| factor, maps), &self.probabilities);
-        let Some(bounds) = orbit::play(table, &mut at.rng(ORBIT), num_points, at.simd, points) else {
+        let (maps, scaled) = self.instance(at, style, |factor| factor, maps);
+        let probabilities: &[f64] = match scaled {
+            Some(scaled) => scaled.weigh(&self.probabilities, weights),
+            None => &self.probabilities,
+        };
+        table.build(maps, probabilities);
+        let rng = &mut at.rng(ORBIT);
+        let start = if style.shading == Shading::Last { None } else { fixed_point(maps, probabilities) };
+        let played = match start {
+            Some(start) => orbit::play_from(start, table, rng, num_points, at.simd, points),
+            None => orbit::play(table, rng, num_points, at.simd, points),
+        };
+        let Some(bounds) = played else {
             return Outcome::Nothing;
         };
+        let bounds = style.view.apply(at, points, bounds);
         let window = at.window();
-        if style.draw == Draw::Point {
+        let lit = if style.shading != Shading::Last {
+            let mark = mark(style.draw, &mut at.rng(PATCH));
+            density.plot(points, bounds, [height, width], margin, mark, at.simd);
+            show_density(density, at, style, sample)
+        } else if style.draw == Draw::Point {
             single.draw(points, bounds, window, margin, color, at.simd, sample.image);
+            lit(sample.image, color, at.simd)
         } else {
             surface.plot(points, bounds, height, width, margin, at.simd);
             let mark = mark(style.draw, &mut at.rng(PATCH));
             surface.resolve(window, mark, color, at.simd, sample.image);
+            lit(sample.image, color, at.simd)
+        };
+        let outcome = outcome(at, style, lit);
+        if outcome == Outcome::Shown || !at.frame.resample_degenerate {
+            style.finish.apply(at, finish, sample.image);
         }
-        outcome(at, style, sample)
+        outcome
     }
 
     /// Renders the category with restarting orbits and solid patches, and moves the window to one of
     /// the points. If re-rendering is off, renders the instance this way instead of the category.
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
-        let Scratch { maps, table, points, surface, .. } = scratch;
-        let maps = if at.attempt == 0 { self.instance(at, style, |factor| factor, maps) } else { &self.maps };
+        let Scratch { maps, table, points, surface, finish, .. } = scratch;
+        let maps =
+            if at.attempt == 0 { self.instance(at, style, |factor| factor, maps).0 } else { &self.maps };
         table.build(maps, &self.probabilities);
         let bounds = orbit::play_restarting(table, &mut at.rng(ORBIT), style.num_points, points);
         surface.plot(points, bounds, at.frame.height, at.frame.width, style.margin, at.simd);
@@ -83,30 +112,32 @@ impl Formula for Ifs {
         window.show(surface.newest_cell());
         let mark = if style.draw == Draw::Point { Mark::Pixel } else { Mark::SOLID };
         surface.resolve(window, mark, at.frame.color, at.simd, sample.image);
+        style.finish.apply(at, finish, sample.image);
     }
 }
 
 impl Ifs {
-    /// Returns the maps of an attempt: varied, or the category's own in the last attempt.
+    /// Returns the maps of an attempt: varied, or the category's own in the last attempt; and the map
+    /// that is scaled as a whole, if there is one.
     pub(super) fn instance<'a>(
         &'a self,
         at: At<'_>,
         style: &Style,
         round: fn(f64) -> f64,
         varied: &'a mut Vec<Map>,
-    ) -> &'a [Map] {
+    ) -> (&'a [Map], Option<Scaled>) {
         if is_last(at, style) {
-            return &self.maps;
+            return (&self.maps, None);
         }
-        vary(&self.maps, style.variation, at, round, varied);
-        varied
+        let scaled = vary(&self.maps, style.variation, at, round, varied);
+        (varied, scaled)
     }
 }
 
 /// Returns how often a degenerate image is re-rendered.
 pub(super) fn retries(style: &Style) -> u8 {
-    // Without a variation, every attempt would use the same maps.
-    if style.variation == Variation::Identity { 0 } else { VARIED_ATTEMPTS }
+    // Without a variation, every attempt would show the same.
+    if style.variation == Variation::Identity && style.view.is_whole() { 0 } else { VARIED_ATTEMPTS }
 }
 
 fn is_last(at: At<'_>, style: &Style) -> bool {
@@ -114,8 +145,7 @@ fn is_last(at: At<'_>, style: &Style) -> bool {
 }
 
 /// Decides whether an image has enough lit pixels; in the last attempt, one is enough.
-pub(super) fn outcome(at: At<'_>, style: &Style, sample: &Sample<'_>) -> Outcome {
-    let lit = lit(sample.image, at.frame.color, at.simd);
+pub(super) fn outcome(at: At<'_>, style: &Style, lit: usize) -> Outcome {
     let (height, width) = at.frame.output_size();
     let enough = if is_last(at, style) {
         lit > 0
@@ -123,6 +153,23 @@ pub(super) fn outcome(at: At<'_>, style: &Style, sample: &Sample<'_>) -> Outcome
         lit as f64 >= MIN_LIT_SHARE * style.num_points.min(height * width) as f64
     };
     if enough { Outcome::Shown } else { Outcome::Degenerate }
+}
+
+/// Writes the pixels of a density and returns the number of those with points.
+fn show_density(density: &mut Density, at: At<'_>, style: &Style, sample: &mut Sample<'_>) -> usize {
+    let color = at.frame.color;
+    let mut show = |tone| density.show(at.window(), tone, color, at.simd, sample.image);
+    if style.shading == Shading::Any {
+        return show(Tone::Lit);
+    }
+    if !color {
+        return show(Tone::Gray);
+    }
+    let mut rng = at.rng(COLOR);
+    let shift = rng.between(0.0, 255.0);
+    let mut byte = |low| (255.0 * rng.between(low, 1.0)) as u8; // truncates
+    let (saturation, value) = (byte(0.3), byte(0.5));
+    show(Tone::Hue { shift, colors: &std::array::from_fn(|hue| hsv(hue as u8, saturation, value)) })
 }
 
 fn mark(draw: Draw, rng: &mut Rng) -> Mark<'static> {

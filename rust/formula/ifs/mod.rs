@@ -2,11 +2,12 @@
 //! (paper, equations 1 and 2).
 //!
 //! [`vary`] turns a category into an instance, [`orbit`] plays the chaos game with the maps that
-//! [`table`] picks, and [`draw`] renders the orbit. [`search`] looks for categories whose filling
+//! [`table`] picks, and [`draw`] renders the orbit as [`view`] sees it, which [`finish`] completes. [`search`] looks for categories whose filling
 //! rate, measured by [`measure`], is high enough. [`released`] replays the authors' program.
 
 pub mod contractive;
 pub mod draw;
+pub mod finish;
 pub mod measure;
 pub mod orbit;
 pub mod released;
@@ -14,12 +15,15 @@ pub mod search;
 pub mod style;
 pub mod table;
 pub mod vary;
+pub mod view;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
 
 pub use draw::Scratch;
-pub use style::{Draw, Patch, Style, Variation};
+pub use finish::{Background, Finish};
+pub use style::{Draw, Patch, Shading, Style, Variation};
+pub use view::View;
 
 /// One affine map as `[a, b, c, d, e, f]`: x' = a·x + b·y + e, y' = c·x + d·y + f.
 pub type Map = [f64; 6];
@@ -104,4 +108,21 @@ impl Ifs {
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities
     }
+}
+
+/// Returns whether a map brings no two points farther apart: whether no singular value exceeds 1.
+fn contracts([a, b, c, d, ..]: Map) -> bool {
+    // The product and the sum of 1 − s² over the two singular values.
+    let (squares, det) = (a * a + b * b + c * c + d * d, a * d - b * c);
+    1.0 - squares + det * det >= 0.0 && 2.0 - squares >= 0.0
+}
+
+/// Returns the fixed point of the first possible map, which lies on the attractor; `None` if the map
+/// does not contract enough to have one.
+fn fixed_point(maps: &[Map], probabilities: &[f64]) -> Option<[f32; 2]> {
+    let first = probabilities.iter().position(|&p| p > 0.0)?;
+    let [a, b, c, d, e, f] = maps[first];
+    let scale = 1.0 / (1.0 + (a * d - b * c) - a - d);
+    let point = [(1.0 - d) * e + b * f, (1.0 - a) * f + c * e].map(|v| (v * scale) as f32);
+    (contracts(maps[first]) && point.iter().all(|v| v.abs() <= orbit::ESCAPE_RADIUS)).then_some(point)
 }

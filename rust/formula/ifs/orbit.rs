@@ -46,7 +46,45 @@ const STEPS_PER_CHECK: usize = 256;
 /// one under a randomly picked map. Fills `points` with `count` points and returns their bounding
 /// box, or `None` as soon as the system is found to diverge.
 pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut Points) -> Option<Bounds> {
-    let mut orbits = Orbits::start(rng);
+    continued(table, Orbits::start(rng), count, simd, points)
+}
+
+/// Does so with all orbits starting at a point of the attractor, and with the first points of the
+/// first orbit.
+///
+/// The program of "Improving Fractal Pre-training" plays one orbit from the fixed point of the first
+/// map. That point is often an extreme one, so without it the bounding box is smaller: by 0.1% in
+/// one of six systems, enough to see in the filling rate of 60 images.
+pub(super) fn play_from(
+    start: [f32; 2],
+    table: &Table,
+    rng: &mut Rng,
+    count: usize,
+    simd: Simd,
+    points: &mut Points,
+) -> Option<Bounds> {
+    let mut orbits = Orbits { x: [start[0]; ORBITS], y: [start[1]; ORBITS], ..Orbits::start(rng) };
+    if count <= WARM_UP {
+        return continued(table, orbits, count, simd, points);
+    }
+    let first: [[f32; 2]; WARM_UP] = std::array::from_fn(|_| orbits.step(table, 0));
+    let mut bounds = continued(table, orbits, count - WARM_UP, simd, points)?;
+    for point in first {
+        points.x.push(point[0]);
+        points.y.push(point[1]);
+        bounds.add(point);
+    }
+    Some(bounds)
+}
+
+/// Goes on with the orbits, without their first points.
+fn continued(
+    table: &Table,
+    mut orbits: Orbits,
+    count: usize,
+    simd: Simd,
+    points: &mut Points,
+) -> Option<Bounds> {
     let whole_steps = count / ORBITS;
     let capacity = count.max(WARM_UP * ORBITS);
     points.x.resize(capacity, 0.0);

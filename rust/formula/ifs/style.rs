@@ -3,6 +3,8 @@
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::formula::ifs::finish::{Background, Finish};
+use crate::formula::ifs::view::View;
 use crate::frame::Frame;
 
 /// How a point is drawn (paper, section 3.3, "Patch vs. Point").
@@ -24,6 +26,19 @@ pub enum Patch {
     Fixed,
 }
 
+/// What decides a pixel that several points cover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shading {
+    /// The last point, whose black pixels erase.
+    #[default]
+    Last,
+    /// Any point: nothing erases. Gray alone.
+    Any,
+    /// The number of points, as a share of the largest number in the image: a gray, or a hue.
+    Density,
+}
+
 /// How instances vary within a category (paper, "Weight of intra-category fractals").
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Variation {
@@ -33,6 +48,8 @@ pub enum Variation {
     Grid(f64),
     /// One parameter of every map is scaled by a factor uniform in [1−2w, 1+2w].
     Continuous(f64),
+    /// All parameters of one map are scaled by the same factor uniform in [1−2w, 1+w].
+    Map(f64),
 }
 
 /// surface/last.rs stores the number of a point in a u32, next to a position in its patch.
@@ -46,10 +63,16 @@ pub struct Style {
     pub num_points: usize,
     /// How a point is drawn.
     pub draw: Draw,
+    /// What decides a pixel that several points cover.
+    pub shading: Shading,
     /// How instances vary within a category.
     pub variation: Variation,
     /// Empty pixels on each side of the points.
     pub margin: usize,
+    /// The part of the attractor that is shown.
+    pub view: View,
+    /// Background and blur.
+    pub finish: Finish,
 }
 
 impl Default for Style {
@@ -57,8 +80,11 @@ impl Default for Style {
         Self {
             num_points: 200_000,
             draw: Draw::Patch(Patch::Random),
+            shading: Shading::Last,
             variation: Variation::Grid(0.4),
             margin: 6,
+            view: View::default(),
+            finish: Finish::default(),
         }
     }
 }
@@ -66,13 +92,19 @@ impl Default for Style {
 /// The settings as Python and JSON write them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {
-    pub(super) num_points: usize,
-    pub(super) draw: Kind,
-    pub(super) patch: Patch,
-    pub(super) variation: Option<f64>,
-    pub(super) variation_kind: VariationKind,
-    pub(super) margin: usize,
+struct Settings {
+    num_points: usize,
+    draw: Kind,
+    patch: Patch,
+    shading: Shading,
+    variation: Option<f64>,
+    variation_kind: VariationKind,
+    margin: usize,
+    zoom: f64,
+    shift: f64,
+    transpose: bool,
+    background: Option<Background>,
+    blur: f64,
 }
 
 #[derive(Deserialize)]
@@ -87,25 +119,45 @@ pub(super) enum Kind {
 pub(super) enum VariationKind {
     Grid,
     Continuous,
+    Map,
 }
 
 impl TryFrom<Settings> for Style {
     type Error = Error;
 
     fn try_from(settings: Settings) -> Result<Self, Error> {
-        let Settings { num_points, draw, patch, variation, variation_kind, margin } = settings;
-        let draw = match draw {
-            Kind::Point => Draw::Point,
-            Kind::Patch => Draw::Patch(patch),
-        };
-        let variation = match (variation, variation_kind) {
+        let Settings { num_points, draw, patch, variation, variation_kind, margin, .. } = settings;
+        Ok(Self {
+            num_points,
+            draw: draw.with(patch),
+            shading: settings.shading,
+            variation: variation_kind.with(variation)?,
+            margin,
+            view: View { zoom: settings.zoom, shift: settings.shift, transpose: settings.transpose },
+            finish: Finish { background: settings.background, blur: settings.blur },
+        })
+    }
+}
+
+impl Kind {
+    pub(super) fn with(self, patch: Patch) -> Draw {
+        match self {
+            Self::Point => Draw::Point,
+            Self::Patch => Draw::Patch(patch),
+        }
+    }
+}
+
+impl VariationKind {
+    pub(super) fn with(self, variation: Option<f64>) -> Result<Variation, Error> {
+        Ok(match (variation, self) {
             (Some(w), _) if !(0.0..=1.0).contains(&w) => return Err(Error::Variation(w)),
             // At w = 0 every re-render would use the same maps.
             (None | Some(0.0), _) => Variation::Identity,
-            (Some(w), VariationKind::Grid) => Variation::Grid(w),
-            (Some(w), VariationKind::Continuous) => Variation::Continuous(w),
-        };
-        Ok(Self { num_points, draw, variation, margin })
+            (Some(w), Self::Grid) => Variation::Grid(w),
+            (Some(w), Self::Continuous) => Variation::Continuous(w),
+            (Some(w), Self::Map) => Variation::Map(w),
+        })
     }
 }
 
@@ -114,11 +166,17 @@ impl crate::formula::interface::Style for Style {
         if !(1..=MOST_POINTS).contains(&self.num_points) {
             return Err(Error::NumPoints(self.num_points));
         }
-        if let Variation::Grid(w) | Variation::Continuous(w) = self.variation
+        if let Variation::Grid(w) | Variation::Continuous(w) | Variation::Map(w) = self.variation
             && !(w > 0.0 && w <= 1.0)
         {
             return Err(Error::Variation(w));
         }
+        if self.shading == Shading::Any && frame.color {
+            let accepted = "'last' or 'density' with color=True";
+            return Err(Error::Choice { name: "shading", accepted, given: "any".to_owned() });
+        }
+        self.view.check()?;
+        self.finish.check()?;
         frame.check_margin(self.margin)
     }
 
@@ -131,6 +189,14 @@ impl crate::formula::interface::Style for Style {
     }
 
     fn memory(&self, frame: &Frame) -> usize {
-        8 * (frame.height * frame.width) + 16 * self.num_points
+        let of_background = if self.finish.background.is_some() {
+            let side = frame.height.max(frame.width).next_power_of_two() + 1;
+            4 * side * side
+        } else {
+            0
+        };
+        // A blur keeps two bytes for each byte of the image.
+        let of_blur = if self.finish.blur > 0.0 { 2 * frame.bytes() } else { 0 };
+        8 * (frame.height * frame.width) + 16 * self.num_points + of_background + of_blur
     }
 }

@@ -1,8 +1,8 @@
 //! The variation of an instance: how its parameters differ from those of its category.
 
-use crate::address::{At, Purpose};
-use crate::formula::ifs::Map;
+use crate::address::{At, Purpose, Rng};
 use crate::formula::ifs::style::Variation;
+use crate::formula::ifs::{Map, contracts};
 use crate::frame::FLIPS;
 
 /// The variation of the parameters.
@@ -42,33 +42,76 @@ impl GridCell {
     }
 }
 
-/// Fills `varied` with the maps of an instance: one parameter of every map is scaled, chosen by the
-/// variation and the address. The probabilities do not change. `round` is applied to the factors of
-/// the grid.
-pub(crate) fn vary(
+/// Attempts at scaling a map without making it expand.
+const MAP_ATTEMPTS: usize = 4;
+
+/// A map whose parameters are all scaled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scaled {
+    pub(super) map: usize,
+    pub(super) factor: f64,
+}
+
+/// Fills `varied` with the maps of an instance: one parameter of every map is scaled, or all of one
+/// map, chosen by the variation and the address. `round` is applied to the factors of the grid.
+/// Returns the map that is scaled as a whole, if there is one.
+pub(super) fn vary(
     maps: &[Map],
     variation: Variation,
     at: At<'_>,
     round: fn(f64) -> f64,
     varied: &mut Vec<Map>,
-) {
+) -> Option<Scaled> {
     varied.clear();
     varied.extend_from_slice(maps);
     let mut rng = at.rng(VARIATION);
     let (parameter, factor) = match variation {
-        Variation::Identity => return,
+        Variation::Identity => return None,
         Variation::Grid(w) => {
             let row = if at.attempt == 0 { GridCell::of(at.index()).weight } else { rng.below(ROWS) };
             if row == UNSCALED {
-                return;
+                return None;
             }
             let (parameter, factor) = scaling(row, w);
             (parameter, round(factor))
         }
         Variation::Continuous(w) => (rng.below(6) as usize, rng.between(1.0 - 2.0 * w, 1.0 + 2.0 * w)),
+        Variation::Map(w) => {
+            let scaled = scaled(maps, w, &mut rng)?;
+            varied[scaled.map] = maps[scaled.map].map(|parameter| parameter * scaled.factor);
+            return Some(scaled);
+        }
     };
     for map in varied {
         map[parameter] *= factor;
+    }
+    None
+}
+
+/// Draws a map and a factor that do not make it expand, as the program of "Improving Fractal
+/// Pre-training" does; `None` if a few attempts fail.
+fn scaled(maps: &[Map], w: f64, rng: &mut Rng) -> Option<Scaled> {
+    (0..MAP_ATTEMPTS).find_map(|_| {
+        let map = rng.below(maps.len() as u64) as usize; // at most 255
+        let factor = rng.between(1.0 - 2.0 * w, 1.0 + w);
+        contracts(maps[map].map(|parameter| parameter * factor)).then_some(Scaled { map, factor })
+    })
+}
+
+impl Scaled {
+    /// Fills `weights` with the probabilities of the maps, in proportion to the determinants: that of
+    /// the scaled map changes by the square of the factor.
+    pub(super) fn weigh<'a>(self, probabilities: &[f64], weights: &'a mut Vec<f64>) -> &'a [f64] {
+        weights.clear();
+        weights.extend_from_slice(probabilities);
+        weights[self.map] *= self.factor * self.factor;
+        let sum: f64 = weights.iter().sum();
+        if sum > 0.0 {
+            weights.iter_mut().for_each(|weight| *weight /= sum);
+        } else {
+            weights.copy_from_slice(probabilities); // the only possible map has vanished
+        }
+        weights
     }
 }
 
@@ -94,6 +137,25 @@ mod tests {
         assert_eq!(GridCell::of(7 * 40 + 6 * 4 + 1), cell(7, 6, 1));
         assert_eq!(GridCell::of(1000), cell(0, 10, 0));
         assert_eq!(GridCell::of(2999), cell(24, 29, 3));
+    }
+
+    #[test]
+    fn a_scaled_map_contracts_and_takes_its_probability_with_it() {
+        let maps = [[0.9, 0.0, 0.0, 0.8, 1.0, 2.0], [0.0, 0.95, -0.5, 0.0, 0.3, 0.0]];
+        let (mut rng, mut factors, mut weights) = (Rng::new(4), vec![], vec![]);
+        for _ in 0..1000 {
+            let Some(scaled) = scaled(&maps, 0.1, &mut rng) else { continue };
+            let largest = [0.9, 0.95][scaled.map] * scaled.factor;
+            assert!(largest <= 1.0 + 1e-12);
+            let [first, second] = scaled.weigh(&[0.6, 0.4], &mut weights) else { unreachable!() };
+            let square = scaled.factor * scaled.factor;
+            let ratio = if scaled.map == 0 { 1.5 * square } else { 1.5 / square };
+            assert!((first / second - ratio).abs() < 1e-12 && (first + second - 1.0).abs() < 1e-12);
+            factors.push(scaled.factor);
+        }
+        let [low, high] = [f64::min, f64::max].map(|of| factors.iter().copied().reduce(of).unwrap());
+        assert!(0.8 <= low && low < 0.801 && 1.09 < high && high <= 1.1 && factors.len() > 990);
+        assert_eq!(scaled(&[[5.0, 0.0, 0.0, 1.0, 0.0, 0.0]], 0.1, &mut rng), None);
     }
 
     #[test]

@@ -15,13 +15,13 @@ use crate::address::At;
 use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::ifs::draw::{self, PATCH};
-use crate::formula::ifs::style::{self, Draw, Kind, Patch, Style, VariationKind};
+use crate::formula::ifs::style::{Draw, Kind, Patch, Style, VariationKind};
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
 use crate::sample::Sample;
 use crate::simd::Simd;
-use crate::surface::{LastPoint, Mark, Masks, Pen};
+use crate::surface::{LastPoint, Mark, Masks, Pen, lit};
 
 pub(crate) use mersenne::Mersenne;
 pub(crate) use orbit::Orbit;
@@ -66,8 +66,8 @@ impl TryFrom<Settings> for ReleasedStyle {
 
     fn try_from(settings: Settings) -> Result<Self, Error> {
         let Settings { num_points, draw, patch, variation, variation_kind, margin, mask_seed } = settings;
-        let points = style::Settings { num_points, draw, patch, variation, variation_kind, margin };
-        Ok(Self { points: points.try_into()?, mask_seed })
+        let (draw, variation) = (draw.with(patch), variation_kind.with(variation)?);
+        Ok(Self { points: Style { num_points, draw, variation, margin, ..Style::default() }, mask_seed })
     }
 }
 
@@ -114,10 +114,10 @@ impl Formula for Released {
         sample: &mut Sample<'_>,
     ) -> Outcome {
         let Scratch { replay, surface, maps, .. } = scratch;
-        let maps = self.0.instance(at, &style.points, round_as_released, maps);
+        let (maps, _) = self.0.instance(at, &style.points, round_as_released, maps);
         let mark = replay.plot(maps, self.0.probabilities(), at, style, surface);
         surface.resolve(at.window(), mark, at.frame.color, at.simd, sample.image);
-        draw::outcome(at, &style.points, sample)
+        draw::outcome(at, &style.points, lit(sample.image, at.frame.color, at.simd))
     }
 
     fn draw_fallback(
