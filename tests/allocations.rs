@@ -8,7 +8,7 @@ use fdsl::formula::ifs3d::{self, Ifs3d};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::spectrum::{Plain, Spectrum};
-use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -45,11 +45,20 @@ fn nothing_is_allocated_per_image() {
     let color = Frame { color: true, ..gray.clone() };
     let points = Style { num_points: 12_500, ..Style::default() };
     let wild = Style { draw: Draw::Point, variation: Variation::Continuous(1.0), ..points.clone() };
+    let dense = Style {
+        shading: Shading::Density,
+        variation: Variation::Map(0.1),
+        view: View { zoom: 2.0, shift: 0.2, transpose: true },
+        finish: Finish { background: Some(Background::DiamondSquare), blur: 1.0 },
+        ..points.clone()
+    };
     for (frame, style) in [
         (&gray, &points),
         (&color, &Style { draw: Draw::Patch(Patch::Fixed), ..points.clone() }),
         (&gray, &Style { draw: Draw::Point, ..points.clone() }),
         (&color, &wild),
+        (&gray, &Style { shading: Shading::Any, ..points.clone() }),
+        (&color, &dense),
     ] {
         assert_eq!(allocations(&ifs, frame, style), 0, "{frame:?} {style:?}");
     }

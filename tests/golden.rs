@@ -10,19 +10,20 @@ use std::path::Path;
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
+use fdsl::formula::ifs::contractive::Contractive;
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::{Sampler, Search};
 use fdsl::formula::ifs3d::search::Search as Search3d;
-use fdsl::formula::ifs3d::{self, Ifs3d, View};
+use fdsl::formula::ifs3d::{self, Ifs3d, View as View3d};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
-use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
-use fdsl::{Bezier, Crop, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
+use fdsl::{Bezier, Crop, DiamondSquare, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
 /// 64-bit FNV-1a: enough to detect a change, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
@@ -131,6 +132,37 @@ fn fractals_have_not_changed() {
 }
 
 #[test]
+fn densities_have_not_changed() {
+    let fixed = Style { draw: Draw::Patch(Patch::Fixed), shading: Shading::Density, ..points() };
+    let random = Style { draw: Draw::Patch(Patch::Random), ..fixed.clone() };
+    let point = Style { draw: Draw::Point, ..fixed.clone() };
+    let any = Style { shading: Shading::Any, ..fixed.clone() };
+    let view = View { zoom: 2.0, shift: 0.2, transpose: true };
+    let viewed = Style { view, ..points() };
+    let behind = Finish { background: Some(Background::DiamondSquare), blur: 0.5 };
+    let program = Style { variation: Variation::Map(0.1), margin: 0, view, finish: behind, ..fixed.clone() };
+    check::<Ifs>(
+        "density",
+        |_| Contractive { seed: 1, min_maps: 2, max_maps: 4, sum: None }.sample(4).unwrap(),
+        &[
+            ("fixed", small(), fixed.clone(), 0xAAC2_F0AC_7A33_E563),
+            ("fixed_color", color(), fixed, 0xB32F_5664_D70C_DF53),
+            ("random", small(), random, 0x075D_5328_62F0_232D),
+            ("point_color", Frame { color: true, ..crop(48, 40, true) }, point, 0x93B7_DF71_F5E0_F734),
+            ("any", wide(), any, 0xB754_AB73_A5DC_F7E8),
+            ("viewed_color", color(), viewed, 0x0515_64E0_FECA_6DFB),
+            (
+                "program",
+                Frame { resample_degenerate: false, ..color() },
+                program.clone(),
+                0x02A3_4EFA_B646_1EE6,
+            ),
+            ("program_gray", wide(), program, 0xD65E_5EAE_BF74_0F86),
+        ],
+    );
+}
+
+#[test]
 fn released_images_have_not_changed() {
     let once = Frame { resample_degenerate: false, ..small() };
     let style = |mask_seed| ReleasedStyle { points: points(), mask_seed };
@@ -162,6 +194,20 @@ fn noise_has_not_changed() {
     );
     let octaves = [("gray", small(), NoStyle {}, 0x62BB_D369_92BA_2D5F)];
     check("perlin_octaves", |_| of(&pairs, 5, 0.6, 1.7), &octaves);
+}
+
+#[test]
+fn hills_have_not_changed() {
+    check(
+        "diamond-square",
+        |_| [0.0, 0.4, 0.8, 10.0].map(|decay| DiamondSquare::new(decay).unwrap()).to_vec(),
+        &[
+            ("gray", small(), NoStyle {}, 0x0DDE_4561_8EB0_908F),
+            ("color", color(), NoStyle {}, 0x5D7C_86E4_C401_C03A),
+            ("crop_random", crop(48, 40, true), NoStyle {}, 0xFA91_5541_F0FD_1E1B),
+            ("wide", wide(), NoStyle {}, 0xC72B_4152_3EF7_C09D),
+        ],
+    );
 }
 
 #[test]
@@ -219,7 +265,12 @@ fn fractals_in_space_are_what_they_always_were() {
         &[
             ("fixed", still(small()), views(), 0x25D6_D117_68F4_697B),
             ("flips", small(), views(), 0xF1F0_B0CF_145D_4DA8),
-            ("random", still(small()), ifs3d::Style { view: View::Random, ..views() }, 0xDF2A_6DF5_3035_1E0E),
+            (
+                "random",
+                still(small()),
+                ifs3d::Style { view: View3d::Random, ..views() },
+                0xDF2A_6DF5_3035_1E0E,
+            ),
             ("shade_color", color(), ifs3d::Style { shade: true, ..views() }, 0x0182_FFE0_65DD_B66B),
             ("squares", small(), squares, 0x1A87_D3B5_4E25_8B38),
             ("crop_random", crop(48, 40, true), views(), 0xEF34_3698_9099_B2F4),

@@ -4,16 +4,16 @@ use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
 use fdsl::formula::contour::{Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
-use fdsl::formula::ifs3d::{self, Ifs3d, View};
+use fdsl::formula::ifs3d::{self, Ifs3d, View as View3d};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::segrcdb::{Mask, SegRcdb, SegStyle};
 use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::{Plain, Spectrum};
-use fdsl::ifs::{Draw, Patch, Style, Variation};
+use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
-use fdsl::{Bezier, Crop, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
+use fdsl::{Bezier, Crop, DiamondSquare, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
 
 /// A map parameter: mostly in the paper's range, sometimes 0, sometimes huge or tiny.
@@ -59,6 +59,28 @@ fn style() -> impl Strategy<Value = Style> {
         draw,
         variation,
         margin,
+        ..Style::default()
+    })
+}
+
+/// The settings that need not leave a pixel black or gray.
+fn dense() -> impl Strategy<Value = Style> {
+    let shading = prop_oneof![Just(Shading::Last), Just(Shading::Density)];
+    let variation =
+        prop_oneof![Just(Variation::Identity), Just(Variation::Map(0.1)), Just(Variation::Map(1.0))];
+    let view = (1.0..16.0f64, 0.0..1.0f64, any::<bool>(), any::<bool>()).prop_map(
+        |(zoom, shift, transpose, whole)| {
+            if whole { View { transpose, ..View::default() } } else { View { zoom, shift, transpose } }
+        },
+    );
+    let finish = (any::<bool>(), 0.0..1.0f64)
+        .prop_map(|(behind, blur)| Finish { background: behind.then_some(Background::DiamondSquare), blur });
+    (style(), shading, variation, view, finish).prop_map(|(style, shading, variation, view, finish)| Style {
+        shading,
+        variation,
+        view,
+        finish,
+        ..style
     })
 }
 
@@ -74,6 +96,10 @@ fn noise() -> impl Strategy<Value = Perlin> {
             Perlin::new(frequency, octaves, persistence, contrast).unwrap()
         },
     )
+}
+
+fn hills() -> impl Strategy<Value = DiamondSquare> {
+    (0.0..10.0f64).prop_map(|decay| DiamondSquare::new(decay).unwrap())
 }
 
 fn curves() -> impl Strategy<Value = Bezier> {
@@ -109,7 +135,7 @@ fn system_in_space() -> impl Strategy<Value = Ifs3d> {
 }
 
 fn views() -> impl Strategy<Value = ifs3d::Style> {
-    let view = prop_oneof![Just(View::Fixed), Just(View::Random)];
+    let view = prop_oneof![Just(View3d::Fixed), Just(View3d::Random)];
     let compat = prop_oneof![3 => Just(None), 1 => Just(Some(Compat::Released))];
     let variation = prop::option::of(0.0..=1.0f64);
     (2..700usize, 1..6usize, any::<bool>(), view, 0.0..180.0f64, variation, compat).prop_map(
@@ -211,6 +237,26 @@ proptest! {
     }
 
     #[test]
+    fn any_density_is_the_same_on_every_path(ifs in category(), frame in frame(), style in dense(), index in 0..3000u64) {
+        let expected = draw(&ifs, index, &frame, &style, Simd::PLAIN);
+        for simd in Simd::available() {
+            prop_assert_eq!(&draw(&ifs, index, &frame, &style, simd), &expected);
+        }
+    }
+
+    #[test]
+    fn any_image_that_nothing_erases_is_gray_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
+        let frame = Frame { color: false, ..frame };
+        let image = on_every_path(ifs, index, &frame, &Style { shading: Shading::Any, ..style }, 0)?;
+        prop_assert!(gray(&frame, &image));
+    }
+
+    #[test]
+    fn any_hills_are_the_same_on_every_path_and_not_blank(hills in hills(), frame in frame(), index in 0..3000u64) {
+        on_every_path(hills, index, &frame, &NoStyle {}, 0)?;
+    }
+
+    #[test]
     fn any_released_image_is_the_same_on_every_path_and_not_blank(ifs in category(), frame in frame(), style in style(), index in 0..3000u64) {
         let style = ReleasedStyle { points: style, mask_seed: None };
         let image = on_every_path(Released(ifs), index, &frame, &style, 0)?;
@@ -281,7 +327,7 @@ proptest! {
     #[test]
     fn no_point_lies_in_the_margin(ifs in category(), num_points in 1..700usize, margin in 1..8usize) {
         let frame = Frame { height: 24, width: 32, ..Frame::default() };
-        let style = Style { num_points, margin, draw: Draw::Point, variation: Variation::Identity };
+        let style = Style { num_points, margin, draw: Draw::Point, variation: Variation::Identity, ..Style::default() };
         let (image, _) = draw(&ifs, 1, &frame, &style, Simd::PLAIN);
         for (row, pixels) in image.chunks(32).enumerate() {
             for (column, &pixel) in pixels.iter().enumerate() {

@@ -25,7 +25,14 @@ def renderings(draw, style: type[Frame] = Rendering) -> Frame:
         settings["num_points"] = draw(st.integers(1, 500))
         settings["patch"] = draw(st.sampled_from(["random", "fixed"]))
         settings["variation"] = draw(st.none() | st.floats(0, 1, exclude_min=True))
-        settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous"]))
+        settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous", "map"]))
+        shadings = ["last", "density"] if settings["color"] else ["last", "any", "density"]
+        settings["shading"] = draw(st.sampled_from(shadings))
+        settings["zoom"] = draw(st.floats(1, 16))
+        settings["shift"] = draw(st.floats(0, 1))
+        settings["transpose"] = draw(st.booleans())
+        settings["background"] = draw(st.sampled_from([None, "diamond-square"]))
+        settings["blur"] = draw(st.floats(0, 1))
     if style is Views:
         settings["num_points"] = draw(st.integers(2, 500))
         settings["point_size"] = draw(st.integers(1, 4))

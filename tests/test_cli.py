@@ -127,6 +127,15 @@ def test_noise_has_options_of_its_own():
         ([], fdsl.Rendering()),
         (["--preset", "paper"], fdsl.Rendering.paper()),
         (["--preset", "paper", "--no-color"], fdsl.Rendering.paper()),
+        (["--preset", "wacv22"], fdsl.Rendering.wacv22()),
+        (
+            ["--preset", "wacv22", "--background", "none", "--no-transpose", "--blur", "0"],
+            fdsl.Rendering.wacv22(background=None, transpose=False, blur=0),
+        ),
+        (
+            ["--shading", "density", "--zoom", "3", "--shift", "0.1", "--variation-kind", "map"],
+            fdsl.Rendering(shading="density", zoom=3, shift=0.1, variation_kind="map"),
+        ),
         (["--preset", "released", "--mask-seed", "3"], fdsl.Rendering.released(mask_seed=3)),
         (
             [

@@ -191,8 +191,8 @@ FOREIGN = {
     "Perlin, Rendering": (
         lambda: Perlin(4), SMALL,
         "Perlin takes a Frame (size, crop, crop_position, flips, color, resample_degenerate), got "
-        "a Rendering, whose num_points, draw, patch, variation, variation_kind, margin, compat, "
-        "mask_seed mean nothing to it",
+        "a Rendering, whose num_points, draw, patch, shading, variation, variation_kind, margin, "
+        "zoom, shift, transpose, background, blur, compat, mask_seed mean nothing to it",
     ),
     "Perlin, Strokes": (
         lambda: Perlin(4), Strokes(size=32),
@@ -202,14 +202,15 @@ FOREIGN = {
     "Bezier, Rendering": (
         lambda: Bezier(4), SMALL,
         "Bezier takes a Strokes (size, crop, crop_position, flips, color, resample_degenerate, "
-        "draw, margin), got a Rendering, whose num_points, patch, variation, variation_kind, "
-        "compat, mask_seed mean nothing to it",
+        "draw, margin), got a Rendering, whose num_points, patch, shading, variation, "
+        "variation_kind, zoom, shift, transpose, background, blur, compat, mask_seed mean nothing "
+        "to it",
     ),
     "IFS, Strokes": (
         lambda: fdsl.fractaldb(1), Strokes(size=32),
         "IFS takes a Rendering (size, crop, crop_position, flips, color, resample_degenerate, "
-        "num_points, draw, patch, variation, variation_kind, margin, compat, mask_seed), got a "
-        "Strokes",
+        "num_points, draw, patch, shading, variation, variation_kind, margin, zoom, shift, "
+        "transpose, background, blur, compat, mask_seed), got a Strokes",
     ),
 }  # fmt: skip
 

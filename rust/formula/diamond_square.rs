@@ -12,7 +12,6 @@ use crate::formula::interface::{Formula, NoStyle, Outcome};
 use crate::frame::Window;
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes, Simd};
-use crate::surface::hsv;
 
 /// The heights and the colors.
 const HEIGHTS: Purpose = Purpose(54);
@@ -106,7 +105,17 @@ impl Heights {
     /// Draws heights that cover the whole image of a frame; what lies beyond it is not shown.
     pub fn fill_at(&mut self, at: At<'_>, decay: f64, rng: &mut Rng) {
         let size = at.frame.height.max(at.frame.width);
-        self.fill(size, decay, || rng.between(0.0, 1.0), || at.stopped());
+        // Two numbers of 32 bits from every word.
+        let mut rest = None;
+        let unit = || {
+            let number = rest.take().unwrap_or_else(|| {
+                let word = rng.next_u64();
+                rest = Some(word as u32); // the low half; the high half is used first
+                (word >> 32) as u32
+            });
+            f64::from(number) / (1u64 << 32) as f64
+        };
+        self.fill(size, decay, unit, || at.stopped());
     }
 
     /// Draws heights for an image of `size`×`size` pixels from numbers uniform in 0.0..1.0. Asks
@@ -138,13 +147,11 @@ impl Heights {
                 if stopped() {
                     return;
                 }
+                let (above, here, below) = neighbors(heights, side, [row - half, row, row + half]);
                 for column in (half..side).step_by(step) {
-                    let (above, below) = ((row - half) * side + column, (row + half) * side + column);
-                    let sum = heights[above - half]
-                        + heights[above + half]
-                        + heights[below - half]
-                        + heights[below + half];
-                    heights[row * side + column] = sum * 0.25 + displacement();
+                    let (left, right) = (column - half, column + half);
+                    let sum = above[left] + above[right] + below[left] + below[right];
+                    here[column] = sum * 0.25 + displacement();
                 }
             }
             // The middle of every edge, from its neighbors; across the border lies the opposite side.
@@ -152,17 +159,15 @@ impl Heights {
                 if stopped() {
                     return;
                 }
-                let above = if row == 0 { spans - half } else { row - half } * side;
-                let below = if row == spans { half } else { row + half } * side;
+                let before = if row == 0 { spans - half } else { row - half };
+                let after = if row == spans { half } else { row + half };
+                let (above, here, below) = neighbors(heights, side, [before, row, after]);
                 let first = if row % step == 0 { half } else { 0 };
                 for column in (first..side).step_by(step) {
                     let left = if column == 0 { spans - half } else { column - half };
                     let right = if column == spans { half } else { column + half };
-                    let sum = heights[above + column]
-                        + heights[row * side + left]
-                        + heights[row * side + right]
-                        + heights[below + column];
-                    heights[row * side + column] = sum * 0.25 + displacement();
+                    let sum = above[column] + here[left] + here[right] + below[column];
+                    here[column] = sum * 0.25 + displacement();
                 }
             }
         }
@@ -187,6 +192,22 @@ impl Heights {
     }
 }
 
+/// Returns the middle one of three rows, to write to, between the other two, which may be the same.
+fn neighbors(
+    heights: &mut [f32],
+    side: usize,
+    [before, row, after]: [usize; 3],
+) -> (&[f32], &mut [f32], &[f32]) {
+    let (above, rest) = heights.split_at_mut(row * side);
+    let (here, below) = rest.split_at_mut(side);
+    let (above, below) = (&*above, &*below);
+    let other = |other: usize| {
+        let (part, first) = if other < row { (above, other) } else { (below, other - row - 1) };
+        &part[first * side..][..side]
+    };
+    (other(before), here, other(after))
+}
+
 /// Writes the pixels of the window.
 struct Show<'a> {
     heights: &'a Heights,
@@ -201,28 +222,137 @@ impl Kernel for Show<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
+    fn run<L: Lanes>(self, l: L) {
+        // Plain loops, which the compiler vectorizes for each path.
         let Self { heights: Heights { heights, side }, window, colors, color, over, pixels } = self;
-        let of = |[factor, offset]: [f32; 2], height: f32| height * factor + offset;
-        let byte = |function, height| of(function, height) as u8; // truncates, and saturates
         let everything = over == Over::Everything;
         let first = window.first_column();
-        for (i, pixels) in pixels.chunks_exact_mut(window.width * if color { 3 } else { 1 }).enumerate() {
-            let heights = &heights[window.surface_row(i) * side + first..][..window.width];
-            let column = |i: usize| if window.flip_columns { window.width - 1 - i } else { i };
-            if color {
-                for (i, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                    let height = heights[column(i)];
-                    let hue = of(colors.hue, height).floor() as i32 as u8; // modulo 256
-                    let color = hsv(hue, byte(colors.saturation, height), byte(colors.value, height));
-                    *pixel = if everything || *pixel == [0; 3] { color } else { *pixel };
+        let (mut block, mut channels) = ([0.0; BLOCK], [[0; BLOCK]; 3]);
+        let bytes = if color { 3 } else { 1 };
+        for (row, pixels) in pixels.chunks_exact_mut(window.width * bytes).enumerate() {
+            let heights = &heights[window.surface_row(row) * side + first..][..window.width];
+            for (i, pixels) in pixels.chunks_mut(BLOCK * bytes).enumerate() {
+                let (from, count) = (i * BLOCK, pixels.len() / bytes);
+                if window.flip_columns {
+                    let heights = &heights[window.width - from - count..][..count];
+                    block.iter_mut().zip(heights.iter().rev()).for_each(|(to, &height)| *to = height);
+                } else {
+                    block[..count].copy_from_slice(&heights[from..][..count]);
                 }
-            } else {
-                for (i, pixel) in pixels.iter_mut().enumerate() {
-                    let value = byte(colors.value, heights[column(i)]);
-                    *pixel = if everything || *pixel == 0 { value } else { *pixel };
+                if color {
+                    colors.write(l, &block, &mut channels);
+                    let [red, green, blue] = &channels;
+                    for (i, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                        let color = [red[i], green[i], blue[i]].map(|channel| channel as u8); // at most 255
+                        *pixel = if everything || *pixel == [0; 3] { color } else { *pixel };
+                    }
+                } else {
+                    for (pixel, &height) in pixels.iter_mut().zip(&block) {
+                        let value = byte(colors.value, height);
+                        *pixel = if everything || *pixel == 0 { value } else { *pixel };
+                    }
                 }
             }
+        }
+    }
+}
+
+impl Colors {
+    /// Writes the three channels of heights, as [`hsv`](crate::surface::hsv) does.
+    #[inline(always)]
+    fn write<L: Lanes>(self, l: L, heights: &[f32; BLOCK], channels: &mut [[u32; BLOCK]; 3]) {
+        let whole = |values: &[f32; BLOCK], to: &mut [u32; BLOCK]| {
+            for i in (0..BLOCK).step_by(L::N) {
+                l.store_u(&mut to[i..], l.truncate(l.load_f(&values[i..])));
+            }
+        };
+        let [mut hues, mut values, mut chromas] = [[0; BLOCK]; 3];
+        whole(&heights.map(|height| affine(self.hue, height) + HUES), &mut hues);
+        whole(&heights.map(|height| affine(self.value, height).clamp(0.0, 255.0)), &mut values);
+        whole(&heights.map(|height| affine(self.saturation, height).clamp(0.0, 255.0)), &mut chromas);
+        let [mut red, mut green, mut blue] = [[0.0; BLOCK]; 3];
+        for i in 0..BLOCK {
+            let hue = (hues[i] & 255) as i32;
+            let hue = (if hue < 180 { hue } else { hue - 180 }) as f32 * (1.0 / 30.0);
+            let value = values[i] as i32 as f32; // at most 255
+            let chroma = value * (chromas[i] as i32 as f32) * (1.0 / 255.0);
+            let rising = |center: f32| ((hue - center).abs() - 1.0).clamp(0.0, 1.0);
+            red[i] = value - chroma * (1.0 - rising(3.0)) + 0.5; // rounds
+            green[i] = value - chroma * rising(2.0) + 0.5;
+            blue[i] = value - chroma * rising(4.0) + 0.5;
+        }
+        for (values, channel) in [red, green, blue].iter().zip(channels) {
+            whole(values, channel);
+        }
+    }
+}
+
+/// Pixels that are colored at once.
+const BLOCK: usize = 64;
+/// A multiple of 256 that makes every hue positive before it is truncated. It rounds hues to 1/2048.
+const HUES: f32 = 4096.0;
+
+fn affine([factor, offset]: [f32; 2], height: f32) -> f32 {
+    height * factor + offset
+}
+
+/// Truncates, and saturates at 0 and 255.
+fn byte(function: [f32; 2], height: f32) -> u8 {
+    affine(function, height) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::surface::hsv;
+
+    #[test]
+    fn a_point_is_the_mean_of_its_neighbors_plus_a_displacement() {
+        let mut draws = vec![0.1, 0.2, 0.3, 0.4]; // corners
+        draws.extend([0.5; 5].iter().chain(&[0.75; 16])); // no displacement, then a quarter of ±most
+        let (mut heights, mut draws) = (Heights::default(), draws.into_iter());
+        heights.fill(4, 0.7, || draws.next().unwrap(), || false);
+        let at = |row: usize, column: usize| f64::from(heights.heights[row * 5 + column]);
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} instead of {b}");
+        let center = 0.25;
+        close(at(2, 2), center);
+        // Below the border lies the center again.
+        close(at(0, 2), (2.0 * center + 0.1 + 0.2) / 4.0);
+        close(at(2, 0), (2.0 * center + 0.1 + 0.3) / 4.0);
+        let displacement = 0.25 * (-0.7f64).exp();
+        close(at(1, 1), (0.1 + at(0, 2) + at(2, 0) + center) / 4.0 + displacement);
+        close(at(0, 1), (at(3, 1) + 0.1 + at(0, 2) + at(1, 1)) / 4.0 + displacement);
+        assert!(draws.next().is_none());
+    }
+
+    #[test]
+    fn colors_are_those_of_hue_saturation_and_value() {
+        let colors = Colors { hue: [201.7, 30.3], saturation: [60.0, 120.0], value: [300.0, 100.0] };
+        let heights = std::array::from_fn(|i| -1.0 + i as f32 / 20.0);
+        for simd in Simd::available() {
+            let [red, green, blue] = simd.run(Written { colors, heights });
+            for (i, height) in heights.into_iter().enumerate() {
+                let hue = affine(colors.hue, height).floor() as i32 as u8; // modulo 256
+                let expected = hsv(hue, byte(colors.saturation, height), byte(colors.value, height));
+                let found = [red[i], green[i], blue[i]];
+                assert!(found.iter().zip(expected).all(|(&f, e)| f.abs_diff(e.into()) <= 1));
+            }
+        }
+    }
+
+    struct Written {
+        colors: Colors,
+        heights: [f32; BLOCK],
+    }
+
+    impl Kernel for Written {
+        type Output = [[u32; BLOCK]; 3];
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, l: L) -> Self::Output {
+            let mut channels = [[0; BLOCK]; 3];
+            self.colors.write(l, &self.heights, &mut channels);
+            channels
         }
     }
 }

@@ -62,6 +62,10 @@ mod tests {
             let mut marks = [0, 0, 1, 0, 0, 0, 0];
             let new = mark(&cells, &mut marks);
             assert_eq!(marks.iter().sum::<u8>() as usize, 1 + new);
+            let mut counts = [0; 7];
+            count(&cells, &mut counts);
+            let of = |cell: u32| cells.iter().filter(|&&other| other == cell).count() as u32;
+            assert_eq!(counts, std::array::from_fn(|cell| of(cell as u32)));
         }
     }
 
@@ -69,6 +73,12 @@ mod tests {
     #[should_panic(expected = "cell 7 of 7")]
     fn scatter_panics_on_a_cell_out_of_bounds() {
         scatter(&[0, 1, 2, 3, 4, 5, 6, 7], &mut [0; 7], |point| point);
+    }
+
+    #[test]
+    #[should_panic(expected = "cell 9 of 7")]
+    fn count_panics_on_a_cell_out_of_bounds() {
+        count(&[0, 9], &mut [0; 7]);
     }
 
     #[test]

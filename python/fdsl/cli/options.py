@@ -16,7 +16,7 @@ from fdsl.frame import Frame
 
 Commands = Any  # the type of argparse's subparsers is private
 
-PRESETS = ("default", "paper", "released", "published")
+PRESETS = ("default", "paper", "released", "wacv22", "published")
 
 #: Option names of the first releases, and today's.
 RENAMED = {
@@ -164,7 +164,8 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         default="default",
         help="Defaults of the options below: the library's, the paper's, those of the authors' "
-        "program, reproduced to the byte, or those of a published data set (default: default)",
+        "program, reproduced to the byte, those of Improving Fractal Pre-training, or those of a "
+        "published data set (default: default)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
     add("--crop", type=size, metavar="N", help="Crop the image to this size")
@@ -189,8 +190,9 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     )
     fractals(
         "--variation-kind",
-        choices=["grid", "continuous"],
-        help="Take the factors from the authors' grid of 25, or draw them for each image",
+        choices=["grid", "continuous", "map"],
+        help="Take the factors from the authors' grid of 25, or draw one for each image, for one "
+        "parameter of every map or for a whole map",
     )
     fractals(
         "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"
@@ -203,20 +205,27 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
-    """Adds an option for each setting of a style that has none yet; a preset sets compat."""
+    """Adds an option for each setting of a style that has none yet; a preset sets compat.
+
+    Styles may give the same name to different choices: the option takes all of them.
+    """
     families = " and ".join(kind.name for kind in imported() if kind.style is style)
     group = parser.add_argument_group(f"rendering options for {families}")
     for control in style_controls(style):
         name = option(control.name)
         if name in parser._option_string_actions or control.name == "compat":
             continue
-        about = control.help.split(". ")[0].rstrip(".").replace("%", "%%")
+        every = [c for kind in _styles() for c in style_controls(kind) if c.name == control.name]
+        helps = dict.fromkeys(c.help.split(". ")[0].rstrip(".") for c in every)
+        about = ". Or: ".join(helps).replace("%", "%%")
         if control.kind == "switch":
             switch = argparse.BooleanOptionalAction
             group.add_argument(name, action=switch, help=about)
         elif control.kind == "choice":
-            choices = [text(choice) for choice in control.choices]
-            group.add_argument(name, choices=choices, help=about)
+            choices = {text(choice): None for c in every for choice in c.choices}
+            if any(c.optional for c in every):
+                choices["none"] = None
+            group.add_argument(name, choices=list(choices), help=about)
         else:
             metavar = name.rsplit("-", 1)[1].upper()
             group.add_argument(name, type=_reader(control), metavar=metavar, help=about)
@@ -243,8 +252,10 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
     style = family.style
     given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
-    if given.get("variation") == "none":
-        given["variation"] = None
+    optional = {control.name for control in style_controls(style) if control.optional}
+    for name in optional & set(given):
+        if given[name] == "none":
+            given[name] = None
     for name in given:
         if name not in style.names():
             options = ", ".join(

@@ -201,7 +201,16 @@ mod tests {
         let color = Frame { color: true, ..gray.clone() };
         let patch = Style { num_points: 150, margin: 1, ..Style::default() };
         let point = Style { draw: Draw::Point, ..patch.clone() };
-        for (ifs, frame, style) in [(&few, &gray, &patch), (&six, &color, &point)] {
+        let dense = Style { shading: Shading::Density, ..patch.clone() };
+        let any = Style { shading: Shading::Any, ..point.clone() };
+        let fixed = Style { draw: Draw::Patch(Patch::Fixed), ..dense.clone() };
+        for (ifs, frame, style) in [
+            (&few, &gray, &patch),
+            (&six, &color, &point),
+            (&few, &color, &fixed),
+            (&six, &gray, &dense),
+            (&six, &gray, &any),
+        ] {
             let address = Address { seed: 1, category: 0, index: 7 };
             let draw = |simd| {
                 let mut image = vec![0; frame.bytes()];
