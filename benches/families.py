@@ -206,13 +206,179 @@ def contours(family: Any, program: float) -> Row:
     return Row(f"{type(family).__name__} 512×512", ours, loop, program)
 
 
+@njit(cache=False)
+def colored(hue, saturation, value):
+    """A color of bytes, whose hue has 180 steps."""
+    sector, along = divmod((hue % 180) / 30, 1.0)
+    s = saturation / 255
+    p, q, t = value * (1 - s), value * (1 - s * along), value * (1 - s * (1 - along))
+    if sector == 0:
+        return value, t, p
+    if sector == 1:
+        return q, value, p
+    if sector == 2:
+        return p, value, t
+    if sector == 3:
+        return p, q, value
+    if sector == 4:
+        return t, p, value
+    return value, p, q
+
+
+@njit(cache=False)
+def diamond_square(size, decay):
+    levels = math.ceil(math.log2(size))
+    n = 2**levels
+    z = np.empty((n + 1, n + 1))
+    z[0, 0], z[0, n] = np.random.random(), np.random.random()
+    z[n, 0], z[n, n] = np.random.random(), np.random.random()
+    for level in range(levels):
+        step, m = n >> level, 0.5 * math.exp(-decay * level)
+        half = step // 2
+        for y in range(half, n + 1, step):
+            for x in range(half, n + 1, step):
+                corners = z[y - half, x - half] + z[y - half, x + half]
+                corners += z[y + half, x - half] + z[y + half, x + half]
+                z[y, x] = corners / 4 + np.random.uniform(-m, m)
+        for y in range(0, n + 1, half):
+            for x in range(half if y % step == 0 else 0, n + 1, step):
+                up = z[y - half if y > 0 else n - half, x]
+                left = z[y, x - half if x > 0 else n - half]
+                right = z[y, x + half if x < n else half]
+                down = z[y + half if y < n else half, x]
+                z[y, x] = (up + left + right + down) / 4 + np.random.uniform(-m, m)
+    image = np.empty((size, size, 3), np.uint8)
+    u = np.random.uniform
+    hue = 255 * u(0.25, 1), 255 * u(0, 1)
+    saturation, value = (
+        (255 * u(0.1, 0.3), 255 * u(0.4, 0.6)),
+        (255 * u(0.3, 0.6), 255 * u(0.4, 0.6)),
+    )
+    for y in range(size):
+        for x in range(size):
+            h = math.floor(z[y, x] * hue[0] + hue[1]) & 255
+            s = int(min(z[y, x] * saturation[0] + saturation[1], 255.0))
+            v = int(min(z[y, x] * value[0] + value[1], 255.0))
+            r, g, b = colored(h, s, v)
+            image[y, x, 0], image[y, x, 1], image[y, x, 2] = r + 0.5, g + 0.5, b + 0.5
+    return image
+
+
+@njit(cache=False)
+def density(maps, size, num_points, behind):
+    """One image of "Improving Fractal Pre-training", as one would write it first."""
+    maps = maps.copy()
+    maps[np.random.randint(len(maps))] *= np.random.uniform(0.8, 1.1)
+    weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+    cumulative = np.cumsum(weights / weights.sum())
+    a, b, c, d, e, f = maps[0]
+    t = 1 / (1 + a * d - b * c - a - d)
+    x, y = t * ((1 - d) * e + b * f), t * ((1 - a) * f + c * e)
+    points = np.empty((num_points, 2))
+    for i in range(num_points):
+        draw, j = np.random.random(), 0
+        while j < len(maps) - 1 and draw >= cumulative[j]:
+            j += 1
+        a, b, c, d, e, f = maps[j]
+        x, y = a * x + b * y + e, c * x + d * y + f
+        points[i, 0], points[i, 1] = x, y
+    scale, low = np.empty(2), np.empty(2)
+    for axis in range(2):
+        least, most = points[:, axis].min(), points[:, axis].max()
+        extent = most - least
+        middle = (least + most) / 2 + extent * np.random.uniform(-0.2, 0.2)
+        half = extent * np.random.uniform(0.5, 2) / 2
+        low[axis], scale[axis] = middle - half, (size - 1) / (2 * half)
+    mask = np.random.randint(0, 512)
+    counts = np.zeros((size, size))
+    for i in range(num_points):
+        row = math.floor((points[i, 0] - low[0]) * scale[0])
+        column = math.floor((points[i, 1] - low[1]) * scale[1])
+        if 0 <= row < size and 0 <= column < size:
+            for bit in range(9):
+                y0, x0 = row + bit // 3 - 1, column + bit % 3 - 1
+                if mask >> bit & 1 and 0 <= y0 < size and 0 <= x0 < size:
+                    counts[y0, x0] += 1
+    image = np.zeros((size, size, 3), np.uint8)
+    if behind:
+        image = diamond_square(size, np.random.uniform(0.4, 0.8))
+    shift, largest = np.random.uniform(0, 255), max(counts.max(), 1.0)
+    s, v = int(255 * np.random.uniform(0.3, 1)), int(255 * np.random.uniform(0.5, 1))
+    for y0 in range(size):
+        for x0 in range(size):
+            if counts[y0, x0] > 0:
+                h = int(255 * counts[y0, x0] / largest + shift) & 255
+                r, g, b0 = colored(h, s, v)
+                image[y0, x0, 0], image[y0, x0, 1], image[y0, x0, 2] = r + 0.5, g + 0.5, b0 + 0.5
+    if np.random.random() < 0.5:
+        sigma = np.random.uniform(0.5, 1)
+        side = math.exp(-0.5 / sigma**2)
+        center, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
+        across = np.empty(image.shape)
+        for y0 in range(size):
+            for x0 in range(size):
+                for k in range(3):
+                    before, after = abs(x0 - 1), size - 1 - abs(size - 2 - x0)
+                    both = float(image[y0, before, k]) + image[y0, after, k]
+                    across[y0, x0, k] = center * image[y0, x0, k] + side * both
+        for y0 in range(size):
+            for x0 in range(size):
+                for k in range(3):
+                    before, after = abs(y0 - 1), size - 1 - abs(size - 2 - y0)
+                    both = across[before, x0, k] + across[after, x0, k]
+                    image[y0, x0, k] = center * across[y0, x0, k] + side * both + 0.5
+    return image
+
+
+def densities(behind: bool, program: float) -> Row:
+    family = fdsl.IFS.sample(IMAGES, seed=0)
+    frame = fdsl.Rendering.wacv22(background="diamond-square" if behind else None)
+    everything = np.arange(IMAGES)
+    out = fdsl.render(family, everything, 0, rendering=frame, num_threads=1)
+    chosen = [np.array(category.maps) for category in family]
+
+    def ours() -> int:
+        fdsl.render(family, everything, 0, rendering=frame, num_threads=1, out=out)
+        return IMAGES
+
+    def loop() -> int:
+        for maps in chosen:
+            density(maps, 224, 100_000, behind)
+        return IMAGES
+
+    return Row(f"WACV 2022, {'with' if behind else 'without'} background", ours, loop, program)
+
+
+def backgrounds(program: float) -> Row:
+    frame, everything = fdsl.Frame(size=224, color=True), np.arange(IMAGES)
+    family = fdsl.DiamondSquare(IMAGES)
+    out = fdsl.render(family, everything, 0, rendering=frame, num_threads=1)
+
+    def ours() -> int:
+        fdsl.render(family, everything, 0, rendering=frame, num_threads=1, out=out)
+        return IMAGES
+
+    def loop() -> int:
+        for category in family:
+            diamond_square(224, category.decay)
+        return IMAGES
+
+    return Row("Diamond–square 224×224", ours, loop, program)
+
+
 def milliseconds(work: Callable[[], int]) -> float:
     start = time.process_time()
     return (count := work()) and (time.process_time() - start) / count * 1000
 
 
 def main() -> None:
-    rows = [contours(fdsl.load("rcdb-1k"), 15.8), contours(fdsl.load("visualatom-1k"), 151.0)]
+    rows = [
+        contours(fdsl.load("rcdb-1k"), 15.8),
+        contours(fdsl.load("visualatom-1k"), 151.0),
+        densities(True, 6.1),
+        densities(False, 4.7),
+        backgrounds(0.77),
+    ]
     rows += [scenes(5.7), segrcdb(248.0)]
     print("| family | ours, ms | compiled loop, ms | ratio | authors' program, ms | ratio |")
     print("|---|---|---|---|---|---|")

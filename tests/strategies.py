@@ -7,8 +7,8 @@ sides = st.integers(16, 40)
 
 
 @st.composite
-def renderings(draw, style: type[Frame] = Rendering) -> Frame:
-    """Draws settings of the given class."""
+def renderings(draw, style: type[Frame] = Rendering, *, dense: bool = False) -> Frame:
+    """Draws settings of the given class; ``dense`` are those that need not leave pixels black."""
     size = draw(sides), draw(sides)
     crop = draw(st.none() | st.tuples(st.integers(1, size[0]), st.integers(1, size[1])))
     settings = {
@@ -26,6 +26,7 @@ def renderings(draw, style: type[Frame] = Rendering) -> Frame:
         settings["patch"] = draw(st.sampled_from(["random", "fixed"]))
         settings["variation"] = draw(st.none() | st.floats(0, 1, exclude_min=True))
         settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous", "map"]))
+    if dense:
         shadings = ["last", "density"] if settings["color"] else ["last", "any", "density"]
         settings["shading"] = draw(st.sampled_from(shadings))
         settings["zoom"] = draw(st.floats(1, 16))

@@ -92,6 +92,7 @@ pub(super) fn draw_density<'py>(
 /// Draws diamond–square heights from the given numbers in [0, 1), and returns those of `size`×`size`
 /// pixels, top row first, and their colors: factor and offset of hue, saturation and value.
 #[pyfunction]
+#[allow(clippy::type_complexity)] // two arrays
 pub(super) fn diamond_square<'py>(
     py: Python<'py>,
     size: usize,

@@ -154,7 +154,7 @@ mod tests {
             factors.push(scaled.factor);
         }
         let [low, high] = [f64::min, f64::max].map(|of| factors.iter().copied().reduce(of).unwrap());
-        assert!(0.8 <= low && low < 0.801 && 1.09 < high && high <= 1.1 && factors.len() > 990);
+        assert!((0.8..0.801).contains(&low) && (1.09..=1.1).contains(&high) && factors.len() > 990);
         assert_eq!(scaled(&[[5.0, 0.0, 0.0, 1.0, 0.0, 0.0]], 0.1, &mut rng), None);
     }
 
