@@ -19,8 +19,8 @@ class Rendering(Frame):
     """How the points of fractals become images. Every combination of settings works with every
     category.
 
-    ``Rendering.paper()`` returns the settings in the paper's text, ``Rendering.released()`` those of
-    the authors' program, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
+    ``Rendering.paper()`` returns the settings in the paper's text, ``Rendering.released()`` those
+    of the authors' program, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
     ``dataclasses.replace(rendering, size=64)`` returns a copy with changed settings.
 
     Raises:

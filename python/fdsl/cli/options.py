@@ -215,7 +215,8 @@ def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
         name = option(control.name)
         if name in parser._option_string_actions or control.name == "compat":
             continue
-        every = [c for kind in _styles() for c in style_controls(kind) if c.name == control.name]
+        styles = dict.fromkeys(kind.style for kind in imported())
+        every = [c for kind in styles for c in style_controls(kind) if c.name == control.name]
         helps = dict.fromkeys(c.help.split(". ")[0].rstrip(".") for c in every)
         about = ". Or: ".join(helps).replace("%", "%%")
         if control.kind == "switch":
