@@ -26,22 +26,22 @@ struct Pools {
     pools: Vec<Arc<ThreadPool>>,
 }
 
-static POOLS: ArcSwapOption<Pools> = ArcSwapOption::const_empty();
+/// Keeps the pools of a process.
+struct Cache {
+    pools: ArcSwapOption<Pools>,
+    forks: AtomicU64,
+}
+
+static CACHE: Cache = Cache::new();
 
 /// The process ID and the number of forks so far. The ID alone does not identify a process: IDs are
 /// reused, and every PID namespace has its own 1.
 type Process = (u32, u64);
 
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
 /// Records that this process is a fork. Must be called in the child; Python calls it through
 /// `os.register_at_fork`.
 pub fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-fn this_process() -> Process {
-    (std::process::id(), FORKS.load(Ordering::Relaxed))
+    CACHE.forks.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Returns the number of cores this process may use, by its CPU affinity and cgroup. Under torchrun
@@ -54,35 +54,45 @@ pub fn cores() -> usize {
 
 /// Returns this process's pool of `threads` threads.
 pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
-    let process = this_process();
-    let found = |pools: &Option<Arc<Pools>>| {
-        let pools = pools.as_ref().filter(|pools| pools.process == process)?;
-        pools.pools.iter().find(|pool| pool.current_num_threads() == threads).cloned()
-    };
-    if let Some(pool) = found(&POOLS.load()) {
-        return Ok(pool);
+    CACHE.pool(threads)
+}
+
+impl Cache {
+    const fn new() -> Self {
+        Self { pools: ArcSwapOption::const_empty(), forks: AtomicU64::new(0) }
     }
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("fdsl-{i}"))
-        .build()
-        .map_err(|error| Error::Pool { threads, reason: error.to_string() })?;
-    let pool = Arc::new(pool);
-    loop {
-        let before = POOLS.load_full();
-        if let Some(first) = found(&before) {
-            return Ok(first); // another thread was faster
-        }
-        let kept = before.as_ref().filter(|pools| pools.process == process);
-        let kept = kept.iter().flat_map(|pools| &pools.pools).take(MAX_POOLS - 1).cloned();
-        let pools = std::iter::once(pool.clone()).chain(kept).collect();
-        let swapped = POOLS.compare_and_swap(&before, Some(Arc::new(Pools { process, pools })));
-        if swapped.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
-            if before.as_ref().is_some_and(|pools| pools.process != process) {
-                // Dropping a pool wakes its threads, and the parent's do not exist here.
-                std::mem::forget(before);
-            }
+
+    fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, Error> {
+        let process = (std::process::id(), self.forks.load(Ordering::Relaxed));
+        let found = |pools: &Option<Arc<Pools>>| {
+            let pools = pools.as_ref().filter(|pools| pools.process == process)?;
+            pools.pools.iter().find(|pool| pool.current_num_threads() == threads).cloned()
+        };
+        if let Some(pool) = found(&self.pools.load()) {
             return Ok(pool);
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("fdsl-{i}"))
+            .build()
+            .map_err(|error| Error::Pool { threads, reason: error.to_string() })?;
+        let pool = Arc::new(pool);
+        loop {
+            let before = self.pools.load_full();
+            if let Some(first) = found(&before) {
+                return Ok(first); // another thread was faster
+            }
+            let kept = before.as_ref().filter(|pools| pools.process == process);
+            let kept = kept.iter().flat_map(|pools| &pools.pools).take(MAX_POOLS - 1).cloned();
+            let pools = std::iter::once(pool.clone()).chain(kept).collect();
+            let swapped = self.pools.compare_and_swap(&before, Some(Arc::new(Pools { process, pools })));
+            if swapped.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
+                if before.as_ref().is_some_and(|pools| pools.process != process) {
+                    // Dropping a pool wakes its threads, and the parent's do not exist here.
+                    std::mem::forget(before);
+                }
+                return Ok(pool);
+            }
         }
     }
 }
@@ -91,22 +101,23 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
 mod tests {
     use super::*;
 
-    /// One test, because the pools are those of the whole process.
     #[test]
     fn the_newest_pools_are_kept_and_a_fork_creates_its_own() {
-        let (two, three) = (pool(2).unwrap(), pool(3).unwrap());
-        assert!(Arc::ptr_eq(&two, &pool(2).unwrap()));
-        assert!(Arc::ptr_eq(&three, &pool(3).unwrap()));
+        let cache = Cache::new(); // not the process's, which other tests use
+        let pool = |threads| cache.pool(threads).unwrap();
+        let (two, three) = (pool(2), pool(3));
+        assert!(Arc::ptr_eq(&two, &pool(2)));
+        assert!(Arc::ptr_eq(&three, &pool(3)));
         assert_eq!((two.current_num_threads(), three.current_num_threads()), (2, 3));
         for threads in 4..20 {
-            assert_eq!(pool(threads).unwrap().current_num_threads(), threads);
+            assert_eq!(pool(threads).current_num_threads(), threads);
         }
-        assert_eq!(POOLS.load().as_ref().map(|pools| pools.pools.len()), Some(MAX_POOLS));
+        assert_eq!(cache.pools.load().as_ref().map(|pools| pools.pools.len()), Some(MAX_POOLS));
         assert_eq!(Arc::strong_count(&two), 1); // no longer in the list
 
-        let before = pool(2).unwrap();
-        forked();
-        let after = pool(2).unwrap();
+        let before = pool(2);
+        cache.forks.fetch_add(1, Ordering::Relaxed);
+        let after = pool(2);
         assert!(!Arc::ptr_eq(&before, &after));
         assert!(Arc::strong_count(&before) > 1); // leaked: it is the parent's
     }
