@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 import types
@@ -86,8 +87,13 @@ def text(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def style_controls(style: type[Frame]) -> list[Control]:
+def style_controls(style: type[Frame]) -> tuple[Control, ...]:
     """Returns the controls of a style's settings, in their order."""
+    return _style_controls(style)
+
+
+@functools.cache  # reading the source of a style takes milliseconds
+def _style_controls(style: Any) -> tuple[Control, ...]:
     hints = typing.get_type_hints(style, include_extras=True)
     notes = _comments(style)
     defaults = style()
@@ -95,7 +101,7 @@ def style_controls(style: type[Frame]) -> list[Control]:
         _control(name, hints[name], getattr(defaults, name), notes.get(name, ""))
         for name in style.names()
     ]
-    return [control for control in found if control is not None]
+    return tuple(control for control in found if control is not None)
 
 
 def option_controls(maker: Callable[..., Family]) -> list[Control]:
