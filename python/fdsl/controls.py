@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import re
 import types
@@ -89,11 +88,15 @@ def text(value: Any) -> str:
 
 def style_controls(style: type[Frame]) -> tuple[Control, ...]:
     """Returns the controls of a style's settings, in their order."""
-    return _style_controls(style)
+    if style not in _read:  # reading the source takes milliseconds
+        _read[style] = _controls_of(style)
+    return _read[style]
 
 
-@functools.cache  # reading the source of a style takes milliseconds
-def _style_controls(style: Any) -> tuple[Control, ...]:
+_read: dict[type[Frame], tuple[Control, ...]] = {}
+
+
+def _controls_of(style: type[Frame]) -> tuple[Control, ...]:
     hints = typing.get_type_hints(style, include_extras=True)
     notes = _comments(style)
     defaults = style()

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def _default(maker: Callable[..., Family]) -> int:
     return default if isinstance(default, int) else 10
 
 
-def _described(controls: list[Control]) -> list[dict[str, Any]]:
+def _described(controls: Sequence[Control]) -> list[dict[str, Any]]:
     return [control.described() for control in controls]
 
 
