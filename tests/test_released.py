@@ -58,7 +58,7 @@ def test_the_published_categories_have_names():
     assert fdsl.load("fractaldb-1k") == fdsl.load("fractaldb-1000") == fdsl.fractaldb(1000)
     assert fdsl.load("fractaldb-10k") == fdsl.load("fractaldb-10000") == fdsl.fractaldb(10_000)
     assert len(fdsl.load("fractaldb-37")) == 37
-    assert fdsl.load("fractaldb-2k") == fdsl.fractaldb(2000)
+    assert fdsl.load("fractaldb-2000") == fdsl.fractaldb(2000)
     for name in ("fractaldb-1.5k", "fractaldb-10K", "fractaldb-k"):
         with pytest.raises(FileNotFoundError, match=f"no categories at {name}"):
             fdsl.load(name)

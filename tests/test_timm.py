@@ -171,7 +171,12 @@ def test_whole_batches_pass_through_the_prefetch_loader() -> None:
     "name, root, error, said",
     [
         ("torch/fdsl", None, ValueError, "torch/fdsl needs a source .*--data-dir fractaldb-1k"),
-        ("torch/fdsl", "fractal", FileNotFoundError, "no categories at fractal: expected a name"),
+        (
+            "torch/fdsl",
+            "fractal",
+            FileNotFoundError,
+            "no categories at fractal: expected a published set",
+        ),
         ("torch/fdsl", "fractaldb-10?x", ValueError, "must be name=value, .* got 'x'"),
         ("torch/fdsl", "fractaldb-10?sizes=4", ValueError, "no setting 'sizes'; it has .*size"),
         ("torch/fdsl", "fractaldb-10?samples=4", ValueError, "torch/fdsl has no setting 'samples'"),

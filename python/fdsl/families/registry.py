@@ -76,8 +76,8 @@ def find(name: str) -> FamilyClass:
                 )
     if name not in _known:
         raise ValueError(
-            f"there is no family {shown(name)}; known are {', '.join(names())}. Import the module "
-            "that defines it first"
+            f"there is no family {shown(name)}; import the module that defines it first; known are "
+            f"{', '.join(names())}"
         )
     return _known[name]
 
