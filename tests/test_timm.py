@@ -175,7 +175,7 @@ def test_whole_batches_pass_through_the_prefetch_loader() -> None:
             "torch/fdsl",
             "fractal",
             FileNotFoundError,
-            "no categories at fractal: expected a published set",
+            "no categories at fractal: expected a",
         ),
         ("torch/fdsl", "fractaldb-10?x", ValueError, "must be name=value, .* got 'x'"),
         ("torch/fdsl", "fractaldb-10?sizes=4", ValueError, "no setting 'sizes'; it has .*size"),
