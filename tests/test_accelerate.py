@@ -94,7 +94,7 @@ def test_splitting_the_share_of_a_rank_is_refused_on_every_rank(tmp_path: Path) 
     for told in run_on_ranks(tmp_path, 2, _refusals):
         assert len(told) == 8
         for sentence in told:
-            assert "each of the 2 ranks its own share" in sentence
+            assert "divides its samples among the 2 ranks" in sentence
             assert "Do not pass its DataLoader to accelerator.prepare" in sentence
             assert "Stream(..., rank=0, world_size=1)" in sentence
 
@@ -179,4 +179,4 @@ def test_a_trainer_on_two_ranks_splits_a_stream_of_all_ranks(tmp_path: Path) -> 
     results = run_on_ranks(tmp_path, 2, _train_as_rank, str(tmp_path / "out"))
     assert merged([seen for seen, _ in results]) == samples(0, 5, batch=8)
     for _, told in results:
-        assert "with transformers.Trainer" in told
+        assert "With transformers.Trainer" in told
