@@ -4,7 +4,6 @@ The program's images are in the folder that FDSL_REFERENCE names (dead-leaves.np
 """
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import numpy as np
 import pytest
 from fdsl import DeadLeaves, Leaves
 from fdsl.families.leaves import SHAPES
+from published import FOLDER
 
-FOLDER = Path(__file__).resolve().parents[1] / "../shared/reference2"
-REFERENCE = Path(os.environ.get("FDSL_REFERENCE", FOLDER))
 INDICES = np.arange(0, 800, 4)
 
 
 def references() -> list[Any]:
-    file = REFERENCE / "dead-leaves.json"
+    file = FOLDER / "dead-leaves.json"
     if not file.exists():
         skip = pytest.mark.skip(reason=f"no {file}; FDSL_REFERENCE names the folder")
         return [pytest.param({}, 0, marks=skip)]
@@ -37,7 +35,7 @@ def test_the_programs_images_are_replayed_pixel_by_pixel(one: dict[str, Any], si
     image = fdsl.render(
         DeadLeaves.paper(one["mode"]), 0, one["seed"], rendering=Leaves.released(size=size)
     )
-    with np.load(REFERENCE / "dead-leaves.npz") as file:
+    with np.load(FOLDER / "dead-leaves.npz") as file:
         expected = file["images"][one["index"]]
     assert (image == expected).all()
 
@@ -164,7 +162,7 @@ def test_a_texture_belongs_to_the_categories(tmp_path: Path) -> None:
 def test_what_is_no_texture_is_refused() -> None:
     for wrong in (3, fdsl.Bezier(4), DeadLeaves(7), "spectrum-9"):
         with pytest.raises(TypeError, match="texture must be a family of the core"):
-            DeadLeaves(7, texture=wrong)  # type: ignore[arg-type]
+            DeadLeaves(7, texture=wrong)
     textured = DeadLeaves(7, texture=fdsl.Spectrum(9))
     with pytest.raises(ValueError, match="compat='released' is for leaves without a texture"):
         fdsl.render(textured, 0, 0, rendering=Leaves.released())
@@ -222,4 +220,4 @@ def test_what_are_no_categories_is_refused() -> None:
     with pytest.raises(ValueError, match="color must be True with compat='released'"):
         Leaves(compat="released")
     with pytest.raises(ValueError, match="compat must be 'released' or None, got 'mine'"):
-        Leaves(compat="mine")  # type: ignore[arg-type]
+        Leaves(compat="mine")

@@ -102,4 +102,4 @@ def test_spectra_are_categories_like_any_other(tmp_path: Path) -> None:
 )
 def test_a_category_that_cannot_be_is_refused(categories: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Spectrum(categories)  # type: ignore[arg-type]
+        Spectrum(categories)

@@ -1042,7 +1042,7 @@ def test_items_can_be_counted_from_the_end(data: Dataset) -> None:
 def test_an_index_that_is_not_an_integer_is_refused(data: Dataset) -> None:
     for item in (1.5, "1", None):
         with pytest.raises(TypeError):
-            data[item]  # type: ignore[index]  # wrong on purpose
+            data[item]
 
 
 def test_a_data_set_has_the_attributes_of_an_image_folder(data: Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
@@ -203,9 +204,9 @@ class _Contours(CoreFamily):
             return cls._of(kept["rows"], kept["origins"])
 
     @staticmethod
+    @abc.abstractmethod
     def _drawn(uniform: Callable[[], float]) -> list[float]:
         """Draws the row of a category."""
-        raise NotImplementedError
 
     def _uniform(self, seed: int, category: int) -> Callable[[], float]:
         """Returns a source of uniform numbers, a function of seed and category alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -140,8 +141,6 @@ def _checked_mode(as_pil: bool | str) -> str | None:
         return None
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"as_pil must be True, False, 'RGB' or 'L', got {shown(as_pil)}")
-    try:
-        import PIL.Image  # noqa: F401
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("as_pil needs Pillow: pip install pillow") from None
+    if find_spec("PIL") is None:
+        raise ModuleNotFoundError("as_pil needs Pillow: pip install pillow")
     return mode
