@@ -1,7 +1,5 @@
 //! Systems in three dimensions: the search, their points, and one view for tests.
 
-use std::ops::ControlFlow;
-
 use numpy::{
     PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1,
     ToPyArray,
@@ -9,11 +7,11 @@ use numpy::{
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
+use super::search::{reported, sampler_named};
 use super::{detached, guarded, machine};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
-use crate::formula::ifs::search::{Sampler, Stopped};
 use crate::formula::ifs3d::camera::Camera;
 use crate::formula::ifs3d::draw::draw_given;
 use crate::formula::ifs3d::search::Search;
@@ -44,33 +42,10 @@ pub(super) fn search3d<'py>(
     num_threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<FoundArrays<'py>> {
-    let sampler = match sampler {
-        "fdsl" => Sampler::Fdsl,
-        "released" => Sampler::Released,
-        _ => Err(Error::Choice {
-            name: "sampler",
-            accepted: "'fdsl' or 'released'",
-            given: sampler.to_owned(),
-        })?,
-    };
+    let sampler = sampler_named(sampler)?;
     let search = Search { categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler };
     let machine = machine(num_threads, None)?;
-    let report = |found: usize, tried: u64| {
-        let told = Python::try_attach(|py| {
-            py.check_signals()?; // Ctrl-C
-            progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
-        });
-        match told {
-            Some(Ok(_)) => ControlFlow::Continue(()),
-            Some(Err(error)) => ControlFlow::Break(error),
-            // The interpreter ends, and a daemon thread searches: nobody waits for the result.
-            None => ControlFlow::Break(Error::Interrupted.into()),
-        }
-    };
-    let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
-        Stopped::Failed(error) => error.into(),
-        Stopped::Canceled(error) => error,
-    })?;
+    let found = reported(py, progress, |report| search.run(&machine, report))?;
     let maps = found.categories.iter().flat_map(Ifs3d::maps).map(|map| map.to_vec()).collect::<Vec<_>>();
     let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs3d::probabilities).copied().collect();
     let lengths: Vec<i64> = found.categories.iter().map(|ifs| ifs.maps().len() as i64).collect();

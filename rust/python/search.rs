@@ -40,36 +40,52 @@ pub(super) fn search<'py>(
     num_threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<FoundArrays<'py>> {
-    let sampler = match sampler {
-        "fdsl" => Sampler::Fdsl,
-        "released" => Sampler::Released,
-        _ => Err(Error::Choice {
-            name: "sampler",
-            accepted: "'fdsl' or 'released'",
-            given: sampler.to_owned(),
-        })?,
-    };
+    let sampler = sampler_named(sampler)?;
     let measure = Measure { size, num_points, margin };
     let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
     let machine = machine(num_threads, None)?;
-    let report = |found: usize, tried: u64| {
-        let told = Python::try_attach(|py| {
-            py.check_signals()?; // Ctrl-C
-            progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
-        });
-        match told {
-            Some(Ok(_)) => ControlFlow::Continue(()),
-            Some(Err(error)) => ControlFlow::Break(error),
-            // The interpreter is shutting down, and this is a daemon thread.
-            None => ControlFlow::Break(Error::Interrupted.into()),
-        }
-    };
-    let found = guarded(|| py.detach(|| search.run(&machine, report)))?.map_err(|stopped| match stopped {
-        Stopped::Failed(error) => error.into(),
-        Stopped::Canceled(error) => error,
-    })?;
+    let found = reported(py, progress, |report| search.run(&machine, report))?;
     let (maps, probabilities, lengths) = arrays(py, &found.categories)?;
     Ok((maps, probabilities, lengths, found.tried))
+}
+
+/// Returns the sampler of a name.
+pub(super) fn sampler_named(name: &str) -> Result<Sampler, Error> {
+    match name {
+        "fdsl" => Ok(Sampler::Fdsl),
+        "released" => Ok(Sampler::Released),
+        _ => Err(Error::Choice { name: "sampler", accepted: "'fdsl' or 'released'", given: name.to_owned() }),
+    }
+}
+
+/// Told how many categories were found and how many candidates tried; may cancel the search.
+pub(super) type Report<'a> = &'a mut dyn FnMut(usize, u64) -> ControlFlow<PyErr>;
+
+/// Runs a search detached from the interpreter. Each report calls `progress`, which may raise, and
+/// checks for Ctrl-C.
+pub(super) fn reported<R: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    search: impl FnOnce(Report<'_>) -> Result<R, Stopped<PyErr>> + Send,
+) -> PyResult<R> {
+    let run = || {
+        search(&mut |found, tried| {
+            let told = Python::try_attach(|py| {
+                py.check_signals()?; // Ctrl-C
+                progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
+            });
+            match told {
+                Some(Ok(_)) => ControlFlow::Continue(()),
+                Some(Err(error)) => ControlFlow::Break(error),
+                // The interpreter is shutting down, and this is a daemon thread.
+                None => ControlFlow::Break(Error::Interrupted.into()),
+            }
+        })
+    };
+    guarded(|| py.detach(run))?.map_err(|stopped| match stopped {
+        Stopped::Failed(error) => error.into(),
+        Stopped::Canceled(error) => error,
+    })
 }
 
 /// Samples contractive systems; returns maps (n, 6), probabilities (n,) and lengths (categories,).

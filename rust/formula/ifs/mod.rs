@@ -13,6 +13,7 @@ pub mod orbit;
 pub mod released;
 pub mod search;
 pub mod style;
+pub(super) mod system;
 pub mod table;
 pub mod vary;
 pub mod view;
@@ -43,50 +44,14 @@ impl Ifs {
     /// Returns an error if a map is not finite, or unless there is one probability per map, each
     /// between 0 and 1, with a sum of 1 to within 1e-6.
     pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
-        if !(1..=256).contains(&maps.len()) {
-            return Err(Error::MapCount(maps.len()));
-        }
-        if maps.len() != probabilities.len() {
-            return Err(Error::ProbabilityCount { maps: maps.len(), probabilities: probabilities.len() });
-        }
-        for (map, parameters) in maps.iter().enumerate() {
-            if let Some(&value) = parameters.iter().find(|value| !value.is_finite()) {
-                return Err(Error::MapParameter { map, value });
-            }
-        }
-        for (map, &value) in probabilities.iter().enumerate() {
-            // The tolerance of the sum, which a single probability may use up.
-            if !(0.0..=1.0 + 1e-6).contains(&value) {
-                return Err(Error::Probability { map, value });
-            }
-        }
-        let sum: f64 = probabilities.iter().sum();
-        if (sum - 1.0).abs() > 1e-6 {
-            return Err(Error::ProbabilitySum(sum));
-        }
+        system::check(&maps, &probabilities)?;
         Ok(Self { maps, probabilities })
     }
 
     /// Creates categories from `maps` (n, 6) and `probabilities` (n,), which hold the maps of all
     /// categories one after the other, and `lengths` (categories,), the number of maps of each.
     pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        let mut maps = parameters.rows::<6>("maps")?;
-        let mut probabilities = parameters.floats("probabilities")?;
-        let category = |(category, length): (usize, usize)| {
-            let (own_maps, own_probabilities);
-            (own_maps, maps) = maps.split_at_checked(length).ok_or(Error::Parameter("lengths"))?;
-            (own_probabilities, probabilities) =
-                probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
-            Self::new(own_maps.to_vec(), own_probabilities.to_vec())
-                .map_err(|error| Error::InCategory { category, error: Box::new(error) })
-        };
-        let categories: Vec<Self> =
-            parameters.lengths("lengths")?.into_iter().enumerate().map(category).collect::<Result<_, _>>()?;
-        if maps.is_empty() && probabilities.is_empty() {
-            Ok(categories)
-        } else {
-            Err(Error::Parameter("lengths"))
-        }
+        system::from_arrays(parameters, Self::new)
     }
 
     /// Creates a category in which the probability of a map is proportional to |det A| = |ad − bc|;

@@ -104,59 +104,40 @@ impl Search {
     pub fn run<B>(
         &self,
         machine: &Machine,
-        mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+        progress: impl FnMut(usize, u64) -> ControlFlow<B>,
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
         // Tens of milliseconds of work per thread between two calls of `progress`.
         let work = self.measure.num_points + self.measure.size * self.measure.size;
         let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
-        let mut found = Found { categories: vec![], fill_rates: vec![], tried: 0 };
-        // `best` is the most pixels that a rejected candidate lit.
-        let (mut best, mut last_accepted, mut tried) = (0, 0, 0);
         let mut released = self.released(block as usize);
-        loop {
-            let candidates: Vec<Option<(Ifs, usize)>> = machine.install(|| match &mut released {
+        // The measure of a candidate is the number of pixels that it lights.
+        let candidates = |tried, best| {
+            machine.install(|| match &mut released {
                 Some(candidates) => candidates.measured(machine.simd, best),
                 None => (tried..tried + block)
                     .into_par_iter()
                     .map(|k| self.candidate(k, machine.simd, best))
                     .collect(),
-            })?;
-            for candidate in candidates {
-                tried += 1;
-                match candidate {
-                    Some((ifs, lit)) if self.measure.rate(lit) >= self.fill_rate => {
-                        found.categories.push(ifs);
-                        found.fill_rates.push(self.measure.rate(lit));
-                        last_accepted = tried;
-                        if found.categories.len() == self.categories {
-                            found.tried = tried;
-                            // The work is done, but a Ctrl-C must not be lost.
-                            return match progress(self.categories, tried) {
-                                ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
-                                ControlFlow::Continue(()) => Ok(found),
-                            };
-                        }
-                    }
-                    Some((_, lit)) => best = best.max(lit),
-                    None => {}
-                }
-                if tried - last_accepted >= self.max_tries {
-                    let best = found.fill_rates.iter().copied().fold(self.measure.rate(best), f64::max);
-                    Err(Error::Search {
-                        tried,
-                        in_a_row: self.max_tries,
-                        fill_rate: self.fill_rate,
-                        found: found.categories.len(),
-                        wanted: self.categories,
-                        best,
-                    })?;
-                }
-            }
-            if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
-                return Err(Stopped::Canceled(why));
-            }
-        }
+            })
+        };
+        let gave_up = |tried, found: &[(Ifs, usize)], best: usize| Error::Search {
+            tried,
+            in_a_row: self.max_tries,
+            fill_rate: self.fill_rate,
+            found: found.len(),
+            wanted: self.categories,
+            best: self.measure.rate(found.iter().map(|(_, lit)| *lit).fold(best, usize::max)),
+        };
+        let accepts = |lit| self.measure.rate(lit) >= self.fill_rate;
+        let wanted = (self.categories, self.max_tries);
+        let (found, tried) = accepted(wanted, 0, candidates, accepts, gave_up, progress)?;
+        let (categories, lit): (Vec<Ifs>, Vec<usize>) = found.into_iter().unzip();
+        Ok(Found {
+            categories,
+            fill_rates: lit.into_iter().map(|lit| self.measure.rate(lit)).collect(),
+            tried,
+        })
     }
 
     /// Returns the candidates of the released program, `block` at a time, if that is the sampler.
@@ -196,6 +177,53 @@ impl Search {
         let ifs = Ifs::by_determinant(maps)?;
         let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, to_beat, simd, scratch));
         Some((ifs, lit))
+    }
+}
+
+/// Categories with their measures, and how many candidates were tried.
+pub(in crate::formula) type Accepted<T, M> = (Vec<(T, M)>, u64);
+
+/// Takes candidates in the order of their numbers until enough are accepted; returns them with their
+/// measures, and how many were tried.
+///
+/// `candidates` are asked for the next ones, after a number of them and with the best measure of those
+/// that were rejected, at first `least`. `wanted` is how many to accept, and after how many rejections in a
+/// row to give up.
+pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
+    (wanted, max_tries): (usize, u64),
+    least: M,
+    mut candidates: impl FnMut(u64, M) -> Result<Vec<Option<(T, M)>>, Error>,
+    accepts: impl Fn(M) -> bool,
+    gave_up: impl Fn(u64, &[(T, M)], M) -> Error,
+    mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+) -> Result<Accepted<T, M>, Stopped<B>> {
+    let mut found = vec![];
+    let (mut best, mut last_accepted, mut tried) = (least, 0, 0);
+    loop {
+        for candidate in candidates(tried, best)? {
+            tried += 1;
+            match candidate {
+                Some((category, measure)) if accepts(measure) => {
+                    found.push((category, measure));
+                    last_accepted = tried;
+                    if found.len() == wanted {
+                        // The work is done, but a Ctrl-C must not be lost.
+                        return match progress(wanted, tried) {
+                            ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
+                            ControlFlow::Continue(()) => Ok((found, tried)),
+                        };
+                    }
+                }
+                Some((_, measure)) if measure > best => best = measure,
+                _ => {}
+            }
+            if tried - last_accepted >= max_tries {
+                return Err(gave_up(tried, &found, best).into());
+            }
+        }
+        if let ControlFlow::Break(why) = progress(found.len(), tried) {
+            return Err(Stopped::Canceled(why));
+        }
     }
 }
 

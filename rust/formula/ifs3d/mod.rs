@@ -28,6 +28,7 @@ pub mod style;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
+use crate::formula::ifs::system;
 
 pub use draw::Scratch;
 pub use style::{Style, View};
@@ -35,9 +36,6 @@ pub use style::{Style, View};
 /// One affine map as a…l: x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k,
 /// z' = g·x + h·y + i·z + l.
 pub type Map = [f64; 12];
-
-/// Maps that a category may have.
-const MOST_MAPS: usize = 256;
 
 /// One category: affine maps of space and the probability of each.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,49 +51,14 @@ impl Ifs3d {
     ///
     /// A number of maps, a parameter or a probability is out of range.
     pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
-        if !(1..=MOST_MAPS).contains(&maps.len()) {
-            return Err(Error::MapCount(maps.len()));
-        }
-        if maps.len() != probabilities.len() {
-            return Err(Error::ProbabilityCount { maps: maps.len(), probabilities: probabilities.len() });
-        }
-        for (map, letters) in maps.iter().enumerate() {
-            if let Some(&value) = letters.iter().find(|value| !value.is_finite()) {
-                return Err(Error::MapParameter { map, value });
-            }
-        }
-        for (map, &value) in probabilities.iter().enumerate() {
-            if !(0.0..=1.0 + 1e-6).contains(&value) {
-                return Err(Error::Probability { map, value });
-            }
-        }
-        let sum: f64 = probabilities.iter().sum();
-        if (sum - 1.0).abs() > 1e-6 {
-            return Err(Error::ProbabilitySum(sum));
-        }
+        system::check(&maps, &probabilities)?;
         Ok(Self { maps, probabilities })
     }
 
     /// Takes `maps` (n, 12) and `probabilities` (n,) of all categories one after the other;
     /// `lengths` (categories,) says how many maps each has.
     pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        let mut maps = parameters.rows::<12>("maps")?;
-        let mut probabilities = parameters.floats("probabilities")?;
-        let category = |(category, length): (usize, usize)| {
-            let (own_maps, own_probabilities);
-            (own_maps, maps) = maps.split_at_checked(length).ok_or(Error::Parameter("lengths"))?;
-            (own_probabilities, probabilities) =
-                probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
-            Self::new(own_maps.to_vec(), own_probabilities.to_vec())
-                .map_err(|error| Error::InCategory { category, error: Box::new(error) })
-        };
-        let lengths = parameters.lengths("lengths")?;
-        let categories: Vec<Self> =
-            lengths.into_iter().enumerate().map(category).collect::<Result<_, _>>()?;
-        if !maps.is_empty() || !probabilities.is_empty() {
-            return Err(Error::Parameter("lengths"));
-        }
-        Ok(categories)
+        system::from_arrays(parameters, Self::new)
     }
 
     /// Gives each map a probability in proportion to its |determinant|; `None` when all are 0.

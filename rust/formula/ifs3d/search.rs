@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::address::{Address, Purpose};
 use crate::error::Error;
 use crate::formula::ifs::released::Mersenne;
-use crate::formula::ifs::search::{Sampler, Stopped};
+use crate::formula::ifs::search::{Sampler, Stopped, accepted};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
 use crate::formula::ifs3d::released::{Replay, determinant};
@@ -82,55 +82,33 @@ impl Search {
     pub fn run<B>(
         &self,
         machine: &Machine,
-        mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+        progress: impl FnMut(usize, u64) -> ControlFlow<B>,
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
         let block = AT_ONCE * 10_000 / self.num_points.max(10_000) as u64;
         let block = block.max(1) * machine.threads()? as u64;
-        let mut found = Found { categories: vec![], tried: 0 };
-        // Of those turned down, the largest of the smallest variances.
-        let (mut best, mut last_accepted, mut tried) = (0.0f64, 0, 0);
         let mut stream = self.stream(block as usize);
-        loop {
-            let candidates: Vec<Measured> = machine.install(|| match &mut stream {
+        // The measure of a candidate is the smallest of its variances.
+        let candidates = |tried, _| {
+            machine.install(|| match &mut stream {
                 Some(stream) => stream.measured(self.num_points, machine.simd),
                 None => {
                     (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
                 }
-            })?;
-            for candidate in candidates {
-                tried += 1;
-                match candidate {
-                    Some((ifs, variance)) if variance > self.threshold => {
-                        found.categories.push(ifs);
-                        last_accepted = tried;
-                        if found.categories.len() == self.categories {
-                            found.tried = tried;
-                            // Ctrl-C must not be lost, though the work is done.
-                            return match progress(self.categories, tried) {
-                                ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
-                                ControlFlow::Continue(()) => Ok(found),
-                            };
-                        }
-                    }
-                    Some((_, variance)) => best = best.max(variance),
-                    None => {}
-                }
-                if tried - last_accepted >= self.max_tries {
-                    Err(Error::VarianceSearch {
-                        tried,
-                        in_a_row: self.max_tries,
-                        threshold: self.threshold,
-                        found: found.categories.len(),
-                        wanted: self.categories,
-                        best,
-                    })?;
-                }
-            }
-            if let ControlFlow::Break(why) = progress(found.categories.len(), tried) {
-                return Err(Stopped::Canceled(why));
-            }
-        }
+            })
+        };
+        let gave_up = |tried, found: &[(Ifs3d, f64)], best| Error::VarianceSearch {
+            tried,
+            in_a_row: self.max_tries,
+            threshold: self.threshold,
+            found: found.len(),
+            wanted: self.categories,
+            best,
+        };
+        let accepts = |variance| variance > self.threshold;
+        let wanted = (self.categories, self.max_tries);
+        let (found, tried) = accepted(wanted, 0.0, candidates, accepts, gave_up, progress)?;
+        Ok(Found { categories: found.into_iter().map(|(ifs, _)| ifs).collect(), tried })
     }
 
     fn check(&self) -> Result<(), Error> {
