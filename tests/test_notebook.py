@@ -240,3 +240,8 @@ def test_a_notebook_shows_images(this_python):
         assert ("image/png" in output.data) == shows
         if shows:
             assert base64.b64decode(output.data["image/png"]).startswith(SIGNATURE)
+
+
+def test_a_category_in_space_shows_its_own_instances():
+    family = fdsl.IFS3D(3)
+    assert family[1]._repr_png_() == family[1:2]._repr_png_() is not None

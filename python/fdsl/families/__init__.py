@@ -6,7 +6,7 @@ from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.diamond_square import DiamondSquare
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
-from fdsl.families.ifs3d import IFS3D, points3d
+from fdsl.families.ifs3d import IFS3D, Category3D, points3d
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
@@ -21,6 +21,7 @@ __all__ = [
     "RCDB",
     "Bezier",
     "Category",
+    "Category3D",
     "Contours",
     "DeadLeaves",
     "DiamondSquare",

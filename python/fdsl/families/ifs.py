@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -22,7 +21,6 @@ from fdsl._checks import (
 )
 from fdsl._files import PathLike, write_all
 from fdsl.families.base import counted
-from fdsl.families.core import CoreFamily
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
     MOST_MAPS,
@@ -32,10 +30,9 @@ from fdsl.families.readers import (
     read_pickle,
     refuse_other_csv,
 )
+from fdsl.families.systems import Lengths, Systems
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering
-
-Lengths = npt.NDArray[np.int64]
 
 
 class Category(NamedTuple):
@@ -56,7 +53,7 @@ class Category(NamedTuple):
         return IFS([self.maps], [self.probabilities])._repr_png_()
 
 
-class IFS(CoreFamily):
+class IFS(Systems):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
     One array holds the maps of all categories, one category after the other, and another one their
@@ -84,6 +81,7 @@ class IFS(CoreFamily):
 
     name = "ifs"
     style = Rendering
+    _columns, _category = 6, Category
 
     def __init__(
         self,
@@ -93,14 +91,14 @@ class IFS(CoreFamily):
         candidates_tried: int | None = None,
     ) -> None:
         if len(maps) == 0:
-            raise ValueError(NONE_GIVEN)
+            raise ValueError(self._none_given())
         if probabilities is not None and len(probabilities) != len(maps):
             raise ValueError(
                 f"expected probabilities for each of {len(maps)} categories, "
                 f"got {len(probabilities)}"
             )
         if len(maps) > MOST_MAPS_IN_ALL:
-            raise ValueError(_too_many(f"{len(maps):,} categories"))
+            raise ValueError(self._too_many(f"{len(maps):,} categories"))
         rows: list[npt.NDArray[Any]] = []
         chances: list[npt.NDArray[Any]] = []
         total = 0
@@ -117,7 +115,7 @@ class IFS(CoreFamily):
                 )
             total += len(array)
             if total > MOST_MAPS_IN_ALL:
-                raise ValueError(_too_many(f"more by category {category}"))
+                raise ValueError(self._too_many(f"more by category {category}"))
             rows.append(array)
             if probabilities is not None:
                 what = f"the probabilities of category {category}"
@@ -132,18 +130,9 @@ class IFS(CoreFamily):
         weights = np.concatenate(chances, dtype=np.float64) if chances else None
         self._lay(joined, weights, lengths, candidates_tried)
 
-    def _lay(
-        self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
-    ) -> None:
-        """Takes ownership of flat arrays; the core checks their numbers."""
-        if probabilities is None:
-            probabilities = _by_determinant(maps, lengths)
-        self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
-        self._borders = np.concatenate([[0], np.cumsum(lengths)])
-        for array in (self._maps, self._probabilities, self._lengths, self._borders):
-            array.flags.writeable = False
-        self._candidates_tried = tried
-        self.core()
+    @staticmethod
+    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
+        return _by_determinant(maps, lengths)
 
     @classmethod
     def from_flat(
@@ -164,8 +153,7 @@ class IFS(CoreFamily):
         Raises:
             ValueError: the arrays do not match, or a number is out of range.
         """
-        ifs = cls.__new__(cls)
-        ifs._lay(maps, probabilities, lengths, candidates_tried)
+        ifs: IFS = cls._from_flat(maps, probabilities, lengths, candidates_tried)
         return ifs
 
     @classmethod
@@ -228,7 +216,7 @@ class IFS(CoreFamily):
             max_maps = 7 if sampler == "released" else 8
         most_maps = checked_whole("max_maps", max_maps)
         if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
-            raise ValueError(_too_many(f"{categories} categories of up to {most_maps} maps"))
+            raise ValueError(cls._too_many(f"{categories} categories of up to {most_maps} maps"))
         maps, probabilities, lengths, tried = _core.search(
             categories=checked_whole("categories", categories),
             fill_rate=checked_number("fill_rate", fill_rate),
@@ -287,7 +275,7 @@ class IFS(CoreFamily):
             raise ValueError(f"sampler must be 'contractive', got {sampler!r}")
         most = checked_whole("max_maps", max_maps)
         if checked_whole("categories", categories) * most > MOST_MAPS_IN_ALL:
-            raise ValueError(_too_many(f"{categories} categories of up to {most} maps"))
+            raise ValueError(cls._too_many(f"{categories} categories of up to {most} maps"))
         if singular_sum is not None:
             low, high = singular_sum
             singular_sum = (
@@ -412,11 +400,6 @@ class IFS(CoreFamily):
         refuse_other_csv(path, len(self))
         write_all(path, ((f"{n:05d}.csv", _csv(category)) for n, category in enumerate(self)))
 
-    @property
-    def candidates_tried(self) -> int | None:
-        """The number of candidates of the search; ``None`` if there was none."""
-        return self._candidates_tried
-
     @renamed(points="num_points", pad="margin", threads="num_threads")
     def fill_rates(
         self,
@@ -440,95 +423,18 @@ class IFS(CoreFamily):
         )
         return self.core().fill_rates(*numbers, checked_seed(seed), checked_threads(num_threads))
 
-    def digest(self) -> str:
-        """Returns the SHA-256 of the rows (a b c d e f p), little-endian float64, in order.
-
-        It does not include where a category ends, so that it can be compared with the authors'
-        files; ``key`` does.
-        """
-        rows = np.column_stack([self._maps, self._probabilities])
-        return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
-
-    def parameters(self, category: int) -> dict[str, Any]:
-        """Returns the maps and probabilities of a category as lists of numbers."""
-        maps, probabilities = self[category]
-        return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
     @overload
     def __getitem__(self, key: int) -> Category: ...
     @overload
     def __getitem__(self, key: slice) -> IFS: ...
     def __getitem__(self, key: int | slice) -> Category | IFS:
         """Returns a category; or for a slice a family of those categories, renumbered from 0."""
-        if not isinstance(key, slice):
-            number = self._checked(key)
-            part = slice(self._borders[number], self._borders[number + 1])
-            return Category(self._maps[part], self._probabilities[part])
-        lengths, starts = self._lengths[key], self._borders[:-1][key]
-        if len(lengths) == 0:
-            raise ValueError(NONE_GIVEN)
-        # Row i of the result is row i − (start of its category in the result) of its category.
-        begins = np.cumsum(lengths) - lengths
-        rows = np.repeat(starts - begins, lengths) + np.arange(lengths.sum())
-        return IFS.from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
-
-    def __repr__(self) -> str:
-        tried = self._candidates_tried
-        found = "" if tried is None else f", {tried} candidates tried"
-        least, most = self._lengths.min(), self._lengths.max()
-        sizes = f"{least} to {most} maps" if least < most else counted(most, "map", "maps")
-        return f"<IFS: {counted(len(self), 'category', 'categories')} of {sizes}{found}>"
-
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {
-            "maps": self._maps,
-            "probabilities": self._probabilities,
-            "lengths": self._lengths,
-        }
-
-    def _notes(self) -> dict[str, npt.NDArray[Any]]:
-        tried = self._candidates_tried
-        return {"candidates_tried": np.array(-1 if tried is None else tried)}
-
-    @classmethod
-    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> IFS:
-        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
-        maps = _numbers("maps", arrays["maps"])
-        probabilities = _numbers("probabilities", arrays["probabilities"])
-        if maps.ndim != 2 or maps.shape[1] != 6 or probabilities.shape != maps.shape[:1]:
-            raise ValueError(
-                f"expected maps (n, 6) and probabilities (n,), got {maps.shape} and "
-                f"{probabilities.shape}"
-            )
-        if len(maps) > MOST_MAPS_IN_ALL:
-            raise ValueError(_too_many(f"{len(maps):,}"))
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
-            raise ValueError(
-                f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
-            )
-        # Each is checked before summing, since the sum could wrap around.
-        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
-            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
-        return cls.from_flat(
-            np.array(maps, np.float64, order="C"),
-            np.array(probabilities, np.float64),
-            np.array(lengths, np.int64),
-            None if tried < 0 else tried,
-        )
+        found: Category | IFS = super().__getitem__(key)
+        return found
 
     def _core_name(self, frame: Frame | None) -> str:
         compat = frame.compat if isinstance(frame, Rendering) else None
         return self.name if compat is None else compat
-
-
-NONE_GIVEN = "an IFS needs at least one category, got none"
-
-
-def _too_many(given: str) -> str:
-    return f"an IFS can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, got {given}"
 
 
 def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, SupportsIndex, overload
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +21,8 @@ from fdsl._checks import (
     shown,
     whole_or_none,
 )
-from fdsl.families.base import Arrays
-from fdsl.families.core import CoreFamily
-from fdsl.families.ifs import Category
 from fdsl.families.readers import MOST_MAPS, MOST_MAPS_IN_ALL, Floats
+from fdsl.families.systems import Lengths, Systems, rows_of_categories
 from fdsl.frame import Frame
 from fdsl.rendering import Views
 
@@ -35,10 +32,23 @@ MOST_SEARCHED = 100_000
 LETTERS = 12
 
 
-class IFS3D(CoreFamily):
+class Category3D(NamedTuple):
+    """One iterated function system in three dimensions."""
+
+    #: (n, 12) float64, columns a…l as ``IFS3D`` describes them.
+    maps: Floats
+    #: (n,) float64, the probability of each map; they sum to 1.
+    probabilities: Floats
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return IFS3D([self.maps], [self.probabilities])._repr_png_()
+
+
+class IFS3D(Systems):
     """Categories of iterated function systems in three dimensions (ExFractalDB: Kataoka et al.,
     "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022; MV-FractalDB:
-    Yamada et al., IROS 2021); immutable, a sequence of ``Category``.
+    Yamada et al., IROS 2021); immutable, a sequence of ``Category3D``.
 
     A category is a set of affine maps of space. An instance scales one letter of every map and
     plays the chaos game, which yields a cloud of points; an image is one view of it. Images are
@@ -62,12 +72,13 @@ class IFS3D(CoreFamily):
     >>> half = [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]
     >>> corners = [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]
     >>> IFS3D([[half + corner for corner in corners]])
-    <IFS3D: 1 categories of 4 to 4 maps>
+    <IFS3D: 1 category of 4 maps>
     """
 
     name = "ifs3d"
     style = Views
     period = 145 * 12
+    _columns, _category = LETTERS, Category3D
 
     def __init__(
         self,
@@ -92,22 +103,9 @@ class IFS3D(CoreFamily):
         found = IFS3D.search(number, seed=seed)
         self._lay(found._maps, found._probabilities, found._lengths, found._candidates_tried)
 
-    def _lay(
-        self,
-        maps: Floats,
-        probabilities: Floats | None,
-        lengths: npt.NDArray[np.int64],
-        tried: int | None,
-    ) -> None:
-        """Takes flat arrays that nobody else writes to; the core checks the numbers in them."""
-        if probabilities is None:
-            probabilities = _by_determinant(maps, lengths)
-        self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
-        self._borders = np.concatenate([[0], np.cumsum(lengths)])
-        for array in (self._maps, self._probabilities, self._lengths, self._borders):
-            array.flags.writeable = False
-        self._candidates_tried = tried
-        self.core()
+    @staticmethod
+    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
+        return _by_determinant(maps, lengths)
 
     @classmethod
     def search(
@@ -159,7 +157,7 @@ class IFS3D(CoreFamily):
         """
         most_maps = checked_whole("max_maps", max_maps)
         if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
-            raise ValueError(_too_many(f"{categories} categories of up to {most_maps} maps"))
+            raise ValueError(IFS3D._too_many(f"{categories} categories of up to {most_maps} maps"))
         maps, probabilities, lengths, tried = _core.search3d(
             categories=checked_whole("categories", categories),
             threshold=checked_number("threshold", threshold),
@@ -172,96 +170,17 @@ class IFS3D(CoreFamily):
             num_threads=checked_threads(num_threads),
             progress=progress,
         )
-        return cls._from_flat(maps, probabilities, lengths, tried)
-
-    @property
-    def candidates_tried(self) -> int | None:
-        """How many candidates the search looked at; ``None`` if there was none."""
-        return self._candidates_tried
-
-    def digest(self) -> str:
-        """Returns the SHA-256 of the rows (a…l p), little-endian float64, in order.
-
-        Of the rows alone, not of where a category ends. ``key`` tells categories apart.
-        """
-        rows = np.column_stack([self._maps, self._probabilities])
-        return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
-
-    def parameters(self, category: int) -> dict[str, Any]:
-        """Returns the maps and probabilities of a category as lists of numbers."""
-        maps, probabilities = self[category]
-        return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
-
-    def __len__(self) -> int:
-        return len(self._lengths)
+        found: IFS3D = cls._from_flat(maps, probabilities, lengths, tried)
+        return found
 
     @overload
-    def __getitem__(self, key: int) -> Category: ...
+    def __getitem__(self, key: int) -> Category3D: ...
     @overload
     def __getitem__(self, key: slice) -> IFS3D: ...
-    def __getitem__(self, key: int | slice) -> Category | IFS3D:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
-        if not isinstance(key, slice):
-            number = self._checked(key)
-            part = slice(self._borders[number], self._borders[number + 1])
-            return Category(self._maps[part], self._probabilities[part])
-        lengths = self._lengths[key]
-        if len(lengths) == 0:
-            raise ValueError(NONE_GIVEN)
-        rows = _rows(self._borders[:-1][key], lengths)
-        return self._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
-
-    def __repr__(self) -> str:
-        tried = self._candidates_tried
-        found = "" if tried is None else f", {tried} candidates tried"
-        sizes = f"{self._lengths.min()} to {self._lengths.max()}"
-        return f"<IFS3D: {len(self)} categories of {sizes} maps{found}>"
-
-    def _arrays(self) -> Arrays:
-        return {
-            "maps": self._maps,
-            "probabilities": self._probabilities,
-            "lengths": self._lengths,
-        }
-
-    def _notes(self) -> Arrays:
-        tried = self._candidates_tried
-        return {"candidates_tried": np.array(-1 if tried is None else tried)}
-
-    @classmethod
-    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> IFS3D:
-        maps, probabilities = arrays["maps"], arrays["probabilities"]
-        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
-        if maps.ndim != 2 or maps.shape[1] != LETTERS or probabilities.shape != maps.shape[:1]:
-            raise ValueError(
-                f"expected maps (n, {LETTERS}) and probabilities (n,), got {maps.shape} and "
-                f"{probabilities.shape}"
-            )
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
-            raise ValueError(
-                f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
-            )
-        # Each is checked before they are summed, which could wrap around.
-        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
-            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
-        return cls._from_flat(
-            np.array(maps, np.float64, order="C"),
-            np.array(probabilities, np.float64),
-            np.array(lengths, np.int64),
-            None if tried < 0 else tried,
-        )
-
-    @classmethod
-    def _from_flat(
-        cls,
-        maps: Floats,
-        probabilities: Floats,
-        lengths: npt.NDArray[np.int64],
-        tried: int | None,
-    ) -> IFS3D:
-        ifs = cls.__new__(cls)
-        ifs._lay(maps, probabilities, lengths, tried)
-        return ifs
+    def __getitem__(self, key: int | slice) -> Category3D | IFS3D:
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        found: Category3D | IFS3D = super().__getitem__(key)
+        return found
 
 
 def points3d(
@@ -313,7 +232,7 @@ def points3d(
     for category in chosen[chosen >= len(family)][:1]:
         family._checked(int(category))
     lengths = family._lengths[chosen]
-    rows = _rows(family._borders[:-1][chosen], lengths)
+    rows = rows_of_categories(family._borders[:-1][chosen], lengths)
     points = _core.points3d(
         family.checked_style(rendering).settings,
         family._maps[rows],
@@ -327,21 +246,14 @@ def points3d(
     return points[0] if is_one else points
 
 
-NONE_GIVEN = "an IFS3D needs at least one category, got none"
-
-
-def _too_many(given: str) -> str:
-    return f"an IFS3D can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, got {given}"
-
-
 def _joined(
     maps: Any, probabilities: Sequence[npt.ArrayLike] | None
-) -> tuple[Floats, Floats | None, npt.NDArray[np.int64]]:
+) -> tuple[Floats, Floats | None, Lengths]:
     """Returns maps, probabilities and lengths of all categories, one after the other."""
     if len(maps) == 0:
-        raise ValueError(NONE_GIVEN)
+        raise ValueError(IFS3D._none_given())
     if len(maps) > MOST_MAPS_IN_ALL:
-        raise ValueError(_too_many(f"{len(maps):,} categories"))
+        raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))
     if probabilities is not None and len(probabilities) != len(maps):
         raise ValueError(
             f"expected probabilities for each of {len(maps)} categories, got {len(probabilities)}"
@@ -352,7 +264,7 @@ def _joined(
     ]
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     if lengths.sum() > MOST_MAPS_IN_ALL:
-        raise ValueError(_too_many(f"{lengths.sum():,}"))
+        raise ValueError(IFS3D._too_many(f"{lengths.sum():,}"))
     chances = None
     if probabilities is not None:
         chances = np.concatenate(
@@ -384,14 +296,7 @@ def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDA
     return array
 
 
-def _rows(starts: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Returns the numbers of the maps of categories that start there and have so many."""
-    # Row i of all that are chosen is row i − (where its category begins here) of its category.
-    begins = np.cumsum(lengths) - lengths
-    return np.asarray(np.repeat(starts - begins, lengths) + np.arange(lengths.sum()))
-
-
-def _by_determinant(maps: Floats, lengths: npt.NDArray[np.int64]) -> Floats:
+def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
     """Returns probabilities in proportion to |det A|, expanded along the first row."""
     a, b, c, d, e, f, g, h, i = maps.T[:9]
     with np.errstate(all="ignore"):  # what is not finite is refused

@@ -1,0 +1,155 @@
+"""What iterated function systems in two and three dimensions have in common: flat arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fdsl.families.base import Arrays, counted
+from fdsl.families.core import CoreFamily
+from fdsl.families.readers import MOST_MAPS, MOST_MAPS_IN_ALL, Floats
+
+Lengths = npt.NDArray[np.int64]
+
+
+class Systems(CoreFamily):
+    """Categories of affine maps and their probabilities, concatenated in flat arrays.
+
+    A category is a read-only view of its part of the arrays.
+    """
+
+    _abstract = True
+    #: Numbers of a map.
+    _columns: ClassVar[int]
+    #: The named tuple (maps, probabilities) of a category.
+    _category: ClassVar[Any]
+
+    def _lay(
+        self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
+    ) -> None:
+        """Takes ownership of flat arrays; the core checks their numbers."""
+        if probabilities is None:
+            probabilities = self._by_determinant(maps, lengths)
+        self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
+        self._borders = np.concatenate([[0], np.cumsum(lengths)])
+        for array in (self._maps, self._probabilities, self._lengths, self._borders):
+            array.flags.writeable = False
+        self._candidates_tried = tried
+        self.core()
+
+    @staticmethod
+    @abstractmethod
+    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
+        """Returns probabilities proportional to the |determinants| of the maps."""
+
+    @classmethod
+    def _from_flat(
+        cls, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
+    ) -> Any:
+        family = cls.__new__(cls)
+        family._lay(maps, probabilities, lengths, tried)
+        return family
+
+    @property
+    def candidates_tried(self) -> int | None:
+        """The number of candidates of the search; ``None`` if there was none."""
+        return self._candidates_tried
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of the rows of parameters and probability, little-endian float64.
+
+        It does not include where a category ends, so that it can be compared with the authors'
+        files; ``key`` does.
+        """
+        rows = np.column_stack([self._maps, self._probabilities])
+        return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
+
+    def parameters(self, category: int) -> dict[str, Any]:
+        """Returns the maps and probabilities of a category as lists of numbers."""
+        maps, probabilities = self[category]
+        return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        if not isinstance(key, slice):
+            number = self._checked(key)
+            part = slice(self._borders[number], self._borders[number + 1])
+            return self._category(self._maps[part], self._probabilities[part])
+        lengths = self._lengths[key]
+        if len(lengths) == 0:
+            raise ValueError(self._none_given())
+        rows = rows_of_categories(self._borders[:-1][key], lengths)
+        return self._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
+
+    def __repr__(self) -> str:
+        tried = self._candidates_tried
+        found = "" if tried is None else f", {tried} candidates tried"
+        least, most = self._lengths.min(), self._lengths.max()
+        sizes = f"{least} to {most} maps" if least < most else counted(most, "map", "maps")
+        categories = counted(len(self), "category", "categories")
+        return f"<{type(self).__name__}: {categories} of {sizes}{found}>"
+
+    def _arrays(self) -> Arrays:
+        return {
+            "maps": self._maps,
+            "probabilities": self._probabilities,
+            "lengths": self._lengths,
+        }
+
+    def _notes(self) -> Arrays:
+        tried = self._candidates_tried
+        return {"candidates_tried": np.array(-1 if tried is None else tried)}
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+        maps, probabilities = arrays["maps"], arrays["probabilities"]
+        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+        for name, array in (("maps", maps), ("probabilities", probabilities)):
+            if array.dtype.kind not in "fiu":
+                raise TypeError(f"{name} must be numbers, got {array.dtype}")
+        if maps.ndim != 2 or maps.shape[1] != cls._columns or probabilities.shape != maps.shape[:1]:
+            raise ValueError(
+                f"expected maps (n, {cls._columns}) and probabilities (n,), got {maps.shape} and "
+                f"{probabilities.shape}"
+            )
+        if len(maps) > MOST_MAPS_IN_ALL:
+            raise ValueError(cls._too_many(f"{len(maps):,}"))
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
+            raise ValueError(
+                f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
+            )
+        # Each is checked before summing, since the sum could wrap around.
+        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
+            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
+        return cls._from_flat(
+            np.array(maps, np.float64, order="C"),
+            np.array(probabilities, np.float64),
+            np.array(lengths, np.int64),
+            None if tried < 0 else tried,
+        )
+
+    @classmethod
+    def _none_given(cls) -> str:
+        return f"an {cls.__name__} needs at least one category, got none"
+
+    @classmethod
+    def _too_many(cls, given: str) -> str:
+        return (
+            f"an {cls.__name__} can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, "
+            f"got {given}"
+        )
+
+
+def rows_of_categories(starts: npt.NDArray[Any], lengths: Lengths) -> Lengths:
+    """Returns the row numbers of the maps of categories, given where each starts and its length."""
+    # Row i of the result is row i − (start of its category in the result) of its category.
+    begins = np.cumsum(lengths) - lengths
+    return np.asarray(np.repeat(starts - begins, lengths) + np.arange(lengths.sum()))
