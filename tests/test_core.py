@@ -200,7 +200,7 @@ def create_pools():
 others = [threading.Thread(target=create_pools) for _ in range(2)]
 [other.start() for other in others]
 failed = 0
-for _ in range(60):
+for _ in range(300):
     pid = os.fork()
     if pid == 0:
         signal.alarm(20)

@@ -97,6 +97,9 @@ class Frame:
     def __post_init__(self) -> None:
         for name, kind in _kinds(typing.cast(Any, type(self))).items():
             object.__setattr__(self, name, _plain(name, getattr(self, name), kind))
+        # Not a cached_property: before Python 3.12 it takes a lock, and a child forked while another
+        # thread holds that lock would wait for it forever.
+        self.__dict__["_settings"] = self._as_json()
         _core.check_settings(self._checked_as, self.settings)
 
     @classmethod
@@ -182,9 +185,13 @@ class Frame:
         height, width = self.output_size
         return max(1, min(512, (1 << 24) // (height * width * self.channels)))
 
-    @functools.cached_property
+    @property
     def settings(self) -> str:
         """The settings as JSON, for the core."""
+        made: str = self.__dict__["_settings"]
+        return made
+
+    def _as_json(self) -> str:
         values = self.to_dict()
         frame = {name: values.pop(name) for name in Frame.names()}
         frame["size"] = checked_pair("size", self.size)
