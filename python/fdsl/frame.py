@@ -97,8 +97,8 @@ class Frame:
     def __post_init__(self) -> None:
         for name, kind in _kinds(typing.cast(Any, type(self))).items():
             object.__setattr__(self, name, _plain(name, getattr(self, name), kind))
-        # Not a cached_property: before Python 3.12 it takes a lock, and a child forked while another
-        # thread holds that lock would wait for it forever.
+        # Not a cached_property: before Python 3.12 it takes a lock, for which a child would wait
+        # forever if it was forked while another thread held it.
         self.__dict__["_settings"] = self._as_json()
         _core.check_settings(self._checked_as, self.settings)
 
