@@ -1263,3 +1263,30 @@ def test_a_state_between_two_batches_is_refused(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs, steps_per_epoch=6)
     with pytest.raises(ValueError, match="not a whole number of batches"):
         stream.load_state_dict({"samples": BATCH + 1})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("target", ["label", "labels"])
+def test_a_stream_from_memory_has_the_same_batches(target, workers):
+    family = fdsl.Scene([fdsl.Perlin(4), fdsl.Bezier(9)])
+    options = {"batch_size": 5, "instances": 2, "steps_per_epoch": 6, "seed": 3, "target": target}
+    options["rendering"] = fdsl.Scenes(size=32)
+    if target == "label":
+        options["label_noise"] = 0.5
+    streams = [Stream(family, cache=cache, **options) for cache in (False, True)]
+    rendered, kept = (
+        [*DataLoader(stream, batch_size=None, num_workers=workers)] for stream in streams
+    )
+    assert len(rendered) == len(kept) == 6
+    for one, other in zip(rendered, kept, strict=True):
+        assert torch.equal(one.images, other.images) and torch.equal(one.targets, other.targets)
+    # A copy renders its images again; what it does not have is the memory.
+    copy = pickle.loads(pickle.dumps(streams[1]))
+    copy.set_epoch(0)
+    assert torch.equal(next(iter(copy)).images, kept[0].images)
+    assert len(pickle.dumps(streams[1])) < 20_000
+
+
+def test_a_stream_from_memory_needs_a_number_of_instances():
+    with pytest.raises(ValueError, match="cache=True needs instances"):
+        Stream(fdsl.Perlin(4), cache=True)

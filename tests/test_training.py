@@ -20,7 +20,9 @@ for _package in ("torchvision", "safetensors", "sklearn", "torchmetrics", "filel
 import fdsl
 from fdsl.torch import Normalize
 from fdsl.torch.training import (
+    Augmentation,
     Checkpoints,
+    Erasing,
     GracefulStop,
     LabeledImages,
     MetricsLog,
@@ -28,10 +30,12 @@ from fdsl.torch.training import (
     Validation,
     build_model,
     choose_labels,
+    decay_groups,
     last_layer,
     linear_probe,
     load_pretrained,
     load_weights,
+    mixing,
     read_checkpoint,
     run_script,
     save_weights,
@@ -525,6 +529,23 @@ def test_some_classes_may_be_chosen() -> None:
         images.only(["ant"])
 
 
+def test_images_held_out_are_not_trained_on() -> None:
+    numbers = np.arange(40, dtype=np.uint8)
+    source = np.broadcast_to(numbers[:, None, None], (40, 8, 8))
+    images = LabeledImages(source, numbers % 2, ["even", "odd"], 8)
+    parts = images.held_out(0.25, seed=3)
+    assert [len(part) for part in parts] == [30, 10]
+    shown = [{int(image[0, 0, 0]) for image, _ in part} for part in parts]
+    assert shown[0] | shown[1] == {*range(40)}
+    for part in parts:
+        assert all(int(image[0, 0, 0]) % 2 == int(label) for image, label in part)
+    again, other = images.held_out(0.25, seed=3)[1], images.held_out(0.25, seed=4)[1]
+    assert [*again.labels] == [*parts[1].labels]
+    assert {int(image[0, 0, 0]) for image, _ in other} != shown[1]
+    with pytest.raises(ValueError, match=r"a share of 0\.01 of 40 images leaves one part empty"):
+        images.held_out(0.01)
+
+
 def test_fewer_labels_are_a_part_of_more() -> None:
     labels = np.repeat(np.arange(3), 20)
     few = choose_labels(labels, per_class=2, seed=5)
@@ -606,3 +627,111 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
 def test_an_old_option_names_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_script(int, lambda number: number, ["--old=3"], renamed={"--old": "--new"}) == 2
     assert capsys.readouterr().err == "test_training.py: error: --old is now --new\n"
+
+
+# Augmentation
+
+
+def gradient(count: int, channels: int = 1) -> torch.Tensor:
+    """Equal images that grow brighter to the right, and a little downwards."""
+    row = torch.linspace(0, 200, 64)
+    return (row + row[:, None] / 4).expand(count, channels, 64, 64).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_image_of_a_batch_is_augmented_in_its_own_way(channels: int) -> None:
+    images = gradient(16, channels)
+    for options in ({"crop_scale": 0.08}, {"flip": True}, {"rand_augment": 9}):
+        augment = Augmentation((32, 48), **options)
+        torch.manual_seed(0)
+        first = augment(images)
+        assert first.shape == (16, channels, 32, 48) and first.dtype == torch.uint8
+        kinds = {image.numpy().tobytes() for image in first}
+        assert len(kinds) == 2 if "flip" in options else len(kinds) > 8, options
+        torch.manual_seed(0)
+        assert torch.equal(augment(images), first)
+    assert torch.equal(images, gradient(16, channels))
+
+
+def test_a_crop_is_a_part_of_the_image_at_the_size_of_all() -> None:
+    torch.manual_seed(0)
+    whole, part = (Augmentation(32, crop_scale=scale)(gradient(200)) for scale in (1.0, 0.08))
+    wide = (part[:, 0, :, -1].float() - part[:, 0, :, 0].float()).mean(1)
+    # 200 gray levels from left to right, less in a crop, from a quarter of the side on.
+    assert 40 < float(wide.min()) < 80 and float(wide.max()) > 150
+    # Without a choice of the scale a crop is almost all of the image: only its shape varies.
+    assert float((whole[:, 0, :, -1].float() - whole[:, 0, :, 0].float()).mean()) > 165
+
+
+def test_without_options_images_are_resized_alone() -> None:
+    images = gradient(3)
+    assert torch.equal(Augmentation(64)(images), images)
+    assert Augmentation(16)(images).shape == (3, 1, 16, 16)
+
+
+def test_erasing_takes_rectangles_from_its_share_of_the_images() -> None:
+    torch.manual_seed(0)
+    images = torch.full((400, 3, 32, 32), 9.0)
+    erased = Erasing(0.25)(images)
+    changed = (erased != images).flatten(1).any(1)
+    assert 70 < int(changed.sum()) < 130
+    assert float(erased[changed].min()) < -2  # of a normal distribution
+    assert torch.equal(Erasing(0)(images), images)
+
+
+def test_mixed_labels_are_the_shares_of_the_images() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(8)
+    # Each image is its own constant, so its mean says what was mixed into it.
+    images = labels.float().reshape(8, 1, 1, 1).expand(8, 3, 32, 32)
+    for options in ({"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 0.8, "cutmix": 1.0}):
+        mix = mixing(8, **options)
+        for _ in range(10):
+            inputs, targets = mix(images, labels)
+            assert targets.shape == (8, 8) and torch.allclose(targets.sum(1), torch.ones(8))
+            torch.testing.assert_close(inputs.mean((1, 2, 3)), targets @ labels.float())
+    assert mixing(8)(images, labels)[1] is labels
+
+
+@pytest.mark.parametrize(
+    "make, says",
+    [
+        (lambda: Augmentation(32, crop_scale=0.0), "crop_scale must be above 0, up to 1, got 0.0"),
+        (lambda: Augmentation(32, rand_augment=31), "rand_augment must be 0 to 30, got 31"),
+        (lambda: Erasing(1.5), "probability must be 0 to 1, got 1.5"),
+        (lambda: mixing(8, mixup=-1.0), "mixup and cutmix must be 0 or more, got -1.0 and 0.0"),
+        (lambda: build_model("vit6s", 3, input_size=30), "square images with a side of 4, 8, 12"),
+        (lambda: build_model("resnet10s", 3, drop_path=0.1), "drop_path is for networks of timm"),
+    ],
+)
+def test_augmentation_out_of_range_is_one_sentence(make: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        make()
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    model = build_model("vit6s", 3, seed=0, input_size=32)
+    decayed, others = decay_groups([{"params": model.parameters(), "lr": 0.1}], 0.05)
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
+    assert decayed["lr"] == others["lr"] == 0.1
+    parameters = {id(one) for one in model.parameters()}
+    assert {id(one) for group in (decayed, others) for one in group["params"]} == parameters
+    assert all(one.ndim == 1 for one in others["params"])
+
+
+def test_a_small_transformer_is_pretrained_and_fine_tuned(tmp_path: Path) -> None:
+    model = build_model("vit6s", 5, seed=0, input_size=32)
+    assert last_layer(model) == "heads.head" and model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)
+    family, rendering = fdsl.Perlin(4), fdsl.Frame(size=32)
+    about = {"family": family, "rendering": rendering, "mean": 0.2, "std": 0.5}
+    save_weights(tmp_path, model, name="vit6s", **about)
+    tuned, name = load_pretrained(tmp_path / "weights.safetensors", 7, input_size=32)
+    assert name == "vit6s" and tuned(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    assert torch.equal(tuned.conv_proj.weight, model.conv_proj.weight)
+
+
+def test_paths_are_dropped_in_networks_of_timm() -> None:
+    pytest.importorskip("timm")
+    model = build_model("timm:deit_tiny_patch16_224", 4, input_size=32, drop_path=0.2)
+    rates = [part.drop_prob for part in model.modules() if type(part).__name__ == "DropPath"]
+    assert max(rates) == pytest.approx(0.2)

@@ -133,12 +133,18 @@ class Dataset:
         self, items: Sequence[SupportsIndex]
     ) -> tuple[npt.NDArray[np.uint8], list[int] | Targets]:
         """Returns the images and targets of items, in new arrays."""
-        images, targets = self._arrays(np.array([self._number(item) for item in items], np.int64))
+        images, targets = self.take(np.array([self._number(item) for item in items], np.int64))
         if self.target == "label" and isinstance(targets, np.ndarray):
             return images, targets.tolist()
         return images, targets
 
-    def _arrays(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], Targets]:
+    def take(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], Targets]:
+        """Returns the images of items, uint8 (B, H, W) or (B, H, W, 3), in a new array, and their
+        targets in the form that ``fdsl.torch.Stream`` describes, as arrays.
+
+        Args:
+            numbers: int64 (B,), 0 or more and less than the length.
+        """
         addresses = self._addresses(numbers)
         if not self.cache:
             images, job = self._empty(len(numbers)), self._job(single_item=len(numbers) == 1)

@@ -21,6 +21,7 @@ from fdsl._checks import (
     checked_whole,
     renamed,
 )
+from fdsl.dataset import Dataset
 from fdsl.families import Family
 from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
@@ -107,6 +108,9 @@ class Stream(IterableDataset[Sample]):
             categories (paper, Figure 5). The label depends on the address alone: it is the same
             every time the image appears, and raising the noise keeps the labels that were already
             random. The images and their order do not change.
+        cache: whether to render all ``len(family) * instances`` images now and take every batch
+            from memory, as ``fdsl.Dataset(cache=True)`` does; needs ``instances``. The batches are
+            the same either way.
         transform: called with the images where they are rendered, on the CPU, in a worker or in
             the thread of a ``Loader``: uint8 (B, C, H, W), or (C, H, W) if ``batch_size=None``.
             Any callable or module; no gradients are recorded. It does not see the target: avoid
@@ -145,6 +149,7 @@ class Stream(IterableDataset[Sample]):
         steps_per_epoch: int | None = None,
         instances: int | None = None,
         label_noise: float = 0.0,
+        cache: bool = False,
         transform: Callable[[Any], Any] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
@@ -166,6 +171,20 @@ class Stream(IterableDataset[Sample]):
         self.target = checked_target(family, target, self.label_noise)
         self.transform = checked_transform("transform", transform)
         self.num_threads = checked_threads(num_threads)
+        self._images: Dataset | None = None
+        if checked_type("cache", cache, (bool, np.bool_)):
+            if self.instances is None:
+                raise ValueError("cache=True needs instances: how many images of each category")
+            self._images = Dataset(
+                family,
+                self.instances,
+                rendering=rendering,
+                target=target,
+                seed=seed,
+                label_noise=label_noise,
+                cache=True,
+                num_threads=num_threads,
+            )
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
         self._ranks = None if rank is None else checked_ranks(rank, world_size)
@@ -420,6 +439,11 @@ class StreamIterator(Iterator[Sample]):
         offsets = np.arange(size, dtype=np.uint64)
         numbers = np.add.outer(np.array(firsts, np.uint64), offsets).ravel()
         images = self._allocate((len(numbers), *stream.rendering.image_shape))
+        if stream._images is not None:
+            categories, indices = stream.family.order(numbers, stream.instances, stream.seed)
+            items = categories * np.uint64(len(stream._images) // len(stream.family)) + indices
+            images.numpy()[...], kept = stream._images.take(items.astype(np.int64))
+            return channels_first(images), to_tensors(kept)
         targets = render_batch(
             stream.family,
             Job(stream.rendering, stream.seed, stream._threads()),

@@ -11,8 +11,10 @@ what ``examples/pretrain.py`` is built on.
 | `MetricsLog` | averages metrics over steps and ranks, and writes them as rows of a CSV |
 | `save_weights` `load_weights` | write and read weights with all that is needed to reproduce them |
 | `load_pretrained` | builds a network to fine-tune, whose last layer is new |
-| `run_script` | reads settings from the command line, and reports mistakes in a sentence |
+| `run_script` `read_presets` | read settings from the command line and from TOML files |
 | `build_model` | builds a network of torchvision or timm by its name |
+| `Augmentation` `Erasing` `mixing` | augment a batch on its device, each image in its own way |
+| `decay_groups` | the parameters whose weights decay, and the others |
 | `LabeledImages` | images to fine-tune on, decoded once if they fit in memory |
 | `Validation` | accuracy, or average precision, of all images and of each class |
 | `choose_labels` | picks few labels to fine-tune with |
@@ -25,20 +27,23 @@ filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported whe
 from __future__ import annotations
 
 from fdsl._files import write_whole
+from fdsl.torch.training.augmentation import Augmentation, Erasing, mixing
 from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
-from fdsl.torch.training.command_line import run_script
+from fdsl.torch.training.command_line import read_presets, run_script
 from fdsl.torch.training.distributed import Ranks, make_deterministic
 from fdsl.torch.training.images import LabeledImages
 from fdsl.torch.training.labels import choose_labels
 from fdsl.torch.training.metrics import MetricsLog
-from fdsl.torch.training.models import build_model, resnet10s
+from fdsl.torch.training.models import build_model, decay_groups, resnet10s, vit6s
 from fdsl.torch.training.probe import features_of, linear_probe
 from fdsl.torch.training.scores import Scores, Validation
 from fdsl.torch.training.stop import GracefulStop, ignore_signals
 from fdsl.torch.training.weights import last_layer, load_pretrained, load_weights, save_weights
 
 __all__ = [
+    "Augmentation",
     "Checkpoints",
+    "Erasing",
     "GracefulStop",
     "LabeledImages",
     "MetricsLog",
@@ -47,6 +52,7 @@ __all__ = [
     "Validation",
     "build_model",
     "choose_labels",
+    "decay_groups",
     "features_of",
     "ignore_signals",
     "last_layer",
@@ -54,9 +60,12 @@ __all__ = [
     "load_pretrained",
     "load_weights",
     "make_deterministic",
+    "mixing",
     "read_checkpoint",
+    "read_presets",
     "resnet10s",
     "run_script",
     "save_weights",
+    "vit6s",
     "write_whole",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 S = TypeVar("S")
 
@@ -18,6 +20,7 @@ def run_script(
     argv: Sequence[str] | None = None,
     *,
     renamed: Mapping[str, str] | None = None,
+    presets: Path | None = None,
 ) -> int:
     """Calls ``work`` with the settings of the command line, and returns an exit code. Needs tyro.
 
@@ -30,6 +33,9 @@ def run_script(
         work: the script; returns the exit code.
         argv: the words of the command line; those of this process if not given.
         renamed: options of earlier versions, and what to use instead.
+        presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
+            defaults, those of a later name before those of an earlier one; a path to another TOML
+            file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``.
     """
     import tyro
 
@@ -38,7 +44,11 @@ def run_script(
         for word in (word.split("=")[0] for word in words):
             if renamed and word in renamed:
                 raise ValueError(f"{word} is now {renamed[word]}")
-        return work(tyro.cli(settings, args=words))
+        if presets is None:
+            return work(tyro.cli(settings, args=words))
+        values = read_presets(presets, _named_presets(words))
+        cli: Any = tyro.cli  # its types do not know that a class may be one of several
+        return work(cli(settings, args=words, default=_with(settings, values)))
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         if sys.flags.dev_mode:
             raise
@@ -49,6 +59,46 @@ def run_script(
         return 1 if diverged else 2
     except KeyboardInterrupt:  # before the training loop, which stops in its own way
         return 130
+
+
+def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Reads settings from TOML files: ``NAME.toml`` in a folder, or a path that ends in ``.toml``.
+
+    Raises:
+        ValueError: there is no such preset, or its file is not TOML.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    values: dict[str, Any] = {}
+    for name in names:
+        path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+            raise ValueError(f"no preset {name!r}: there are {known}, or name a .toml file")
+        try:
+            found = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not TOML: {error}") from error
+        values |= found
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def _named_presets(words: Sequence[str]) -> list[str]:
+    """What follows --preset."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", nargs="*", default=[])
+    names: list[str] = parser.parse_known_args(words)[0].preset
+    return names
+
+
+def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
+    """Settings with the values of presets as defaults."""
+    known = {field.name: field for field in fields(settings)}  # type: ignore[arg-type]
+    if odd := [name for name in values if name not in known]:
+        raise ValueError(f"a preset sets {odd[0]!r}, which is no option of this script")
+    return settings(**values)
 
 
 def _sentence(error: Exception) -> str:

@@ -88,6 +88,27 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         source = [self.source[int(position)] for position in kept]
         return LabeledImages(source, labels, wanted, self.size, cache_bytes=self.cache_bytes)
 
+    def held_out(self, share: float, seed: int = 0) -> tuple[LabeledImages, LabeledImages]:
+        """Returns the images without this share of them, and that share, drawn at random.
+
+        Settings that are chosen on images held out of the training set, not on those that validate
+        the result, leave the result unbiased.
+
+        Raises:
+            ValueError: one of the two would be empty.
+        """
+        count = round(share * len(self))
+        if not 0 < count < len(self):
+            raise ValueError(f"a share of {share} of {len(self)} images leaves one part empty")
+        order = np.random.default_rng(seed).permutation(len(self))
+        rest, held = self._take(np.sort(order[count:])), self._take(np.sort(order[:count]))
+        return rest, held
+
+    def _take(self, kept: Positions) -> LabeledImages:
+        source = [self.source[int(position)] for position in kept]
+        labels = self.labels[kept]
+        return LabeledImages(source, labels, self.classes, self.size, cache_bytes=self.cache_bytes)
+
     def _decoded(self, position: int) -> Tensor:
         from PIL import Image
         from torchvision.transforms.functional import center_crop, resize
