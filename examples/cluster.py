@@ -11,7 +11,7 @@ same files as from pretrain.py.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,14 +20,13 @@ import numpy.typing as npt
 import pretrain
 import torch
 import torch.nn.functional as F
-from fdsl.torch import Dataset, Normalize, training
+from fdsl.torch import Dataset, training
 from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
 from settings import RENAMED, recorded
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchvision.transforms import Resize
 from tqdm import tqdm
 
 Positions = npt.NDArray[np.int64]
@@ -45,17 +44,19 @@ class Settings(pretrain.Settings):
         super().__post_init__()
         if self.clusters < 2:
             raise ValueError(f"--clusters must be 2 or more, got {self.clusters}")
-        if self.workers or self.label_noise:
-            raise ValueError("clusters take no --workers and no --label-noise")
+        if self.workers or self.label_noise or self.cache:
+            raise ValueError("clusters take no --workers, no --label-noise and no --cache")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return training.run_script(Settings, train_on_clusters, argv, renamed=RENAMED)
+    return training.run_script(
+        Settings, train_on_clusters, argv, renamed=RENAMED, presets=pretrain.PRESETS
+    )
 
 
 def train_on_clusters(s: Settings) -> int:
     """Trains, and returns the exit code. A stop within an epoch keeps its clusters."""
-    s, stop = replace(s, **pretrain.preset_of(s)), GracefulStop(s.max_minutes, s.max_steps)
+    stop = GracefulStop(s.max_minutes, s.max_steps)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         if ranks.world_size > 1:
@@ -68,13 +69,11 @@ def train_on_clusters(s: Settings) -> int:
         count = steps_per_epoch * s.batch_size
         if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
-        resize = Resize((s.shrink, s.shrink)) if s.shrink else nn.Identity()
-        normalize = nn.Sequential(resize, Normalize(pretrain.MEAN, pretrain.STD)).to(ranks.device)
         size = s.shrink or rendering.output_size
+        normalize = pretrain.augmentation_of(s, size).to(ranks.device)
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        assert s.lr is not None  # the preset has one
-        optimizer = s.optimizer_of([{"params": model.parameters(), "lr": s.lr}])
+        optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
         step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
@@ -104,7 +103,8 @@ def train_on_clusters(s: Settings) -> int:
                     if stop.requested(step):
                         break
                     lr = s.lr * s.lr_factor(step, steps_per_epoch)
-                    optimizer.param_groups[0]["lr"] = lr
+                    for group in optimizer.param_groups:
+                        group["lr"] = lr
                     ranks.manual_seed(s.seed, step)
                     inputs, own = normalize(parts.to(ranks.device)), own.to(ranks.device)
                     with ranks.autocast(s.amp):

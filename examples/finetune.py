@@ -3,15 +3,12 @@
     python examples/finetune.py --from runs/fractaldb1k/weights.safetensors --data cifar10 \\
         --data-root data --download --out runs/cifar10
     python examples/finetune.py --from scratch --data cifar10 --data-root data --out runs/scratch
-    python examples/finetune.py --from runs/fractaldb1k/weights.safetensors --data FOLDER \\
-        --freeze conv2 --out runs/frozen                                 # a row of Table 8
 
 Result: CIFAR-10 with 10% of the labels, ResNet-10 at 32×32, 10 epochs on one core of an AMD EPYC:
 61.9% from 3.2 million fractals, 53.8% from scratch (docs/experiments.md has more).
 
-OUT gets last.pt and best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C and
-SIGTERM save; --resume auto goes on as if the run had never stopped: with the same bits on a CPU,
-and on a GPU with --deterministic.
+OUT gets last.pt, best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C and SIGTERM
+save; what --resume auto finishes has the same bits (on a GPU, with --deterministic).
 """
 
 import json
@@ -61,6 +58,7 @@ class Settings(Training):
     flip: bool | None = None  # Flip half of the images; by default not of digits and omniglot.
     per_class: int | None = None  # Use this many labels of each class, chosen by --seed.
     label_fraction: float = 1.0  # Use this share of the labels, chosen by --seed.
+    held_out: float = 0.0  # Validate on this share of the training images, to choose settings.
     # Freeze a ResNet up to this stage, as in the paper's Table 8.
     freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"
     probe: bool = False  # Only fit a logistic regression to the frozen features.
@@ -91,6 +89,8 @@ def finetune(s: Settings) -> int:
         train, val = data.load(
             s.data, s.data_root, round(s.size * 8 / 7), download=s.download, classes=s.classes
         )
+        if s.held_out:
+            train, val = train.held_out(s.held_out, s.seed)
         chosen = training.choose_labels(
             train.labels, per_class=s.per_class, share=s.label_fraction, seed=s.seed
         )
@@ -107,9 +107,9 @@ def finetune(s: Settings) -> int:
             result(probed, {"accuracy": probed.accuracy, "epoch": None})
             return 0
         frozen, groups = freeze(model, s.freeze, name), parameter_groups(s, model)
-        rates = [group["lr"] for group in groups]
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer, log = s.optimizer_of(groups), MetricsLog(s.out, tensorboard=s.tensorboard)
+        rates = [group["lr"] for group in optimizer.param_groups]
         made = made_of(s, name, classes=len(train.classes), labels=len(chosen))
         step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
         best: dict[str, Any] = saved["best"] if saved else {"accuracy": -1.0, "epoch": None}
@@ -179,8 +179,7 @@ def finetune(s: Settings) -> int:
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy; of several labels per image the binary one, summed over the classes that
-    count: their mean would learn twenty times as slowly."""
+    """Cross-entropy; of several labels per image the binary one, summed over classes that count."""
     if labels.ndim == 1:
         return F.cross_entropy(logits, labels)
     counts, wanted = (labels >= 0).to(logits.dtype), labels.clamp(min=0).to(logits.dtype)
@@ -265,7 +264,7 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed")
+    names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
     made = {name: getattr(s, name) for name in names} | {"model": name, "classes": str(s.classes)}
     return {**made, "num_classes": classes, "num_labels": labels}
 

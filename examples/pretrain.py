@@ -28,34 +28,35 @@ from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
 from settings import RENAMED, Training, recorded
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchvision.transforms import Resize
 from tqdm import tqdm
 
 MEAN, STD = 0.2, 0.5  # as the authors' program normalizes fractals; the paper does not say
-#: What each preset sets besides the rendering.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"lr": 0.01, "fill_rate": 0.1, "sampler": "fdsl"},
-    "released": {"lr": 0.1, "fill_rate": 0.2, "sampler": "released"},
-}
+#: TOML files, each with its source: --preset NAME takes their values as defaults.
+PRESETS = Path(__file__).parent / "presets"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Training):
-    """Pre-train on fractals. Options that are not given take their value from --preset."""
+    """Pre-train on fractals, or on any other formula."""
 
     model: str = "resnet50"  # Train a classifier of torchvision.models, timm:NAME, or resnet10s.
-    preset: Literal["paper", "released"] = "paper"  # Follow the paper's text, or its authors' code.
-    lr: float | None = None  # Set the learning rate (paper: 0.01, released: 0.1).
-    # Train on these categories instead of searching: fractaldb-1000, perlin-100, or a file.
+    # Take defaults from presets: paper, released, fixed, deit (see presets/), or a .toml file.
+    preset: tuple[str, ...] = ()
+    lr: float = 0.01  # Set the learning rate (paper: 0.01).
+    # Train on these categories instead of searching: fractaldb-1k, perlin-100, or a file.
     source: str | None = None
     # Learn the category, or all visible categories of a source with several objects per image.
     target: Literal["label", "labels"] = "label"
     categories: int = 1000  # Search for this many categories (paper: 1000 or 10000).
     # Accept categories whose images fill at least this share of the frame (paper's best: 0.1).
-    fill_rate: float | None = None
+    fill_rate: float = 0.1
+    sampler: Literal["fdsl", "released"] = "fdsl"  # Search as fdsl does, or the authors' program.
     category_seed: int = 1  # Seed the search for categories.
     # Give each category this many instances, which repeat (paper: 1000); by default none repeats.
     instances: int | None = None
+    cache: bool = False  # Render all --instances once, and keep them in memory.
+    # Render as the paper, its authors' program, or the published data set of --source does.
+    style: Literal["paper", "released", "published"] = "paper"
     size: int | None = None  # Render images of this side (paper: 256).
     crop: int | None = None  # Crop the images to this side (paper: 224).
     num_points: int | None = None  # Plot this many points per image (paper: 200000).
@@ -68,6 +69,14 @@ class Settings(Training):
     margin: int | None = None  # Leave this many pixels empty at each side (paper: 6).
     resample_degenerate: bool | None = None  # Render degenerate images again (paper: not stated).
     shrink: int | None = None  # Resize the crop to this side on the device (Table 5: 224).
+    crop_scale: float | None = None  # Then crop at random, to this share of the area or more.
+    flip: bool = False  # Flip half of the images on the device.
+    rand_augment: int | None = None  # Apply RandAugment of this magnitude.
+    erasing: float = 0.0  # Erase a rectangle of this share of the images.
+    mixup: float = 0.0  # Mix images with this alpha of mixup.
+    cutmix: float = 0.0  # Mix images with this alpha of CutMix.
+    label_smoothing: float = 0.0  # Smooth the labels by this.
+    drop_path: float = 0.0  # Drop paths of a network of timm at this rate.
     label_noise: float = 0.0  # Give this share of the images a random label (Figure 5).
     # Take this many steps per epoch; by default, enough for 1,000 instances of each category.
     steps_per_epoch: int | None = None
@@ -75,12 +84,12 @@ class Settings(Training):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return training.run_script(Settings, pretrain, argv, renamed=RENAMED)
+    return training.run_script(Settings, pretrain, argv, renamed=RENAMED, presets=PRESETS)
 
 
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
-    s, stop = replace(s, **preset_of(s)), GracefulStop(s.max_minutes, s.max_steps)
+    stop = GracefulStop(s.max_minutes, s.max_steps)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         saved = checkpoints.load(s.resume, "search")
@@ -96,15 +105,17 @@ def pretrain(s: Settings) -> int:
             instances=s.instances,
             target=s.target,
             label_noise=s.label_noise,
+            cache=s.cache,
         )
         loader = loader_of(s, stream, ranks.device)
-        resize = Resize((s.shrink, s.shrink)) if s.shrink else nn.Identity()
-        normalize = nn.Sequential(resize, Normalize(MEAN, STD)).to(ranks.device)
         size = s.shrink or rendering.output_size
-        model = training.build_model(s.model, len(family), seed=s.seed, input_size=size)
+        augment = augmentation_of(s, size).to(ranks.device)
+        mix = training.mixing(len(family), mixup=s.mixup, cutmix=s.cutmix)
+        model = training.build_model(
+            s.model, len(family), seed=s.seed, input_size=size, drop_path=s.drop_path
+        )
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        assert s.lr is not None  # the preset has one
-        optimizer = s.optimizer_of([{"params": model.parameters(), "lr": s.lr}])
+        optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = made_of(s, family, rendering)
         step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
@@ -121,24 +132,26 @@ def pretrain(s: Settings) -> int:
                 for images, labels in bar(log.watch(loader), name, initial=first):
                     if stop.requested(step):
                         break
-                    # Learning rate and dropout are functions of the step: no checkpoint keeps them.
+                    # Learning rate, dropout and augmentation are functions of the step: no
+                    # checkpoint keeps them.
                     lr = s.lr * s.lr_factor(step, steps_per_epoch)
-                    optimizer.param_groups[0]["lr"] = lr
+                    for group in optimizer.param_groups:
+                        group["lr"] = lr
                     ranks.manual_seed(s.seed, step)
-                    # uint8 (B, 1, H, W) if gray, else (B, 3, H, W); Normalize makes it float32 with
-                    # three channels. On a GPU the copies run beside the computation.
-                    inputs = normalize(images.to(ranks.device, non_blocking=True))
-                    labels = labels.to(ranks.device, non_blocking=True)
+                    # uint8 (B, 1, H, W) if gray, else (B, 3, H, W), becomes float32 with three
+                    # channels. On a GPU the copies run beside the computation.
+                    inputs = augment(images.to(ranks.device, non_blocking=True))
+                    inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
-                        loss = loss_of(logits, labels)
+                        loss = loss_of(s, logits, labels)
                     optimizer.zero_grad()
                     loss.backward()
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()
                     step += 1
-                    log.update(len(labels), loss=loss, accuracy=accuracy_of(logits, labels))
+                    log.update(len(labels), loss=loss, accuracy=accuracy_of(s, logits, labels))
                     if step % s.log_every == 0 or step % steps_per_epoch == 0:
                         log.write(step, epoch=epoch, lr=lr)
                     if step % s.checkpoint_every == 0 and step % steps_per_epoch:
@@ -163,32 +176,37 @@ def pretrain(s: Settings) -> int:
     return stop.exit_code
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy; of labels (B, C) the binary one, summed over the categories."""
-    if labels.ndim == 1:
-        return F.cross_entropy(logits, labels)
+def augmentation_of(s: Settings, size: int | tuple[int, int]) -> nn.Module:
+    """What turns rendered images into the input of the network."""
+    image = training.Augmentation(
+        size, crop_scale=s.crop_scale, flip=s.flip, rand_augment=s.rand_augment
+    )
+    erase = training.Erasing(s.erasing) if s.erasing else nn.Identity()
+    return nn.Sequential(image, Normalize(MEAN, STD), erase)
+
+
+def loss_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy; of several labels per image the binary one, summed over the categories."""
+    if s.target == "label":
+        return F.cross_entropy(logits, labels, label_smoothing=s.label_smoothing)
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(labels)
 
 
-def accuracy_of(logits: Tensor, labels: Tensor) -> Tensor:
+def accuracy_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
     """The share of labels that are found among as many answers: of an image with three labels,
-    among its three highest logits (R-precision). With one label per image this is accuracy."""
-    if labels.ndim == 1:
-        return (logits.argmax(1) == labels).float().mean()
+    among its three highest logits (R-precision). With one label per image this is accuracy; mixed
+    images count as the one that has the larger share."""
+    if s.target == "label":
+        right = labels if labels.ndim == 1 else labels.argmax(1)
+        return (logits.argmax(1) == right).float().mean()
     rank = logits.argsort(1, descending=True).argsort(1)
     found = labels * (rank < labels.sum(1, keepdim=True))
     return found.sum() / labels.sum().clamp(min=1)
 
 
-def preset_of(s: Settings) -> dict[str, Any]:
-    """The preset's values for settings that were not given, apart from the rendering."""
-    preset = PRESETS[s.preset]
-    return {name: preset[name] for name in ("lr", "fill_rate") if getattr(s, name) is None}
-
-
 def search_options(s: Settings) -> dict[str, Any]:
     found = {"categories": s.categories, "fill_rate": s.fill_rate, "seed": s.category_seed}
-    return {**found, "sampler": PRESETS[s.preset]["sampler"]}
+    return {**found, "sampler": s.sampler}
 
 
 def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
@@ -209,14 +227,18 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
 
 
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
-    """The preset's rendering, overridden by the options that were given."""
+    """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
     given, valid = {name: getattr(s, name) for name in names}, family.style.names()
     if foreign := sorted(set(given) - set(valid)):
         option = foreign[0].replace("_", "-")
         kind = type(family).__name__
         raise ValueError(f"--{option} does not apply to {kind}; it takes {', '.join(valid)}")
-    if s.preset == "released" and family.style is fdsl.Rendering:
+    if s.style == "published":
+        if s.source not in fdsl.PUBLISHED:
+            raise ValueError(f"--style published needs --source {', '.join(fdsl.PUBLISHED)}")
+        return replace(fdsl.published(s.source).rendering, **given)
+    if s.style == "released" and family.style is fdsl.Rendering:
         return fdsl.Rendering.released(**{"crop": 224, **given})  # 362², cropped in training
     return family.style.paper(**given)
 
@@ -241,8 +263,10 @@ def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[
 
 def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names = ("model", "batch_size", "seed", "optimizer", "instances", "shrink", "label_noise")
-    made = {name: getattr(s, name) for name in (*names, "target")} | rendering.to_dict()
+    names: tuple[str, ...] = ("model", "batch_size", "seed", "optimizer", "instances", "target")
+    names += ("label_noise", "shrink", "crop_scale", "flip", "rand_augment", "erasing", "mixup")
+    names += ("cutmix", "label_smoothing", "drop_path")
+    made = {name: getattr(s, name) for name in names} | rendering.to_dict()
     return {**made, "categories": family.digest(), "steps_per_epoch": length_of_epoch(s, family)}
 
 

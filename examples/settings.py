@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import fdsl.cli.options
 import torch
+from fdsl.torch import training
 
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
 #: Options of the first releases, and what to use instead.
@@ -49,7 +50,7 @@ class Training:
 
     def optimizer_of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(groups, weight_decay=self.weight_decay)
+            return torch.optim.AdamW(training.decay_groups(groups, self.weight_decay))
         return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def lr_factor(self, step: int, steps_per_epoch: int) -> float:

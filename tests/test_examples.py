@@ -3,6 +3,7 @@
 import ast
 import csv
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ import fdsl
 import finetune
 import pretrain
 import safetensors.torch
+import score
 import segment
 import settings
 import torch
@@ -270,14 +272,18 @@ def test_the_accuracy_of_several_labels_is_that_of_one_where_there_is_one() -> N
     logits = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
     logits[::3, 2] += 5
     one = torch.full((50,), 2)
-    accuracy = pretrain.accuracy_of(logits, one)
-    assert accuracy == pretrain.accuracy_of(logits, torch.nn.functional.one_hot(one, 7).float())
+    single, several = pretrain.Settings(), pretrain.Settings(target="labels")
+    accuracy, rows = pretrain.accuracy_of(single, logits, one), torch.eye(7)[one]
+    assert accuracy == pretrain.accuracy_of(several, logits, rows)
+    # An image that was mixed with another counts as the one with the larger share.
+    mixed = 0.7 * rows + 0.3 * rows.roll(1, dims=1)
+    assert accuracy == pretrain.accuracy_of(single, logits, mixed)
     assert 0.3 < accuracy < 0.6
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [9.0, 0.0, 0.0, 0.0]])
     labels = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0], [0.0] * 4])
     # One of the first image's two labels and all three of the second's; the third has none.
-    assert pretrain.accuracy_of(logits, labels) == pytest.approx(4 / 5)
-    assert pretrain.accuracy_of(logits, torch.zeros(3, 4)) == 0
+    assert pretrain.accuracy_of(several, logits, labels) == pytest.approx(4 / 5)
+    assert pretrain.accuracy_of(several, logits, torch.zeros(3, 4)) == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
@@ -638,7 +644,7 @@ def test_weights_without_a_name_that_do_not_fit_are_refused(
 # The rest
 
 
-@pytest.mark.parametrize("script", [pretrain, finetune, segment, cluster, demo])
+@pytest.mark.parametrize("script", [pretrain, finetune, segment, cluster, score, demo])
 def test_every_option_explains_itself_in_a_sentence(
     script: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -669,21 +675,112 @@ def test_an_old_option_names_the_new_one(
     assert capsys.readouterr().err == f"pretrain.py: error: {new}\n"
 
 
-def test_a_preset_sets_all_that_it_means() -> None:
-    paper, released = (pretrain.Settings(preset=name) for name in ("paper", "released"))
-    assert pretrain.preset_of(paper) == {"lr": 0.01, "fill_rate": 0.1}
-    assert pretrain.preset_of(released) == {"lr": 0.1, "fill_rate": 0.2}
+def settings_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> pretrain.Settings:
+    """The settings that pretrain.py is started with."""
+    found: list[pretrain.Settings] = []
+
+    def keep(s: pretrain.Settings) -> int:
+        found.append(s)
+        return 0
+
+    keep.__module__ = pretrain.__name__
+    monkeypatch.setattr(pretrain, "pretrain", keep)
+    assert pretrain.main(words) == 0
+    return found[0]
+
+
+def test_a_preset_sets_all_that_it_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, paper, released = (
+        settings_of(monkeypatch, *words)
+        for words in ((), ("--preset", "paper"), ("--preset", "released"))
+    )
+    assert dataclasses.replace(paper, preset=()) == usual
+    assert (paper.lr, paper.fill_rate) == (0.01, 0.1)
+    assert (released.lr, released.fill_rate) == (0.1, 0.2)
     ifs = fdsl.fractaldb(10)
     assert pretrain.chosen_rendering(paper, ifs) == fdsl.Rendering.paper()
     assert pretrain.chosen_rendering(released, ifs) == fdsl.Rendering.released(crop=224)
     assert pretrain.search_options(released)["sampler"] == "released"
-    given = pretrain.Settings(preset="released", lr=0.3, variation=0.1)
-    assert pretrain.preset_of(given) == {"fill_rate": 0.2}
+    given = settings_of(monkeypatch, "--preset", "released", "--lr", "0.3", "--variation", "0.1")
+    assert (given.lr, given.fill_rate) == (0.3, 0.2)
     assert pretrain.chosen_rendering(given, ifs).variation == 0.1
     with pytest.raises(ValueError, match="--variation does not apply to Perlin; it takes"):
         pretrain.chosen_rendering(given, fdsl.Perlin(4))
     noise = pretrain.chosen_rendering(pretrain.Settings(), fdsl.Perlin(4))
     assert noise == fdsl.Frame.paper()
+
+
+def test_presets_add_up_and_the_later_one_prevails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text("lr = 0.25\nmilestones = [1, 2]\n")
+    both = settings_of(monkeypatch, "--preset", "fixed", "deit", str(own), "--epochs", "3")
+    assert (both.instances, both.cache, both.optimizer, both.rand_augment) == (1, True, "adamw", 9)
+    assert (both.lr, both.milestones, both.epochs) == (0.25, (1, 2), 3)
+    assert both.preset == ("fixed", "deit", str(own))
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (None, "no preset 'mine.toml': there are deit, fixed, paper, released, or name a .toml"),
+        ("lr: 3", "mine.toml is not TOML"),
+        ("learning_rate = 3", "a preset sets 'learning_rate', which is no option of this script"),
+    ],
+)
+def test_a_mistake_in_a_preset_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("mine.toml").write_text(text)
+    assert pretrain.main(["--preset", "mine.toml"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_published_set_is_rendered_as_it_was_published() -> None:
+    given = pretrain.Settings(source="3d-ofdb-1k", style="published", size=64)
+    family = fdsl.IFS3D(4)
+    assert pretrain.chosen_rendering(given, family) == fdsl.Views(size=64)
+    with pytest.raises(ValueError, match="--style published needs --source fractaldb-1k, "):
+        pretrain.chosen_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
+
+
+def test_a_fixed_set_is_augmented_and_resumes_exactly(tmp_path: Path) -> None:
+    run = [*PRETRAIN, "--preset", "fixed", "--rand-augment", "9", "--erasing", "0.5"]
+    run += ["--model", "vit6s", "--optimizer", "adamw", "--label-smoothing", "0.1"]
+    for steps in ("3", "8"):
+        resumed = [*run, "--resume", "auto", "--max-steps", steps, "--out", str(tmp_path / "a")]
+        assert pretrain.main(resumed) == 0
+    assert pretrain.main([*run, "--out", str(tmp_path / "b")]) == 0
+    assert rows(tmp_path / "a") == rows(tmp_path / "b") and rows(tmp_path / "a")
+    assert_same(*(weights(tmp_path / name / "weights.safetensors") for name in ("a", "b")))
+
+
+def test_settings_can_be_chosen_on_images_that_are_held_out(tmp_path: Path) -> None:
+    tune = [*FINETUNE, "--from", "scratch", "--model", "resnet10s", "--out", str(tmp_path)]
+    assert finetune.main([*tune, "--held-out", "0.25"]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    # The digits have 1,297 training images and 500 to validate on.
+    assert (result["num_val_images"], result["num_labels"]) == (324, 20)
+    assert finetune.main([*tune, "--held-out", "1e-9"]) == 2
+
+
+def test_the_score_tells_categories_apart_from_none(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    labels, noise = torch.arange(50).repeat(6), torch.randn(300, 8, generator=rng).double()
+    assert score.intraclass_correlation(noise, labels) == pytest.approx(0, abs=0.03)
+    # Two thirds of the variance lie between the classes.
+    apart = noise + 2**0.5 * torch.randn(50, 8, generator=rng).double().repeat(6, 1)
+    assert score.intraclass_correlation(apart, labels) == pytest.approx(2 / 3, abs=0.07)
+    run = ["--source", "perlin-16", "--model", "resnet10s", "--size", "32", "--images", "4"]
+    assert score.main([*run, "--crop", "32", "--device", "cpu"]) == 0
+    assert 0.05 < float(capsys.readouterr().out.split()[-1]) < 1
 
 
 def closure(script: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from fdsl.families.ifs3d import IFS3D, Category3D, points3d
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
-from fdsl.families.published import Published, published
+from fdsl.families.published import PUBLISHED, Published, published
 from fdsl.families.scene import Scene, Scenes
 from fdsl.families.segrcdb import RingScenes, SegRCDB
 from fdsl.families.spectrum import Spectrum
@@ -18,6 +18,7 @@ from fdsl.families.spectrum import Spectrum
 __all__ = [
     "IFS",
     "IFS3D",
+    "PUBLISHED",
     "RCDB",
     "Bezier",
     "Category",

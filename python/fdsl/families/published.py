@@ -147,8 +147,8 @@ _ENTRIES: dict[str, _Entry] = {
     ),
 }
 
-#: The names of the published data sets.
 PUBLISHED = tuple(_ENTRIES)
+"""The names of published data sets, for ``published`` and ``load``."""
 
 
 def published(name: str) -> Published:
