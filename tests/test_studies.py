@@ -23,8 +23,9 @@ import torch
 from fdsl.torch import Dataset
 from fdsl.torch.training import load_weights
 from studies import charts, lab, report, study
+from studies.plan import Line, Study
 from studies.scales import FULL, SCALES, SMALL, View
-from studies.table import STUDIES, Line, Study
+from studies.table import STUDIES
 
 # The first test runs all studies.
 pytestmark = pytest.mark.timeout(900)
@@ -179,7 +180,7 @@ def test_the_papers_numbers_stand_under_their_data(name):
 def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
     found = []
     for line in STUDIES[name].lines:
-        settings = SCALES[scale].pretraining(line.pretrain, long=STUDIES[name].long)
+        settings = SCALES[scale].pretraining(line.pretrain, budget=STUDIES[name].budget)
         kind = cluster.Settings if "clusters" in settings else pretrain.Settings
         kind(out=tmp_path, **settings)
         found.append((line.start, str(settings), str(dict(line.finetune))))
@@ -189,7 +190,7 @@ def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
 
 
 def test_the_full_scale_is_the_papers():
-    settings = pretrain.Settings(**FULL.pretraining({}, long=True))
+    settings = pretrain.Settings(**FULL.pretraining({}, budget="long"))
     usual = pretrain.Settings(categories=1000, fill_rate=0.1, instances=1000)
     assert pretrain.chosen_rendering(settings, fdsl.fractaldb(10)) == fdsl.Rendering.paper()
     for name in (
@@ -203,21 +204,18 @@ def test_the_full_scale_is_the_papers():
         "instances",
     ):
         assert getattr(settings, name) == getattr(usual, name)
-    large = FULL.pretraining({"size": 1024}, long=False)
+    large = FULL.pretraining({"size": 1024})
     assert (large["size"], large["crop"], large["shrink"]) == (1024, 896, 224)
     assert large["num_points"] == 200_000
 
 
 def test_the_small_scale_keeps_the_papers_proportions():
-    usual = SMALL.pretraining({}, long=False)
+    usual = SMALL.pretraining({})
     assert usual["num_points"] / usual["size"] ** 2 == pytest.approx(200_000 / 256**2, rel=0.02)
     assert usual["crop"] / usual["size"] == pytest.approx(224 / 256, abs=0.02)
-    finer = SMALL.pretraining({"finer": 2}, long=False)
+    finer = SMALL.pretraining({"finer": 2})
     assert finer["num_points"] == 4 * usual["num_points"] and finer["crop"] == 2 * usual["crop"]
-    assert (
-        SMALL.pretraining({"num_points": 400_000}, long=False)["num_points"]
-        == 2 * usual["num_points"]
-    )
+    assert SMALL.pretraining({"num_points": 400_000})["num_points"] == 2 * usual["num_points"]
 
 
 @pytest.mark.slow
@@ -225,13 +223,13 @@ def test_settings_that_changed_since_a_run_are_noticed(done):
     scale = SCALES["smoke"]
     faster = dataclasses.replace(scale, pretrain={**scale.pretrain, "lr": 0.5})
     with pytest.raises(ValueError, match=r"usual holds a run with lr = 0.01, but 0.5 is asked for"):
-        lab.Lab(out=done, scale=faster, device="cpu").pretrained({}, long=False)
+        lab.Lab(out=done, scale=faster, device="cpu").pretrained({})
     # What an older version did not know was as it is by default.
     about = done / "pretrain/usual/weights.json"
     words = json.loads(about.read_text())
     del words["settings"]["clip_grad"]
     about.write_text(json.dumps(words))
-    lab.Lab(out=done, scale=scale, device="cpu").pretrained({}, long=False)
+    lab.Lab(out=done, scale=scale, device="cpu").pretrained({})
 
 
 def as_part_4_left_it(out):

@@ -3,8 +3,11 @@
 | file | what is in it |
 |---|---|
 | `study.py` | `python examples/studies table1 --scale smoke` |
-| `table.py` | the tables and figures, a few lines of settings each, beside the paper's numbers |
-| `scales.py` | smoke, small, full: what the settings become on your machine |
+| `plan.py` | what a study is: its lines, and how they are judged |
+| `table.py` | the paper's tables and figures, a few lines of settings each, beside its numbers |
+| `formulas.py` | which formula? all of them at equal budget |
+| `score.py` | a score of categories that needs no training |
+| `scales.py` | smoke, small, gpu, full: what the settings become on your machine |
 | `lab.py` | the runs: done once, shared between studies, taken up where they stopped |
 | `report.py` | the rows of a study as CSV and as a table |
 | `charts.py` | the rows of a study as a figure |

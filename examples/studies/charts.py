@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from studies.plan import Study
 from studies.report import cells, per_class
-from studies.table import Study
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -38,12 +38,16 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
     Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
     found = cells(rows)
+    if study.figure == "gains":  # only where there is a curve to draw
+        found = {key: own for key, own in found.items() if len(_groups(study, own)) > 1} or found
     figure = Figure(figsize=(1 + 4 * max(1, len(found)), 3.8), layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
         axes.set_title(f"{data}, {view}", fontsize=10)
         if study.figure == "curve":
             _curve(axes, study, own)
+        elif study.figure == "gains":
+            _gains(axes, study, own, rows)
         else:
             _points(axes, study, own)
     return figure
@@ -69,6 +73,43 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
     axes.set_xticks(xs, [f"{x:g}" for x in xs])
     axes.minorticks_off()
     axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
+
+
+def _groups(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[str]]:
+    """The lines of each curve that were run, if there are two or more."""
+    groups: dict[str, list[str]] = {}
+    for line in sorted(study.lines, key=lambda line: line.x or 0):
+        if line.group and line.name in own:
+            groups.setdefault(line.group, []).append(line.name)
+    return {group: names for group, names in groups.items() if len(names) > 1}
+
+
+def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: Rows) -> None:
+    """How much better each formula is than scratch, against the images of its pre-training."""
+    images = {row["line"]: int(row["images"]) for row in rows}
+    base = next(
+        (
+            float(np.mean(own[line.name]))
+            for line in study.lines
+            if not line.group and line.name in own
+        ),
+        0.0,
+    )
+    for i, (group, names) in enumerate(_groups(study, own).items()):
+        means: dict[int, list[float]] = {}
+        for name in names:
+            means.setdefault(images[name], []).extend(value - base for value in own[name])
+        xs = sorted(means)
+        middle = np.array([np.mean(means[x]) for x in xs])
+        spread = np.array([np.std(means[x]) for x in xs])
+        color, line = f"C{i % 10}", "o-" if i < 10 else "o--"
+        axes.plot(xs, middle, line, label=group, color=color)
+        axes.fill_between(xs, middle - spread, middle + spread, alpha=0.12, color=color)
+    axes.axhline(0, color="gray", linestyle=":", label="scratch")
+    axes.set_xscale("log")
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
 
 
 def _points(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:

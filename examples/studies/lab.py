@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,24 @@ import cluster
 import finetune
 import metrics
 import pretrain
+import score
+from fdsl.torch.training import write_whole
 from filelock import FileLock, Timeout
 from settings import recorded
 
-from studies.scales import Scale, View
+from studies.scales import Budget, Scale, View
 
 #: Of the seeds, the one that only chooses a learning rate.
 TUNING = 100
+#: How it validates: on images that the test set does not have.
+HELD_OUT = {"held_out": 0.1}
 #: Settings as part 4 called them, in its folders' names and in what its runs recorded.
 OLD = {"weights": "variation", "points": "num_points", "pad": "margin", "recipe": "preset"}
 OLD |= {"redraw": "resample_degenerate"}
 #: Settings that change nothing about a result, or that the folder's name tells.
 ELSEWHERE = (
     *("device", "workers", "data", "data_root", "classes", "download", "from_"),
-    *("log_every", "checkpoint_every", "tensorboard"),
+    *("log_every", "checkpoint_every", "tensorboard", "preset"),
 )
 
 
@@ -60,24 +64,35 @@ class Lab:
 
     out: Path
     scale: Scale
+    network: str | None = None  # one of the scale's; its own if not given
     device: str = "auto"
     data_root: Path = Path("data")
     download: bool = False
     workers: int = 2
+
+    @property
+    def own(self) -> Scale:
+        """The scale with this network. The scale itself names the folders."""
+        return self.scale.of(self.network)
+
+    def scratch(self) -> Weights:
+        """Random weights."""
+        model = self.own.pretrain.get("model")
+        same = model == self.scale.pretrain.get("model")
+        return Weights(name="scratch" if same else f"scratch,model={model}", source="scratch")
 
     def given(self, file: Path) -> Weights:
         """Weights that are not from here, told apart by the content of the file."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
         return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=file.stem)
 
-    def pretrained(self, given: Mapping[str, Any], *, long: bool) -> Weights:
+    def pretrained(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> Weights:
         """Weights of these settings, of a run that is done now unless it was before."""
-        settings = self.scale.pretraining(given, long=long)
-        name = _name(settings, self.scale.pretraining({}, long=False))
+        settings = self.own.pretraining(given, budget=budget)
+        name = _name(settings, self.scale.pretraining({}))
         out = self.out / "pretrain" / name
         kind = cluster.Settings if "clusters" in settings else pretrain.Settings
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
-        wanted = replace(wanted, **pretrain.preset_of(wanted))
         with locked(out):
             adopt(out)
             if not (out / "weights.json").exists():
@@ -93,6 +108,18 @@ class Lab:
             accuracy=float(last["accuracy"]),
         )
 
+    def compactness(self, given: Mapping[str, Any]) -> float:
+        """The score of a line's categories, of which nothing is trained."""
+        settings = self.own.pretraining(given)
+        name = _name(settings, self.scale.pretraining({}))
+        file = self.out / "scores" / f"{name}.json"
+        with locked(file):
+            if not file.exists():
+                print(f"scoring {file}", flush=True)
+                found = score.score(score.Settings(device=self.device, **settings))
+                write_whole(file, f"{found:.5f}\n".encode())
+            return float(file.read_text())
+
     def finetuned(
         self,
         weights: Weights,
@@ -102,15 +129,20 @@ class Lab:
         *,
         tuned: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        """A result for each seed; if `tuned`, at the learning rate that one more seed chose."""
+        """A result for each seed; if `tuned`, at the learning rate that did best with one more
+        seed, on training images that were held out."""
         lr = view.lrs[0]
         if tuned and len(view.lrs) > 1:
             trials: dict[float, float] = {}
-            for rate in view.lrs:
-                trial = self._finetuned(weights, data, view, {**given, "lr": rate, "seed": TUNING})
+            tried = view if view.lrs_of is None else self.own.view(view.lrs_of)
+            for rate in tried.lrs:
+                trial = self._finetuned(
+                    weights, data, tried, {**given, **HELD_OUT, "lr": rate, "seed": TUNING}
+                )
                 if trial is not None:
                     trials[rate] = trial["accuracy"]
-                    yield {**trial, "tuning": True}
+                    if tried is view:
+                        yield {**trial, "tuning": True}
             lr = max(trials, key=lambda rate: trials[rate], default=lr)
         for seed in range(self.scale.seeds):
             result = self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
@@ -121,14 +153,14 @@ class Lab:
         self, weights: Weights, data: str, view: View, given: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """The result of one run; none if its loss did not stay a number."""
-        settings = {**self.scale.finetune, **view.settings, **given}
+        settings = {**self.own.finetune, **view.settings, **given}
         out = self.finetune_folder(weights.name, data, _name(settings, self.scale.finetune))
         data, _, classes = data.partition(":")
         wanted = finetune.Settings(
             from_=weights.source,
             data=data,
             classes=Path(classes) if classes else None,
-            model=self.scale.pretrain.get("model"),
+            model=self.own.pretrain.get("model"),
             data_root=self.data_root,
             download=self.download,
             workers=self.workers,

@@ -12,8 +12,8 @@ import numpy as np
 from fdsl.torch.training import write_whole
 
 from studies.lab import Weights, current, locked
+from studies.plan import Line, Study
 from studies.scales import View
-from studies.table import Line, Study
 
 COLUMNS = (
     "study",
@@ -23,6 +23,7 @@ COLUMNS = (
     "images",  # seen in pre-training
     "pretraining_minutes",
     "pretraining_accuracy",
+    "compactness",  # of the categories, before any training (score.py)
     "data",
     "view",
     "labels",  # images fine-tuned on
@@ -46,6 +47,7 @@ def row(
     view: View | None = None,
     result: Mapping[str, Any] | None = None,
     paper: float | None = None,
+    compactness: float | None = None,
 ) -> dict[str, Any]:
     """A row of the CSV."""
     values: dict[str, Any] = {
@@ -56,6 +58,7 @@ def row(
         "images": weights.images,
         "pretraining_minutes": f"{weights.minutes:.1f}",
         "pretraining_accuracy": "" if weights.accuracy is None else weights.accuracy,
+        "compactness": "" if compactness is None else compactness,
         "paper": "" if paper is None else paper,
     }
     if view is not None and result is not None:
@@ -154,7 +157,7 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
             text.append(f"| {one['line']} | {100 * float(one['pretraining_accuracy']):.1f} |")
         return "\n".join(text)
     papers = {(one["data"], one["line"]): one["paper"] for one in rows if one["paper"] != ""}
-    columns: dict[str, dict[str, str]] = {}
+    columns = costs(rows) if study.figure == "gains" else {}
     for (data, view), own in found.items():
         columns[f"{data}, {view}"] = {line: mean_and_spread(own.get(line, [])) for line in lines}
     for data in dict.fromkeys(data for data, _ in papers):
@@ -163,6 +166,44 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     for line in lines:
         text.append(f"| {line} | {' | '.join(one[line] for one in columns.values())} |")
     return "\n".join(text)
+
+
+def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Columns with what the pre-training of each line took."""
+    columns: dict[str, dict[str, str]] = {"images": {}, "minutes": {}, "images/s": {}}
+    for row in rows:
+        images, minutes = int(row["images"]), float(row["pretraining_minutes"])
+        if images and minutes:
+            columns["images"][row["line"]] = f"{images:,}"
+            columns["minutes"][row["line"]] = f"{minutes:.0f}"
+            columns["images/s"][row["line"]] = f"{images / minutes / 60:,.0f}"
+    return {
+        name: {row["line"]: own.get(row["line"], "") for row in rows}
+        for name, own in columns.items()
+    }
+
+
+def correlations(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the score of the categories predicts what training on them gives."""
+    whole = {line.name for line in study.lines if line.x == 1 and not line.on_demand}
+    scores = {
+        row["line"]: float(row["compactness"])
+        for row in rows
+        if row["compactness"] and row["line"] in whole
+    }
+    text = []
+    for (data, view), own in cells(rows).items():
+        lines = [line for line in scores if line in own]
+        if len(lines) > 2:
+            pairs = [(scores[line], float(np.mean(own[line]))) for line in lines]
+            points = np.array(pairs).T
+            ranks = points.argsort(axis=1).argsort(axis=1)
+            linear, rank = (float(np.corrcoef(*both)[0, 1]) for both in (points, ranks))
+            text.append(f"- {data}, {view}: rank {rank:.2f}, linear {linear:.2f}")
+    if not text:
+        return ""
+    title = f"Correlation of compactness and accuracy over {len(scores)} formulas:"
+    return "\n".join([title, "", *text])
 
 
 def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:

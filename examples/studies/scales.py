@@ -1,19 +1,23 @@
 """What the paper's settings become on your machine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import fdsl
-from pretrain import PRESETS
+from fdsl.torch.training import read_presets
+from pretrain import PRESETS, Settings
 
 #: Of the paper: an image, the part the network sees, points, empty border.
 SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 
+#: How many images a study pre-trains on, for each of its lines: see the scales.
+Budget = Literal["usual", "long", "formulas"]
+
 #: What a line means that does not mention it.
 USUAL = {
     "categories": 1000,
-    "fill_rate": PRESETS["paper"]["fill_rate"],
+    "fill_rate": Settings.fill_rate,
     "variation": 0.4,
     "label_noise": 0.0,
 }
@@ -26,8 +30,18 @@ class View:
     label: str
     settings: Mapping[str, Any]
     #: Learning rates: the first, or for a study that tunes them, the one that does best with one
-    #: more seed than is reported, for each network.
+    #: more seed than is reported, on held-out training images, for each network.
     lrs: tuple[float, ...] = (0.01,)
+    lrs_of: str | None = None  # or the one that was chosen in this other view
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network that takes the place of the scale's, with what suits it."""
+
+    pretrain: Mapping[str, Any]  # settings over the scale's
+    finetune: Mapping[str, Any] = field(default_factory=dict)
+    lrs: tuple[float, ...] | None = None  # that its views choose from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,28 +56,46 @@ class Scale:
     most: int | None = None  # categories are no more than this, instances than half
     clusters: int = 10_000  # and clusters than this
     pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
-    steps: int | None  # per epoch of pre-training; 1,000 images per category if not given
-    long_steps: int | None
+    # Steps per epoch of pre-training for each budget; 1,000 images per category if not given.
+    steps: Mapping[Budget, int] = field(default_factory=dict)
     finetune: Mapping[str, Any]  # settings of finetune.py over the paper's
     views: Mapping[str, View]
     main: tuple[str, ...]  # the views that most tables look through
     best: str  # the view for studies that look at single classes and images
     seeds: int  # of fine-tuning
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
+    networks: Mapping[str, Network] = field(default_factory=dict)  # besides its own
     note: str = field(default="")
+
+    def of(self, network: str | None) -> "Scale":
+        """This scale with another of its networks."""
+        if network is None:
+            return self
+        own = self.networks[network]
+        views = {
+            name: view if own.lrs is None or len(view.lrs) == 1 else replace(view, lrs=own.lrs)
+            for name, view in self.views.items()
+        }
+        return replace(
+            self,
+            pretrain={**self.pretrain, **own.pretrain},
+            finetune={**self.finetune, **own.finetune},
+            views=views,
+        )
 
     def view(self, name: str) -> View:
         """A view by its name, or by what it is for."""
         return self.views[{"main": self.main[0], "best": self.best}.get(name, name)]
 
-    def pretraining(self, given: Mapping[str, Any], *, long: bool) -> dict[str, Any]:
+    def pretraining(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> dict[str, Any]:
         """The settings of pretrain.py, from the paper's that a line gives."""
-        given = {**USUAL, **given}
+        given = {**given}
+        given = {**USUAL, **read_presets(PRESETS, given.pop("preset", ())), **given}
         rendering = {
             name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
         }
         settings = {**self.pretrain, **self.rendering(**rendering)}
-        steps = self.long_steps if long else self.steps
+        steps = self.steps.get(budget)
         if (share := given.pop("share", 1.0)) != 1:
             steps = max(1, round(share * (steps or given["categories"] * 1000 // 256)))
         if steps is not None:
@@ -72,7 +104,7 @@ class Scale:
             for name, most in (("categories", self.most), ("instances", self.most // 2)):
                 if name in given:
                     given[name] = min(given[name], most)
-            if "source" in given:
+            if "source" in given and given["source"] not in fdsl.PUBLISHED:
                 given["source"] = given["source"].split("-")[0] + f"-{self.most}"
         if steps is not None and "instances" in given:
             # Visits are too few for any to come again, so that the run is the usual one.
@@ -109,6 +141,9 @@ _SMALL_NETWORK: dict[str, Any] = {
     "schedule": "cosine",
 }
 
+_VIT: dict[str, Any] = {"model": "vit6s", "optimizer": "adamw", "weight_decay": 0.05}
+_VIT_TUNED: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
+
 SMOKE = Scale(
     note="a few steps of everything, to see that it runs; learns nothing",
     size=36,
@@ -119,8 +154,8 @@ SMOKE = Scale(
     most=4,
     clusters=4,
     pretrain={**_SMALL_NETWORK, "batch_size": 8, "epochs": 1, "log_every": 1},
-    steps=2,
-    long_steps=3,
+    steps={"usual": 2, "long": 3, "formulas": 2},
+    networks={"vit": Network(pretrain=_VIT, finetune=_VIT_TUNED)},
     finetune={"size": 32, "batch_size": 8, "epochs": 1, "schedule": "cosine", "per_class": 2},
     views={
         "few labels": View(label="1 per class", settings={"per_class": 1}, lrs=(0.01, 0.02)),
@@ -151,13 +186,19 @@ SMALL = Scale(
     margin=2,
     clusters=1000,
     pretrain={**_SMALL_NETWORK, "epochs": 10, "lr": 0.3, "warmup_steps": 100, "log_every": 100},
-    steps=200,
-    long_steps=2500,
+    steps={"usual": 200, "long": 2500, "formulas": 820},
+    networks={
+        "vit": Network(
+            pretrain={**_VIT, "lr": 1e-3, "label_smoothing": 0.1},
+            finetune=_VIT_TUNED,
+            lrs=(1e-3, 3e-4, 3e-3),
+        )
+    },
     finetune={"size": 32, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
     views={
         "few labels": View(label="1%", settings=_FEW, lrs=_RATES),
         "some labels": View(label="10%", settings=_SOME, lrs=_RATES),
-        "all labels": View(label="all", settings=_ALL, lrs=_RATES),
+        "all labels": View(label="all", settings=_ALL, lrs=_RATES, lrs_of="some labels"),
         "longer": View(label="10%, twice as long", settings=_LONGER, lrs=_RATES),
         "probe": View(label="10%, probe", settings={"label_fraction": 0.1, "probe": True}),
         "curve": View(label="10%", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
@@ -165,7 +206,7 @@ SMALL = Scale(
     main=("few labels", "probe"),
     best="some labels",
     seeds=3,
-    data=("cifar10",),
+    data=("cifar10", "fashion-mnist"),
 )
 
 FULL = Scale(
@@ -176,9 +217,14 @@ FULL = Scale(
     points=POINTS,
     margin=MARGIN,
     pretrain={"instances": 1000},
-    steps=None,
-    long_steps=None,
     finetune={},
+    networks={
+        "vit": Network(
+            pretrain=read_presets(PRESETS, ["deit"]),
+            finetune={**_VIT_TUNED, "batch_size": 768},
+            lrs=(1e-3, 3e-4, 3e-3),
+        )
+    },
     views={
         "few labels": View(label="1%", settings={"label_fraction": 0.01}),
         "some labels": View(label="10%", settings={"label_fraction": 0.1}),

@@ -12,7 +12,7 @@ side, each on a GPU of its own. What --lines, --data or --views select is added 
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,9 @@ from fdsl.torch.training import LabeledImages, load_pretrained, run_script, writ
 
 from studies import charts, filters, report
 from studies.lab import Interrupted, Lab, Weights, locked
-from studies.scales import SCALES
-from studies.table import STUDIES, Line, Study
+from studies.plan import OTHERS, Line, Study
+from studies.scales import SCALES, Budget
+from studies.table import STUDIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,8 @@ class Settings:
 
     # Run these studies: table1, figure5 and so on, or all.
     names: tyro.conf.Positional[tuple[str, ...]] = ()
-    # Take a few steps, train a small network, or run the paper's size.
-    scale: Literal["smoke", "small", "full"]
+    # Take a few steps, train a small network on a CPU or a larger one on a GPU, or run the paper's.
+    scale: Literal["smoke", "small", "gpu", "full"]
     # Fine-tune on these instead of the scale's data; NAME:FILE takes the classes that a file names.
     data: tuple[str, ...] = ()
     data_root: Path = Path("data")  # Look for data sets that have a name in this folder.
@@ -100,6 +101,7 @@ def conduct(name: str, s: Settings) -> None:
     lab = Lab(
         out=s.out / s.scale,
         scale=scale,
+        network=what.network,
         device=s.device,
         data_root=s.data_root,
         download=s.download,
@@ -108,15 +110,17 @@ def conduct(name: str, s: Settings) -> None:
     print(f"{what.title}, {s.scale}: {scale.note}", flush=True)
     table = lab.out / f"{name}.csv"
     for line in what.lines:
-        if s.lines and line.name not in s.lines:
+        if line.name not in s.lines if s.lines else line.on_demand:
             continue
-        for weights in weights_of(lab, line, s, long=what.long):
+        for weights in weights_of(lab, line, s, budget=what.budget):
             found = [] if what.data else [report.row(name, line, weights)]
             found += judged(name, what, lab, line, weights, s)
             report.join(table, found, order=[line.name for line in what.lines])
     with locked(table):  # the last of several studies has all rows in its table and figure
         rows = report.read(table)
         words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
+        if what.figure == "gains":
+            words += f"\n{report.correlations(what, rows)}\n"
         if what.figure == "classes":
             words += f"\n{report.better_classes(lab.folders(rows))}\n"
         write_whole(lab.out / f"{name}.md", words.encode())
@@ -127,14 +131,14 @@ def conduct(name: str, s: Settings) -> None:
             charts.draw(what, rows, lab.folders(rows), lab.out / f"{name}.png")
 
 
-def weights_of(lab: Lab, line: Line, s: Settings, *, long: bool) -> Iterator[Weights]:
+def weights_of(lab: Lab, line: Line, s: Settings, *, budget: Budget) -> Iterator[Weights]:
     """The weights of a line, pre-trained now if need be; of "another" all that are given."""
     if line.start == "scratch":
-        yield Weights(name="scratch", source="scratch")
+        yield lab.scratch()
     elif line.start == "against":
         yield from map(lab.given, s.against)
     else:
-        yield lab.pretrained(line.pretrain, long=long)
+        yield lab.pretrained(line.pretrain, budget=budget)
 
 
 def judged(
@@ -142,23 +146,44 @@ def judged(
 ) -> list[dict[str, Any]]:
     """A row for each run of fine-tuning of a line."""
     rows = []
+    scored = what.figure == "gains" and line.group and line.x == 1
+    compactness = lab.compactness(line.pretrain) if scored else None
     for one in data_of(s, what):
         paper = line.paper[what.data.index(one)] if one in what.data and line.paper else None
-        for view_name in s.views or what.views or lab.scale.main:
-            view = lab.scale.view(view_name)
+        views = s.views or views_of(what, line, one)
+        for view_name in lab.scale.main if views is None else views:
+            view = lab.own.view(view_name)
             for result in lab.finetuned(weights, one, view, line.finetune, tuned=what.tuned):
                 row = report.row(
-                    name, line, weights, data=one, view=view, result=result, paper=paper
+                    name,
+                    line,
+                    weights,
+                    data=one,
+                    view=view,
+                    result=result,
+                    paper=paper,
+                    compactness=compactness,
                 )
                 rows.append(row)
     return rows
 
 
+def views_of(what: Study, line: Line, data: str) -> tuple[str, ...] | None:
+    """How a line is judged, which may differ between sets of images; None: as its scale says."""
+    views = what.views if line.views is None else line.views
+    if isinstance(views, Mapping):
+        return views.get(data, views[OTHERS])
+    return views
+
+
 def data_of(s: Settings, what: Study) -> tuple[str, ...]:
-    """The sets that a study fine-tunes on."""
-    if not what.data:
-        return ()
-    return s.data or SCALES[s.scale].data or what.data
+    """The sets that a study fine-tunes on: of its own those that the scale has."""
+    usual = SCALES[s.scale].data
+    if not what.data or s.data:
+        return s.data if what.data else ()
+    if usual is None:
+        return what.data
+    return tuple(one for one in what.data if one in usual) or usual
 
 
 def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:

@@ -5,58 +5,13 @@ them smaller. Whatever a line does not mention is the paper's best: FractalDB-1k
 of 0.1, one mask per image, weights of 0.4.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
 
-#: The columns of most tables.
-FOUR = ("cifar10", "cifar100", "imagenet-100", "places-30")
+from studies.formulas import FORMULAS
+from studies.plan import Line, Study, lines
+
+#: The columns of Table 6.
 SIX = ("cifar10", "cifar100", "imagenet", "places365", "voc2012", "omniglot")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A row of a table: how the network was pre-trained, and how it is fine-tuned."""
-
-    name: str
-    start: Literal["formula", "scratch", "against"] = "formula"  # pre-trained here; random weights;
-    # those of --against
-    pretrain: Mapping[str, Any] = field(default_factory=dict)
-    finetune: Mapping[str, Any] = field(default_factory=dict)
-    x: float | None = None  # its position on a curve
-    paper: tuple[float | None, ...] = ()  # in the order of the study's data
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    """A table or figure."""
-
-    title: str
-    lines: tuple[Line, ...]
-    data: tuple[str, ...] = FOUR  # to fine-tune on; none: pre-training itself is judged
-    figure: Literal["rows", "curve", "pretraining", "finetuning", "classes", "filters"] = "rows"
-    xlabel: str = ""
-    long: bool = False  # the longer of a scale's two budgets of images
-    views: tuple[str, ...] | None = None  # of the scale's ways of judging; its usual ones
-    tuned: bool = False  # whether each network gets the learning rate that suits it
-    seeds: int | None = None  # of fine-tuning; the scale's
-
-
-def lines(
-    option: str, values: Mapping[Any, tuple[float | None, ...]], **more: Any
-) -> tuple[Line, ...]:
-    """A line for each value of one setting of pre-training."""
-    return tuple(
-        Line(
-            name=f"{value:,}" if isinstance(value, int) else str(value),
-            pretrain={option: value},
-            x=float(value) if isinstance(value, int | float) else None,
-            paper=paper,
-            **more,
-        )
-        for value, paper in values.items()
-    )
-
 
 COUNTS = (16, 32, 64, 128, 256, 512, 1000)
 FROM_SCRATCH = Line(name="scratch", start="scratch")
@@ -69,7 +24,7 @@ STUDIES = {
         lines=(FROM_SCRATCH, FRACTALS, Line(name="another", start="against")),
         data=("cifar10",),
         figure="finetuning",
-        long=True,
+        budget="long",
         views=("curve",),
         seeds=1,
     ),
@@ -194,7 +149,7 @@ STUDIES = {
             Line(name="another", start="against"),  # ImageNet's, say
         ),
         data=SIX,
-        long=True,
+        budget="long",
     ),
     "table7": Study(
         title="Table 7: labels from the formula, or from k-means on the same fractals",
@@ -230,7 +185,7 @@ STUDIES = {
                 ("conv1-5", "conv5", (49.4, 24.7, 21.2, 31.4)),
             )
         ),
-        long=True,
+        budget="long",
         views=("main",),
     ),
     "table9": Study(
@@ -254,7 +209,7 @@ STUDIES = {
         # Against the last line: another checkpoint, or where none is given, no pre-training.
         lines=(FRACTALS, FROM_SCRATCH, Line(name="another", start="against")),
         figure="classes",
-        long=True,
+        budget="long",
         views=("best",),
     ),
     "figure6": Study(
@@ -262,7 +217,7 @@ STUDIES = {
         lines=(FROM_SCRATCH, FRACTALS, Line(name="another", start="against")),
         data=("cifar10",),
         figure="filters",
-        long=True,
+        budget="long",
         views=("best",),
         seeds=1,
     ),
@@ -278,8 +233,9 @@ STUDIES = {
         data=("cifar10", "fashion-mnist"),
         figure="curve",
         xlabel="share of the images of the longer pre-training",
-        long=True,
+        budget="long",
         views=("few labels", "some labels", "all labels", "probe"),
         tuned=True,
     ),
+    **FORMULAS,
 }

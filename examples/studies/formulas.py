@@ -1,0 +1,95 @@
+"""Which formula? All of them side by side, with the same network, recipe and number of images.
+
+Not in the paper. Every line is judged in the same way, at a learning rate of its own, which is
+chosen on held-out training images.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from studies.plan import OTHERS, Line, Study
+
+#: One image per category with augmentation, instead of new images.
+FIXED: dict[str, Any] = {"preset": ("fixed",)}
+#: What transformers get besides (DeiT).
+ERASING: dict[str, Any] = {"rand_augment": 9, "erasing": 0.25}
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "FractalDB": {},
+    "FractalDB, fixed": FIXED,
+    # Its images are those of its categories: no variation.
+    "1p-frac": {**FIXED, "source": "1p-frac-1k", "variation": 0.0},
+    # Their lines are one pixel wide: larger images, then resized.
+    "RCDB": {"source": "rcdb-1k", "finer": 2},
+    "VisualAtom": {"source": "visualatom-1k", "finer": 2},
+    "3D IFS": {"source": "ex-fractaldb-1k", "style": "published"},
+    "Perlin noise": {"source": "perlin-1296"},
+    "Bezier curves": {"source": "bezier-1024"},
+    "dead leaves": {"source": "deadleaves-1000"},
+    "scene, one label": {"source": "multi-fractal-1k"},
+    "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},
+}
+
+VIEWS = {
+    "fashion-mnist": ("few labels",),
+    OTHERS: ("some labels", "few labels", "all labels", "probe"),
+}
+#: How a line is judged that only shows how the gain grows.
+ON_THE_WAY = {"fashion-mnist": (), OTHERS: ("some labels",)}
+
+
+def formulas(fixed: Mapping[str, Any]) -> tuple[Line, ...]:
+    """The lines: each formula with a million images, then with fewer and with more.
+
+    Args:
+        fixed: settings of those that have one image per category.
+    """
+    first = [Line(name="scratch", start="scratch", x=0.0)]
+    for name, given in SOURCES.items():
+        own = {**given, **fixed} if "preset" in given else given
+        first.append(Line(name=name, pretrain=own, x=1.0, group=name))
+
+    def varied(
+        suffix: str, x: float, *, views: Any = None, on_demand: bool = False, **more: Any
+    ) -> list[Line]:
+        return [
+            replace(
+                line,
+                name=f"{line.name}, {suffix}",
+                pretrain={**line.pretrain, **more},
+                x=x,
+                views=views,
+                on_demand=on_demand,
+            )
+            for line in first[1:]
+        ]
+
+    return (
+        *first,
+        *varied("a quarter", 1 / 4, views=ON_THE_WAY, share=1 / 4),
+        *varied("a sixteenth", 1 / 16, views=ON_THE_WAY, share=1 / 16),
+        *varied("three times", 3.0, on_demand=True, share=3),
+        *varied("another seed", 1.0, on_demand=True, seed=1),
+    )
+
+
+_TITLE = "Which formula? {}, at equal budget (not in the paper)"
+_FORMULAS = Study(
+    title=_TITLE.format("A small ResNet"),
+    lines=formulas({}),
+    data=("cifar10", "fashion-mnist"),
+    figure="gains",
+    budget="formulas",
+    views=VIEWS,
+    tuned=True,
+)
+FORMULAS = {
+    "formulas": _FORMULAS,
+    "formulas-vit": replace(
+        _FORMULAS,
+        title=_TITLE.format("A small vision transformer"),
+        lines=formulas(ERASING),
+        network="vit",
+    ),
+}
