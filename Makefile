@@ -5,6 +5,7 @@
 # make format    formats the code, and sorts its imports
 # make docs      the site of the documentation, in site/; a broken link fails
 # make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
+# make weights   pre-trains the small ResNet that we publish, in weights/, and writes its model card
 # make bench     measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
 #
 # The first of them makes an environment in .venv: a few minutes. To use an existing one, which
@@ -29,8 +30,8 @@ PINNED = $(if $(shell command -v rustup),+1.95.0)
 # times as slow; threads that sleep do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all check rust-test python-test slow-test lint types docs wheel bench miri \
-	format tools clean
+.PHONY: demo test test-all check rust-test python-test slow-test lint types docs wheel weights bench \
+	miri format tools clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -70,6 +71,11 @@ docs: $(READY)
 # 3.13, Python ends daemon threads with pthread_exit, which unwinds them with the system's.
 wheel: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
+
+# Half an hour on one core. The same command continues a stopped run.
+weights: $(READY)
+	$(RUN) examples/pretrain.py --preset resnet10s --out weights --resume auto
+	$(RUN) examples/model_card.py weights
 
 bench: $(READY)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

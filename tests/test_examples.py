@@ -25,6 +25,7 @@ import cluster
 import demo
 import fdsl
 import finetune
+import model_card
 import pretrain
 import safetensors.torch
 import score
@@ -486,6 +487,24 @@ def test_a_family_of_a_script_is_trained_on_and_a_new_process_goes_on(tmp_path: 
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
+def test_the_published_weights_are_small_and_load_in_the_line_of_their_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ["--epochs", "1", "--steps-per-epoch", "2", "--device", "cpu"]
+    assert pretrain.main(["--preset", "resnet10s", *few, "--out", str(tmp_path)]) == 0
+    assert model_card.main([str(tmp_path)]) == 0
+    assert (tmp_path / "weights.safetensors").stat().st_size < 5_000_000
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    about = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))
+    assert about["categories"] in card and "256 images" in card
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(re.findall(r"```python\n(.*?)```", card, re.S)[0], names)
+    assert names["model"](torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    found = weights(tmp_path / "weights.safetensors")["conv1.weight"]
+    assert torch.equal(names["model"].conv1.weight, found)
+
+
 # Fine-tuning
 
 
@@ -724,7 +743,7 @@ def test_presets_add_up_and_the_later_one_prevails(
 @pytest.mark.parametrize(
     "text, says",
     [
-        (None, "no preset 'mine.toml': there are deit, fixed, paper, released, or name a .toml"),
+        (None, "no preset 'mine.toml': there are deit, fixed, paper, released, resnet10s, or"),
         ("lr: 3", "mine.toml is not TOML"),
         ("learning_rate = 3", "a preset sets 'learning_rate', which is no option of this script"),
     ],

@@ -209,6 +209,44 @@ SMALL = Scale(
     data=("cifar10", "fashion-mnist"),
 )
 
+GPU = Scale(
+    note="a ResNet-18 and a DeiT-Ti at 64×64, for half an hour of an H100; has not been run",
+    size=144,
+    crop=128,
+    sees=64,
+    points=64_000,
+    margin=3,
+    pretrain={
+        "model": "resnet18",
+        "batch_size": 512,
+        "schedule": "cosine",
+        "epochs": 10,
+        "lr": 0.4,
+        "warmup_steps": 200,
+        "log_every": 100,
+    },
+    steps={"usual": 205, "long": 1000, "formulas": 205},
+    finetune={"size": 64, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
+    networks={
+        "vit": Network(
+            pretrain={
+                "model": "timm:deit_tiny_patch16_224",
+                "optimizer": "adamw",
+                "lr": 1e-3,
+                "weight_decay": 0.05,
+                "label_smoothing": 0.1,
+            },
+            finetune=_VIT_TUNED,
+            lrs=(1e-3, 3e-4, 3e-3),
+        )
+    },
+    views=SMALL.views,
+    main=SMALL.main,
+    best=SMALL.best,
+    seeds=3,
+    data=SMALL.data,
+)
+
 FULL = Scale(
     note="the paper's: a ResNet-50 at 224×224, 90 epochs of a million images and more",
     size=SIZE,
@@ -237,4 +275,4 @@ FULL = Scale(
     seeds=1,
 )
 
-SCALES = {"smoke": SMOKE, "small": SMALL, "full": FULL}
+SCALES = {"smoke": SMOKE, "small": SMALL, "gpu": GPU, "full": FULL}
