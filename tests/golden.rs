@@ -321,7 +321,24 @@ fn scenes_have_not_changed() {
             ("gray", small(), style(), 0xD28E_392D_C271_DA4A),
             ("color", color(), style(), 0x1665_CC94_E3C8_109F),
             ("noise_random_color_crop", cropped_color, noisy.clone(), 0xF1C4_A57D_34B5_A251),
-            ("random_gray_wide", wide(), SceneStyle { order: Order::Random, ..noisy }, 0xBA72_8B4D_6729_C896),
+            (
+                "random_gray_wide",
+                wide(),
+                SceneStyle { order: Order::Random, ..noisy.clone() },
+                0xBA72_8B4D_6729_C896,
+            ),
+            (
+                "resized_color",
+                color(),
+                SceneStyle { render_scale: Some(0.5), ..style() },
+                0x19C4_3A75_2F5B_F90B,
+            ),
+            (
+                "resized_blurred_wide",
+                wide(),
+                SceneStyle { render_scale: Some(0.3), blur: 0.7, ..noisy },
+                0xBFFE_9127_2DF3_E015,
+            ),
         ],
     );
 }

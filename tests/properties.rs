@@ -165,17 +165,21 @@ fn ring_mask() -> impl Strategy<Value = Mask> {
 fn scene_style() -> impl Strategy<Value = SceneStyle> {
     let order = prop_oneof![Just(Order::OwnInFront), Just(Order::Random), Just(Order::SmallInFront)];
     let color = prop_oneof![Just(ObjectColor::Own), Just(ObjectColor::Random)];
-    (1..4u64, 0..6u64, 0.05..0.5f64, 0.0..0.5f64, 0.0..0.95f64, 0.0..1.0f64, order, color).prop_map(
-        |(min_objects, more, min_scale, larger, overhang, max_covered, order, object_color)| SceneStyle {
-            min_objects,
-            max_objects: min_objects + more,
-            min_scale,
-            max_scale: min_scale + larger,
-            overhang,
-            order,
-            max_covered,
-            object_color,
-            backdrop: None,
+    let drawn = prop::option::of(0.05..1.0f64);
+    (1..4u64, 0..6u64, 0.05..0.5f64, 0.0..0.5f64, 0.0..0.95f64, 0.0..1.0f64, order, color, drawn).prop_map(
+        |(min_objects, more, min_scale, larger, overhang, max_covered, order, object_color, render_scale)| {
+            SceneStyle {
+                min_objects,
+                max_objects: min_objects + more,
+                min_scale,
+                max_scale: min_scale + larger,
+                overhang,
+                order,
+                max_covered,
+                object_color,
+                render_scale,
+                ..SceneStyle::default()
+            }
         },
     )
 }

@@ -16,8 +16,14 @@ from fdsl.job import Job
 ROOT = Path(__file__).parents[1]
 FRACTALS = Scene(12)
 MIXED = Scene([Bezier(9), fdsl.RCDB(5), Perlin(4), fdsl.IFS.sample(3)])
+DENSITIES = Scene(fdsl.IFS.sample(12), styles=[Scene.multi_fractal(1).style_of(0)])
 IN_PYTHON = Scene([Bezier(9), Blobs(4, radius=9.0), fdsl.RCDB(5), Perlin(4)])
-SCENES = {"fractals": FRACTALS, "mixed": MIXED, "in Python": IN_PYTHON}
+SCENES = {
+    "fractals": FRACTALS,
+    "mixed": MIXED,
+    "densities": DENSITIES,
+    "in Python": IN_PYTHON,
+}
 MANY = {"size": 64, "min_objects": 2, "max_objects": 7}
 
 each_scene = pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
@@ -31,8 +37,11 @@ def samples(scene, count=24, **settings):
 @each_scene
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("object_color", ["own", "random"])
-def test_every_lit_pixel_belongs_to_an_object_and_every_other_to_none(scene, color, object_color):
-    for sample in samples(scene, color=color, object_color=object_color):
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_every_lit_pixel_belongs_to_an_object_and_every_other_to_none(
+    scene, color, object_color, scale
+):
+    for sample in samples(scene, color=color, object_color=object_color, render_scale=scale):
         lit = sample.image.any(-1) if color else sample.image != 0
         # Noise alone has black pixels of its own.
         noise = [n for n, c in enumerate(sample.categories, 1) if is_noise(scene, c)]
@@ -72,6 +81,72 @@ def test_objects_asked_for_are_visible_or_covered(scene):
             lost[most] += len(sample.covered)
     assert lost[0.0] > lost[0.5] > lost[1.0]
     assert lost[0.0] > 24
+
+
+def resized(image, side):
+    """Interpolates linearly between the centers of pixels, first along columns, then along rows."""
+    for axis in (0, 1):
+        count = image.shape[axis]
+        centers = (np.arange(side) + 0.5) * count / side - 0.5
+        image = np.apply_along_axis(
+            lambda line, to=centers, count=count: np.interp(to, np.arange(count), line), axis, image
+        )
+    return image
+
+
+@pytest.mark.parametrize("scene", [Scene(Perlin(4)), Scene([Perlin(4), Blobs(1)])])
+@pytest.mark.parametrize("color", [False, True])
+def test_objects_are_resized_from_the_size_at_which_they_are_rendered(scene, color):
+    # Noise fills its square, and without overhang all of it is inside.
+    one = {"max_objects": 1, "overhang": 0.0, "size": 100, "color": color}
+
+    def cut_out(index, **settings):
+        sample = scene.sample(2, index, 3, Scenes(**one, **settings))
+        rows, columns = np.nonzero(sample.objects)
+        return sample.image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+    for index, scale in enumerate([0.2, 0.37, 0.4, 0.9]):
+        rendered = cut_out(index, min_scale=0.4, max_scale=0.4)
+        found = cut_out(index, min_scale=scale, max_scale=scale, render_scale=0.4)
+        assert found.shape[:2] == (round(100 * scale),) * 2
+        wanted = resized(rendered, len(found))
+        assert (np.abs(found - wanted) <= 0.6).all()
+        if scale == 0.4:
+            np.testing.assert_array_equal(found, rendered)
+
+
+def softened(image, sigma):
+    """Blurs an image by OpenCV's 3×3 Gaussian kernel."""
+    weights = np.exp(-(np.arange(-1, 2) ** 2) / (2 * sigma**2))
+    weights /= weights.sum()
+    for axis in (0, 1):
+        around = [(int(axis == n),) * 2 for n in range(image.ndim)]
+        wide = np.pad(image.astype(float), around, mode="reflect")
+        ends = (np.take(wide, range(n, n + image.shape[axis]), axis) for n in range(3))
+        image = sum(weight * end for weight, end in zip(weights, ends, strict=True))
+    return image
+
+
+@each_scene
+@pytest.mark.parametrize("color", [False, True])
+def test_a_blur_softens_the_image_and_leaves_the_objects(scene, color):
+    settings = {"color": color, "backdrop": "gray"}
+    sigmas = []
+    for sharp, soft in zip(
+        samples(scene, **settings), samples(scene, blur=1, **settings), strict=True
+    ):
+        np.testing.assert_array_equal(soft.objects, sharp.objects)
+        tried = np.linspace(0.5, 1, 51)
+        off = [np.abs(softened(sharp.image, sigma) - soft.image).max() for sigma in tried]
+        assert min(off) < 2.5
+        sigmas.append(tried[np.argmin(off)])
+    assert min(sigmas) < 0.65 and max(sigmas) > 0.85
+    half = samples(scene, 40, blur=0.5, **settings)
+    same = [
+        np.array_equal(sharp.image, soft.image)
+        for sharp, soft in zip(samples(scene, 40, **settings), half, strict=True)
+    ]
+    assert 0.2 < np.mean(same) < 0.8
 
 
 def test_an_object_that_may_not_be_covered_shows_all_of_itself():
@@ -122,9 +197,13 @@ def test_small_crops_still_show_the_object_of_the_label(scene):
         assert (sample.objects == 1).any()
 
 
-@pytest.mark.parametrize("scene", [FRACTALS, MIXED], ids=["fractals", "mixed"])
+@pytest.mark.parametrize(
+    "scene", [FRACTALS, MIXED, DENSITIES], ids=["fractals", "mixed", "densities"]
+)
 def test_bytes_do_not_depend_on_the_processor_or_the_threads(scene):
-    frame = Scenes(**MANY, crop=50, color=True, backdrop="noise")
+    frame = Scenes(
+        **MANY, crop=50, color=True, backdrop="noise", render_scale=0.4, blur=0.5, overhang=0.7
+    )
     categories = np.arange(48) % len(scene)
     expected = fdsl.render(scene, categories, range(48), 3, frame, num_threads=1, simd="plain")
     for threads in (1, 8):
@@ -135,9 +214,16 @@ def test_bytes_do_not_depend_on_the_processor_or_the_threads(scene):
     np.testing.assert_array_equal(reverse[::-1], expected)
 
 
-@pytest.mark.parametrize("order", ["own_in_front", "random", "small_in_front"])
-def test_scenes_in_python_follow_the_same_rules(order):
-    frame = Scenes(size=64, min_objects=1, max_objects=6, order=order, max_covered=0.5)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"order": "own_in_front"},
+        {"order": "random", "render_scale": 0.5},
+        {"order": "small_in_front", "blur": 0.6},
+    ],
+)
+def test_scenes_in_python_follow_the_same_rules(settings):
+    frame = Scenes(size=64, min_objects=1, max_objects=6, max_covered=0.5, **settings)
     scene, count = Scene([Bezier(9), fdsl.RCDB(5)]), 400
     addresses = np.arange(count, dtype=np.uint64) % len(scene), np.arange(count, dtype=np.uint64)
     found = []
@@ -153,6 +239,7 @@ def test_scenes_in_python_follow_the_same_rules(order):
                 (one.objects == 1).mean(),
                 (one.objects[0] != 0).mean(),  # of those that hang over the border
                 one.image.mean(),
+                np.abs(np.diff(one.image.astype(float))).mean(),
                 np.mean(one.categories),
             ]
             for one in made
@@ -221,6 +308,8 @@ def test_styles_of_parts_are_theirs():
         (lambda: Scenes(max_scale=0.1), "max_scale must be between min_scale and 1, got 0.1"),
         (lambda: Scenes(overhang=1), "overhang must be between 0 and 0.95, got 1"),
         (lambda: Scenes(max_covered=-0.5), "max_covered must be between 0 and 1, got -0.5"),
+        (lambda: Scenes(render_scale=0), "render_scale must be above 0 and at most 1, got 0"),
+        (lambda: Scenes(blur=1.5), "blur must be between 0 and 1, got 1.5"),
         (lambda: Scenes(backdrop="sky"), "backdrop must be 'black' or 'white' or 'gray'"),
     ],
 )

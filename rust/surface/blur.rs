@@ -1,6 +1,15 @@
 //! A 3×3 Gaussian blur, in integers: the same on every path, and of a flipped image the flipped blur.
 
+use crate::address::Rng;
 use crate::simd::{Kernel, Lanes, Simd};
+
+/// Decides whether an image is among the `share` of images that are blurred, and by which σ: uniform
+/// in 0.5..1.0.
+pub fn random_sigma(share: f64, rng: &mut Rng) -> Option<f64> {
+    let blurred = rng.between(0.0, 1.0) < share;
+    let sigma = rng.between(0.5, 1.0);
+    blurred.then_some(sigma)
+}
 
 /// Scratch of a blur.
 #[derive(Default)]
@@ -74,7 +83,6 @@ impl Kernel for Apply<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Rng;
 
     /// The blur as its definition has it, in floating point.
     fn expected(pixels: &[u8], width: usize, channels: usize, sigma: f64) -> Vec<f64> {

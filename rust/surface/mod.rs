@@ -14,6 +14,7 @@
 //! | `palette` | the authors' colors |
 //! | [`hsv`](mod@hsv) | colors by hue, saturation and value |
 //! | [`blur`] | a blur of the finished image |
+//! | [`resize`] | an image of another size |
 
 pub mod blur;
 pub mod density;
@@ -25,6 +26,7 @@ pub mod mark;
 mod palette;
 pub mod plane;
 mod plot;
+pub mod resize;
 mod resolve;
 pub mod single;
 pub mod stroke;
@@ -36,6 +38,7 @@ pub use last::{LastPoint, Pen};
 pub use mark::{Mark, Masks};
 pub use palette::palette_color;
 pub use plane::Plane;
+pub use resize::Resize;
 pub use single::Single;
 
 use crate::frame::Window;

@@ -158,8 +158,13 @@ def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generat
     for one in asked:
         part, category = scene.part_of(one.category)
         family, style = scene.parts[part], scene.style_of(part)
-        own = _scaled(style, (one.side, one.side), frame.color and not random)
+        drawn = one.side if frame.render_scale is None else _side(frame, frame.render_scale)
+        color = frame.color and not random
+        own = _scaled(style, (drawn, drawn), color)
         pixels = _rendered(family, own, job, category, one.instance, one.seed)
+        if drawn != one.side:
+            pixels = _resized(pixels, (one.side, one.side))
+            own = _scaled(style, (one.side, one.side), color)
         shown = family.shows(pixels, own)
         if random:
             pixels = _colored(pixels, shown, one.color if frame.color else one.color[:1])
@@ -176,6 +181,10 @@ def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generat
         if visible and total - visible <= most * total:
             canvas.map[where][free] = one.number + 1
             canvas.image[where][free] = pixels[free]
+    if frame.blur > 0:
+        blurred, sigma = rng.random() < frame.blur, rng.uniform(0.5, 1)
+        if blurred:
+            canvas.image[:] = _blurred(canvas.image, sigma)
     return canvas
 
 
@@ -230,6 +239,33 @@ def _colored(
     shades = np.maximum(strength[..., None] * color // peak, 1).clip(0, 255).astype(np.uint8)
     colored: npt.NDArray[np.uint8] = shades if len(color) == 3 else shades[..., 0]
     return colored
+
+
+def _resized(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resizes an image by linear interpolation between the pixels around each new center."""
+    found = pixels.astype(np.float64)
+    for axis, side in enumerate(size):
+        last = pixels.shape[axis] - 1
+        centers = (np.arange(side) + 0.5) * pixels.shape[axis] / side - 0.5
+        first = np.minimum(centers.clip(0).astype(int), last)
+        shape = [-1 if n == axis else 1 for n in range(pixels.ndim)]
+        share = (centers.clip(0, last) - first).reshape(shape)
+        second = np.minimum(first + 1, last)
+        found = found.take(first, axis) * (1 - share) + found.take(second, axis) * share
+    return np.rint(found).astype(np.uint8)
+
+
+def _blurred(pixels: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
+    """Blurs an image by 3×3 Gaussian weights; beyond the border it is reflected."""
+    side = np.exp(-0.5 / sigma**2)
+    found = pixels.astype(np.float64)
+    for axis in (0, 1):
+        around = [(1, 1) if n == axis else (0, 0) for n in range(pixels.ndim)]
+        padded = np.pad(found, around, mode="reflect")
+        count = pixels.shape[axis]
+        before, here, after = (padded.take(range(n, n + count), axis) for n in range(3))
+        found = (here + side * (before + after)) / (1 + 2 * side)
+    return np.rint(found).astype(np.uint8)
 
 
 def _window(

@@ -59,6 +59,13 @@ class Scenes(Frame):
     #: What is behind the objects: one color, noise, or by default the scene's backdrop family, or
     #: black if it has none. The gray is random, and away from that of fractals.
     backdrop: Literal["black", "white", "gray", "noise"] | None = None
+    #: The side at which all objects are rendered, relative to the shorter side of the image, above
+    #: 0 and at most 1; they are then resized to their own sides by linear interpolation. ``None``
+    #: renders them at their own sides.
+    render_scale: Annotated[float, Range(0.05, 1)] | None = None
+    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1]. Masks and
+    #: boxes are those of the objects before it.
+    blur: Annotated[float, Range(0, 1)] = 0.0
 
     _checked_as: ClassVar[str | None] = "scene"
     _paper: ClassVar[dict[str, Any]] = {"size": 224, "color": True, "object_color": "random"}

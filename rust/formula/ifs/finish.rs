@@ -6,6 +6,7 @@ use crate::address::{At, Purpose};
 use crate::error::Error;
 use crate::formula::diamond_square::{Colors, Heights, Over};
 use crate::surface::Blur;
+use crate::surface::blur::random_sigma;
 
 /// The background: decay, heights and colors.
 const BACKGROUND: Purpose = Purpose(52);
@@ -55,14 +56,11 @@ impl Finish {
             scratch.heights.fill_at(at, decay, &mut rng);
             scratch.heights.show(at.window(), colors, color, Over::Black, at.simd, image);
         }
-        if self.blur > 0.0 {
-            let mut rng = at.rng(BLUR);
-            let blurred = rng.between(0.0, 1.0) < self.blur;
-            let sigma = rng.between(0.5, 1.0);
-            if blurred {
-                let (_, width) = at.frame.output_size();
-                scratch.blur.apply(image, width, at.frame.channels(), sigma, at.simd);
-            }
+        if self.blur > 0.0
+            && let Some(sigma) = random_sigma(self.blur, &mut at.rng(BLUR))
+        {
+            let (_, width) = at.frame.output_size();
+            scratch.blur.apply(image, width, at.frame.channels(), sigma, at.simd);
         }
     }
 }

@@ -62,7 +62,8 @@ pub fn alone(at: At<'_>, style: &SceneStyle, category: u64) -> Object {
     Object { number: 0, category, side, top, left, color: [255; 3], rank: 0 }
 }
 
-fn side(frame: &Frame, scale: f64) -> usize {
+/// Returns a side in pixels from one that is relative to the shorter side of the image.
+pub fn side(frame: &Frame, scale: f64) -> usize {
     let shorter = frame.height.min(frame.width);
     ((scale * shorter as f64) as usize).clamp(SMALLEST, shorter)
 }

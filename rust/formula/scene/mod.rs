@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::formula::BuiltIn;
 use crate::formula::interface::{Formula, Ground, NoStyle, Outcome};
 use crate::formula::perlin::Perlin;
-use crate::formula::scene::layout::{Object, alone, layout};
+use crate::formula::scene::layout::{Object, alone, layout, side};
 use crate::formula::scene::paint::{Canvas, Paint};
 use crate::formula::scene::part::Part;
 use crate::formula::scene::style::{Backdrop, ObjectColor, SceneStyle};
@@ -32,9 +32,13 @@ use crate::frame::{Frame, Window};
 use crate::machine::with_scratch;
 use crate::render;
 use crate::sample::{Objects, Sample};
+use crate::surface::blur::random_sigma;
+use crate::surface::{Blur, Resize};
 
 /// The gray or the category of the backdrop, and the frequency of its noise.
 const BACKDROP: Purpose = Purpose(41);
+/// Whether an image is blurred, and how much.
+const BLUR: Purpose = Purpose(43);
 /// The part number of the backdrop; objects have smaller ones.
 const BEHIND: u64 = 1 << 31;
 
@@ -80,6 +84,9 @@ pub struct Scratch {
     objects: Vec<Object>,
     canvas: Canvas,
     pixels: Vec<u8>,
+    resized: Vec<u8>,
+    resize: Resize,
+    blur: Blur,
 }
 
 impl Parts {
@@ -118,9 +125,9 @@ impl Parts {
 }
 
 impl Scene {
-    /// Paints the objects of the scratch on the backdrop.
+    /// Paints the objects of the scratch on the backdrop, and blurs the image.
     fn compose(&self, at: At<'_>, style: &SceneStyle, scratch: &mut Scratch) {
-        let Scratch { objects, canvas, pixels } = scratch;
+        let Scratch { objects, canvas, pixels, resized, resize, blur } = scratch;
         canvas.clear(at.frame.height, at.frame.width, at.frame.channels());
         self.parts.draw_backdrop(at, style, &mut canvas.image);
         let random = style.object_color == ObjectColor::Random;
@@ -129,15 +136,25 @@ impl Scene {
                 return;
             }
             let (part, category) = self.parts.find(object.category);
-            let (height, width) = (object.side, object.side);
+            let drawn = style.render_scale.map_or(object.side, |scale| side(at.frame, scale));
             let color = at.frame.color && !random;
-            let frame = Frame { height, width, crop: None, color, ..part.frame().clone() };
+            let frame = Frame { height: drawn, width: drawn, crop: None, color, ..part.frame().clone() };
             pixels.resize(frame.bytes(), 0);
             part.draw(at.part(object.number as u64, category, &frame), pixels);
+            if drawn != object.side {
+                resized.resize(object.side * object.side * frame.channels(), 0);
+                resize.apply(pixels, [drawn; 2], frame.channels(), [object.side; 2], at.simd, resized);
+                std::mem::swap(pixels, resized);
+            }
             let paint = if random { Paint::Color(object.color) } else { Paint::Own };
             // The scene's own object is left out only if none of it is visible.
             let max_covered = if object.number == 0 { 1.0 } else { style.max_covered };
             canvas.put(object, pixels, part.ground(category).byte(), paint, max_covered);
+        }
+        if style.blur > 0.0
+            && let Some(sigma) = random_sigma(style.blur, &mut at.rng(BLUR))
+        {
+            blur.apply(&mut canvas.image, at.frame.width, at.frame.channels(), sigma, at.simd);
         }
     }
 

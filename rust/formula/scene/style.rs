@@ -31,6 +31,11 @@ pub struct SceneStyle {
     pub object_color: ObjectColor,
     /// What is behind the objects; `None` is the family given for it, or black.
     pub backdrop: Option<Backdrop>,
+    /// The side at which all objects are rendered, relative to the shorter side of the image; they
+    /// are then resized to their sides. `None` renders them at their sides.
+    pub render_scale: Option<f64>,
+    /// The probability of a 3×3 Gaussian blur, whose σ is uniform in 0.5..1.0.
+    pub blur: f64,
 }
 
 /// Which objects cover others.
@@ -81,6 +86,8 @@ impl Default for SceneStyle {
             max_covered: 0.9,
             object_color: ObjectColor::Own,
             backdrop: None,
+            render_scale: None,
+            blur: 0.0,
         }
     }
 }
@@ -88,7 +95,17 @@ impl Default for SceneStyle {
 impl Style for SceneStyle {
     fn check(&self, _: &Frame) -> Result<(), Error> {
         let number = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        let Self { min_objects, max_objects, min_scale, max_scale, overhang, max_covered, .. } = *self;
+        let Self {
+            min_objects,
+            max_objects,
+            min_scale,
+            max_scale,
+            overhang,
+            max_covered,
+            render_scale,
+            blur,
+            ..
+        } = *self;
         if !(1..=MOST_OBJECTS).contains(&min_objects) {
             return number("min_objects", "between 1 and 1000", min_objects as f64);
         }
@@ -106,6 +123,14 @@ impl Style for SceneStyle {
         }
         if !(0.0..=1.0).contains(&max_covered) {
             return number("max_covered", "between 0 and 1", max_covered);
+        }
+        if let Some(scale) = render_scale
+            && !(scale > 0.0 && scale <= 1.0)
+        {
+            return number("render_scale", "above 0 and at most 1", scale);
+        }
+        if !(0.0..=1.0).contains(&blur) {
+            return number("blur", "between 0 and 1", blur);
         }
         Ok(())
     }
