@@ -1,5 +1,6 @@
 """Scenes: masks and boxes are exact, whatever the parts, the crop and the flip."""
 
+import dataclasses
 import pickle
 import re
 from pathlib import Path
@@ -84,13 +85,14 @@ def test_objects_asked_for_are_visible_or_covered(scene):
 
 
 def resized(image, side):
-    """Interpolates linearly between the centers of pixels, first along columns, then along rows."""
-    for axis in (0, 1):
-        count = image.shape[axis]
-        centers = (np.arange(side) + 0.5) * count / side - 0.5
-        image = np.apply_along_axis(
-            lambda line, to=centers, count=count: np.interp(to, np.arange(count), line), axis, image
-        )
+    """Interpolates linearly between the centers of pixels, along rows and then along columns."""
+    for _ in range(2):
+        last = len(image) - 1
+        centers = ((np.arange(side) + 0.5) * len(image) / side - 0.5).clip(0, last)
+        before = centers.astype(int)
+        share = (centers - before).reshape(-1, *[1] * (image.ndim - 1))
+        image = (1 - share) * image[before] + share * image[np.minimum(before + 1, last)]
+        image = image.swapaxes(0, 1)
     return image
 
 
@@ -403,13 +405,89 @@ def test_instances_are_not_cut_off_within_the_image():
         assert 2 <= len(sample.categories) <= 10
 
 
-def test_fractals_of_multi_fractal_are_contractive_systems():
-    scene = Scene.multi_fractal(20, seed=4, backdrop=Perlin(4))
-    assert scene.parts == (fdsl.IFS.sample(20, seed=4),) and scene.backdrop == Perlin(4)
-    paper = Scenes.paper()
-    assert (paper.size, paper.min_objects, paper.max_objects, paper.overhang) == (224, 1, 5, 0.5)
-    counts = {len(scene.sample(0, index, 0, paper).categories) for index in range(60)}
-    assert counts == {1, 2, 3, 4, 5}
+def test_multi_fractal_has_the_programs_fractals_and_backgrounds():
+    scene = Scene.multi_fractal(20, seed=4)
+    assert scene.parts == (fdsl.IFS.sample(20, seed=4),)
+    preset = fdsl.Rendering.wacv22(size=112, zoom=1, shift=0, background=None, blur=0)
+    for name in ("size", "num_points", "patch", "shading", "margin", "zoom", "transpose", "blur"):
+        assert getattr(scene.style_of(0), name) == getattr(preset, name)
+    assert isinstance(scene.backdrop, fdsl.DiamondSquare)
+    decays = [one.decay for one in scene.backdrop]
+    assert 0.4 < min(decays) < 0.41 and 0.79 < max(decays) < 0.8
+    assert Scene.multi_fractal(20, backdrop=Perlin(4)).backdrop == Perlin(4)
+    preset = Scenes.wacv22()
+    assert preset == Scenes.paper() and preset.image_shape == (224, 224, 3)
+    assert Scenes.wacv22(size=64, blur=0) == dataclasses.replace(preset, size=64, blur=0)
+    counts = [len(scene.sample(0, index, 0, preset).categories) for index in range(60)]
+    assert set(counts) == {1, 2, 3, 4, 5}
+
+
+def composed(family, rng):
+    """Returns an image by the rules of the program (MultiGenerator of catalys1/fractal-pretraining)
+    and where it shows fractals. Fractals and backgrounds are those that test_density.py compares
+    with the program's."""
+    frame = fdsl.Frame(size=224, color=True)
+    noise = fdsl.DiamondSquare([rng.uniform(0.4, 0.8)])
+    behind = fdsl.render(noise, 0, rng.integers(2**40), 1, frame, num_threads=1)
+    # Room for what lies beyond the border.
+    image = np.pad(behind, [(134, 134), (134, 134), (0, 0)])
+    covered = np.zeros(image.shape[:2], bool)
+    one_fractal = fdsl.Rendering.wacv22(
+        size=112, variation=None, zoom=1, shift=0, background=None, blur=0
+    )
+    for _ in range(rng.integers(1, 6)):
+        # Flipped, transposed and colored at random.
+        category, index = rng.integers(len(family)), rng.integers(2**40)
+        fractal = fdsl.render(family, category, index, 1, one_fractal, num_threads=1)
+        side = int(rng.uniform(0.15, 0.6) * 224)
+        fractal = np.rint(resized(fractal, side)).astype(np.uint8)
+        top, left = rng.integers(-(side // 2), 224 - side // 2, 2)
+        where = np.s_[134 + top : 134 + top + side, 134 + left : 134 + left + side]
+        shown = fractal.any(-1)
+        image[where][shown], covered[where][shown] = fractal[shown], True
+    image, covered = image[134:-134, 134:-134], covered[134:-134, 134:-134]
+    if rng.random() > 0.5:
+        image = np.rint(softened(image, rng.uniform(0.5, 1)))
+    return image.astype(float), covered
+
+
+@pytest.mark.slow
+def test_scenes_of_multi_fractal_are_distributed_as_the_programs():
+    scene, count = Scene.multi_fractal(50, seed=3), 250
+    rng = np.random.default_rng(5)
+    categories, indices = rng.integers(50, size=count), rng.integers(2**40, size=count)
+    sampled = [
+        scene.sample(category, index, 1, Scenes.wacv22())
+        for category, index in zip(categories.tolist(), indices.tolist(), strict=True)
+    ]
+    ours = [(one.image.astype(float), one.objects != 0) for one in sampled]
+    theirs = [composed(scene.parts[0], rng) for _ in range(count)]
+
+    def measured(image, covered):
+        rows, columns = np.nonzero(covered)
+        shown = image[covered] if covered.any() else image[:1, :1].reshape(1, 3)
+        steps = np.abs(np.diff(image, axis=1)).mean(-1)
+        largest = image.max(-1)
+        return [
+            covered.mean(),
+            covered[:, [0, -1]].mean(),  # of those that hang over the border
+            rows.mean() if len(rows) else 111.5,
+            columns.mean() if len(rows) else 111.5,
+            image.mean(),
+            image.std(),
+            largest.mean(),
+            (largest - image.min(-1)).mean(),
+            shown.mean(),
+            (shown.max(-1) < 60).mean(),  # the dark outline that resizing leaves
+            steps.mean(),
+            (steps > 60).mean(),
+            (image.argmax(-1) == 0).mean(),
+            (image.argmax(-1) == 2).mean(),
+        ]
+
+    ours, theirs = (np.array([measured(*one) for one in made]) for made in (ours, theirs))
+    z = (ours.mean(0) - theirs.mean(0)) / np.sqrt((ours.var(0) + theirs.var(0)) / count)
+    assert np.abs(z).max() < 4, z
 
 
 def test_objects_have_the_sizes_and_positions_that_were_asked_for():

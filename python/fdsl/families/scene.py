@@ -16,6 +16,7 @@ from fdsl.families.base import Arrays, Family
 from fdsl.families.compose import compose
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.core import CoreFamily
+from fdsl.families.diamond_square import DiamondSquare
 from fdsl.families.ifs import IFS
 from fdsl.families.registry import find
 from fdsl.families.segrcdb import CLASSES, SegRCDB
@@ -68,7 +69,28 @@ class Scenes(Frame):
     blur: Annotated[float, Range(0, 1)] = 0.0
 
     _checked_as: ClassVar[str | None] = "scene"
-    _paper: ClassVar[dict[str, Any]] = {"size": 224, "color": True, "object_color": "random"}
+    _paper: ClassVar[dict[str, Any]] = {
+        "size": 224,
+        "color": True,
+        "max_covered": 1.0,
+        "render_scale": 0.5,
+        "blur": 0.5,
+    }
+
+    @classmethod
+    def wacv22(cls, **changes: Any) -> Scenes:
+        """Returns the settings of the images with several fractals in "Improving Fractal
+        Pre-training" (Anderson and Farrell, WACV 2022), for ``Scene.multi_fractal``; the same as
+        ``Scenes.paper``.
+
+        224×224 pixels, in color, 1…5 objects with sides of 0.15…0.6 of the image that hang over the
+        border by up to a half. Objects are rendered at 112×112 pixels and resized, and half of the
+        images are blurred.
+
+        Args:
+            **changes: settings that replace the program's.
+        """
+        return cls.paper(**changes)
 
     @classmethod
     def instances(cls, **changes: Any) -> Scenes:
@@ -158,18 +180,19 @@ class Scene(CoreFamily):
         cls, categories: int = 1000, *, seed: int = 0, backdrop: Family | None = None
     ) -> Scene:
         """Returns scenes of contractive fractals (Anderson and Farrell, "Improving Fractal
-        Pre-training", WACV 2022).
+        Pre-training", WACV 2022) on diamond–square noise, colored by density.
 
-        The defaults of ``Scenes`` are theirs: 1…5 objects, sides of 0.15…0.6 of the image that
-        hang over the border by up to a half. ``Scenes.paper()`` adds their size and colors.
+        ``Scenes.wacv22()`` has that program's settings; with others, too, fractals and backdrop are
+        drawn by its rules.
 
         Args:
             categories: number of fractals.
             seed: of the fractals.
-            backdrop: a family behind the objects; without one, ``Scenes.backdrop`` decides.
+            backdrop: a family behind the objects instead of the noise.
         """
         fractals = IFS.sample(categories, seed=checked_seed(seed))
-        return cls(fractals, styles=[_FRACTALS], backdrop=backdrop)
+        behind = DiamondSquare(_DECAYS) if backdrop is None else backdrop
+        return cls(fractals, styles=[_FRACTALS], backdrop=behind)
 
     @classmethod
     def instances(cls, categories: int = 100, *, seed: int = 0) -> Scene:
@@ -377,9 +400,20 @@ class Scene(CoreFamily):
         return _restored, (self._parts, self._styles, self._backdrop, self._backdrop_style)
 
 
-#: As dense as the authors' 100,000 points at 224×224, with one patch per object. Instances differ
-#: in the orbit, the patch and the flip.
-_FRACTALS = Rendering(size=224, num_points=100_000, patch="fixed", variation=None)
+#: The fractals of the multi-object images of WACV 2022. Instances differ in the orbit, the patch,
+#: the colors, the flip and whether they are transposed.
+_FRACTALS = Rendering(
+    size=112,
+    num_points=100_000,
+    patch="fixed",
+    shading="density",
+    variation=None,
+    margin=0,
+    transpose=True,
+)
+
+#: The program draws a decay from 0.4 to 0.8 for each image: the centers of 64 intervals.
+_DECAYS = 0.4 + 0.4 * (np.arange(64) + 0.5) / 64
 
 
 def _restored(
