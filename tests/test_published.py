@@ -19,7 +19,7 @@ def test_a_published_data_set_renders_and_is_loaded_by_its_name(name):
     assert fdsl.load(name) == data.family and data.name == name
     images = fdsl.render(data.family[:1], 0, [0, 1], rendering=data.rendering)
     assert images.shape[0] == 2 and len(np.unique(images)) > 1
-    assert not data.rendering.flips or name.startswith("fractaldb")
+    assert not data.rendering.flips or name.startswith(("fractaldb", "multi-fractal"))
 
 
 def test_the_page_lists_every_published_data_set():

@@ -14,6 +14,7 @@ from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
 from fdsl.families.ifs3d import IFS3D
 from fdsl.families.leaves import DeadLeaves, Leaves
+from fdsl.families.scene import Scene, Scenes
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering, Views
 
@@ -123,6 +124,12 @@ _ENTRIES: dict[str, _Entry] = {
         rendering=lambda: Rendering(size=512, num_points=100_000, variation=None, flips=False),
         instances=1,
         paper="Nakamura et al., Scaling Backwards: Minimal Synthetic Pre-training?, ECCV 2024",
+    ),
+    "multi-fractal-1k": _Entry(
+        family=Scene.multi_fractal,
+        rendering=Scenes.wacv22,
+        instances=1000,
+        paper="Anderson and Farrell, Improving Fractal Pre-training, WACV 2022",
     ),
     "deadleaves-squares": _Entry(
         family=lambda: DeadLeaves(7)[1:2],
