@@ -100,39 +100,14 @@ def add_rings(image, mask, number, n, count, size, step, waves, radius, oval, ce
                     y0 += sy
 
 
-@njit(cache=False)
-def add_fractal(image, mask, number, maps, sums, side, top, left, points):
-    """Draws a fractal as an object of a scene: two passes over its points, one for the window."""
-    xs, ys = np.empty(points), np.empty(points)
-    x = y = 0.0
-    for i in range(points):
-        draw = np.random.random()
-        k = 0
-        while k < len(sums) - 1 and draw > sums[k]:
-            k += 1
-        a, b, c, d, e, f = maps[k]
-        x, y = a * x + b * y + e, c * x + d * y + f
-        xs[i], ys[i] = x, y
-    low_x, low_y = xs.min(), ys.min()
-    scale_x = (side - 3) / max(xs.max() - low_x, 1e-9)
-    scale_y = (side - 3) / max(ys.max() - low_y, 1e-9)
-    patch = np.random.randint(1, 512)
-    for i in range(points):
-        row = top + 1 + int((ys[i] - low_y) * scale_y)
-        column = left + 1 + int((xs[i] - low_x) * scale_x)
-        for j in range(9):
-            r, c = row + j // 3 - 1, column + j % 3 - 1
-            if patch >> j & 1 and 0 <= r < image.shape[0] and 0 <= c < image.shape[1]:
-                image[r, c], mask[r, c] = 127, number
-
-
 def scenes(program: float) -> Row:
     family = fdsl.Scene.multi_fractal(1000)
-    frame = family.checked_style(fdsl.Scenes(size=224))
-    count = 10 * IMAGES
+    frame = family.checked_style(fdsl.Scenes.wacv22())
+    count = 4 * IMAGES
     categories = np.arange(count, dtype=np.uint64)
-    images, objects = np.empty((count, 224, 224), np.uint8), np.empty((count, 224, 224), np.uint16)
-    parts = [(maps, np.cumsum(shares)) for maps, shares in family]
+    images = np.empty((count, *frame.image_shape), np.uint8)
+    objects = np.empty((count, *frame.output_size), np.uint16)
+    systems = [np.array(category.maps) for category in family.parts[0]]
 
     def ours() -> int:
         family.render_into(Job(frame, 0, 1), (categories, categories), images, objects)
@@ -141,13 +116,13 @@ def scenes(program: float) -> Row:
     def loop() -> int:
         rng = np.random.default_rng(0)
         for image, mask in zip(images, objects, strict=True):
-            image[:], mask[:] = 0, 0
+            image[:], mask[:] = diamond_square(224, rng.uniform(0.4, 0.8)), 0
             for number in range(1, rng.integers(1, 6) + 1):
                 side = int(rng.uniform(0.15, 0.6) * 224)
-                top, left = rng.integers(-side // 2, 224 - side // 2, 2)
-                points = int(100_000 * (side / 224) ** 2)
-                maps, sums = parts[rng.integers(1000)]
-                add_fractal(image, mask, number, maps, sums, side, top, left, points)
+                top, left = rng.integers(-(side // 2), 224 - side // 2, 2)
+                add_fractal(image, mask, number, systems[rng.integers(1000)], side, top, left)
+            if rng.random() < 0.5:
+                blur(image)
         return count
 
     return Row("Scene.multi_fractal 224×224, 1 to 5 new objects, with masks", ours, loop, program)
@@ -265,10 +240,7 @@ def diamond_square(size, decay):
 
 
 @njit(cache=False)
-def density(maps, size, num_points, behind):
-    """One image of "Improving Fractal Pre-training", as one would write it first."""
-    maps = maps.copy()
-    maps[np.random.randint(len(maps))] *= np.random.uniform(0.8, 1.1)
+def orbit(maps, num_points):
     weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
     cumulative = np.cumsum(weights / weights.sum())
     a, b, c, d, e, f = maps[0]
@@ -282,16 +254,23 @@ def density(maps, size, num_points, behind):
         a, b, c, d, e, f = maps[j]
         x, y = a * x + b * y + e, c * x + d * y + f
         points[i, 0], points[i, 1] = x, y
+    return points
+
+
+@njit(cache=False)
+def add_density(image, points, shift, zoom):
+    """Colors a window of the points by their density."""
+    size = len(image)
     scale, low = np.empty(2), np.empty(2)
     for axis in range(2):
         least, most = points[:, axis].min(), points[:, axis].max()
         extent = most - least
-        middle = (least + most) / 2 + extent * np.random.uniform(-0.2, 0.2)
-        half = extent * np.random.uniform(0.5, 2) / 2
+        middle = (least + most) / 2 + extent * np.random.uniform(-shift, shift)
+        half = extent * np.random.uniform(1 / zoom, zoom) / 2
         low[axis], scale[axis] = middle - half, (size - 1) / (2 * half)
     mask = np.random.randint(0, 512)
     counts = np.zeros((size, size))
-    for i in range(num_points):
+    for i in range(len(points)):
         row = math.floor((points[i, 0] - low[0]) * scale[0])
         column = math.floor((points[i, 1] - low[1]) * scale[1])
         if 0 <= row < size and 0 <= column < size:
@@ -299,9 +278,6 @@ def density(maps, size, num_points, behind):
                 y0, x0 = row + bit // 3 - 1, column + bit % 3 - 1
                 if mask >> bit & 1 and 0 <= y0 < size and 0 <= x0 < size:
                     counts[y0, x0] += 1
-    image = np.zeros((size, size, 3), np.uint8)
-    if behind:
-        image = diamond_square(size, np.random.uniform(0.4, 0.8))
     shift, largest = np.random.uniform(0, 255), max(counts.max(), 1.0)
     s, v = int(255 * np.random.uniform(0.3, 1)), int(255 * np.random.uniform(0.5, 1))
     for y0 in range(size):
@@ -310,24 +286,68 @@ def density(maps, size, num_points, behind):
                 h = int(255 * counts[y0, x0] / largest + shift) & 255
                 r, g, b0 = colored(h, s, v)
                 image[y0, x0, 0], image[y0, x0, 1], image[y0, x0, 2] = r + 0.5, g + 0.5, b0 + 0.5
+
+
+@njit(cache=False)
+def blur(image):
+    size, sigma = len(image), np.random.uniform(0.5, 1)
+    side = math.exp(-0.5 / sigma**2)
+    center, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
+    across = np.empty(image.shape)
+    for y0 in range(size):
+        for x0 in range(size):
+            for k in range(3):
+                before, after = abs(x0 - 1), size - 1 - abs(size - 2 - x0)
+                both = float(image[y0, before, k]) + image[y0, after, k]
+                across[y0, x0, k] = center * image[y0, x0, k] + side * both
+    for y0 in range(size):
+        for x0 in range(size):
+            for k in range(3):
+                before, after = abs(y0 - 1), size - 1 - abs(size - 2 - y0)
+                both = across[before, x0, k] + across[after, x0, k]
+                image[y0, x0, k] = center * across[y0, x0, k] + side * both + 0.5
+
+
+@njit(cache=False)
+def density(maps, size, num_points, behind):
+    """One image of "Improving Fractal Pre-training", as one would write it first."""
+    maps = maps.copy()
+    maps[np.random.randint(len(maps))] *= np.random.uniform(0.8, 1.1)
+    points = orbit(maps, num_points)
+    image = np.zeros((size, size, 3), np.uint8)
+    if behind:
+        image = diamond_square(size, np.random.uniform(0.4, 0.8))
+    add_density(image, points, 0.2, 2.0)
     if np.random.random() < 0.5:
-        sigma = np.random.uniform(0.5, 1)
-        side = math.exp(-0.5 / sigma**2)
-        center, side = 1 / (1 + 2 * side), side / (1 + 2 * side)
-        across = np.empty(image.shape)
-        for y0 in range(size):
-            for x0 in range(size):
-                for k in range(3):
-                    before, after = abs(x0 - 1), size - 1 - abs(size - 2 - x0)
-                    both = float(image[y0, before, k]) + image[y0, after, k]
-                    across[y0, x0, k] = center * image[y0, x0, k] + side * both
-        for y0 in range(size):
-            for x0 in range(size):
-                for k in range(3):
-                    before, after = abs(y0 - 1), size - 1 - abs(size - 2 - y0)
-                    both = across[before, x0, k] + across[after, x0, k]
-                    image[y0, x0, k] = center * across[y0, x0, k] + side * both + 0.5
+        blur(image)
     return image
+
+
+@njit(cache=False)
+def add_fractal(image, mask, number, maps, side, top, left):
+    """Resizes a fractal, flipped and transposed at random, and puts it into an image."""
+    fractal = np.zeros((112, 112, 3), np.uint8)
+    add_density(fractal, orbit(maps, 100_000), 0.0, 1.0)
+    flips, mixed = np.random.randint(0, 8), np.empty(3, np.uint8)
+    for row in range(max(0, -top), min(side, len(image) - top)):
+        for column in range(max(0, -left), min(side, len(image) - left)):
+            y = min(max((row + 0.5) * 112 / side - 0.5, 0.0), 111.0)
+            x = min(max((column + 0.5) * 112 / side - 0.5, 0.0), 111.0)
+            y = 111 - y if flips & 1 else y
+            x = 111 - x if flips & 2 else x
+            if flips & 4:
+                y, x = x, y
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, 111), min(x0 + 1, 111)
+            lit = False
+            for k in range(3):
+                above = (x0 + 1 - x) * fractal[y0, x0, k] + (x - x0) * fractal[y0, x1, k]
+                below = (x0 + 1 - x) * fractal[y1, x0, k] + (x - x0) * fractal[y1, x1, k]
+                mixed[k] = (y0 + 1 - y) * above + (y - y0) * below + 0.5
+                lit |= mixed[k] > 0
+            if lit:
+                image[top + row, left + column] = mixed
+                mask[top + row, left + column] = number
 
 
 def densities(behind: bool, program: float) -> Row:
