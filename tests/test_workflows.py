@@ -91,7 +91,18 @@ def test_every_supported_python_is_tested_on_every_system():
     assert systems == {"ubuntu", "macos", "windows"}
 
 
+def test_the_rust_tests_run_on_arm_too():
+    jobs = WORKFLOWS["ci.yml"]["jobs"].values()
+    arm = [job for job in jobs if job.get("runs-on") == "ubuntu-24.04-arm"]
+    assert any(
+        re.match(r"cargo \S* ?test\b", step.get("run", "")) for job in arm for step in job["steps"]
+    )
+
+
 def test_the_pinned_rust_is_the_makefiles():
-    install = " ".join(step.get("run", "") for step in WORKFLOWS["ci.yml"]["jobs"]["run"]["steps"])
     pinned = re.search(r"\+(\d+\.\d+\.\d+)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
-    assert f"rustup toolchain install {pinned} " in install
+    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    for job in ("run", "arm"):
+        steps = WORKFLOWS["ci.yml"]["jobs"][job]["steps"]
+        assert any(f"rustup toolchain install {pinned} " in step.get("run", "") for step in steps)
+    assert set(re.findall(r"cargo \+(\S+)", text)) == {pinned}
