@@ -13,6 +13,7 @@ curve.png. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --
 with the weights of an uninterrupted one: the same bits on a CPU, and on a GPU with --deterministic.
 """
 
+import ast
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -77,6 +78,8 @@ class Settings(Training):
     cutmix: float = 0.0  # Mix images with this alpha of CutMix.
     label_smoothing: float = 0.0  # Smooth the labels by this.
     drop_path: float = 0.0  # Drop paths of a network of timm at this rate.
+    # Set other settings of the source's images, such as min_objects=2 or line_color=random.
+    set: tuple[str, ...] = ()
     label_noise: float = 0.0  # Give this share of the images a random label (Figure 5).
     # Take this many steps per epoch; by default, enough for 1,000 instances of each category.
     steps_per_epoch: int | None = None
@@ -230,6 +233,11 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
     given, valid = {name: getattr(s, name) for name in names}, family.style.names()
+    for name, equals, value in (word.partition("=") for word in s.set):
+        try:
+            given[name] = ast.literal_eval(value) if equals else value
+        except (ValueError, SyntaxError):
+            given[name] = value  # a word
     if foreign := sorted(set(given) - set(valid)):
         option = foreign[0].replace("_", "-")
         kind = type(family).__name__

@@ -770,6 +770,22 @@ def test_a_published_set_is_rendered_as_it_was_published() -> None:
         pretrain.chosen_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
 
 
+def test_every_setting_of_a_source_can_be_given() -> None:
+    words = ("min_objects=2", "object_color=random", "blur=0.25", "backdrop=None", "crop=(48, 40)")
+    given = pretrain.Settings(source="multi-fractal-4", size=64, set=words)
+    expected = fdsl.Scenes.paper(
+        size=64, crop=(48, 40), min_objects=2, object_color="random", blur=0.25, backdrop=None
+    )
+    scene = fdsl.load("multi-fractal-4")
+    assert pretrain.chosen_rendering(given, scene) == expected
+    for word in ("wings=2", "wings"):
+        odd = dataclasses.replace(given, set=(word,))
+        with pytest.raises(ValueError, match="--wings does not apply to Scene; it takes size, "):
+            pretrain.chosen_rendering(odd, scene)
+    with pytest.raises(ValueError, match="min_objects must be"):
+        pretrain.chosen_rendering(dataclasses.replace(given, set=("min_objects=0",)), scene)
+
+
 def test_a_fixed_set_is_augmented_and_resumes_exactly(tmp_path: Path) -> None:
     run = [*PRETRAIN, "--preset", "fixed", "--rand-augment", "9", "--erasing", "0.5"]
     run += ["--model", "vit6s", "--optimizer", "adamw", "--label-smoothing", "0.1"]

@@ -27,6 +27,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "Perlin noise": {"source": "perlin-1296"},
     "Bezier curves": {"source": "bezier-1024"},
     "dead leaves": {"source": "deadleaves-1000"},
+    "fractals by density": {"source": "multi-fractal-1k", "set": ("max_objects=1",)},
     "scene, one label": {"source": "multi-fractal-1k"},
     "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},
 }

@@ -215,7 +215,8 @@ def _pretrain(wanted: pretrain.Settings) -> int:
 def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """A folder's name: the settings that are not the usual ones."""
     odd = {k: v for k, v in settings.items() if k not in usual or usual[k] != v}
-    return ",".join(f"{k}={v}" for k, v in sorted(odd.items()) if v is not None) or "usual"
+    words = {k: "+".join(v) if isinstance(v, tuple) else v for k, v in odd.items()}
+    return ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ class Scale:
     seeds: int  # of fine-tuning
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
     networks: Mapping[str, Network] = field(default_factory=dict)  # besides its own
+    scenes: tuple[str, ...] = ()  # settings of scenes over their program's
     note: str = field(default="")
 
     def of(self, network: str | None) -> "Scale":
@@ -114,6 +115,8 @@ class Scale:
         if "clusters" in given:
             given["clusters"] = min(given["clusters"], self.clusters)
         settings = {**settings, **given}
+        if settings.get("source", "").startswith("multi-fractal"):
+            settings["set"] = (*self.scenes, *settings.get("set", ()))
         if "source" in settings:  # what means nothing to a family cannot be given to it
             style = fdsl.load(settings["source"]).style
             foreign = set(fdsl.Rendering.names()) - set(style.names())
@@ -144,6 +147,10 @@ _SMALL_NETWORK: dict[str, Any] = {
 _VIT: dict[str, Any] = {"model": "vit6s", "optimizer": "adamw", "weight_decay": 0.05}
 _VIT_TUNED: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 
+# Where the program's small objects on noise would be a few pixels each, and nothing is learned.
+_LARGE_OBJECTS = ("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2")
+_LARGE_OBJECTS += ("backdrop=black", "blur=0")
+
 SMOKE = Scale(
     note="a few steps of everything, to see that it runs; learns nothing",
     size=36,
@@ -168,6 +175,7 @@ SMOKE = Scale(
     best="some labels",
     seeds=1,
     data=("digits",),
+    scenes=_LARGE_OBJECTS,
 )
 
 _FEW = {"label_fraction": 0.01, "batch_size": 50, "epochs": 30, "validate_every": 30}
@@ -207,6 +215,7 @@ SMALL = Scale(
     best="some labels",
     seeds=3,
     data=("cifar10", "fashion-mnist"),
+    scenes=_LARGE_OBJECTS,
 )
 
 GPU = Scale(
@@ -245,6 +254,7 @@ GPU = Scale(
     best=SMALL.best,
     seeds=3,
     data=SMALL.data,
+    scenes=SMALL.scenes,
 )
 
 FULL = Scale(

@@ -16,13 +16,18 @@ from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
 from fdsl.families.published import PUBLISHED, published_family
 from fdsl.families.registry import NAME, find, names, run_script
+from fdsl.families.scene import Scene
 
 _FILES = (
     "a file that was saved (.npz), a folder of the authors' CSV files or of an export, a pickle "
     "(.pkl) of Improving Fractal Pre-training, or a script and a name (families.py:disks-10)"
 )
-#: Functions that make an IFS of a number of categories.
-_OF_IFS: dict[str, Callable[..., Family]] = {"fractaldb": fractaldb, "contractive": IFS.sample}
+#: Functions that make a family of a number of categories.
+_MAKERS: dict[str, Callable[..., Family]] = {
+    "fractaldb": fractaldb,
+    "contractive": IFS.sample,
+    "multi-fractal": Scene.multi_fractal,
+}
 #: The kinds of sources that ``load`` accepts, for help texts.
 SOURCES = f"a published set ({', '.join(PUBLISHED)}), a name (perlin-100, bezier-144), {_FILES}"
 
@@ -36,7 +41,8 @@ def load(source: PathLike, **options: Any) -> Family:
             - the name of a published set of categories: ``"fractaldb-1k"``, ``"fractaldb-10k"``,
               ``"rcdb-1k"``, ``"visualatom-1k"``, or any other that ``fdsl.published`` knows;
             - the name of a family and a number of categories: ``"fractaldb-100"``,
-              ``"contractive-100"``, ``"perlin-100"``, ``"bezier-144"``, ``"rcdb-100"``;
+              ``"contractive-100"``, ``"multi-fractal-100"``, ``"perlin-100"``, ``"bezier-144"``,
+              ``"rcdb-100"``;
             - a script and such a name, ``"families.py:disks-10"``: the script is imported first.
               So is that of ``"families.py:saved.npz"``, since a file does not hold the code of a
               family in Python;
@@ -91,7 +97,7 @@ def load(source: PathLike, **options: Any) -> Family:
 def makers() -> dict[str, Callable[..., Family]]:
     """Returns the functions and classes that make a family of a number of categories, by the name
     that ``load`` knows them by."""
-    found: dict[str, Callable[..., Family]] = {**_OF_IFS}
+    found: dict[str, Callable[..., Family]] = {**_MAKERS}
     for name in names():
         with contextlib.suppress(Exception):  # an installed package that cannot be imported
             kind = find(name)
@@ -119,8 +125,8 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     if named is None:
         return None
     script, name, number = named.groups()
-    if name in _OF_IFS:
-        maker = _OF_IFS[name]
+    if name in _MAKERS:
+        maker = _MAKERS[name]
     elif script is None and name not in names():
         return None
     else:
