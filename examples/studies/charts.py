@@ -38,15 +38,15 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
     Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
     found = cells(rows)
-    if study.figure == "gains":  # only where there is a curve to draw
-        found = {key: own for key, own in found.items() if len(_groups(study, own)) > 1} or found
+    if any(_groups(study, own) for own in found.values()):  # only where there is a curve
+        found = {key: own for key, own in found.items() if _groups(study, own)}
     figure = Figure(figsize=(1 + 4 * max(1, len(found)), 3.8), layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
         axes.set_title(f"{data}, {view}", fontsize=10)
         if study.figure == "curve":
             _curve(axes, study, own)
-        elif study.figure == "gains":
+        elif _groups(study, own):
             _gains(axes, study, own, rows)
         else:
             _points(axes, study, own)
