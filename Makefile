@@ -72,7 +72,7 @@ docs: $(READY)
 wheel: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
 
-# Half an hour on one core. The same command continues a stopped run.
+# A quarter of an hour on one core. The same command continues a stopped run.
 weights: $(READY)
 	$(RUN) examples/pretrain.py --preset resnet10s --out weights --resume auto
 	$(RUN) examples/model_card.py weights

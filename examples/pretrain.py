@@ -41,7 +41,7 @@ class Settings(Training):
     """Pre-train on fractals, or on any other formula."""
 
     model: str = "resnet50"  # Train a classifier of torchvision.models, timm:NAME, or resnet10s.
-    # Take defaults from presets: paper, released, fixed, deit (see presets/), or a .toml file.
+    # Take defaults from presets: released, fixed, deit and so on (see presets/), or a .toml file.
     preset: tuple[str, ...] = ()
     lr: float = 0.01  # Set the learning rate (paper: 0.01).
     # Train on these categories instead of searching: fractaldb-1k, perlin-100, or a file.

@@ -17,6 +17,7 @@ ERASING: dict[str, Any] = {"rand_augment": 9, "erasing": 0.25}
 
 SOURCES: dict[str, dict[str, Any]] = {
     "FractalDB": {},
+    "FractalDB, augmented": {"preset": ("augmented",)},
     "FractalDB, fixed": FIXED,
     # Its images are those of its categories: no variation.
     "1p-frac": {**FIXED, "source": "1p-frac-1k", "variation": 0.0},

@@ -109,7 +109,9 @@ class Scale:
                 given["source"] = given["source"].split("-")[0] + f"-{self.most}"
         if steps is not None and "instances" in given:
             # Visits are too few for any to come again, so that the run is the usual one.
-            visits = settings["epochs"] * steps * settings["batch_size"] / given["categories"]
+            epochs = settings.get("epochs", Settings.epochs)
+            batch_size = settings.get("batch_size", Settings.batch_size)
+            visits = epochs * steps * batch_size / given["categories"]
             if visits <= given["instances"]:
                 del given["instances"]
         if "clusters" in given:
