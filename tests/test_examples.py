@@ -745,7 +745,7 @@ def test_presets_add_up_and_the_later_one_prevails(
     [
         (
             None,
-            "no preset 'mine.toml': there are augmented, deit, fixed, paper, released, resnet10s, or",
+            "no preset 'mine.toml': there are augmented, deit, fixed, paper, released, ",
         ),
         ("lr: 3", "mine.toml is not TOML"),
         ("learning_rate = 3", "a preset sets 'learning_rate', which is no option of this script"),

@@ -965,6 +965,8 @@ def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(name):
 def test_only_published_sets_count_in_thousands():
     assert fdsl.load("fractaldb-10k") == fdsl.fractaldb(10_000)
     assert fdsl.load("rcdb-1k") != fdsl.load("rcdb-1000") == fdsl.RCDB(1000)
+    with pytest.raises(ValueError, match="source must be a name, a file or a folder, got ''"):
+        fdsl.load("")
     with pytest.raises(FileNotFoundError, match="no categories at rcdb-2k"):
         fdsl.load("rcdb-2k")
 

@@ -62,6 +62,8 @@ def load(source: PathLike, **options: Any) -> Family:
     >>> load("perlin-100", octaves=3)
     <Perlin: 100 categories, 3 octaves>
     """
+    if str(source) == "":  # which would be the current folder
+        raise ValueError(f"source must be a name, a file or a folder, got {shown(source)}")
     path = Path(source)
     try:
         exists = path.exists()
