@@ -1,5 +1,5 @@
-"""Scenes put together in Python, for parts that are written in Python. The rules are those of
-``rust/formula/scene/``; the random numbers are others."""
+"""Composes scenes in Python, for parts that are written in Python. The rules are those of
+``rust/formula/scene/``; the random numbers differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLEST = 16
 
 
 class Parts(Protocol):
-    """The part of ``fdsl.Scene`` that is used here."""
+    """The members of ``fdsl.Scene`` that this module uses."""
 
     name: ClassVar[str]
 
@@ -37,7 +37,7 @@ class Parts(Protocol):
         """The family behind the objects."""
 
     def part_of(self, category: int) -> tuple[int, int]:
-        """The part that has a category, and the category's number in it."""
+        """The part that a category belongs to, and the category's number within it."""
 
     def style_of(self, part: int) -> Frame:
         """The settings of a part; those of the backdrop for −1."""
@@ -48,7 +48,7 @@ class Parts(Protocol):
 class Object(NamedTuple):
     """One object, before it is rendered."""
 
-    #: 0 for the one of the scene's own category.
+    #: 0 for the object of the scene's own category.
     number: int
     category: int
     side: int
@@ -56,7 +56,7 @@ class Object(NamedTuple):
     left: int
     color: npt.NDArray[np.int64]
     rank: float
-    #: Of the address of the object.
+    #: Seed in the address of the object.
     seed: int
     instance: int
 
@@ -107,7 +107,7 @@ def compose(
 
 
 def _layout(frame: Any, category: int, categories: int, rng: np.random.Generator) -> list[Object]:
-    """Draws the objects, those in front first."""
+    """Draws the objects, from front to back."""
     found = []
     for number in range(rng.integers(frame.min_objects, frame.max_objects, endpoint=True)):
         drawn = int(rng.integers(categories))
@@ -138,7 +138,7 @@ def _layout(frame: Any, category: int, categories: int, rng: np.random.Generator
 
 
 def _alone(frame: Any, one: Object) -> Object:
-    """Returns the object of the scene's category in the middle."""
+    """Returns the object of the scene's category, moved to the center."""
     side = _side(frame, frame.max_scale)
     top, left = (frame.height - side) // 2, (frame.width - side) // 2
     return one._replace(side=side, top=top, left=left)
@@ -150,7 +150,7 @@ def _side(frame: Frame, scale: float) -> int:
 
 
 def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generator) -> Canvas:
-    """Puts the objects on the backdrop, from front to back."""
+    """Paints the objects on the backdrop, from front to back."""
     frame: Any = job.frame
     size = (frame.height, frame.width)
     canvas = Canvas(_behind(scene, job, rng), np.zeros(size, np.uint16))
@@ -231,7 +231,7 @@ def _rendered(
 def _colored(
     pixels: npt.NDArray[np.uint8], shown: npt.NDArray[np.bool_], color: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    """Makes shades of one color of gray pixels."""
+    """Turns gray pixels into shades of one color."""
     strength = pixels.astype(np.int64)
     if shown.any() and not shown.all() and pixels[~shown].min() == 255:  # dark on white
         strength = 255 - strength
@@ -256,7 +256,7 @@ def _resized(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 
 
 def _blurred(pixels: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
-    """Blurs an image by 3×3 Gaussian weights; beyond the border it is reflected."""
+    """Blurs an image with a 3×3 Gaussian kernel; the image is reflected at the border."""
     side = np.exp(-0.5 / sigma**2)
     found = pixels.astype(np.float64)
     for axis in (0, 1):

@@ -19,7 +19,7 @@ from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.readers import Floats
 from fdsl.frame import Frame
 
-#: Categories that can be drawn; a million take seconds.
+#: Most categories that can be drawn; a million take seconds.
 MOST_DRAWN = 1_000_000
 
 
@@ -42,17 +42,18 @@ class Contours(Frame):
     #: Color of each ring: a random gray, or with ``color=True`` a random color or the next of the
     #: 128 colors that FractalDB cycles through.
     line_color: Literal["gray", "random", "cycle"] = "gray"
-    #: Whether the center of the rings is that of the image instead of random, as for an object.
+    #: Whether the rings are in the center of the image, as for an object, instead of anywhere.
     centered: bool = False
-    #: ``"released"`` draws the random numbers of the authors' programs, for categories that know
-    #: them: ``fdsl.load("rcdb-1k")``, ``RCDB.released()``. ``None`` draws from the address.
+    #: ``"released"`` replays the random numbers of the authors' programs. It needs the programs'
+    #: own categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws from the
+    #: address.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "rcdb"
     _paper: ClassVar[dict[str, Any]] = {"size": 512}
 
     def _shrunk(self, scale: float) -> dict[str, Any]:
-        # A replay out of order would take seconds.
+        # Replaying images out of order would take seconds.
         return {**super()._shrunk(scale), "compat": None}
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ class Rings(NamedTuple):
     rings: int
     #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
     noise: float
-    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
+    #: How far every ring also moves outward, in pixels of a 512×512 image.
     step: float
 
     def _repr_png_(self) -> bytes | None:
@@ -105,7 +106,7 @@ class Atom(NamedTuple):
     rings: int
     #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
     noise: float
-    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
+    #: How far every ring also moves outward, in pixels of a 512×512 image.
     step: float
     #: Frequencies of the two waves along each ring.
     frequencies: tuple[int, int]
@@ -121,14 +122,14 @@ class Atom(NamedTuple):
 
 
 class _Contours(CoreFamily):
-    """What both families have in common: rows of numbers, and where a program drew them."""
+    """Base of both families: rows of numbers, and where in the program's stream they came from."""
 
     _abstract = True
     style = Contours
-    #: What the core calls the array of categories, and its columns.
+    #: The core's name for the array of categories, and its number of columns.
     _array: ClassVar[str]
     _columns: ClassVar[int]
-    #: Processes that the authors' script starts.
+    #: Number of processes that the authors' script starts.
     _processes: ClassVar[int]
 
     _rows: Floats
@@ -199,7 +200,7 @@ class _Contours(CoreFamily):
 
     @classmethod
     def shipped(cls, file: Path) -> Any:
-        """Reads categories that come with the package: rows, and origins without their starts."""
+        """Reads the rows and origins of categories that come with the package."""
         with np.load(file) as kept:
             return cls._of(kept["rows"], kept["origins"])
 
@@ -247,7 +248,7 @@ class _Contours(CoreFamily):
         return self._of(rows, None if self._origins is None else self._origins[key])
 
     def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
-        """Returns where an image shows a ring: where it is not its background."""
+        """Returns where an image shows a ring, that is, where it differs from the background."""
         own = "white" if self.name == RCDB.name else "black"
         lit: npt.NDArray[np.bool_] = image != (255 if (frame.background or own) == "white" else 0)
         return lit if image.ndim == 2 else np.logical_or.reduce(lit, -1)
@@ -267,20 +268,20 @@ class RCDB(_Contours):
     """Radial contours (Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated
     Contours", CVPR 2022); immutable, a sequence of ``Rings``.
 
-    Rings of one polygon, each moved outward from the last by new noise and drawn in a gray of its
-    own on a white background. A category is the number of vertices and rings and the strength of
-    the noise. An instance is the center, the radius and oval of the first ring, and the noise.
+    An image shows the rings of one polygon on white. Each ring is the previous one moved outward by
+    new noise, and has its own gray. A category is the number of vertices and rings and the strength
+    of the noise. An instance is the center, the radius and oval of the first ring, and the noise.
 
-    Rules and distributions follow the released program. ``RCDB(1000)`` draws categories with
-    random numbers of this library; ``fdsl.load("rcdb-1k")`` has the program's own, and renders the
-    program's images with ``fdsl.Contours.released()``. Lengths scale with the image size.
+    Rules and distributions follow the released program. ``RCDB(1000)`` draws categories with this
+    library's random numbers; ``fdsl.load("rcdb-1k")`` has the program's own categories, and renders
+    the program's images with ``fdsl.Contours.released()``. Lengths scale with the image size.
 
     Args:
-        categories: how many, drawn as the program draws them: vertices exponential with mean 100,
-            3…200; rings uniform in 1…200; noise uniform in 0…4; step uniform in 0…0.1. More
-            categories leave the first ones unchanged. Or an array (C, 4) of vertices (3…1000),
-            rings (1…200), noise and step (0…16).
-        seed: of the categories that are drawn.
+        categories: the number of categories, drawn as in the program: vertices exponential with
+            mean 100, 3…200; rings uniform in 1…200; noise uniform in 0…4; step uniform in 0…0.1. A
+            larger number leaves the first categories unchanged. Or an array (C, 4) of vertices
+            (3…1000), rings (1…200), noise and step (0…16).
+        seed: seed for drawing the categories.
 
     Raises:
         ValueError: a number is out of range.
@@ -305,7 +306,7 @@ class RCDB(_Contours):
     @overload
     def __getitem__(self, key: slice) -> RCDB: ...
     def __getitem__(self, key: int | slice) -> Any:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return self._slice(key)
         vertices, rings, noise, step = self._rows[self._checked(key)].tolist()
@@ -316,21 +317,22 @@ class VisualAtom(_Contours):
     """Visual atoms (Takashima et al., "Visual Atoms: Pre-training Vision Transformers with
     Sinusoidal Waves", CVPR 2023); immutable, a sequence of ``Atom``.
 
-    Like RCDB's rings, with two sine waves along each ring and on a black background. A category
-    is all the parameters of the rings; instances differ in their center and in the noise.
+    An image shows rings like RCDB's, but with two sine waves along each ring, and on black. A
+    category fixes all parameters of the rings; instances differ in their center and in the noise.
 
     Rules and distributions follow the released program with the arguments of its script for
-    VisualAtom-1k. ``VisualAtom(1000)`` draws categories with random numbers of this library;
-    ``fdsl.load("visualatom-1k")`` has the program's own, and renders the program's images with
-    ``fdsl.Contours.released()``. Lengths scale with the image size.
+    VisualAtom-1k. ``VisualAtom(1000)`` draws categories with this library's random numbers;
+    ``fdsl.load("visualatom-1k")`` has the program's own categories, and renders the program's
+    images with ``fdsl.Contours.released()``. Lengths scale with the image size.
 
     Args:
-        categories: how many, drawn as the program draws them: vertices uniform in 200…1000; rings
-            in 1…200; noise in 0…4; step in 0…0.1; two frequencies in 0…20, different unless the
-            first is 0; radius in 10…60; oval in 1…2. More categories leave the first ones
-            unchanged. Or an array (C, 9) of vertices (3…1000), rings (1…200), noise and step
-            (0…16), two frequencies (0…100), radius (0…256) and oval (0…4 along x and y).
-        seed: of the categories that are drawn.
+        categories: the number of categories, drawn as in the program: vertices uniform in
+            200…1000; rings in 1…200; noise in 0…4; step in 0…0.1; two frequencies in 0…20,
+            different unless the first is 0; radius in 10…60; oval in 1…2. A larger number leaves
+            the first categories unchanged. Or an array (C, 9) of vertices (3…1000), rings (1…200),
+            noise and step (0…16), two frequencies (0…100), radius (0…256) and oval (0…4 along x
+            and y).
+        seed: seed for drawing the categories.
 
     Raises:
         ValueError: a number is out of range.
@@ -362,7 +364,7 @@ class VisualAtom(_Contours):
     @overload
     def __getitem__(self, key: slice) -> VisualAtom: ...
     def __getitem__(self, key: int | slice) -> Any:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return self._slice(key)
         n, rings, noise, step, first, second, radius, x, y = self._rows[self._checked(key)].tolist()

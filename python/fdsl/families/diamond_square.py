@@ -12,7 +12,7 @@ from fdsl._checks import count_up_to, shown, whole_or_none
 from fdsl.families.base import MOST_CATEGORIES, Arrays, counted
 from fdsl.families.core import CoreFamily
 
-#: The range of decays that a number of categories divides.
+#: The range of decays, which is divided into one interval per category.
 LOW, HIGH = 0.2, 1.4
 
 
@@ -33,10 +33,10 @@ class DiamondSquare(CoreFamily):
 
     The four corners of the image get random heights. Level by level, the center of every square
     and then the middle of every edge get the mean height of their four neighbors plus a random
-    displacement, which is uniform in ±½ at the first level and ``e^−decay`` times smaller at each
-    next one. A category is a decay; an instance has its own heights and colors. In color, hue,
-    saturation and value are random affine functions of the height, and hues overflow; in gray,
-    the image is that value alone.
+    displacement. It is uniform in ±½ at the first level, and shrinks by a factor of ``e^−decay``
+    from each level to the next. A category is a decay; an instance has its own heights and colors.
+    In color, hue, saturation and value are random affine functions of the height, and hues wrap
+    around; in gray, the image is the value alone.
 
     "Improving Fractal Pre-training" (WACV 2022) uses it as a background, with a decay from 0.4 to
     0.8: ``Rendering(background="diamond-square")``. Its settings are a ``Frame``.
@@ -88,7 +88,7 @@ class DiamondSquare(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> DiamondSquare: ...
     def __getitem__(self, key: int | slice) -> Decay | DiamondSquare:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return DiamondSquare(self._decays[key])
         return Decay(float(self._decays[self._checked(key)]))

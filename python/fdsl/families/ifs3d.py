@@ -26,9 +26,9 @@ from fdsl.families.systems import Lengths, Systems, rows_of_categories
 from fdsl.frame import Frame
 from fdsl.rendering import Views
 
-#: Categories that ``IFS3D(number)`` searches for: so many take a minute of one core.
+#: Most categories that ``IFS3D(number)`` searches for; this many take a minute on one core.
 MOST_SEARCHED = 100_000
-#: Numbers of a map.
+#: Coefficients of a map, a…l.
 LETTERS = 12
 
 
@@ -50,20 +50,20 @@ class IFS3D(Systems):
     "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022; MV-FractalDB:
     Yamada et al., IROS 2021); immutable, a sequence of ``Category3D``.
 
-    A category is a set of affine maps of space. An instance scales one letter of every map and
-    plays the chaos game, which yields a cloud of points; an image is one view of it. Images are
-    numbered ``index = weight_row · 12 + view``: 145 weight rows of twelve views, and from index
-    1,740 on the same rows with other points. ``fdsl.points3d`` returns the points themselves. It
-    takes ``Views``.
+    A category is a set of affine maps of space. An instance scales one coefficient of every map and
+    plays the chaos game, which yields a point cloud; an image is one view of that cloud. Images are
+    numbered ``index = weight_row · 12 + view``: 145 weight rows with twelve views each. From index
+    1,740 on, the rows repeat with different points. ``fdsl.points3d`` returns the points
+    themselves. The settings are ``Views``.
 
     Args:
-        maps: how many categories, found by ``IFS3D.search`` with its defaults (1…100,000; a second
-            of one core for each thousand); more leave the first ones as they are. Or for each
-            category an array (n, 12) of finite numbers a…l, 1 ≤ n ≤ 256:
+        maps: the number of categories to find with ``IFS3D.search`` and its defaults (1…100,000;
+            one second per thousand on one core); a larger number leaves the first categories
+            unchanged. Or, for each category, an array (n, 12) of finite numbers a…l, 1 ≤ n ≤ 256:
             x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k, z' = g·x + h·y + i·z + l.
-        probabilities: for each category an array (n,) that sums to 1; in proportion to the
-            |determinant| of a…i if not given.
-        seed: of the search.
+        probabilities: for each category, an array (n,) that sums to 1; by default proportional to
+            the |determinant| of a…i.
+        seed: seed of the search.
 
     Raises:
         ValueError: shapes do not match, a number is out of range, or there is no category.
@@ -124,29 +124,29 @@ class IFS3D(Systems):
     ) -> IFS3D:
         """Searches for categories as the released program does, on all cores.
 
-        A candidate has a number of maps uniform in ``min_maps…max_maps`` and letters uniform in
-        [−1, 1]; a map is chosen in proportion to its |determinant|. The points of its orbit are
-        normalized so that the coordinates of all axes together span 2. It is accepted when their
-        variance along every axis is larger than ``threshold``.
-        The result depends on these settings and the seed, not on the number of threads.
+        The number of maps of a candidate is uniform in ``min_maps…max_maps``, and their
+        coefficients are uniform in [−1, 1]. The probability of a map is proportional to its
+        |determinant|. The points of the orbit are normalized: the coordinates of all axes together
+        span 2. A candidate is accepted if the variance along every axis is larger than
+        ``threshold``. The result depends on these settings and the seed, not on the number of
+        threads.
 
-        With ``sampler="released"`` the program is replayed: NumPy's legacy random stream, one orbit
-        in float64 a candidate. The authors give no seed, so their own categories cannot be found
-        again.
+        ``sampler="released"`` replays the program: NumPy's legacy random stream, and one float64
+        orbit per candidate. The authors give no seed, so their own categories cannot be reproduced.
 
         Args:
-            categories: how many to find.
-            threshold: 0 or more and below 1. The authors' script takes 0.05, which 1 candidate in
+            categories: number of categories to find.
+            threshold: 0 or more and below 1. The authors' script uses 0.05, which 1 candidate in
                 80 passes; the program's default is 0.15, which 1 in 5,000 passes.
-            seed: 0…2⁶⁴−1; tells one search from another. With ``sampler="released"`` up to 2³²−1.
+            seed: 0…2⁶⁴−1, or up to 2³²−1 with ``sampler="released"``.
             min_maps: least number of maps.
             max_maps: largest number of maps.
             num_points: points of an orbit.
-            max_tries: gives up after so many candidates in a row without a category.
-            sampler: whose random numbers: this library's, or the released program's.
-            num_threads: how many search; all the cores this process may use if not given.
-            progress: called with (found, tried) after every few candidates; what it raises, and
-                Ctrl-C, ends the search.
+            max_tries: gives up after this many candidates in a row without a category.
+            sampler: the random numbers to use: this library's, or the released program's.
+            num_threads: number of threads; all available cores by default.
+            progress: called with (found, tried) after every few candidates; an exception that it
+                raises, or Ctrl-C, ends the search.
 
         Raises:
             ValueError: an argument is out of range, or the search gave up; the message says how
@@ -178,7 +178,7 @@ class IFS3D(Systems):
     @overload
     def __getitem__(self, key: slice) -> IFS3D: ...
     def __getitem__(self, key: int | slice) -> Category3D | IFS3D:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         found: Category3D | IFS3D = super().__getitem__(key)
         return found
 
@@ -191,21 +191,20 @@ def points3d(
     rendering: Frame | None = None,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Returns the points whose images ``fdsl.render`` renders at the same addresses.
+    """Returns the points of the images that ``fdsl.render`` renders at the same addresses.
 
-    They are normalized as in the released program: scaled so that the coordinates of all axes
-    together span 2, then moved so that the mean is the origin. All lie in [−2, 2]. Twelve
-    consecutive indices are views of one cloud (unless one of them shows next to nothing and is
-    rendered again): for clouds that differ, count the indices in twelves.
+    They are normalized as in the released program: scaled until the coordinates of all axes
+    together span 2, then shifted to a mean of 0. All lie in [−2, 2]. Twelve consecutive indices are
+    views of one cloud, unless a view is nearly empty and is re-rendered. To get different clouds,
+    use every twelfth index.
 
     Args:
         family: the categories.
-        categories: one, or an array (B,).
-        indices: one, or an array (B,).
-        seed: 0…2⁶⁴−1, of every address.
-        rendering: ``Views``; of these the points depend on ``num_points``, ``variation`` and
-            ``compat``.
-        num_threads: how many work; all the cores this process may use if not given.
+        categories: one category, or an array (B,).
+        indices: one index, or an array (B,).
+        seed: 0…2⁶⁴−1, the same for every address.
+        rendering: ``Views``; the points depend on ``num_points``, ``variation`` and ``compat``.
+        num_threads: number of threads; all available cores by default.
 
     Returns:
         float32 (N, 3), or (B, N, 3) if either is an array. N is ``num_points``, or one fewer with
@@ -249,7 +248,7 @@ def points3d(
 def _joined(
     maps: Any, probabilities: Sequence[npt.ArrayLike] | None
 ) -> tuple[Floats, Floats | None, Lengths]:
-    """Returns maps, probabilities and lengths of all categories, one after the other."""
+    """Returns the concatenated maps, probabilities and lengths of all categories."""
     if len(maps) == 0:
         raise ValueError(IFS3D._none_given())
     if len(maps) > MOST_MAPS_IN_ALL:
@@ -278,7 +277,7 @@ def _joined(
 
 
 def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Returns an array of numbers of a shape, in which −1 stands for 1…256."""
+    """Returns the numbers as an array of the given shape, in which −1 stands for 1…256."""
     most = LETTERS * MOST_MAPS
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
@@ -297,9 +296,9 @@ def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDA
 
 
 def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-    """Returns probabilities in proportion to |det A|, expanded along the first row."""
+    """Returns probabilities proportional to |det A|, expanded along the first row."""
     a, b, c, d, e, f, g, h, i = maps.T[:9]
-    with np.errstate(all="ignore"):  # what is not finite is refused
+    with np.errstate(all="ignore"):  # totals that are not finite are refused
         weights = np.abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
         borders = np.cumsum(lengths)[:-1]
         totals = np.array([sum(part.tolist()) for part in np.split(weights, borders)])

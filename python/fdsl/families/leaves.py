@@ -15,7 +15,7 @@ from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
 from fdsl.frame import Frame
 
-#: The kinds of leaves, by their numbers; ``mixed`` draws one of the others for each leaf.
+#: The kinds of leaves, in order of their numbers; ``mixed`` picks one of the others for each leaf.
 SHAPES = (
     "circle",
     "square",
@@ -26,7 +26,7 @@ SHAPES = (
     "mixed",
 )
 
-#: Categories that are enumerated: each law keeps a table of its radii.
+#: Most categories that can be enumerated, since each law keeps a table of its radii.
 MOST_ENUMERATED = 100_000
 
 #: The law of the paper's program: exponent, smallest and largest radius.
@@ -53,7 +53,7 @@ class Leaves(Frame):
         """Returns the settings that replay the paper's program: 128² pixels, color, no flips.
 
         Args:
-            **changes: any setting, instead of the program's.
+            **changes: settings that replace the program's.
         """
         settings = {"size": 128, "color": True, "flips": False, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -66,9 +66,9 @@ class Law(NamedTuple):
     shape: str
     #: How fast large leaves become rare: a radius r has the weight r^-exponent.
     exponent: float
-    #: The smallest radius, in shorter sides of the image.
+    #: The smallest radius, relative to the shorter side of the image.
     min_radius: float
-    #: The largest.
+    #: The largest radius, relative to the same side.
     max_radius: float
 
 
@@ -76,23 +76,22 @@ class DeadLeaves(CoreFamily):
     """Dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to See by Looking at
     Noise", NeurIPS 2021); immutable, a sequence of ``Law``.
 
-    Shapes of one color each hide each other until nothing of the ground is left. A category is a
-    kind of shape and the law of its radius; an instance is where the shapes fall, how large they
-    are and in which colors. Kinds, sizes and the first law (weight r^-3 from 0.03 to 1 of the
-    image) are those of the second paper's program. It draws images without labels; categories are
-    ours.
+    Shapes, each of one color, cover each other until none of the ground is visible. A category is a
+    kind of shape and the law (distribution) of its radius; an instance has its own positions, sizes
+    and colors. The kinds, the sizes and the first law (weight r^-3 from 0.03 to 1 of the image) are
+    those of the second paper's program, which draws images without labels; the categories are ours.
 
-    It takes ``Leaves``. Gray leaves have the same shapes as colored ones.
+    The settings are ``Leaves``. Gray leaves have the same shapes as colored ones.
 
     Args:
-        categories: how many. Category c has the shape ``SHAPES[c % 7]`` and law c // 7: law 0 is
-            the program's, and the others spread evenly over exponents from 2 to 5 and smallest
-            radii from 0.02 to 0.1. More categories leave the first ones as they are. Or an array
-            (C, 4) of shapes (0…6, their numbers in ``SHAPES``), exponents (0.1…10), smallest and
-            largest radii (0.001…1).
+        categories: the number of categories. Category c has the shape ``SHAPES[c % 7]`` and law
+            c // 7: law 0 is the program's, and the others spread evenly over exponents from 2 to 5
+            and smallest radii from 0.02 to 0.1. A larger number leaves the first categories
+            unchanged. Or an array (C, 4) of shapes (0…6, their numbers in ``SHAPES``), exponents
+            (0.1…10), smallest and largest radii (0.001…1).
         texture: a family of the core that takes a plain ``Frame``, such as ``Spectrum`` or
-            ``Perlin``. Eight of its images, of any of its categories, lie behind each image; a leaf
-            takes one of them and is lighter or darker where that one differs from middle gray.
+            ``Perlin``. Each image uses eight textures, images of any of its categories. A leaf
+            takes one of them, and is lighter or darker where the texture differs from middle gray.
             The shapes are the same without it.
 
     Raises:
@@ -134,12 +133,12 @@ class DeadLeaves(CoreFamily):
 
     @property
     def texture(self) -> CoreFamily | None:
-        """What shades the leaves."""
+        """The family that shades the leaves, if there is one."""
         return self._texture
 
     @classmethod
     def paper(cls, shape: str = "mixed", *, texture: CoreFamily | None = None) -> DeadLeaves:
-        """Returns the one category of a data set of the paper: a shape and the program's law.
+        """Returns a data set of the paper, which has one category: a shape and the program's law.
 
         Args:
             shape: one of ``SHAPES``; the paper trains on ``"square"``, ``"oriented_square"`` and
@@ -163,7 +162,7 @@ class DeadLeaves(CoreFamily):
 
         Raises:
             TypeError: there are settings that mean nothing to this family.
-            ValueError: the program is replayed, which has none of our textures.
+            ValueError: the settings replay the program, which has no textures.
         """
         style = super().checked_style(rendering)
         if self._texture is not None and isinstance(style, Leaves) and style.compat is not None:
@@ -178,7 +177,7 @@ class DeadLeaves(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> DeadLeaves: ...
     def __getitem__(self, key: int | slice) -> Law | DeadLeaves:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return DeadLeaves(self._leaves[key], texture=self._texture)
         shape, *law = self._leaves[self._checked(key)].tolist()
@@ -202,11 +201,11 @@ class DeadLeaves(CoreFamily):
 
 
 def _law(number: int) -> tuple[float, float, float]:
-    """Returns a law of the enumeration: the program's, then a sequence that fills exponents and
+    """Returns a law of the enumeration: the program's, then a sequence that covers exponents and
     radii evenly (Roberts' R2)."""
     if number == 0:
         return PAPER
     plastic = 1.324717957244746  # the root of x³ = x + 1
     across, along = (number / plastic % 1, number / plastic**2 % 1)
-    # Rounded, and so the same wherever powers differ in their last bit.
+    # Rounded, since the last bit of a power differs between platforms.
     return round(2 + 3 * across, 3), round(0.02 * 5**along, 4), 1.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fdsl.families.ifs import IFS
 
 RULES = ("multiply", "add")
-#: Categories that are measured between two calls of ``progress``.
+#: Number of categories measured between two calls of ``progress``.
 AT_ONCE = 64
 
 

@@ -25,7 +25,7 @@ from fdsl.job import Addresses, Job, Rendered
 from fdsl.rendering import Rendering
 from fdsl.sample import Sample
 
-#: Families of one scene.
+#: Most families in one scene.
 MOST_PARTS = 64
 
 
@@ -49,23 +49,23 @@ class Scenes(Frame):
     max_scale: Annotated[float, Range(0.05, 1)] = 0.6
     #: The share of its side by which an object may hang over the border, 0…0.95.
     overhang: Annotated[float, Range(0, 0.95)] = 0.5
-    #: Which objects cover others: that of the scene's category all others, a random order, or small
-    #: ones large ones.
+    #: Which objects cover others: the object of the scene's category covers all others, the order
+    #: is random, or small objects cover large ones.
     order: Literal["own_in_front", "random", "small_in_front"] = "own_in_front"
-    #: An object is left out if a larger share of it is covered, 0…1. The object of the scene's
-    #: category is kept.
+    #: The largest share of an object that may be covered, 0…1; beyond it, the object is left out.
+    #: The object of the scene's category is kept.
     max_covered: Annotated[float, Range(0, 1)] = 0.9
     #: The color of an object: its family's, or a random one; a random gray in gray images.
     object_color: Literal["own", "random"] = "own"
-    #: What is behind the objects: one color, noise, or by default the scene's backdrop family, or
-    #: black if it has none. The gray is random, and away from that of fractals.
+    #: What is behind the objects: one color, or noise; by default the scene's backdrop family, or
+    #: black if it has none. The gray is random, but not close to that of fractals.
     backdrop: Literal["black", "white", "gray", "noise"] | None = None
     #: The side at which all objects are rendered, relative to the shorter side of the image, above
     #: 0 and at most 1; they are then resized to their own sides by linear interpolation. ``None``
     #: renders them at their own sides.
     render_scale: Annotated[float, Range(0.05, 1)] | None = None
-    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1]. Masks and
-    #: boxes are those of the objects before it.
+    #: Share of images that get a 3×3 Gaussian blur, σ random in [0.5, 1]. It does not affect masks
+    #: and boxes.
     blur: Annotated[float, Range(0, 1)] = 0.0
 
     _checked_as: ClassVar[str | None] = "scene"
@@ -108,23 +108,23 @@ class Scene(CoreFamily):
     """Several objects in one image, with exact masks and boxes; immutable, a sequence of the
     categories of its parts.
 
-    The categories of the parts, one after the other, are those of the scene. The scene at
+    The scene's categories are those of its parts, concatenated. The scene at
     ``(seed, category, index)`` has one object of that category; the address draws the others,
-    uniform over all categories. Every object is an image of its family in a square frame of its
-    own, and covers what is behind it where it shows something. Its settings are ``Scenes``.
+    uniformly from all categories. Every object is an image of its family in its own square frame,
+    and covers what is behind it wherever it shows something. The settings are ``Scenes``.
 
     The targets are ``"label"`` (the scene's category), ``"labels"``, ``"mask"`` and ``"boxes"``.
 
-    A scene with a family in Python is put together in Python, by the same rules and slower.
+    A scene with a family written in Python is composed in Python: by the same rules, but slower.
 
     Args:
-        families: the parts, one or several; or a number: that many contractive fractals
+        families: the parts, one or several; or a number n, for n contractive fractals
             (``IFS.sample``).
         styles: the settings of each part, or ``None`` for its defaults. Objects are scaled copies
-            of images of these settings: ``size`` decides what points and margins are relative to.
-            RCDB is drawn on black by default.
-        backdrop: a family behind the objects; one of its categories at random in each scene.
-        backdrop_style: its settings.
+            of images with these settings, and points and margins scale relative to ``size``. RCDB
+            is drawn on black by default.
+        backdrop: a family behind the objects; each scene takes one of its categories at random.
+        backdrop_style: the settings of the backdrop.
 
     Raises:
         ValueError: there is no part, or styles have settings that the scene decides.
@@ -182,12 +182,12 @@ class Scene(CoreFamily):
         """Returns scenes of contractive fractals (Anderson and Farrell, "Improving Fractal
         Pre-training", WACV 2022) on diamond–square noise, colored by density.
 
-        ``Scenes.wacv22()`` has that program's settings; with others, too, fractals and backdrop are
-        drawn by its rules.
+        ``Scenes.wacv22()`` has that program's settings. With other settings, fractals and backdrop
+        still follow its rules.
 
         Args:
             categories: number of fractals.
-            seed: of the fractals.
+            seed: seed of the fractals.
             backdrop: a family behind the objects instead of the noise.
         """
         fractals = IFS.sample(categories, seed=checked_seed(seed))
@@ -200,11 +200,11 @@ class Scene(CoreFamily):
         ``Scenes.instances()`` has settings for them.
 
         The contours are those of ``VisualAtom(categories, seed=seed)``, centered in their frames
-        and with as many rings as fit, so none of them is cut off but by the border of the scene.
+        and limited to the rings that fit: only the border of the scene cuts them off.
 
         Args:
             categories: number of contours.
-            seed: of the contours.
+            seed: seed of the contours.
         """
         atoms = VisualAtom(categories, seed=seed)
         rows = []
@@ -220,7 +220,7 @@ class Scene(CoreFamily):
     @staticmethod
     def segrcdb(categories: int = CLASSES) -> SegRCDB:
         """Returns scenes of SegRCDB: 32 ring polygons all over the image. Its objects are not
-        scaled images of a family, so it is a family of its own, ``fdsl.SegRCDB``.
+        scaled images of a family, so it is a separate family, ``fdsl.SegRCDB``.
 
         Args:
             categories: number of classes.
@@ -239,17 +239,17 @@ class Scene(CoreFamily):
 
     @property
     def format(self) -> int:  # type: ignore[override]  # it depends on the parts
-        """Version of the bytes; moves with those of the parts."""
+        """Version of the bytes; it changes with the versions of the parts."""
         return 1 + sum(part.format - 1 for part in self._all())
 
     def sample(
         self, category: int, index: int, seed: int = 0, rendering: Frame | None = None
     ) -> Sample:
-        """Renders one scene with everything that is known of it.
+        """Renders one scene with all of its annotations.
 
         Returns:
-            The image, the map of its objects, and the category of every object that was asked
-            for, that of the scene first. ``covered`` lists those of which nothing is visible.
+            The image, the map of its objects, and the category of every requested object, with
+            the scene's own category first. ``covered`` lists the objects that are not visible.
 
         >>> found = Scene(5).sample(3, 0, rendering=Scenes(size=64))
         >>> found.categories[0], found.objects.shape
@@ -289,7 +289,7 @@ class Scene(CoreFamily):
         return batch_into(job, numbers, images, instances=instances, label_noise=label_noise)
 
     def part_of(self, category: int) -> tuple[int, int]:
-        """Returns the number of the part that has a category, and the category's number in it."""
+        """Returns the part that a category belongs to, and the category's number within it."""
         part = int(np.searchsorted(self._firsts, category, side="right")) - 1
         return part, category - int(self._firsts[part])
 
@@ -308,7 +308,7 @@ class Scene(CoreFamily):
         return int(self._firsts[-1])
 
     def __getitem__(self, key: Any) -> Any:
-        """Returns a category; or for a slice a scene of those categories, renumbered from 0."""
+        """Returns a category or, for a slice, a scene of those categories renumbered from 0."""
         if not isinstance(key, slice):
             part, number = self.part_of(self._checked(key))
             return self._parts[part][number]

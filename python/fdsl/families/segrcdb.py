@@ -15,9 +15,9 @@ from fdsl.families.base import Arrays, counted
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
-#: Classes of the released program.
+#: Number of classes in the released program.
 CLASSES = 254
-#: Classes that can be drawn.
+#: Most classes that can be drawn.
 MOST_CLASSES = 65_534
 
 
@@ -34,13 +34,13 @@ class RingScenes(Frame):
 
     #: Objects per image, 1…255.
     objects: Annotated[int, Range(1, 64)] = 32
-    #: What belongs to an object in masks and boxes: the lines of its rings; the area between its
-    #: first ring and its last, where the inside of the first becomes background even over other
-    #: objects; or all inside its last ring. M1, M2 and M3 in the authors' program.
+    #: The pixels of an object in masks and boxes: the lines of its rings; the area between its
+    #: first and last ring, where the inside of the first becomes background even over other
+    #: objects; or everything inside its last ring. M1, M2 and M3 in the authors' program.
     mask: Literal["strokes", "between", "filled"] = "strokes"
-    #: ``"released"`` draws the random numbers of the authors' program: the image of category c and
-    #: index i is the program's image 254·i + c, and the label says nothing about it. ``None`` draws
-    #: from the address.
+    #: ``"released"`` replays the random numbers of the authors' program: the image of category c
+    #: and index i is the program's image 254·i + c, and the label carries no information. ``None``
+    #: draws from the address.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "segrcdb"
@@ -54,8 +54,8 @@ class RingScenes(Frame):
     def released(cls, **changes: Any) -> RingScenes:
         """Returns the settings of the authors' program: 512×512, no flips, its random numbers.
 
-        The program has 40 processes that draw 500 images each, and one stream of random numbers
-        per process. So rendering out of order is slow: up to 0.1 s for the last image of a process.
+        The program runs 40 processes that draw 500 images each, with one stream of random numbers
+        per process. Rendering out of order is slow: up to 0.1 s for the last image of a process.
 
         Args:
             **changes: settings that replace the program's.
@@ -73,7 +73,7 @@ class RingClass(NamedTuple):
     rings: int
     #: λ: how far noise moves a vertex from one ring to the next, in pixels of a 512×512 image.
     noise: float
-    #: How far every ring moves outward beside that, in pixels of a 512×512 image.
+    #: How far every ring also moves outward, in pixels of a 512×512 image.
     step: float
     #: Radius of the first ring in pixels of a 512×512 image, before it becomes an oval.
     radius: float
@@ -85,17 +85,18 @@ class SegRCDB(CoreFamily):
     """Scenes of SegRCDB (Shinoda et al., "SegRCDB: Semantic Segmentation via Formula-Driven
     Supervised Learning", ICCV 2023); immutable, a sequence of ``RingClass``.
 
-    32 ring polygons on black, later ones over earlier ones, each of a class that fixes everything
-    but its center and its noise. The last one is of the image's category; the address draws the
-    classes of the others. Its settings are ``RingScenes``, and its targets those of a scene.
+    A scene has 32 ring polygons on black; later ones cover earlier ones. The class of a polygon
+    fixes everything but its center and its noise. The last polygon has the image's category; the
+    address draws the classes of the others. The settings are ``RingScenes``, and the targets are
+    those of ``Scene``.
 
-    The classes are the first of the authors' program, which has 254, number for number. Lengths
-    scale with the image size.
+    The classes are those of the authors' program, which has 254, number for number. Lengths scale
+    with the image size.
 
     Args:
-        categories: how many of the program's classes, continued beyond 254; or an array (C, 7) of
-            vertices (3…1000), rings (1…200), noise and step (0…16), radius (0…256) and oval (0…4
-            along x and y).
+        categories: the number of classes; beyond 254, the program's sequence is continued. Or an
+            array (C, 7) of vertices (3…1000), rings (1…200), noise and step (0…16), radius
+            (0…256) and oval (0…4 along x and y).
 
     Raises:
         ValueError: a number is out of range.
@@ -134,7 +135,7 @@ class SegRCDB(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> SegRCDB: ...
     def __getitem__(self, key: int | slice) -> RingClass | SegRCDB:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return SegRCDB(self._rows[key])
         vertices, rings, noise, step, radius, x, y = self._rows[self._checked(key)].tolist()

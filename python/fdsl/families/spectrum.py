@@ -17,7 +17,7 @@ EXPONENTS = (0.5, 3.5)
 
 
 class Exponents(NamedTuple):
-    """One category of noise: how fast its spectrum falls across the image, and down it."""
+    """One category of noise: how fast its spectrum falls along x and along y."""
 
     x: float
     y: float
@@ -29,16 +29,17 @@ class Spectrum(CoreFamily):
 
     The Fourier magnitude at the frequency (fx, fy) is 1 / (abs(fx)^x + abs(fy)^y), the phase is
     random, and the image is stretched from black to white. The paper draws both exponents
-    uniformly from 0.5 to 3.5 for each image, without labels; here they are the category, and the
-    phases the instance. Frequencies count periods of the image, or of a tile whose sides are the
-    next powers of two, of which the image is a corner.
+    uniformly from 0.5 to 3.5 for each image, without labels; here the exponents are the category
+    and the phases are the instance. Frequencies count periods per image. If a side is not a power
+    of two, the image is a corner of a tile with the next powers of two as its sides, and
+    frequencies count periods per tile.
 
-    It takes a ``Frame``; in color each channel is a noise of its own.
+    The settings are a ``Frame``; in color, each channel is independent noise.
 
     Args:
-        categories: how many, a square number n², for n exponents from 0.5 to 3.5 each way
-            (category i·n + j has the i-th along x and the j-th along y); or an array (C, 2) of
-            exponents (x, y), 0…8.
+        categories: the number of categories, a square n², for n exponents from 0.5 to 3.5 along
+            each axis (category i·n + j has the i-th along x and the j-th along y); or an array
+            (C, 2) of exponents (x, y), 0…8.
 
     Raises:
         ValueError: a number is out of range.
@@ -71,7 +72,7 @@ class Spectrum(CoreFamily):
     @overload
     def __getitem__(self, key: slice) -> Spectrum: ...
     def __getitem__(self, key: int | slice) -> Exponents | Spectrum:
-        """Returns a category, or for a slice those categories, counted from 0 again."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return Spectrum(self._exponents[key])
         return Exponents(*self._exponents[self._checked(key)].tolist())

@@ -1,4 +1,4 @@
-"""What iterated function systems in two and three dimensions have in common: flat arrays."""
+"""Base of the iterated function systems in two and three dimensions: flat arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Systems(CoreFamily):
     """
 
     _abstract = True
-    #: Numbers of a map.
+    #: Number of coefficients of a map.
     _columns: ClassVar[int]
     #: The named tuple (maps, probabilities) of a category.
     _category: ClassVar[Any]
@@ -57,14 +57,14 @@ class Systems(CoreFamily):
 
     @property
     def candidates_tried(self) -> int | None:
-        """The number of candidates of the search; ``None`` if there was none."""
+        """The number of candidates that the search tried; ``None`` if there was no search."""
         return self._candidates_tried
 
     def digest(self) -> str:
         """Returns the SHA-256 of the rows of parameters and probability, little-endian float64.
 
-        It does not include where a category ends, so that it can be compared with the authors'
-        files; ``key`` does.
+        Unlike ``key``, it does not include where a category ends, and so can be compared with the
+        authors' files.
         """
         rows = np.column_stack([self._maps, self._probabilities])
         return hashlib.sha256(rows.astype("<f8").tobytes()).hexdigest()
@@ -78,7 +78,7 @@ class Systems(CoreFamily):
         return len(self._lengths)
 
     def __getitem__(self, key: Any) -> Any:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
+        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if not isinstance(key, slice):
             number = self._checked(key)
             part = slice(self._borders[number], self._borders[number + 1])

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, of the right run, and written by nobody else at the same time."""
+"""Checkpoints that are complete, belong to the right run, and have only one writer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fdsl._files import PART, PathLike, writing_whole
 
 
 class Stateful(Protocol):
-    """Whatever has a state as torch's modules and optimizers have one."""
+    """Anything that has a state, such as torch's modules and optimizers."""
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state."""
@@ -30,8 +30,8 @@ class Stateful(Protocol):
 class Checkpoints:
     """The checkpoints of a run, in a folder that one run at a time may use.
 
-    A context manager: it makes the folder and locks it. The lock ends with the process, however
-    that ends. Needs filelock.
+    A context manager that creates the folder and locks it. The lock is released when the process
+    ends, even if it is killed. Needs filelock.
 
     >>> import tempfile, torch
     >>> folder, model = tempfile.mkdtemp(), torch.nn.Linear(2, 1)
@@ -44,8 +44,8 @@ class Checkpoints:
     5
 
     Args:
-        folder: where they are.
-        rank: of this process. Rank 0 alone locks and writes.
+        folder: the folder of the run.
+        rank: rank of this process. Only rank 0 locks and writes.
     """
 
     def __init__(self, folder: PathLike, rank: int = 0) -> None:
@@ -82,10 +82,10 @@ class Checkpoints:
         Args:
             resume: a file; or ``"auto"``, which is ``last.pt`` of the folder if there is one; or
                 ``None``, to start a new run.
-            keys: what it must hold beside what ``begin`` restores.
+            keys: further keys that it must have, beside those that ``begin`` restores.
 
         Returns:
-            What was saved, on the CPU; ``None`` for a new run.
+            The saved state, on the CPU; ``None`` for a new run.
 
         Raises:
             FileExistsError: ``resume`` is ``None``, but the folder has a ``last.pt``.
@@ -106,20 +106,20 @@ class Checkpoints:
     def begin(self, settings: dict[str, Any], **parts: Stateful) -> int:
         """Starts the run, or resumes it from the checkpoint that was loaded.
 
-        Until here nothing in the folder was touched. Now what a killed run left half-written is
-        removed.
+        Before this call, nothing in the folder is changed. The call removes files that a killed run
+        left half-written.
 
         Args:
-            settings: those that a resumed run must not change.
-            parts: what ``save`` saves: modules, optimizers and whatever else has a ``state_dict``.
-                If there is a checkpoint, their states are restored from it; an optimizer keeps its
-                learning rate, weight decay and so on.
+            settings: settings that a resumed run must not change.
+            parts: the objects that ``save`` saves: modules, optimizers and anything else with a
+                ``state_dict``. If there is a checkpoint, their states are restored from it, but an
+                optimizer keeps its current learning rate, weight decay and so on.
 
         Returns:
-            The step to go on from.
+            The step to continue from.
 
         Raises:
-            ValueError: the checkpoint is of a run with other settings, or lacks a part.
+            ValueError: the checkpoint belongs to a run with other settings, or lacks a part.
         """
         saved = self._saved or {"made": settings, "step": 0}
         for name in sorted({*settings, *saved["made"]}):
@@ -143,9 +143,9 @@ class Checkpoints:
         """Writes ``last.pt``, whole or not at all. Every rank must call it; rank 0 writes.
 
         Args:
-            step: how many steps were done.
-            names: of more files that get the same, such as ``"best.pt"``.
-            more: to save beside the parts: tensors, numbers, strings, lists and dicts.
+            step: number of steps done.
+            names: further files to write with the same content, such as ``"best.pt"``.
+            more: further values to save: tensors, numbers, strings, lists and dicts.
 
         Raises:
             FloatingPointError: a parameter is not finite. The earlier checkpoint is kept.
@@ -173,7 +173,7 @@ class Checkpoints:
 
 
 def read_checkpoint(path: PathLike) -> dict[str, Any]:
-    """Reads what ``torch.save`` wrote, and verifies its checksums, which torch ignores.
+    """Reads a file of ``torch.save``, and verifies its checksums, which torch ignores.
 
     Raises:
         FileNotFoundError: there is no such file.

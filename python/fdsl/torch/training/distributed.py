@@ -1,4 +1,4 @@
-"""The processes that train together: which one this is, its device, and what they exchange."""
+"""The processes that train together: the rank and device of this one, and communication."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ T = TypeVar("T")
 
 class Ranks:
     """The processes that ``torchrun`` started, or this one alone. A context manager that starts
-    ``torch.distributed`` when there are several, and ends it.
+    ``torch.distributed`` if there are several, and shuts it down.
 
     >>> with Ranks("cpu") as ranks:
     ...     ranks.rank, ranks.world_size, ranks.device
     (0, 1, device(type='cpu'))
 
     Args:
-        device: ``"auto"`` takes a GPU if there is one, else the CPU. With ``"cuda"``, each process
-            takes the GPU of its local rank.
+        device: ``"auto"`` uses a GPU if there is one, else the CPU. With ``"cuda"``, each process
+            uses the GPU of its local rank.
 
     Raises:
         ValueError: the device does not exist or does not work here.
     """
 
     def __init__(self, device: str = "auto") -> None:
-        #: This process, and how many there are.
+        #: The rank of this process, and the number of processes.
         self.rank, self.world_size = ranks_of_launcher() or (0, 1)
-        #: Where this process trains.
+        #: The device that this process trains on.
         self.device = _device(device)
 
     def __enter__(self) -> Ranks:
@@ -65,7 +65,7 @@ class Ranks:
         return batch_size // self.world_size
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Calls a function on rank 0 and returns its result, which is pickled, on all ranks."""
+        """Calls a function on rank 0, and returns its result on all ranks; the result is pickled."""
         result: list[Any] = [make() if self.rank == 0 else None]
         if self.world_size > 1:
             dist.broadcast_object_list(result, device=torch.device("cpu"))
@@ -75,11 +75,11 @@ class Ranks:
     def wrap(
         self, model: nn.Module, *, channels_last: bool = False, compile: bool = False
     ) -> nn.Module:
-        """Moves the model to the device, and returns what a training step calls: the model, which
-        averages its gradients over the ranks if there are several, compiled if wanted.
+        """Moves the model to the device, and wraps it for training: if there are several ranks, it
+        averages the gradients over them; with ``compile``, it is compiled.
 
         ``channels_last`` is the memory layout that suits convolutions in bfloat16; the first
-        of them converts inputs.
+        convolution converts the inputs.
         """
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network: Any = model.to(self.device).to(memory_format=layout)
@@ -91,31 +91,31 @@ class Ranks:
         return wrapped
 
     def autocast(self, on: bool = True) -> torch.autocast:
-        """bfloat16 autocast, if it is wanted and the GPU has it: before Ampere (8.0), GPUs only
-        emulate it, slowly. A CPU computes in float32."""
+        """Returns a bfloat16 autocast. It has an effect only if ``on`` is set and the GPU supports
+        bfloat16: GPUs before Ampere (8.0) emulate it slowly. A CPU computes in float32."""
         on = on and self.device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
         return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
 
     def manual_seed(self, seed: int, step: int) -> None:
-        """Seeds torch's random numbers of a step, differently on each rank.
+        """Seeds torch's generators for a step, differently on each rank.
 
-        Dropout is then a function of the step, and a checkpoint need not keep the state of the
+        Dropout is then a function of the step, and a checkpoint does not need the state of the
         generators.
         """
-        # A hash: torch's generator for the CPU reads 32 bits of its seed, whatever it is given.
+        # Hashed, since torch's CPU generator reads only 32 bits of its seed.
         mixed = np.random.SeedSequence((seed, step, self.rank)).generate_state(1)
         torch.manual_seed(int(mixed[0]))
 
 
 def make_deterministic(on: bool = True) -> None:
-    """Chooses between the same bits in every run on the same hardware, and speed.
+    """Chooses between speed and runs that are bit-identical on the same hardware.
 
     Call it before the first computation on a GPU.
     """
     if on:  # cuBLAS reads it once, before its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(on)
-    # It times convolutions to choose the fastest, and after a resume another may win.
+    # It times convolutions to choose the fastest; after a resume, another one may win.
     torch.backends.cudnn.benchmark = not on
 
 
@@ -123,7 +123,7 @@ def reduced(numbers: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
     """Returns the sum (or another reduction) of all ranks' tensors, on the CPU."""
     if not (dist.is_available() and dist.is_initialized()):
         return numbers.cpu()
-    # A group of NCCL alone cannot reduce what is on the CPU.
+    # A group with NCCL alone cannot reduce tensors on the CPU.
     numbers = numbers.to("cuda" if dist.get_backend() == "nccl" else "cpu", copy=True)
     dist.all_reduce(numbers, operation)
     return numbers.cpu()

@@ -28,12 +28,12 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     [((2, 3, 32, 32), [1, 0])]
 
     Args:
-        source: for each image its file, or an array, uint8 (H, W) or (H, W, 3).
-        labels: the class of each image, (N,); or (N, classes) where an image may show several: 1 if
-            it shows the class, 0 if not, -1 where that does not count.
+        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image.
+        labels: the class of each image, (N,); or (N, classes) if an image may show several: 1 if
+            it shows the class, 0 if not, -1 to ignore the class.
         classes: the names of the classes.
         size: side of the decoded images.
-        cache_bytes: of memory at most for decoded images.
+        cache_bytes: most bytes of memory for decoded images.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
             num_workers=0 if self.cached else num_workers,
             worker_init_fn=ignore_signals,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # separate: it must not consume the model's numbers
+            generator=torch.Generator(),  # leaves the state of the global generator unchanged
         )
 
     def only(self, names: Sequence[str]) -> LabeledImages:
-        """Returns the images of these classes, which are numbered in alphabetical order.
+        """Returns the images of these classes, renumbered in alphabetical order.
 
         Raises:
-            ValueError: these are fewer than two, there is no such class, or images have several
-                labels.
+            ValueError: fewer than two classes are named, a class does not exist, or images have
+                several labels.
         """
         wanted = sorted({*names})
         if len(wanted) < 2 or self.labels.ndim == 2:
@@ -89,10 +89,10 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return LabeledImages(source, labels, wanted, self.size, cache_bytes=self.cache_bytes)
 
     def held_out(self, share: float, seed: int = 0) -> tuple[LabeledImages, LabeledImages]:
-        """Returns the images without this share of them, and that share, drawn at random.
+        """Holds out a random share of the images; returns the rest, and that share.
 
-        Settings that are chosen on images held out of the training set, not on those that validate
-        the result, leave the result unbiased.
+        If settings are chosen on held-out training images, not on the validation images, the result
+        stays unbiased.
 
         Raises:
             ValueError: one of the two would be empty.
@@ -119,7 +119,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A spawned worker has a cache of its own, which cannot be pickled.
+        # The cache cannot be pickled; a spawned worker starts with an empty one.
         return {**self.__dict__, "_decode": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

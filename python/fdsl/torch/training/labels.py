@@ -13,7 +13,7 @@ def choose_labels(
     share: float = 1.0,
     seed: int = 0,
 ) -> npt.NDArray[np.int64]:
-    """Picks the training images whose labels a fine-tuning may use.
+    """Picks the training images whose labels fine-tuning may use.
 
     A larger choice with the same seed contains the smaller one.
 
@@ -22,16 +22,17 @@ def choose_labels(
 
     Args:
         labels: the class of each image, int64 (N,); or (N, classes) if an image may show several.
-        per_class: how many images of each class; or
-        share: which share of each class, at least one image; of all images if an image may show
+        per_class: number of images per class; replaces ``share``.
+        share: share of each class, at least one image; or of all images, if an image may show
             several classes.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Returns:
-        Their positions, sorted.
+        The positions of the chosen images, sorted.
 
     Raises:
-        ValueError: a class has fewer images, or ``per_class`` is given for images of several.
+        ValueError: a class has fewer images, or ``per_class`` is given although an image may show
+            several classes.
     """
     if labels.ndim == 2 and per_class is not None:
         raise ValueError("a number of images per class needs one label per image: give a share")

@@ -1,4 +1,4 @@
-"""How good frozen features are: a logistic regression on them."""
+"""Evaluates frozen features by a logistic regression."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fdsl.torch.training.weights import last_layer
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
-#: Inverse strengths of the penalty that are tried.
+#: Inverse strengths of the penalty to try.
 STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 
@@ -28,17 +28,17 @@ def linear_probe(
 ) -> npt.NDArray[np.int64]:
     """Fits a logistic regression to the features of a frozen network, and classifies with it.
 
-    No parameter of the network changes. The statistics of its batch-norm layers do: they become
-    those of the training images, since those of formula images (or of random weights, which have
-    none) do not fit photographs; and dropout is turned off. Where there are at least five training
-    images per class, a fifth of them chooses the strength of the penalty. Needs scikit-learn.
+    The parameters of the network do not change, but its batch-norm statistics do. They are computed
+    again from the training images, since the statistics of formula images do not fit photographs,
+    and random weights have none. Dropout is turned off. If there are at least five training images
+    per class, the strength of the penalty is chosen on a fifth of them. Needs scikit-learn.
 
     Args:
-        model: a classifier; what its last linear layer is given are the features.
+        model: a classifier; the inputs of its last linear layer are the features.
         train: returns the training set, an iterable of (inputs, labels (B,)), each time it is
-            called. Its batches should be shuffled: batch-norm sees each of them by itself.
-        val: likewise, what to classify.
-        seed: of the split.
+            called. Its batches should be shuffled: batch-norm normalizes each batch separately.
+        val: returns the images to classify in the same form.
+        seed: seed of the split.
 
     Returns:
         The predicted class of each validation image, int64 (N,).
@@ -68,8 +68,8 @@ def linear_probe(
 
 
 def features_of(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Returns what the last linear layer of the model is given for each input, float32 (N, D), and
-    the labels (N,), on the CPU."""
+    """Returns the input of the model's last linear layer for each image, float32 (N, D), and the
+    labels (N,), on the CPU."""
     features: list[Tensor] = []
     labels: list[Tensor] = []
     hook = model.get_submodule(last_layer(model)).register_forward_pre_hook(

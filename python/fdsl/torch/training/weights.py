@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, with what they were made with, for torchvision and timm."""
+"""Weights on disk: safetensors with their provenance, for torchvision and timm."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ def save_weights(
     input_size: int | tuple[int, int] | None = None,
     **more: Any,
 ) -> None:
-    """Writes a pre-trained network's weights, and what is needed to reproduce and to load them.
+    """Writes a pre-trained network's weights, and what is needed to reproduce and load them.
 
-    Three files, each whole or not at all: ``weights.safetensors``; ``weights.json``, the digest of
-    the categories, the rendering, the normalization, the versions and ``more``, which the header
-    of the first file holds too; and for a model of timm, or a ResNet of torchvision (its parameters
-    have the same names), ``config.json``, with which
-    ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads it. Needs safetensors.
+    It writes three files, each whole or not at all. ``weights.safetensors`` holds the weights.
+    ``weights.json`` holds the digest of the categories, the rendering, the normalization, the
+    versions and ``more``; the header of ``weights.safetensors`` repeats it. ``config.json`` is
+    written for models of timm and for torchvision's ResNets, whose parameters have the same names.
+    With it, ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads the weights. Needs
+    safetensors.
 
     Args:
-        folder: gets the files.
-        model: whose parameters are written, under their own names.
-        name: of the architecture.
-        family: the categories that it was trained on. Its last layer has an output for each, or
-            as many as ``more["num_classes"]``.
+        folder: folder to write to.
+        model: the network; its parameters keep their names.
+        name: name of the architecture.
+        family: the categories that it was trained on. Its last layer has one output per category,
+            or ``more["num_classes"]`` outputs.
         rendering: how the images were rendered.
-        mean: that the pixels were normalized with, 0…1.
-        std: likewise.
-        input_size: side, or height and width, of what the network sees; that of the images if not
-            given.
-        **more: whatever else belongs in the JSON, such as the settings of the run.
+        mean: mean that the pixels were normalized with, 0…1.
+        std: standard deviation that the pixels were normalized with, 0…1.
+        input_size: side, or height and width, of the network's input; by default that of the
+            images.
+        **more: further entries of the JSON, such as the settings of the run.
     """
     from safetensors.torch import save
 
@@ -81,7 +82,7 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or of another kind.
+        ValueError: the file is damaged, or has another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,22 +111,22 @@ def load_pretrained(
     seed: int | None = None,
     input_size: int | tuple[int, int] = 224,
 ) -> tuple[nn.Module, str]:
-    """Builds a network to fine-tune: its last layer is new, all else has pre-trained weights.
+    """Builds a network to fine-tune: the last layer is new, all others have pre-trained weights.
 
     Args:
-        path: what ``load_weights`` reads; ``None`` leaves all weights random.
+        path: a file that ``load_weights`` reads; ``None`` leaves all weights random.
         num_classes: outputs of the new last layer.
-        name: of the architecture, as ``build_model`` takes it; if not given, the one that the file
-            names, else ``resnet50``.
-        seed: of the new weights.
-        input_size: as ``build_model`` takes it.
+        name: name of the architecture, as for ``build_model``; by default the one that the file
+            names, or ``resnet50``.
+        seed: seed of the new weights.
+        input_size: as for ``build_model``.
 
     Returns:
         The network, and the name of its architecture.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds another architecture.
+        ValueError: the file is damaged, or holds another architecture.
     """
     weights, theirs = ({}, None) if path is None else load_weights(path)
     name = name or theirs or "resnet50"
@@ -140,7 +141,7 @@ def load_pretrained(
         missing, extra = model.load_state_dict(body, strict=False)
     except RuntimeError as error:  # of another shape
         raise ValueError(f"{path} does not hold a {name}: {error}") from error
-    # Older files of torchvision lack a count in batch-norm layers that only training needs.
+    # Older files of torchvision lack the batch counts of batch-norm layers, used only in training.
     missing = [key for key in missing if not key.startswith(head) and "num_batches" not in key]
     if missing or extra:
         raise ValueError(f"{path} does not hold a {name}: see {[*missing, *extra][0]}")
@@ -153,7 +154,7 @@ def last_layer(model: nn.Module) -> str:
     >>> last_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     '3'
     """
-    known: Any = getattr(model, "pretrained_cfg", {}).get("classifier")  # timm says it
+    known: Any = getattr(model, "pretrained_cfg", {}).get("classifier")  # set by timm
     if isinstance(known, str):
         return known
     names = [str(name) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
@@ -162,7 +163,7 @@ def last_layer(model: nn.Module) -> str:
     return names[-1]
 
 
-#: torchvision's ResNets, whose parameters are named as in timm.
+#: torchvision's ResNets, which have the same parameter names in timm.
 RESNETS = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"}
 RESNETS |= {"resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"}
 
@@ -180,8 +181,8 @@ def _timm_config(
     mean: float,
     std: float,
 ) -> dict[str, Any]:
-    """What timm reads beside weights (timm/models/_hub.py). Where a model comes from timm, it knows
-    more of its input than we do."""
+    """The configuration that timm reads beside the weights (timm/models/_hub.py). A model of timm
+    knows more about its input than we do."""
     known = getattr(model, "pretrained_cfg", {})
     convolutions = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)]
     height, width = (size, size) if isinstance(size, int) else size
