@@ -15,7 +15,7 @@ use crate::simd::{Kernel, Lanes, Simd};
 
 /// The heights and the colors.
 const HEIGHTS: Purpose = Purpose(54);
-/// Beyond it, all displacements but those of the first level vanish.
+/// The largest decay, at which all displacements but those of the first level nearly vanish.
 const LARGEST_DECAY: f64 = 10.0;
 
 /// One category.
@@ -61,8 +61,7 @@ impl Formula for DiamondSquare {
     }
 }
 
-/// The affine functions of a height that give hue, saturation and value, in bytes: factor, then
-/// offset.
+/// The affine functions from height to hue, saturation and value, in bytes: factor, then offset.
 #[derive(Clone, Copy, Debug)]
 pub struct Colors {
     /// Modulo 256.
@@ -85,12 +84,12 @@ impl Colors {
     }
 }
 
-/// What the heights are drawn over.
+/// The pixels that the heights replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
     /// All pixels.
     Everything,
-    /// Black pixels alone.
+    /// Only black pixels.
     Black,
 }
 
@@ -102,10 +101,10 @@ pub struct Heights {
 }
 
 impl Heights {
-    /// Draws heights that cover the whole image of a frame; what lies beyond it is not shown.
+    /// Draws heights that cover the whole image of a frame; heights beyond it are not shown.
     pub fn fill_at(&mut self, at: At<'_>, decay: f64, rng: &mut Rng) {
         let size = at.frame.height.max(at.frame.width);
-        // Two numbers of 32 bits from every word.
+        // Every word gives two numbers of 32 bits.
         let mut rest = None;
         let unit = || {
             let number = rest.take().unwrap_or_else(|| {
@@ -115,11 +114,11 @@ impl Heights {
             });
             f64::from(number) / (1u64 << 32) as f64
         };
-        // Smaller heights take less than 5 ms, of which asking at every row would be a tenth.
+        // Smaller images take less than 5 ms, and checking at every row would be a tenth of that.
         self.fill(size, decay, unit, || size > 1024 && at.stopped());
     }
 
-    /// Draws heights for an image of `size`×`size` pixels from numbers uniform in 0.0..1.0. Asks
+    /// Draws heights for an image of `size`×`size` pixels from numbers uniform in 0.0..1.0. Checks
     /// `stopped` at every row.
     pub fn fill(
         &mut self,
@@ -155,7 +154,7 @@ impl Heights {
                     here[column] = sum * 0.25 + displacement();
                 }
             }
-            // The middle of every edge, from its neighbors; across the border lies the opposite side.
+            // The middle of every edge, from its neighbors; the grid wraps around at the border.
             for row in (0..side).step_by(half) {
                 if stopped() {
                     return;
@@ -179,7 +178,7 @@ impl Heights {
         self.heights.chunks_exact(self.side).take(size).map(move |row| &row[..size])
     }
 
-    /// Writes the pixels of the window in row-major order; in gray, their value alone.
+    /// Writes the pixels of the window in row-major order; in gray, only their value.
     pub fn show(
         &self,
         window: Window,
@@ -193,7 +192,7 @@ impl Heights {
     }
 }
 
-/// Returns the middle one of three rows, to write to, between the other two, which may be the same.
+/// Returns three rows, the middle one mutable; the other two may be the same row.
 fn neighbors(
     heights: &mut [f32],
     side: usize,
@@ -288,7 +287,7 @@ impl Colors {
     }
 }
 
-/// Pixels that are colored at once.
+/// Pixels that are colored at a time.
 const BLOCK: usize = 64;
 /// A multiple of 256 that makes every hue positive before it is truncated. It rounds hues to 1/2048.
 const HUES: f32 = 4096.0;

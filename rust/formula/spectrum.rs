@@ -2,15 +2,15 @@
 //! NeurIPS 2021): the Fourier magnitude at the frequency (fx, fy) is 1 / (|fx|^a + |fy|^b), the phase
 //! is random.
 //!
-//! A category is the pair of exponents; an instance is the phases. Frequencies count periods of a
-//! tile whose sides are the next powers of two, 32 at least; an image is a corner of its tile,
-//! stretched between the tile's extremes.
+//! A category is the pair of exponents; an instance is the phases. Frequencies count periods per
+//! tile. The sides of the tile are the next powers of two, at least 32; the image is a corner of
+//! its tile, stretched between the tile's extremes.
 //!
-//! The transform is our own, radix 2 and 80 lines long. The crate rustfft chooses other arithmetic
-//! for each processor, and its bits differ with it. Here sixteen columns are transformed at
-//! once, side by side, with the same additions and products in the same order everywhere. An image
-//! is real, which saves half of the work: half of the columns are transformed, and then two rows as
-//! one complex row.
+//! The transform is our own, radix 2 and 80 lines long: the crate rustfft chooses its arithmetic by
+//! processor, and its bits vary accordingly. Here sixteen columns are transformed side by side, with
+//! the same additions and products in the same order everywhere. Since an image is real, half of
+//! the work is saved: only half of the columns are transformed, and then two rows as one complex
+//! row.
 
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -20,11 +20,11 @@ use crate::frame::{Frame, Window};
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
 
-/// The phases; numbered by color channel, and from one attempt to the next by fours.
+/// The phases, numbered by 4 · attempt + color channel.
 const PHASES: Purpose = Purpose(31);
-/// What is transformed side by side. Part of the format.
+/// Columns or rows transformed side by side. Part of the format.
 const SIDE: usize = 16;
-/// Phases that there are. Part of the format.
+/// Number of possible phases. Part of the format.
 const TURN: usize = 4096;
 
 /// One category.
@@ -42,7 +42,7 @@ impl Spectrum {
         }
     }
 
-    /// Renders one noise, in color one for each channel.
+    /// Renders the noise; in color, an independent one for each channel.
     fn draw_noise(&self, mut at: At<'_>, attempt: u64, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         at.attempt = attempt;
         let channels = at.frame.channels();
@@ -70,14 +70,14 @@ impl Formula for Spectrum {
         if sample.image.iter().any(|&pixel| pixel != 0) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
-    /// Renders the negative of the last attempt, which is white.
+    /// Renders the negative of the last attempt, which was black.
     fn draw_fallback(&self, at: At<'_>, _: &Plain, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         self.draw_noise(at, at.attempt.saturating_sub(1), scratch, sample);
         sample.image.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
     }
 }
 
-/// Noise has no settings beside the frame.
+/// Noise has no settings other than the frame.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plain {}
@@ -94,7 +94,7 @@ fn tile(frame: &Frame) -> [usize; 2] {
     [frame.width, frame.height].map(|side| side.next_power_of_two().max(2 * SIDE))
 }
 
-/// Side by side.
+/// Values that are transformed side by side.
 type Lane = [f32; SIDE];
 
 /// Memory kept from image to image.
@@ -105,7 +105,7 @@ pub struct Scratch {
     powers: [Vec<f32>; 2],
     /// The cosines of [`TURN`] angles.
     cosines: Vec<f32>,
-    /// The cosines and sines of the angles k / (the longer side), half a turn.
+    /// The cosines and sines of half a turn, in steps of one turn / (the longer side).
     twiddles: Vec<[f32; 2]>,
     /// Blocks of columns of the half spectrum: (fx / 16, y), 16 of fx side by side.
     columns: [Vec<Lane>; 2],
@@ -163,7 +163,7 @@ impl Kernel for Noise<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here: compiled for each path, the loops become its vectors.
+        // Plain loops, which the compiler vectorizes for each path.
         let Self { mut rng, at, window, scratch, pixels, channels } = self;
         let Scratch { size, powers, cosines, twiddles, columns, rows, strip } = scratch;
         let [width, height] = *size;
@@ -248,8 +248,8 @@ impl Kernel for Noise<'_> {
     }
 }
 
-/// Fills the first column with those of the lowest and the highest fx. Both belong to real signals,
-/// so they are transformed as the real and the imaginary part of one.
+/// Fills the first column with the columns of the lowest and the highest fx. Both belong to real
+/// signals, so they are transformed together, as real and imaginary part.
 #[inline(always)]
 fn lowest_and_highest(
     rng: &mut Rng,
@@ -261,7 +261,7 @@ fn lowest_and_highest(
     let height = re.len();
     let across = [powers[0][0], powers[0][powers[0].len() - 1]];
     for (fy, &down) in powers[1].iter().enumerate() {
-        let low = if fy == 0 { 0.0 } else { 1.0 / (across[0] + down) }; // what is constant is left out
+        let low = if fy == 0 { 0.0 } else { 1.0 / (across[0] + down) }; // the constant is left out
         let high = 1.0 / (across[1] + down);
         let word = rng.next_u64();
         let ([c0, s0], [c1, s1]) = (wave(word), wave(word >> 16));
@@ -276,8 +276,7 @@ fn lowest_and_highest(
     }
 }
 
-/// Joins two rows to one complex one, for sixteen pairs of rows, with its other half of
-/// frequencies.
+/// Joins two rows into one complex row with all frequencies, for sixteen pairs of rows.
 #[inline(always)]
 fn join_rows(columns: [&[Lane]; 2], height: usize, block: usize, re: &mut [Lane], im: &mut [Lane]) {
     let width = re.len();
@@ -305,13 +304,13 @@ fn join_rows(columns: [&[Lane]; 2], height: usize, block: usize, re: &mut [Lane]
     }
 }
 
-/// Returns where the transform wants the element `i` of `n`: with its bits in reverse.
+/// Returns the position of element `i` of `n` in the input of the transform: its bits reversed.
 fn reversed(i: usize, n: usize) -> usize {
     i.reverse_bits() >> (usize::BITS - n.trailing_zeros())
 }
 
-/// Transforms from frequencies, in reversed order, to positions: sixteen at once, unscaled (Cooley
-/// and Tukey).
+/// Transforms frequencies in bit-reversed order to positions, sixteen side by side, unscaled
+/// (Cooley and Tukey).
 #[inline(always)]
 fn transform(re: &mut [Lane], im: &mut [Lane], twiddles: &[[f32; 2]]) {
     let n = re.len();

@@ -1,11 +1,12 @@
-//! Radial contours: rings of one polygon, each moved outward from the last by noise (Kataoka et
+//! Radial contours: rings of one polygon, each the previous one moved outward by noise (Kataoka et
 //! al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022: RCDB;
 //! Takashima et al., "Visual Atoms", CVPR 2023).
 //!
-//! [`rings`] has the rule that both share, [`rcdb`] and [`atom`] what a category and an instance
-//! are, [`style`] the background and the lines. [`released`] replays the released programs (MIT
-//! license, AIST): their categories number for number, their images byte for byte. The rules were
-//! read off the programs; none of their code is here. Lengths are in pixels of a 512×512 image.
+//! [`rings`] has the rule that both families share. [`rcdb`] and [`atom`] define their categories and
+//! instances, and [`style`] defines the background and the lines. [`released`] replays the released
+//! programs (MIT license, AIST): their categories number for number, their images byte for byte. The
+//! rules were read off the programs; none of their code is here. Lengths are in pixels of a 512×512
+//! image.
 
 pub mod atom;
 pub mod noise;

@@ -1,12 +1,12 @@
 //! The released programs, replayed.
 //!
-//! A process of theirs draws everything from one stream of Python's `random`, seeded with the
-//! process' number plus 1: the parameters of a category, the rings of its first image, what the
-//! next image starts from, its rings, and so on. So an image hangs on all before it. A category
-//! therefore knows how many words of which stream come before its first image. Those are skipped at
-//! 0.2 ns each, up to 3 s for the last category of a process; the images of one category are then
-//! stepped through at about 6 µs each. The stream after the last image is kept, so rendering in order
-//! skips nothing twice.
+//! Each of their processes draws everything from one stream of Python's `random`, seeded with the
+//! number of the process plus 1: the parameters of a category, the rings of its first image, the
+//! start of the next image, its rings, and so on. Therefore, an image depends on all previous ones,
+//! and a category records its stream and the number of words before its first image. Skipping
+//! takes 0.2 ns per word, up to 3 s for the last category of a process; stepping through the images of
+//! the category then takes about 6 µs per image. The stream after the last image is kept, so rendering in
+//! order never skips the same words twice.
 
 use rayon::prelude::*;
 
@@ -24,7 +24,7 @@ use crate::frame::FLIPS;
 use crate::machine::{InterruptCheck, Machine, Watch};
 use crate::sample::Sample;
 
-/// Python's `random`, and how many words it has drawn.
+/// Python's `random`, and the number of words drawn from it.
 #[derive(Clone)]
 pub struct Stream {
     words: Mersenne,
@@ -41,25 +41,25 @@ impl Stream {
         self.drawn += words as u64;
     }
 
-    /// As `random()`.
+    /// Like `random()`.
     fn unit(&mut self) -> f64 {
         self.drawn += 2;
         self.words.unit()
     }
 
-    /// As `uniform(low, high)`.
+    /// Like `uniform(low, high)`.
     pub(in crate::formula) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// As `randint(low, high)`, of small numbers.
+    /// Like `randint(low, high)`, for small numbers.
     pub(in crate::formula) fn integer(&mut self, low: i64, high: i64) -> f64 {
         (low + self.below((high - low + 1) as u64) as i64) as f64
     }
 }
 
 impl Draws for Stream {
-    /// As `randrange(n)`: as many bits as n has, until they are below it.
+    /// Like `randrange(n)`: draws as many bits as n has until the number is below n.
     fn below(&mut self, n: u64) -> u64 {
         let bits = u64::BITS - n.leading_zeros(); // at most 32
         loop {
@@ -90,25 +90,25 @@ pub struct Released<P> {
 /// Where the images of a category begin in the program's random numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Origin {
-    /// Of Python's `random`.
+    /// The seed of Python's `random`.
     pub seed: u64,
     /// Words drawn before the rings of the first image.
     pub skip: u64,
-    /// What the first image starts from.
+    /// The start of the first image.
     pub start: Start,
 }
 
-/// What the two programs do differently. They draw the parameters of a category, and what an image
-/// starts from, in an order of their own.
+/// The differences between the two programs: each has its own order of drawing the parameters of a
+/// category and the start of an image.
 pub trait Program: Formula<Style = ContourStyle> {
-    /// What the core calls the replay.
+    /// The core's name for the replay.
     const REPLAY: &'static str;
 
     /// Draws the row of a category and the start of its first image.
     fn category(stream: &mut Stream) -> (Vec<f64>, Start);
-    /// Draws what the next image starts from.
+    /// Draws the start of the next image.
     fn next(before: Start, stream: &mut Stream) -> Start;
-    /// Makes a category of its row.
+    /// Makes a category from its row.
     fn of_row(row: &[f64]) -> Result<Self, Error>;
     /// Returns the shape of its rings.
     fn polygon(&self) -> &Polygon;
@@ -141,7 +141,7 @@ impl Program for Contour {
     }
 }
 
-/// With the arguments of the script for VisualAtom-1k; the program's defaults are another data set.
+/// Uses the arguments of the script for VisualAtom-1k; the program's defaults give another data set.
 impl Program for Atom {
     const REPLAY: &'static str = "visualatom-released";
 
@@ -175,7 +175,7 @@ impl Program for Atom {
     }
 }
 
-/// As `int(expovariate(1/100))`, until it is a number of vertices.
+/// Like `int(expovariate(1/100))`, repeated until it is a valid number of vertices.
 pub(in crate::formula) fn vertices(stream: &mut Stream, most: f64) -> f64 {
     loop {
         let n = (-libm::log(1.0 - stream.unit()) / 0.01).trunc();
@@ -200,7 +200,7 @@ pub struct Scratch {
     next: Option<Next>,
 }
 
-/// An image that is next in its stream.
+/// The next image of a stream.
 #[derive(Clone)]
 struct Next {
     origin: Origin,
@@ -210,7 +210,7 @@ struct Next {
 }
 
 impl Scratch {
-    /// Goes to image `index` of a category; `None` if nobody wants it any more.
+    /// Seeks image `index` of a category; `None` if rendering was stopped.
     fn seek<P: Program>(&mut self, category: &Released<P>, index: u64, at: At<'_>) -> Option<Next> {
         let &Released { origin, .. } = category;
         let kept = self.next.take().filter(|next| next.origin == origin && next.index <= index);
@@ -232,7 +232,7 @@ impl Scratch {
         Some(next)
     }
 
-    /// Goes to where the images of a category begin.
+    /// Seeks the first image of a category.
     fn begin(&mut self, origin: Origin, at: At<'_>) -> Option<Stream> {
         let before = |&(kept, _): &(Origin, Stream)| kept.seed == origin.seed && kept.skip <= origin.skip;
         let (kept, mut stream) = match self.origin.take().filter(before) {
@@ -244,7 +244,7 @@ impl Scratch {
             if at.stopped() {
                 return None;
             }
-            let some = left.min(1 << 24); // some milliseconds
+            let some = left.min(1 << 24); // a few milliseconds
             stream.skip(some as usize); // fits everywhere
             left -= some;
         }
@@ -278,7 +278,7 @@ impl<P: Program> Formula for Released<P> {
         both.map(|(category, row)| Ok(Self { category, origin: origin(row)? })).collect()
     }
 
-    /// What the program drew, it drew once.
+    /// The program draws every image once.
     fn retries(_: &ContourStyle) -> u8 {
         0
     }
@@ -314,7 +314,7 @@ impl<P: Program> Formula for Released<P> {
 /// The categories of a run: their rows, and where the images of each begin.
 pub type Classes = Vec<(Vec<f64>, Origin)>;
 
-/// Steps through a run of `processes` processes that share `categories` categories of `instances`
+/// Steps through a run in which `processes` processes share `categories` categories with `instances`
 /// images each.
 pub fn classes<P: Program>(
     categories: u64,

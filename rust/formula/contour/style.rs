@@ -11,24 +11,24 @@ use crate::surface::palette_color;
 
 /// Colors of the lines.
 const COLOR: Purpose = Purpose(17);
-/// So thick that a line fills most of a small image.
+/// The largest line width, which fills most of a small image.
 const THICKEST: usize = 64;
 
-/// How rings become an image.
+/// Settings for rendering rings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContourStyle {
-    /// What the rings are drawn on; `None` is white for RCDB and black for VisualAtom.
+    /// The background; `None` means white for RCDB and black for VisualAtom.
     pub background: Option<Background>,
-    /// Pixels.
+    /// Width of the lines in pixels.
     pub line_width: usize,
-    /// Of each ring.
+    /// The color of each ring.
     pub line_color: LineColor,
-    /// Whether the center of the rings is that of the image.
+    /// Whether the rings are in the center of the image.
     pub centered: bool,
 }
 
-/// What the rings are drawn on.
+/// The background of the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Background {
@@ -46,7 +46,7 @@ pub enum LineColor {
     Gray,
     /// A random color.
     Random,
-    /// The next of the FractalDB authors' cycle of 128 colors.
+    /// The next color in the FractalDB authors' cycle of 128.
     Cycle,
 }
 
@@ -72,12 +72,12 @@ impl Style for ContourStyle {
 }
 
 impl ContourStyle {
-    /// Returns the start at the center that the style asks for.
+    /// Returns the start, moved to the center if the style asks for it.
     pub(super) fn start(&self, start: Start) -> Start {
         if self.centered { Start { center: [UNIT / 2.0; 2], ..start } } else { start }
     }
 
-    /// Says whether the plane holds numbers of rings instead of grays.
+    /// Returns whether the plane holds ring numbers instead of grays.
     pub(super) fn numbered(&self) -> bool {
         self.line_color != LineColor::Gray
     }
@@ -87,7 +87,7 @@ impl ContourStyle {
         self.ground(polygon).byte().unwrap_or(0)
     }
 
-    /// Returns the background as a scene asks for it.
+    /// Returns the background for a scene.
     pub(super) fn ground(&self, polygon: &Polygon) -> Ground {
         let own = if polygon.waves.is_some() { Background::Black } else { Background::White };
         match self.background.unwrap_or(own) {
@@ -96,7 +96,7 @@ impl ContourStyle {
         }
     }
 
-    /// Returns the colors that rings have by number, if they have any.
+    /// Returns the colors of the rings by number, if they have colors.
     pub(super) fn colors(&self, polygon: &Polygon, at: At<'_>) -> Option<[[u8; 3]; 256]> {
         if !self.numbered() {
             return None;

@@ -1,14 +1,14 @@
-//! From points in space to pixels: a perspective camera four units from the cloud's mean, as the released
-//! program places it. OpenGL first rounds to 1/256 pixel, and so does this.
+//! From points in space to pixels: a perspective camera four units from the cloud's mean, as in the
+//! released program. OpenGL first rounds coordinates to 1/256 pixel, and so does this module.
 
 use std::f64::consts::TAU;
 
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::simd::{Kernel, Lanes, Simd, scatter};
 
-/// From the mean of the cloud to the camera.
+/// Distance of the camera from the mean of the cloud.
 const DISTANCE: f32 = 4.0;
-/// What is nearer or further is not seen.
+/// Depths that the camera sees.
 const SEEN: std::ops::RangeInclusive<f32> = 1.0..=100.0;
 /// 1 / tan 22.5°: the camera sees 45 degrees.
 const FOCAL: f32 = std::f32::consts::SQRT_2 + 1.0;
@@ -16,14 +16,14 @@ const FOCAL: f32 = std::f32::consts::SQRT_2 + 1.0;
 const FIRST: f64 = 30.0;
 /// Brightness of a point.
 const WHITE: u8 = 255;
-/// With shading: the brightness from this depth on, what it loses with each unit of depth, and the least.
+/// With shading: the depth at which brightness begins to fall, its loss per unit of depth, and its minimum.
 const SHADE: (f32, f32, f32) = (3.0, 96.0, 63.0);
-/// Points whose pixels are found at once.
+/// Points projected at a time.
 const CHUNK: usize = 64;
-/// Fractions of a pixel.
+/// Steps per pixel to which coordinates are rounded.
 const FRACTIONS: f32 = 256.0;
 
-/// Where the cloud is seen from: three directions of length 1, at right angles.
+/// The orientation of the camera: three orthogonal directions of length 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Camera {
     right: [f32; 3],
@@ -32,7 +32,7 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// Looks from an azimuth, in radians, and from an elevation whose sine is given.
+    /// Looks from an azimuth in radians, and from an elevation given by its sine.
     pub fn new(azimuth: f64, sine: f64) -> Self {
         let (cos, sin) = (libm::cos(azimuth), libm::sin(azimuth)); // the same on every platform
         let level = (1.0 - sine * sine).max(0.0).sqrt();
@@ -44,7 +44,7 @@ impl Camera {
         }
     }
 
-    /// Looks from fixed view 0…11, turned by some degrees.
+    /// Looks from fixed view 0…11, turned by `turn` degrees.
     pub fn fixed(view: u64, turn: f64) -> Self {
         Self::new(TAU * view as f64 / 12.0 + FIRST.to_radians() + turn.to_radians(), 0.0)
     }
@@ -52,9 +52,9 @@ impl Camera {
 
 /// The pixels, row by row from the top.
 ///
-/// A point first marks one corner of its square, on a plane that is larger by a square on two sides; then
-/// every mark grows. The largest value wins, which is the brightest, and so the nearest. One more cell
-/// takes everything that is not seen.
+/// A point first marks one corner of its square, and then every mark grows to a square, so two sides of the
+/// plane are larger by `point_size − 1`. The largest value wins, that is, the brightest and nearest point.
+/// One extra cell at the end takes the points that are not seen.
 #[derive(Default)]
 pub struct Plane {
     pixels: Vec<u8>,
@@ -90,7 +90,7 @@ impl Plane {
         &self.pixels[row * self.stride..][..self.width]
     }
 
-    /// Returns the (row, column) of some lit pixel; lights the one in the middle if none is.
+    /// Returns the (row, column) of a lit pixel; if there is none, lights the one in the middle.
     pub fn lit_pixel(&mut self) -> (usize, usize) {
         let lit = |row: usize| Some((row, self.row(row).iter().rposition(|&pixel| pixel != 0)?));
         if let Some(found) = (0..self.height).rev().find_map(lit) {
@@ -102,7 +102,7 @@ impl Plane {
     }
 }
 
-/// Gives every cell the largest value of those from it on, each a step from the one before.
+/// Sets every cell to the maximum of itself and the next `point_size − 1` cells, `step` apart.
 struct Grow<'a> {
     cells: &'a mut [u8],
     step: usize,
@@ -122,7 +122,7 @@ impl Kernel for Grow<'_> {
             let mut next = [0; CHUNK];
             for from in (0..cells.len() - ahead).step_by(CHUNK) {
                 let to = (cells.len() - ahead).min(from + CHUNK);
-                // Copied before any of them changes.
+                // Copied before any cell changes.
                 next[..to - from].copy_from_slice(&cells[from + ahead..to + ahead]);
                 for (cell, &next) in cells[from..to].iter_mut().zip(&next) {
                     *cell = next.max(*cell);
@@ -146,7 +146,7 @@ impl Kernel for Project<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        // Plain loops here and below, which the compiler vectorizes for each path.
         let Self { cloud, camera, plane, point_size, shade } = self;
         let view = View::new(camera, plane.height, plane.width);
         let [all_x, all_y, all_z] = cloud.axes.each_ref().map(|axis| axis.chunks(CHUNK));
@@ -168,7 +168,7 @@ impl Kernel for Project<'_> {
             if shade {
                 for (&cell, gray) in cells.iter().zip(found.grays) {
                     let pixel = &mut plane.pixels[cell as usize];
-                    *pixel = gray.max(*pixel); // the nearer is the brighter
+                    *pixel = gray.max(*pixel); // nearer points are brighter
                 }
             } else {
                 scatter(cells, &mut plane.pixels, |_| WHITE);
@@ -177,7 +177,7 @@ impl Kernel for Project<'_> {
     }
 }
 
-/// What was found of some points: rows and columns in 1/256 of a pixel.
+/// The projections of a chunk of points: rows and columns in 1/256 of a pixel.
 struct Found {
     rows: [i32; CHUNK],
     columns: [i32; CHUNK],
@@ -186,10 +186,10 @@ struct Found {
 }
 
 impl Found {
-    /// Finds the cells of a plane with rows of `stride`; `unseen` is that of what is not seen.
+    /// Finds the cells in a plane with rows of `stride` cells; points that are not seen get `unseen`.
     #[inline(always)]
     fn cells(&self, point_size: usize, stride: u32, unseen: u32, cells: &mut [u32; CHUNK]) {
-        // Half a square up and left of the point, and a whole one down and right for the larger plane.
+        // Half a square up and left of the point, and a whole one down and right in the larger plane.
         let half = 128 * (point_size as i32 - 1); // at most 64
         for (i, cell) in cells.iter_mut().enumerate() {
             // Inside the image, so not negative.
@@ -199,11 +199,11 @@ impl Found {
     }
 }
 
-/// A camera in front of so many pixels.
+/// A camera, and the image plane in pixels.
 #[derive(Clone, Copy)]
 struct View {
     camera: Camera,
-    /// Half of the smaller side: what one unit of the image plane is.
+    /// Half of the smaller side: pixels per unit of the image plane.
     half: f32,
     /// The middle of the image, row and column.
     middle: [f32; 2],
@@ -249,8 +249,8 @@ impl View {
     }
 }
 
-/// Rounds a coordinate inside the image to 1/256 pixel. (Added to 2²³, a float32 has no fraction left,
-/// and its low bits are the number.)
+/// Rounds a coordinate inside the image to 1/256 pixel. (2²³ plus the coordinate has no fraction in
+/// float32, and its low bits are the rounded number.)
 #[inline(always)]
 fn snapped(v: f32) -> i32 {
     ((v * FRACTIONS + 8_388_608.0).to_bits() & 0x7F_FFFF) as i32 // 23 bits

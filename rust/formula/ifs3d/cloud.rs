@@ -1,25 +1,25 @@
-//! The points of an instance, in their order and normalized.
+//! The points of an instance, in order and normalized.
 
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// Partial sums and extremes that are kept side by side, in this order on every path.
+/// Partial sums and extremes kept side by side; their order is the same on every path.
 const SIDE_BY_SIDE: usize = 16;
 
-/// Points, axis by axis. Normalized, the coordinates of all axes together span 2 before each axis is moved
-/// to its mean.
+/// Points, axis by axis. Normalizing scales the coordinates of all axes together to a span of 2, then shifts
+/// each axis to a mean of 0.
 #[derive(Default)]
 pub struct Cloud {
     pub(super) axes: [Vec<f32>; 3],
 }
 
 impl Cloud {
-    /// Returns how many points there are.
-    #[allow(clippy::len_without_is_empty)] // none is ever empty once it was filled
+    /// Returns the number of points.
+    #[allow(clippy::len_without_is_empty)] // never empty once it is filled
     pub fn len(&self) -> usize {
         self.axes[0].len()
     }
 
-    /// Returns the points, one after the other.
+    /// Returns the points in order.
     pub fn points(&self) -> impl Iterator<Item = [f32; 3]> {
         (0..self.len()).map(|i| [0, 1, 2].map(|axis: usize| self.axes[axis][i]))
     }
@@ -33,8 +33,8 @@ impl Cloud {
     }
 
     /// Normalizes the points as the released program does, and returns the variance along each axis.
-    /// `None` if a coordinate lies further out than `limit` or is no number. Points that all are the
-    /// same come to lie on the origin.
+    /// Returns `None` if a coordinate is NaN or its absolute value is above `limit`. If all points are the
+    /// same, they move to the origin.
     pub(super) fn normalize(&mut self, limit: f32, simd: Simd) -> Option<[f64; 3]> {
         let measured = self.axes.each_ref().map(|axis| simd.run(Measure(axis)));
         let low =
@@ -62,7 +62,7 @@ struct Measured {
     sum: f64,
 }
 
-/// Finds the extremes and the sum. (Extremes pass over NaN, sums do not.)
+/// Finds the extremes and the sum. (Extremes ignore NaN; the sum does not.)
 struct Measure<'a>(&'a [f32]);
 
 impl Kernel for Measure<'_> {
@@ -70,7 +70,7 @@ impl Kernel for Measure<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> Measured {
-        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        // Plain loops here and below, which the compiler vectorizes for each path.
         let (mut low, mut high) = ([f32::INFINITY; SIDE_BY_SIDE], [-f32::INFINITY; SIDE_BY_SIDE]);
         let mut sums = [0.0; SIDE_BY_SIDE];
         let (whole, rest) = self.0.as_chunks::<SIDE_BY_SIDE>();
@@ -93,7 +93,7 @@ impl Kernel for Measure<'_> {
     }
 }
 
-/// Moves the mean to 0 and scales; returns the sum of squares.
+/// Shifts the mean to 0 and scales; returns the sum of squares.
 struct Stretch<'a> {
     axis: &'a mut [f32],
     mean: f64,

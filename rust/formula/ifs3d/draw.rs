@@ -1,7 +1,7 @@
 //! One image: an instance of a category, seen from one side.
 //!
-//! The twelve views of an instance follow each other and share their points. The scratch keeps the points of
-//! the last instance, so that rendering in order plays the chaos game once for twelve images.
+//! The twelve views of an instance have consecutive indices and share their points. The scratch keeps the
+//! points of the last instance, so rendering in order plays the chaos game once per twelve images.
 
 use crate::address::{Address, At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -21,14 +21,14 @@ use std::f64::consts::TAU;
 
 /// The points of an instance.
 const CLOUD: Purpose = Purpose(20);
-/// Where it is seen from.
+/// The camera.
 const CAMERA: Purpose = Purpose(21);
 /// The weight row of an image that is rendered again.
 const ROW: Purpose = Purpose(22);
 
-/// Attempts with a weight row of their own, before the category itself. Part of the format.
+/// Attempts with other weight rows, before the unscaled category. Part of the format.
 const VARIED: u8 = 9;
-/// An image is degenerate when it lights fewer pixels than this share of its points, or of what it could.
+/// An image is degenerate if the number of lit pixels is below this share of its points, or of all pixels.
 /// Part of the format.
 const ENOUGH: f64 = 0.01;
 
@@ -47,21 +47,21 @@ impl Scratch {
     }
 }
 
-/// The last instance that was played.
+/// The last instance, and its points.
 #[derive(Default)]
 pub(super) struct Instance {
     maps: Vec<Map>,
     laid: Maps,
     replay: Replay,
     cloud: Cloud,
-    /// Everything that the cloud depends on; empty when it belongs to nothing.
+    /// Everything that the cloud depends on; empty if the cloud is not valid.
     of: Vec<u64>,
     next: Vec<u64>,
 }
 
 impl Instance {
-    /// Plays the chaos game for an instance, unless it was the last one; says whether there is a cloud.
-    /// `seed` stands for the random numbers; the released program's take 32 bits of it.
+    /// Plays the chaos game for an instance, unless it is the last one; returns whether there is a cloud.
+    /// `seed` seeds the random numbers; those of the released program use 32 bits of it.
     fn play(&mut self, formula: &Ifs3d, row: u64, seed: u64, style: &Style, at: At<'_>) -> bool {
         let Self { maps, laid, replay, cloud, of, next } = self;
         scale(&formula.maps, row, style.varied(), style.compat, maps);
@@ -97,7 +97,7 @@ impl Formula for Ifs3d {
         Self::of_arrays(parameters)
     }
 
-    /// Without a variation every attempt would try the same maps again.
+    /// Without a variation, every attempt would use the same maps.
     fn retries(style: &Style) -> u8 {
         if style.varied().is_some() { VARIED } else { 0 }
     }
@@ -117,8 +117,8 @@ impl Formula for Ifs3d {
         if shown { Outcome::Shown } else { Outcome::Degenerate }
     }
 
-    /// Renders anything finite of the category, or of the instance itself where it may not be rendered
-    /// again. At least one pixel is lit.
+    /// Renders finite points of the category, or of the instance itself if it may not be re-rendered. At
+    /// least one pixel is lit.
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let Scratch { instance: Instance { maps, laid, cloud, of, .. }, plane } = scratch;
         of.clear();
@@ -135,8 +135,8 @@ impl Formula for Ifs3d {
     }
 }
 
-/// Renders one view of an instance with everything given, whole: for tests against the released
-/// program's images. Returns the points, unless the orbit leaves.
+/// Renders one view with the given weight row, seed and camera, for tests against the released program's
+/// images. Returns the points, unless the orbit escapes.
 #[cfg(feature = "python")]
 pub(crate) fn draw_given(
     formula: &Ifs3d,
@@ -156,7 +156,7 @@ pub(crate) fn draw_given(
     Some(instance.cloud)
 }
 
-/// Returns the weight row of an attempt: that of the index, then others, and last none.
+/// Returns the weight row of an attempt: first that of the index, then random ones, and last none.
 fn row(at: At<'_>, is_last: bool) -> u64 {
     match at.attempt {
         _ if is_last && at.attempt > 0 => UNSCALED,
@@ -165,7 +165,7 @@ fn row(at: At<'_>, is_last: bool) -> u64 {
     }
 }
 
-/// Returns the number that an instance's random numbers start from.
+/// Returns the seed of an instance's random numbers.
 fn cloud_seed(at: At<'_>) -> u64 {
     cloud_rng(at, CLOUD).next_u64()
 }
@@ -187,7 +187,7 @@ fn project(at: At<'_>, style: &Style, camera: Camera, cloud: &Cloud, plane: &mut
     plane.project(cloud, camera, [at.frame.height, at.frame.width], style.point_size, style.shade, at.simd);
 }
 
-/// Writes the pixels that are kept, three times each in color.
+/// Writes the pixels of the window, three times each in color.
 fn show(plane: &Plane, window: crate::frame::Window, color: bool, pixels: &mut [u8]) {
     let channels = if color { 3 } else { 1 };
     for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {

@@ -1,4 +1,4 @@
-//! From the number of an image to its instance and its view.
+//! From the index of an image to its instance and its view.
 
 use crate::address::At;
 use crate::formula::ifs3d::Map;
@@ -7,21 +7,21 @@ use crate::frame::FLIPS;
 
 /// Views of an instance.
 pub const VIEWS: u64 = 12;
-/// Weight rows: the category itself, and twelve factors for each of twelve letters.
+/// Weight rows: the category itself, and twelve factors for each of twelve coefficients.
 pub const ROWS: u64 = 145;
 /// The weight row that scales nothing.
 pub(super) const UNSCALED: u64 = 6;
 
-/// Factors of a letter.
+/// Factors per coefficient.
 const FACTORS: u64 = 12;
-/// The row that the released program has twice, and the one that it repeats there.
+/// A row of the released program that repeats another one, and that other one.
 const REPEATED: (u64, u64) = (108, 99);
 
-/// An image among those of its category: `index = (145·round + row)·12 + view`, and four times as many
-/// where the index flips the image, too.
+/// An image among those of its category: `index = (145·round + row)·12 + view`, with four indices per image
+/// if the index also selects a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Counts the clouds of the category: the rows in turn, and then again with other points.
+    /// Number of the cloud within the category: all rows in turn, then again with different points.
     pub cloud: u64,
     /// 0…11
     pub view: u64,
@@ -40,8 +40,8 @@ impl Slot {
     }
 }
 
-/// Scales one letter of every map, as the weight row says: by 1 ± w·k/6 for k = 1…6. The probabilities
-/// stay as they are. Fills `scaled`.
+/// Fills `scaled`: scales the coefficient that the weight row selects in every map, by 1 ± w·k/6 for
+/// k = 1…6. The probabilities do not change.
 pub(super) fn scale(
     maps: &[Map],
     row: u64,
@@ -62,13 +62,13 @@ pub(super) fn scale(
     }
 }
 
-/// Returns the letter (0 is a, 11 is l) and the factor of a weight row other than 6.
+/// Returns the coefficient (0 is a, 11 is l) and the factor of a weight row other than 6.
 fn letter_and_factor(row: u64, w: f64) -> (usize, f64) {
-    // Rows 0–5 and 7–12 scale a, 13–24 b, and so on: twelve a letter once 6 is left out.
+    // Rows 0–5 and 7–12 scale a, 13–24 b, and so on: without row 6, twelve per coefficient.
     let scaled = if row < UNSCALED { row } else { row - 1 };
     let step =
         [-6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0][(scaled % FACTORS) as usize];
-    // The program's files say 0.9, where 1 − 0.6/6 has other last digits.
+    // The program's files have 0.9, which differs from 1 − 0.6/6 in the last digits.
     let factor = ((1.0 + step * w / 6.0) * 1e9).round() / 1e9;
     // A factor of 0 (at w = 1) would flatten the cloud.
     ((scaled / FACTORS) as usize, if factor == 0.0 { 0.01 } else { factor })

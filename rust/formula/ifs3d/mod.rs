@@ -2,15 +2,15 @@
 //! (Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022;
 //! Yamada et al., "MV-FractalDB", IROS 2021).
 //!
-//! A category is a set of affine maps of space. An instance scales one letter of every map and plays the
-//! chaos game, which yields a cloud of points; an image is one view of that cloud. The rules are those of
-//! the released program (MIT license, AIST), and none of its code is here.
+//! A category is a set of affine maps of space. An instance scales one coefficient of every map and plays
+//! the chaos game, which yields a point cloud; an image is one view of that cloud. The rules are those of
+//! the released program (MIT license, AIST); none of its code is here.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`style`] | the settings |
-//! | [`instance`] | from an index to the letter that is scaled and the view |
-//! | [`cloud`] | the points, and how they are normalized |
+//! | [`instance`] | from an index to the scaled coefficient and the view |
+//! | [`cloud`] | the points, and their normalization |
 //! | [`orbit`] | the chaos game: sixteen orbits side by side |
 //! | [`released`] | the program's chaos game, its determinant and its random stream |
 //! | [`camera`] | from points to pixels |
@@ -55,13 +55,13 @@ impl Ifs3d {
         Ok(Self { maps, probabilities })
     }
 
-    /// Takes `maps` (n, 12) and `probabilities` (n,) of all categories one after the other;
-    /// `lengths` (categories,) says how many maps each has.
+    /// Takes the concatenated `maps` (n, 12) and `probabilities` (n,) of all categories, and `lengths`
+    /// (categories,), the number of maps of each.
     pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         system::from_arrays(parameters, Self::new)
     }
 
-    /// Gives each map a probability in proportion to its |determinant|; `None` when all are 0.
+    /// Gives each map a probability proportional to its |determinant|; `None` if all are 0.
     fn by_determinant(maps: Vec<Map>, determinant: impl Fn(&Map) -> f64) -> Option<Self> {
         let weights: Vec<f64> = maps.iter().map(determinant).collect();
         let sum: f64 = weights.iter().sum();
@@ -80,7 +80,7 @@ impl Ifs3d {
     }
 }
 
-/// Returns how much a map scales volumes, |det A|, expanded along the first row.
+/// Returns the factor by which a map scales volumes, |det A|, expanded along the first row.
 fn volume(&[a, b, c, d, e, f, g, h, i, ..]: &Map) -> f64 {
     (a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)).abs()
 }

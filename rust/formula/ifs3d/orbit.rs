@@ -1,13 +1,14 @@
 //! The chaos game in space: sixteen orbits of one system, played side by side.
 //!
-//! One orbit is a chain in which every point waits for the one before. Sixteen fill the lanes: 10,000
-//! points take 10 µs, normalized, where the released program's single orbit takes 85 µs (AMD EPYC, Zen 5,
+//! In a single orbit, every point waits for the previous one. Sixteen orbits fill the lanes: 10,000 points
+//! take 10 µs, normalized, whereas the released program's single orbit takes 85 µs (AMD EPYC, Zen 5,
 //! AVX-512).
 //!
-//! To sample what one long orbit from the origin does, all start there; the points of the first count at
-//! once, as the program's do, and those of the others after a warm-up. Of 118 random instances of the
-//! program's categories, the means of three statistics over 100 images differ from those of single orbits
-//! by chance alone (mean z² 1.01). More orbits would each be shorter, and spend more on their warm-up.
+//! The points should have the distribution of one long orbit from the origin, so all orbits start there. The
+//! points of the first orbit count from the start, as in the program, and those of the others after a
+//! warm-up. For 118 random instances of the program's categories, the means of three statistics over 100
+//! images differ from those of single orbits by chance alone (mean z² 1.01). With more orbits, each would be
+//! shorter and spend a larger share on its warm-up.
 
 use crate::address::Rng;
 use crate::formula::ifs3d::Map;
@@ -18,28 +19,28 @@ use crate::simd::{Kernel, Lanes, Simd};
 pub const ORBITS: usize = 16;
 /// Steps each orbit takes before the points of all but the first count. Part of the format.
 pub const WARM_UP: usize = 128;
-/// An orbit beyond this has escaped: f32 would stretch it over a handful of pixels.
+/// An orbit beyond this has escaped: in f32, it would cover only a handful of pixels.
 pub const ESCAPED: f32 = 1e6;
 
-/// Maps whose letters fit the lanes' look-up; larger systems are played one lane after the other.
+/// Most maps whose coefficients fit the lookup of the lanes; larger systems are played lane by lane.
 const FEW: usize = 8;
-/// Steps between checks whether the orbits have escaped. No part of the format: what is not finite
-/// stays so.
+/// Steps between checks for escaped orbits. Not part of the format, since orbits that are not finite stay
+/// that way.
 const STEPS_PER_CHECK: usize = 256;
 /// Bits of a random word that choose the map.
 const BITS: u32 = 30;
 
-/// The maps laid out for the game, again for every instance in the same memory.
+/// The maps, laid out for the game. Every instance reuses the memory.
 #[derive(Default)]
 pub struct Maps {
-    /// Of each map but the last, the words below which it or one before it is chosen.
+    /// For each map but the last, a bound: random words below it choose this map or an earlier one.
     bounds: Vec<u32>,
-    /// a…l of each map.
+    /// Coefficients a…l of each map.
     letters: Vec<[f32; 12]>,
 }
 
 impl Maps {
-    /// Lays out `maps`: a random number chooses the first whose running sum of `probabilities` is larger.
+    /// Lays out `maps`: a random number chooses the first map whose cumulative probability is larger.
     pub fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
         let total: f64 = probabilities.iter().sum();
         let mut sum = 0.0;
@@ -58,8 +59,8 @@ impl Maps {
     }
 }
 
-/// Plays the chaos game and fills `cloud` with `count` points, not normalized yet; says whether the orbits
-/// have stayed within reach.
+/// Plays the chaos game and fills `cloud` with `count` points, not normalized yet; returns whether all
+/// orbits have stayed within [`ESCAPED`].
 #[must_use]
 pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cloud) -> bool {
     let mut orbits = Orbits::start(rng);
@@ -67,7 +68,7 @@ pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cl
     if !orbits.play(maps, 0..WARM_UP * ORBITS, simd, cloud) {
         return false;
     }
-    // Of these the first orbit's count.
+    // Only the points of the first orbit count here.
     let first = WARM_UP.min(count);
     for axis in &mut cloud.axes {
         (0..first).for_each(|step| axis[step] = axis[step * ORBITS]);
@@ -86,8 +87,8 @@ pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cl
     orbits.within_reach()
 }
 
-/// Plays the game for a system that escapes: an orbit that leaves starts again at the origin. For the last
-/// resort (`draw.rs`); slow and the same everywhere.
+/// Plays the game for a system that escapes: an escaped orbit restarts at the origin. A last resort (see
+/// `draw.rs`); slow, and the same on every path.
 pub(super) fn play_tamed(maps: &Maps, rng: &mut Rng, count: usize, cloud: &mut Cloud) {
     let mut orbits = Orbits::start(rng);
     cloud.resize(count);
@@ -102,7 +103,7 @@ pub(super) fn play_tamed(maps: &Maps, rng: &mut Rng, count: usize, cloud: &mut C
     }
 }
 
-/// Where each orbit is, and its own xoroshiro64* (Blackman and Vigna).
+/// The current point of each orbit, and its own xoroshiro64* (Blackman and Vigna).
 struct Orbits {
     axes: [[f32; ORBITS]; 3],
     s0: [u32; ORBITS],
@@ -114,12 +115,12 @@ impl Orbits {
         let states: [u64; ORBITS] = std::array::from_fn(|_| rng.next_u64());
         Self {
             axes: [[0.0; ORBITS]; 3],
-            s0: states.map(|state| (state as u32).max(1)), // the low half; it stands still at zero alone
+            s0: states.map(|state| (state as u32).max(1)), // the low half; a state of zero stays zero
             s1: states.map(|state| (state >> 32) as u32),  // the high half
         }
     }
 
-    /// Plays whole steps, until the points of `range` are filled; says whether all orbits are within reach.
+    /// Plays whole steps until the points of `range` are filled; returns whether all orbits are within reach.
     fn play(&mut self, maps: &Maps, range: std::ops::Range<usize>, simd: Simd, cloud: &mut Cloud) -> bool {
         if maps.letters.len() <= FEW {
             let points = cloud.axes.each_mut().map(|axis| &mut axis[range.clone()]);
@@ -152,7 +153,7 @@ impl Orbits {
         let word = self.random(orbit);
         let &[a, b, c, d, e, f, g, h, i, j, k, l] = maps.chosen(word);
         let [x, y, z] = [0, 1, 2].map(|axis: usize| self.axes[axis][orbit]);
-        // Three products, then three sums from left to right: every path in this order.
+        // Three products, then three sums from left to right: the order is the same on every path.
         let point = [x * a + y * b + z * c + j, x * d + y * e + z * f + k, x * g + y * h + z * i + l];
         self.set(orbit, point);
         point
@@ -172,7 +173,7 @@ impl Kernel for Steps<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let Self { maps, orbits, points: [points_x, points_y, points_z] } = self;
-        // Sixteen lanes look up modulo sixteen: they get the eight maps twice.
+        // Sixteen lanes look up in sixteen entries, which hold the eight maps twice.
         let mut letters = [l.splat_f(0.0); 12];
         for (letter, lanes) in letters.iter_mut().enumerate() {
             let of_map = |map: usize| maps.letters.get(map % FEW).map_or(0.0, |map| map[letter]);
@@ -220,8 +221,8 @@ impl Kernel for Steps<'_> {
     }
 }
 
-/// `x · p + y · q + z · r + s` with the letters of each lane's map. A function, not a closure: a closure
-/// would be compiled without the path's instructions.
+/// `x · p + y · q + z · r + s` with the coefficients of each lane's map. A function, since a closure would be
+/// compiled without the instructions of the path.
 #[inline(always)]
 fn affine<L: Lanes>(l: L, [x, y, z]: [L::F; 3], letters: [L::F; 4], map: L::U) -> L::F {
     let [p, q, r, s] = letters.map(|letter| l.lookup_f(letter, map));
@@ -251,7 +252,7 @@ mod tests {
         }
     }
 
-    /// Few enough steps for Miri; one system for the lanes, one that is played orbit by orbit.
+    /// Few enough steps for Miri. Small systems use the lanes; larger ones are played orbit by orbit.
     #[test]
     fn the_points_are_the_same_on_every_path_and_for_every_way_of_playing() {
         let map = |n: usize| std::array::from_fn(|letter| ((7 * n + 3 * letter) % 11) as f64 / 20.0 - 0.25);

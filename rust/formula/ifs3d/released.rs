@@ -1,24 +1,23 @@
-//! What the released program does otherwise: one orbit in float64 from the origin, with the numbers of
-//! NumPy's legacy generator, and maps chosen by the determinant that NumPy computes.
+//! What the released program does differently: one orbit in float64 from the origin, random numbers from
+//! NumPy's legacy generator, and map probabilities from the determinant that NumPy computes.
 
 use crate::formula::ifs::released::Mersenne;
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// Draws that are turned into maps at once.
+/// Draws that are turned into maps at a time.
 const CHUNK: usize = 256;
 
-/// The program's orbit in its float64; kept from image to image.
+/// The program's float64 orbit; the memory is kept from image to image.
 #[derive(Default)]
 pub struct Replay {
     axes: [Vec<f64>; 3],
 }
 
 impl Replay {
-    /// Plays the orbit that `draws` random numbers make, normalizes it and fills `cloud`: one point fewer,
-    /// since the last number is not used. Returns the variance along each axis, or `None` if the orbit
-    /// leaves the finite numbers.
+    /// Plays the orbit of `draws` random numbers, normalizes it and fills `cloud` with one point fewer, since
+    /// the last number is not used. Returns the variance along each axis, or `None` if the orbit overflows.
     pub(super) fn play(
         &mut self,
         maps: &[Map],
@@ -47,27 +46,27 @@ impl Replay {
             simd.run(Choose { units: &units, sums: &sums, chosen: &mut chosen });
             let [xs, ys, zs] = self.axes.each_mut().map(|axis| &mut axis[range.clone()]);
             for (((to_x, to_y), to_z), &map) in xs.iter_mut().zip(ys).zip(zs).zip(&chosen) {
-                // By rounding no map may be chosen: then the point repeats.
+                // Because of rounding, no map may be chosen; then the point repeats.
                 if let Some(&[a, b, c, d, e, f, g, h, i, j, k, l]) = maps.get(map as usize) {
                     (x, y, z) =
                         (x * a + y * b + z * c + j, x * d + y * e + z * f + k, x * g + y * h + z * i + l);
                 }
                 (*to_x, *to_y, *to_z) = (x, y, z);
-                // Here, where each point waits for the one before, they cost nothing.
+                // These cost nothing here, since each point waits for the previous one.
                 for v in [x, y, z] {
                     low = if v < low { v } else { low };
                     high = if v > high { v } else { high };
                 }
             }
             if !(x.is_finite() && y.is_finite() && z.is_finite()) {
-                return None; // nor will any that follow
+                return None; // later points will not be finite either
             }
         }
         self.normalize([low, high], draws, simd, cloud)
     }
 
-    /// Normalizes all axes by the extremes of all, and moves each by its sum over the number of draws,
-    /// of which there is one more than of points.
+    /// Normalizes all axes by their common extremes, and shifts each by its sum divided by the number of
+    /// draws, which is one more than the number of points.
     fn normalize(
         &mut self,
         [low, high]: [f64; 2],
@@ -77,7 +76,7 @@ impl Replay {
     ) -> Option<[f64; 3]> {
         let range = high - low;
         if !(range > 0.0 && range.is_finite()) {
-            return None; // 0 / 0, and so no number
+            return None; // 0 / 0 is NaN
         }
         cloud.resize(draws - 1);
         let mut variances = [0.0; 3];
@@ -102,7 +101,7 @@ impl Kernel for Normalize<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> f64 {
-        // No lane is named here or below: compiled for each path, the loops become its vectors.
+        // Plain loops here and below, which the compiler vectorizes for each path.
         let Self { axis, to, low, range, draws } = self;
         axis.iter_mut().for_each(|v| *v = ((*v - low) / range) * 2.0 - 1.0);
         let middle = sum(axis, |v| v) / draws as f64;
@@ -132,7 +131,7 @@ fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
     sums.into_iter().sum()
 }
 
-/// Counts the running sums of probabilities below each draw: that many maps are passed over.
+/// Counts the cumulative probabilities below each draw, which gives the number of the chosen map.
 struct Choose<'a> {
     units: &'a [f64; CHUNK],
     sums: &'a [f64],
@@ -153,10 +152,10 @@ impl Kernel for Choose<'_> {
     }
 }
 
-/// Returns |det A| with the bits of `numpy.linalg.det`: LAPACK's factors of a 3×3 matrix, column by column,
-/// with the inverse of each pivot and the one fused step that OpenBLAS takes where AVX-512 is, and the
-/// exponential of the sum of their logarithms. Those two are the platform's, as NumPy's are: with
-/// other libraries than glibc the last bit may differ.
+/// Returns |det A| with the bits of `numpy.linalg.det`: LAPACK's LU factors of a 3×3 matrix, column by
+/// column, with the inverse of each pivot and the one fused step that OpenBLAS takes on AVX-512, and then the
+/// exponential of the sum of the logarithms. Logarithm and exponential are the platform's, as in NumPy: with
+/// libraries other than glibc, the last bit may differ.
 pub(super) fn determinant(&[a, b, c, d, e, f, g, h, i, ..]: &Map) -> f64 {
     let mut rows = [[a, b, c], [d, e, f], [g, h, i]];
     let pivot = (1..3).fold(0, |best, row| if rows[row][0].abs() > rows[best][0].abs() { row } else { best });

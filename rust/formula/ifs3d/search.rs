@@ -1,8 +1,8 @@
 //! The random search for categories: candidate number k is a pure function of (seed, k), and the
 //! categories are the first accepted candidates in the order of their numbers, for any number of threads.
 //!
-//! A candidate is accepted when the points of its orbit vary along every axis. Three quarters of the
-//! accepted have two maps, and nearly all a map that expands.
+//! A candidate is accepted if the points of its orbit vary along every axis. Three quarters of the accepted
+//! candidates have two maps, and nearly all have a map that expands.
 
 use std::ops::ControlFlow;
 
@@ -22,27 +22,27 @@ use crate::simd::Simd;
 
 /// The parameters of a candidate category.
 const SEARCH: Purpose = Purpose(23);
-/// Candidates of a thread between two calls of `progress`: some ten milliseconds.
+/// Candidates per thread between two calls of `progress`: about ten milliseconds.
 const AT_ONCE: u64 = 500;
 
-/// What is looked for.
+/// The settings of a search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// How many categories.
+    /// Number of categories to find.
     pub categories: usize,
-    /// The variance along each axis must be larger.
+    /// The variance along each axis must be larger than this.
     pub threshold: f64,
-    /// Tells one search from another.
+    /// The seed of the search.
     pub seed: u64,
     /// The number of maps is uniform in `min_maps ..= max_maps`.
     pub min_maps: usize,
-    /// The program's is 7.
+    /// See `min_maps`; the program's is 7.
     pub max_maps: usize,
     /// Points of a candidate's orbit; the released program keeps one fewer.
     pub num_points: usize,
     /// Gives up after this many candidates in a row without a category.
     pub max_tries: u64,
-    /// Whose candidates they are; the released program's seed has 32 bits.
+    /// The random numbers to use; the released program's seed has 32 bits.
     pub sampler: Sampler,
 }
 
@@ -61,12 +61,12 @@ impl Default for Search {
     }
 }
 
-/// What was found.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The categories, in the order of their candidates.
     pub categories: Vec<Ifs3d>,
-    /// Candidates up to and with the last one accepted.
+    /// Number of candidates up to and including the last accepted one.
     pub tried: u64,
 }
 
@@ -74,11 +74,11 @@ pub struct Found {
 type Measured = Option<(Ifs3d, f64)>;
 
 impl Search {
-    /// Searches. `progress` is told (found, tried) after every few candidates and may break off.
+    /// Searches. Calls `progress` with (found, tried) after every few candidates; it may end the search.
     ///
     /// # Errors
     ///
-    /// A setting is out of range, too many candidates in a row were turned down, or `progress` broke off.
+    /// A setting is out of range, too many candidates in a row were rejected, or `progress` ended the search.
     pub fn run<B>(
         &self,
         machine: &Machine,
@@ -116,7 +116,7 @@ impl Search {
         if self.categories == 0 {
             return Err(Error::NoCategories);
         }
-        // Of coordinates that lie in an interval of length 2 the variance is at most 1.
+        // The variance of coordinates in an interval of length 2 is at most 1.
         if !(0.0..1.0).contains(&self.threshold) {
             return refused("threshold", "0 or more and below 1", self.threshold);
         }
@@ -150,12 +150,12 @@ impl Search {
         Some((ifs, smallest(variances)))
     }
 
-    /// The program's candidates, if they are asked for, `block` at a time.
+    /// The program's candidates, `block` at a time, if the settings ask for them.
     fn stream(&self, block: usize) -> Option<Stream> {
         if self.sampler == Sampler::Fdsl {
             return None;
         }
-        // Of this sampler alone `check` lets no larger seed through.
+        // `check` refuses larger seeds for this sampler.
         let mut stream = Stream {
             numbers: Mersenne::numpy(self.seed as u32),
             maps: [self.min_maps as u32, self.max_maps as u32], // at most 256
@@ -178,14 +178,15 @@ struct Orbit {
     cloud: Cloud,
 }
 
-/// The program's candidates: one random stream for everything. Drawing alone is cheap, so one thread walks
-/// along the stream and notes where each candidate's orbit starts, while all play those drawn before.
+/// The program's candidates: one random stream for everything. Since drawing is cheap, one thread steps
+/// through the stream and records where each candidate's orbit starts, while all threads play the block
+/// drawn before.
 struct Stream {
     numbers: Mersenne,
     /// The least and the largest number of maps.
     maps: [u32; 2],
     block: usize,
-    /// The next block: each candidate, and the stream where its orbit starts.
+    /// The next block: each candidate, and the stream at the start of its orbit.
     drawn: Vec<(Option<Ifs3d>, Mersenne)>,
 }
 

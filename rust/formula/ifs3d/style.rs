@@ -1,4 +1,4 @@
-//! How the cloud of a system becomes an image: settings, checked once and trusted afterwards.
+//! Settings for rendering a point cloud, checked once and trusted afterwards.
 
 use serde::Deserialize;
 
@@ -10,19 +10,19 @@ use crate::frame::Frame;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
-    /// One of twelve cameras around the cloud, which the index names (MV-FractalDB).
+    /// One of twelve cameras around the cloud, selected by the index (MV-FractalDB).
     Fixed,
     /// A camera drawn uniformly on the sphere for each image (ExFractalDB).
     Random,
 }
 
-/// How the cloud of a system becomes an image.
+/// Settings for rendering a point cloud.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Style {
-    /// Points of the cloud; the released program keeps one fewer.
+    /// Number of points; the released program keeps one fewer.
     pub num_points: usize,
-    /// The side of the square of pixels that a point leaves.
+    /// Side of the square that a point covers, in pixels.
     pub point_size: usize,
     /// Whether far points are darker, and near ones hide them.
     pub shade: bool,
@@ -30,7 +30,7 @@ pub struct Style {
     pub view: View,
     /// How far a fixed view may turn to either side, in degrees.
     pub jitter: f64,
-    /// The largest share by which a letter is scaled; `None` leaves the maps as they are.
+    /// The largest relative change of a coefficient; `None` leaves the maps unchanged.
     pub variation: Option<f64>,
     /// `None` follows this crate's rules.
     pub compat: Option<Compat>,
@@ -43,7 +43,7 @@ impl Default for Style {
             point_size: 1,
             shade: false,
             view: View::Fixed,
-            jitter: std::f64::consts::PI, // degrees: the program takes a range in radians for one in degrees
+            jitter: std::f64::consts::PI, // degrees: the program treats radians as degrees
             variation: Some(0.6),
             compat: None,
         }
@@ -51,7 +51,7 @@ impl Default for Style {
 }
 
 impl Style {
-    /// Returns the variation, unless it is none.
+    /// Returns the variation, or `None` if it is 0.
     pub(super) fn varied(&self) -> Option<f64> {
         self.variation.filter(|&w| w > 0.0)
     }

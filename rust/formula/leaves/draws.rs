@@ -1,19 +1,19 @@
-//! What leaves are drawn from: the law of their radii, and random numbers of ours or the program's.
+//! The randomness of leaves: the law of their radii, and random numbers, ours or the program's.
 
 use crate::address::Rng;
 use crate::formula::ifs::released::mersenne::Mersenne;
 
-/// Radii that a law chooses from. Part of the format.
+/// Number of radii that a law chooses from. Part of the format.
 const RADII: usize = 200;
 
-/// How radii are distributed: one of [`RADII`] between the smallest and the largest, each with the
+/// The distribution of radii: [`RADII`] values from the smallest to the largest, each with the
 /// weight `radius^-exponent − max^-exponent`.
 #[derive(Debug)]
 pub(super) struct Law {
     radii: Vec<f64>,
-    /// The share of each radius and those below it.
+    /// The cumulative share of each radius.
     cumulative: Vec<f64>,
-    /// For each 64th the first radius whose share reaches it.
+    /// For each multiple of 1/64, the first radius whose cumulative share reaches it.
     start: [u8; 64],
 }
 
@@ -36,7 +36,7 @@ impl Law {
         Self { radii, cumulative, start }
     }
 
-    /// Returns the radius whose cumulative share is nearest to `unit`, the smaller one of two.
+    /// Returns the radius whose cumulative share is nearest to `unit`; of two, the smaller one.
     #[inline]
     pub(super) fn radius(&self, unit: f64) -> f64 {
         let mut i = usize::from(self.start[(unit * 64.0) as usize]);
@@ -50,7 +50,7 @@ impl Law {
 
 /// Where the random numbers of leaves come from.
 pub(super) trait Draws {
-    /// Draws a number from 0 to under 1.
+    /// Draws a number in 0.0..1.0.
     fn unit(&mut self) -> f64;
     /// Draws the number of a kind, 0…5.
     fn kind(&mut self) -> usize;
@@ -66,8 +66,8 @@ impl Draws for Rng {
     }
 }
 
-/// The random numbers of the program's image of this number: everything from NumPy, but for the
-/// kinds, which Python's `random.choice` draws.
+/// The random numbers of one image of the program. All come from NumPy except the kinds, which
+/// Python's `random.choice` draws.
 pub(super) struct Released {
     numpy: Mersenne,
     python: Mersenne,
@@ -75,7 +75,7 @@ pub(super) struct Released {
 
 impl Released {
     pub(super) fn new(image: u64) -> Self {
-        // NumPy takes seeds of 32 bits; nobody has drawn more images than that.
+        // NumPy takes seeds of 32 bits; no run has drawn more images than that.
         Self { numpy: Mersenne::numpy(image as u32), python: Mersenne::python(image) }
     }
 }

@@ -2,21 +2,21 @@
 //! al., "Learning to See by Looking at Noise", NeurIPS 2021): shapes of one color each, thrown on
 //! top of each other until they hide the ground.
 //!
-//! A category is a kind of shape and the law of its radius; an instance is where the leaves fall,
-//! how large they are and in which colors. Kinds, sizes and laws are those of the second paper's
-//! program, and `compat` replays its random numbers. (The program has no license: this is written
-//! from a description of what it does.)
+//! A category is a kind of shape and the law of its radius; an instance has its own positions,
+//! sizes and colors. Kinds, sizes and laws are those of the second paper's program, and `compat`
+//! replays its random numbers. (The program has no license: this is written from a description of
+//! what it does.)
 //!
-//! The last leaf thrown is the first one seen. So ours are drawn from front to back, each one
-//! behind those before it: only pixels that are still free are written, a bit per pixel says which,
-//! and the image is complete when none is left. That is exactly what one sees after leaves have
+//! The last leaf thrown is in front. We draw leaves from front to back, each one behind the
+//! previous ones: only free pixels are written, one bit per pixel records which are free, and the
+//! image is complete when none is left. The result has exactly the distribution after leaves have
 //! fallen forever (Kendall and Thönnes, "Perfect simulation in stochastic geometry", 1999). The
-//! program throws them on top of each other until the ground is hidden, which takes as many leaves
-//! but ends with one that hid the last of it, and such leaves are large: of 128² pixels with squares
-//! 212 leaves show instead of 246.
+//! program throws leaves on top of each other until the ground is hidden. This takes as many
+//! leaves, but the last one hides the last of the ground, and such leaves are large: with squares
+//! on 128² pixels, 212 leaves are visible instead of 246.
 //!
-//! On one core, 128² pixels of mixed shapes take 0.2 ms. The program takes 450: it looks for black
-//! pixels after every leaf.
+//! On one core, 128² pixels of mixed shapes take 0.2 ms. The program takes 450 ms, since it looks
+//! for black pixels after every leaf.
 
 mod draws;
 
@@ -42,16 +42,16 @@ use draws::{Draws, Law, Released};
 
 /// Colors, radii, centers and angles.
 const LEAVES: Purpose = Purpose(30);
-/// Which textures there are, and which of them a leaf has.
+/// The textures of an image, and the choice of one for each leaf.
 const TEXTURES: Purpose = Purpose(32);
-/// Textures of an image. Part of the format.
+/// Textures per image. Part of the format.
 const TEXTURES_PER_IMAGE: usize = 8;
-/// Leaves of an image, at most; one more, as large as the image, lies behind them. Part of the format.
+/// Most leaves in an image; behind them lies one more that fills the image. Part of the format.
 const MOST: usize = 1 << 20;
-/// Leaves of a replayed image, at most; behind them it is black.
+/// Most leaves in a replayed image; the background is black.
 const MOST_RELEASED: usize = 5000;
 
-/// The kind of a leaf, in the order of the program.
+/// The kind of a leaf, in the program's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Circle,
@@ -71,7 +71,7 @@ pub struct DeadLeaves {
     /// `None` draws a kind for every leaf.
     kind: Option<Kind>,
     law: Arc<Law>,
-    /// What shades the leaves, if anything.
+    /// The family that shades the leaves, if there is one.
     texture: Option<Arc<dyn Family>>,
 }
 
@@ -84,10 +84,10 @@ impl fmt::Debug for DeadLeaves {
 }
 
 impl DeadLeaves {
-    /// Makes categories of the number of a kind (0…5, or 6 for all of them), the exponent of the
-    /// law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
+    /// Makes categories from rows: the number of a kind (0…5, or 6 for all of them), the exponent of
+    /// the law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
     ///
-    /// Images of a family without a style of its own, `texture`, shade the leaves.
+    /// The leaves are shaded by images of `texture`, a family without its own style.
     pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Family>>) -> Result<Vec<Self>, Error> {
         let mut laws = HashMap::<[u64; 3], Arc<Law>>::new();
         let category = |&[kind, exponent, min, max]: &[f64; 4]| {
@@ -108,8 +108,8 @@ impl DeadLeaves {
         rows.iter().map(category).collect()
     }
 
-    /// Draws a leaf: its color, and its shape into `runs`; `None` where no pixel of the square around
-    /// it is `wanted`, for which no corner is computed.
+    /// Draws a leaf: returns its color, and writes its shape to `runs`. Returns `None`, without
+    /// computing corners, if no pixel of the square around the leaf is `wanted`.
     #[inline]
     fn leaf(
         &self,
@@ -119,11 +119,11 @@ impl DeadLeaves {
         wanted: impl FnOnce([i64; 2], i64) -> bool,
     ) -> Option<[u8; 3]> {
         let kind = self.kind.unwrap_or_else(|| KINDS[draws.kind()]);
-        let color = [0; 3].map(|_: u8| (255.0 * draws.unit()) as u8); // cut
+        let color = [0; 3].map(|_: u8| (255.0 * draws.unit()) as u8); // truncated
         let radius = self.law.radius(draws.unit());
-        let radius = (radius * size[0].min(size[1]) as f64) as i64; // cut
+        let radius = (radius * size[0].min(size[1]) as f64) as i64; // truncated
         let (reach, radius) = (radius.max(1), radius.max(1) as f64);
-        let center = size.map(|side| (side as f64 * draws.unit()) as i64); // cut
+        let center = size.map(|side| (side as f64 * draws.unit()) as i64); // truncated
         let angles = match kind {
             Kind::Circle | Kind::Square => 0,
             Kind::OrientedSquare | Kind::Rectangle => 1,
@@ -138,12 +138,12 @@ impl DeadLeaves {
         let around = |corners: &[[f64; 2]], runs: &mut Runs| {
             let mut pixels = [[0; 2]; 4];
             for (pixel, corner) in pixels.iter_mut().zip(corners) {
-                // Cut towards zero, also left of the image and above it.
+                // Truncated toward zero, also left of the image and above it.
                 *pixel = [0, 1].map(|axis| (corner[axis] + center[axis] as f64) as i64);
             }
             runs.polygon(&pixels[..corners.len()], size);
         };
-        let half = (radius * SQRT_2 / 2.0) as i64 as f64; // cut
+        let half = (radius * SQRT_2 / 2.0) as i64 as f64; // truncated
         match kind {
             Kind::Circle => runs.circle(center, reach, size),
             Kind::Square => rectangle(center, [half, half], size, runs),
@@ -169,8 +169,8 @@ impl DeadLeaves {
         Some(color)
     }
 
-    /// Throws leaves from front to back until they hide everything that is kept, and returns how many
-    /// it took.
+    /// Draws leaves from front to back until they cover the whole window, and returns the number of
+    /// leaves.
     fn draw_behind(&self, mut draws: impl Draws, at: At<'_>, scratch: &mut Scratch) -> usize {
         let Scratch { runs, free, cells, textures } = scratch;
         let Frame { height, width, .. } = *at.frame;
@@ -180,14 +180,14 @@ impl DeadLeaves {
         if let Some(family) = &self.texture
             && draw_textures(&**family, at, &mut texture_of, textures).is_err()
         {
-            return 0; // it was stopped
+            return 0; // stopped
         }
         let size = [width as i64, height as i64];
         for number in 0..=MOST {
             if number % 256 == 255 && at.stopped() {
                 return number;
             }
-            // Drawn for every leaf, so that a crop changes none of the others.
+            // Drawn for every leaf, even hidden ones: then a crop does not change other leaves.
             let texture =
                 if self.texture.is_some() { texture_of.below(TEXTURES_PER_IMAGE as u64) } else { 0 };
             let wanted = |center, radius| number == MOST || free.any(center, radius, size);
@@ -219,8 +219,8 @@ impl DeadLeaves {
         MOST + 1
     }
 
-    /// Throws leaves on top of each other as the program does: until no pixel is black. Returns how
-    /// many it took.
+    /// Draws leaves on top of each other until no pixel is black, as in the program, and returns the
+    /// number of leaves.
     fn draw_on_top(&self, mut draws: impl Draws, at: At<'_>, scratch: &mut Scratch) -> usize {
         let Scratch { runs, free: black, cells, .. } = scratch;
         let Frame { height, width, .. } = *at.frame;
@@ -247,7 +247,7 @@ impl DeadLeaves {
     }
 }
 
-/// Renders the textures of an image, whole, one after the other.
+/// Renders the textures of an image one after the other, uncropped.
 fn draw_textures(
     family: &dyn Family,
     mut at: At<'_>,
@@ -272,18 +272,18 @@ fn draw_textures(
     Ok(())
 }
 
-/// Makes a color lighter or darker, and leaves it as it is where the shade is middle gray.
+/// Makes a color lighter or darker; a shade of middle gray leaves it unchanged.
 fn shaded(color: [u8; 3], shade: u8) -> [u8; 3] {
     color.map(|channel| (i32::from(channel) + i32::from(shade) - 128).clamp(0, 255) as u8)
 }
 
-/// Takes a rectangle around a pixel, half as wide and high as `half`.
+/// Adds a rectangle around a pixel, given half of its width and height.
 fn rectangle([x, y]: [i64; 2], half: [f64; 2], size: [i64; 2], runs: &mut Runs) {
-    let [dx, dy] = half.map(|side| side as i64); // cut
+    let [dx, dy] = half.map(|side| side as i64); // truncated
     runs.rectangle([x - dx, y - dy], [x + dx, y + dy], size);
 }
 
-/// How leaves are drawn.
+/// The settings of dead leaves.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaves {
@@ -311,9 +311,9 @@ impl Style for Leaves {
 pub struct Scratch {
     runs: Runs,
     free: Free,
-    /// The color of each pixel of the whole image, its top row first.
+    /// The color of each pixel of the whole image, top row first.
     cells: Vec<u32>,
-    /// A byte per pixel of the whole image, its top row first, for each texture.
+    /// For each texture, a byte per pixel of the whole image, top row first.
     textures: Vec<u8>,
 }
 
@@ -340,7 +340,7 @@ impl Formula for DeadLeaves {
         if sample.image.iter().any(|&byte| byte != 0) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
-    /// Renders the negative, which is not black where the image was.
+    /// Renders the image, or white if it is all black.
     fn draw_fallback(&self, at: At<'_>, style: &Leaves, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         if self.draw(at, style, scratch, sample) == Outcome::Degenerate {
             sample.image.fill(255);
@@ -352,7 +352,7 @@ fn packed([r, g, b]: [u8; 3]) -> u32 {
     u32::from_le_bytes([r, g, b, 0])
 }
 
-/// Writes the cells that are kept: the first byte of each, or three in color.
+/// Writes the cells of the window: the first byte of each, or three bytes in color.
 fn show(cells: &[u32], window: Window, color: bool, pixels: &mut [u8]) {
     let channels = if color { 3 } else { 1 };
     for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
@@ -376,7 +376,7 @@ mod tests {
     use crate::frame::Crop;
     use crate::simd::Simd;
 
-    /// The quantiles of the radii are the program's, the medians those of a few of its images.
+    /// The quantiles of the radii are the program's; the medians are those of a few of its images.
     #[test]
     fn radii_and_how_many_leaves_it_takes_are_distributed_as_the_programs() {
         let quantiles = |mut values: Vec<f64>, shares: &[f64]| -> Vec<f64> {

@@ -1,12 +1,12 @@
 //! Scenes: several objects in one image, each an image of another family.
 //!
-//! The categories of the parts, one after the other, are those of the scene. A scene of category c
-//! has one object of it; the address draws the others. Every object is rendered in a square frame of
-//! its own and covers what is behind it where it shows something ([`Ground`]). Objects are put into the
-//! image from front to back. So each pixel is written once, and an object that others hide is known
-//! before it leaves a trace.
+//! The scene's categories are those of its parts, concatenated. A scene of category c has one object
+//! of that category; the address draws the others. Every object is rendered in its own square frame
+//! and covers what is behind it wherever it shows something ([`Ground`]). Objects are painted from
+//! front to back: each pixel is written once, and a hidden object is detected before it changes any
+//! pixel.
 //!
-//! [`layout`] says where objects are, [`paint`] puts them there, [`part`] makes a part of any family.
+//! [`layout`] positions the objects, [`paint`] paints them, and [`part`] turns any family into a part.
 
 pub mod layout;
 pub mod paint;
@@ -49,10 +49,10 @@ pub struct Scene {
     category: u64,
 }
 
-/// What all categories of a scene have in common.
+/// The state that all categories of a scene share.
 struct Parts {
     parts: Vec<Box<dyn Part>>,
-    /// The first category of each part, and the number of all.
+    /// The first category of each part, and the number of all categories.
     firsts: Vec<u64>,
     backdrop: Option<Box<dyn Part>>,
 }
@@ -94,7 +94,7 @@ impl Parts {
         self.firsts[self.parts.len()]
     }
 
-    /// Returns the part that has a category, and the category's number in it.
+    /// Returns the part that a category belongs to, and the category's number within it.
     fn find(&self, category: u64) -> (&dyn Part, u64) {
         let part = self.firsts.partition_point(|&first| first <= category) - 1;
         (&*self.parts[part], category - self.firsts[part])
@@ -112,7 +112,7 @@ impl Parts {
             (Some(Backdrop::White), _) => image.fill(255),
             (Some(Backdrop::Gray), _) => {
                 let gray = rng.below(128) as u8;
-                image.fill(if gray < 64 { gray } else { gray + 128 }); // away from the 127 of fractals
+                image.fill(if gray < 64 { gray } else { gray + 128 }); // not close to fractals' 127
             }
             (Some(Backdrop::Noise), _) => {
                 let frequency = rng.between(1.0, 12.0);
@@ -171,7 +171,7 @@ impl Scene {
     }
 }
 
-/// Returns an attempt whose parts the four flips of a scene share.
+/// Returns the attempt with the index that the four flips of a scene share.
 fn unflipped(mut at: At<'_>) -> At<'_> {
     at.address.index = at.index();
     at
@@ -201,8 +201,8 @@ impl Formula for Scene {
         Ground::None
     }
 
-    /// Renders the scene. One whose window does not show the object of its own category is
-    /// degenerate.
+    /// Renders the scene. It is degenerate if the window does not show the object of its own
+    /// category.
     fn draw(
         &self,
         at: At<'_>,

@@ -1,5 +1,5 @@
-//! The image and the map of a scene, painted from front to back: a pixel keeps the first object
-//! that shows something there.
+//! The image and the map of a scene, painted from front to back: each pixel keeps the first object
+//! that shows something in it.
 
 use crate::formula::scene::layout::Object;
 use crate::frame::Window;
@@ -15,7 +15,7 @@ pub struct Canvas {
     width: usize,
 }
 
-/// How the pixels of an object become those of the scene.
+/// How the pixels of an object are painted.
 #[derive(Clone, Copy)]
 pub enum Paint {
     /// Unchanged.
@@ -25,7 +25,7 @@ pub enum Paint {
 }
 
 impl Canvas {
-    /// Takes a size. The image is left to the caller.
+    /// Sets the size and clears the map; the caller fills the image.
     pub fn clear(&mut self, height: usize, width: usize, channels: usize) {
         (self.height, self.width) = (height, width);
         self.map.clear();
@@ -33,8 +33,8 @@ impl Canvas {
         self.image.resize(height * width * channels, 0);
     }
 
-    /// Puts an object behind those already there, unless more than a share of `max_covered` of what
-    /// it shows in the image is covered, or all. `ground` is the byte where it shows nothing.
+    /// Paints an object behind the existing ones, unless it is covered completely, or by a share of
+    /// more than `max_covered`. `ground` is the byte where it shows nothing.
     pub fn put(
         &mut self,
         object: &Object,
@@ -50,7 +50,7 @@ impl Canvas {
             (Paint::Color(color), of_three) => {
                 let away = |pixel: u8| if ground == Some(255) { 255 - pixel } else { pixel };
                 let peak = pixels.iter().map(|&pixel| u32::from(away(pixel))).max().unwrap_or(1).max(1);
-                // At least 1: what shows is never black.
+                // At least 1: visible pixels are never black.
                 let shade =
                     |color: u8, gray: u8| (u32::from(color) * u32::from(away(gray)) / peak).max(1) as u8;
                 let pixels = pixels.as_chunks::<1>().0;
@@ -129,14 +129,14 @@ impl Canvas {
         })
     }
 
-    /// Returns a cell of an object on the surface, whose row 0 is the bottom one.
+    /// Returns a cell of an object; row 0 is at the bottom.
     pub fn cell(&self, number: u16) -> Option<(usize, usize)> {
         let cell = self.map.iter().position(|&shown| shown == number)?;
         Some((self.height - 1 - cell / self.width, cell % self.width))
     }
 }
 
-/// Copies a window of rows, top row first.
+/// Copies a window, top row first.
 fn copy<T: Copy>(whole: &[T], channels: usize, window: Window, out: &mut [T]) {
     let (height, width) = window.of;
     for (row, out) in out.chunks_exact_mut(window.width * channels).enumerate() {

@@ -10,16 +10,16 @@ use crate::machine::with_scratch;
 use crate::render;
 use crate::sample::Sample;
 
-/// Categories and the settings that they render with. Implemented once, for any [`Formula`].
-#[allow(clippy::len_without_is_empty)] // none is ever empty
+/// Categories and their settings. Implemented once, for any [`Formula`].
+#[allow(clippy::len_without_is_empty)] // never empty
 pub trait Part: Send + Sync {
     /// Returns the number of categories.
     fn len(&self) -> usize;
 
-    /// Returns the frame for which the settings are meant; an object is a scaled copy of it.
+    /// Returns the frame that the settings are meant for; an object is a scaled copy of it.
     fn frame(&self) -> &Frame;
 
-    /// Returns what the images of a category hold where they show nothing.
+    /// Returns the pixels of a category's images where they show nothing.
     fn ground(&self, category: u64) -> Ground;
 
     /// Renders an object into the image of `at.frame`, and re-renders it while it is degenerate.

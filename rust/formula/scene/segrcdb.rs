@@ -2,10 +2,10 @@
 //! Learning", ICCV 2023): ring polygons all over the image, later ones over earlier ones, and a mask
 //! of their classes.
 //!
-//! A class fixes everything of a polygon but its center and the noise. In our own scenes the last
-//! object is of the scene's category and the others are of any; [`Replay`] draws the numbers of the
-//! released program (MIT license, AIST), which have no category. The rules were read off the program;
-//! none of its code is here.
+//! A class fixes everything about a polygon except its center and the noise. In our own scenes, the
+//! last object has the scene's category, and the others have random ones. [`Replay`] draws the random
+//! numbers of the released program (MIT license, AIST), whose images have no category. The rules were
+//! read off the program; none of its code is here.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::surface::Plane;
 const POLYGONS: Purpose = Purpose(42);
 /// Images that a process of the released program draws from one stream.
 const IMAGES_PER_PROCESS: u64 = 500;
-/// Numbers of objects fit in a byte.
+/// Most objects, whose numbers fit in a byte.
 const MOST_OBJECTS: u64 = 255;
 
 /// The settings of SegRCDB.
@@ -36,18 +36,18 @@ const MOST_OBJECTS: u64 = 255;
 pub struct SegStyle {
     /// Objects per image.
     pub objects: u64,
-    /// What of an object belongs to it in the mask.
+    /// The pixels of an object in the mask.
     pub mask: Mask,
 }
 
-/// What of an object belongs to it in the mask.
+/// The pixels of an object in the mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mask {
     /// M1: the lines of every ring.
     Strokes,
     /// M2: the area between the first ring and the last. The inside of the first becomes background,
-    /// even over other objects. An object with one ring has none.
+    /// even over other objects. An object with one ring has no such area.
     Between,
     /// M3: the area inside the last ring.
     Filled,
@@ -124,7 +124,7 @@ pub struct Scratch {
 
 /// The next image of a process of the released program.
 struct Next {
-    /// What determines how many numbers the images before it drew.
+    /// These settings determine how many numbers the previous images drew.
     classes: Arc<[Class]>,
     objects: u64,
     process: u64,
@@ -133,8 +133,8 @@ struct Next {
 }
 
 impl SegRcdb {
-    /// Draws the objects; if `own` is given, the last one is of that category. Returns whether the
-    /// window shows a lit vertex of the last one.
+    /// Draws the objects; if `own` is given, it is the category of the last one. Returns whether the
+    /// window shows a lit vertex of the last object.
     fn paint(
         &self,
         at: At<'_>,
@@ -203,7 +203,7 @@ impl SegRcdb {
         (class, center(draws))
     }
 
-    /// Draws what an image needs, and no image.
+    /// Draws the random numbers of an image without rendering it.
     fn skip(&self, style: &SegStyle, stream: &mut Stream) {
         for _ in 0..style.objects {
             let (class, _) = self.drawn(stream);
@@ -221,7 +221,7 @@ impl SegRcdb {
         sample.image.iter().any(|&byte| byte != 0)
     }
 
-    /// Draws one line across the part of the image that is kept: the only object.
+    /// Draws one line across the window, as the only object.
     fn line(&self, at: At<'_>, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let style = ContourStyle { background: Some(Background::Black), ..ContourStyle::default() };
         rcdb::draw_fallback(&self.classes[self.category].polygon, at, &style, &mut scratch.rings, sample);
@@ -246,7 +246,7 @@ fn shows(window: Window, [x, y]: [i32; 2]) -> bool {
         return false;
     }
     let (row, column) = (y as usize, x as usize); // both inside
-    // Windows that do not flip rows show the surface upside down, and y points down here.
+    // Here y points down, and windows that do not flip rows show the surface upside down.
     let row = if window.flip_rows { row } else { height - 1 - row };
     let column = if window.flip_columns { width - 1 - column } else { column };
     (window.top..window.top + window.height).contains(&row)
@@ -264,8 +264,8 @@ impl Formula for SegRcdb {
         Ok((0..classes.len()).map(|category| Self { classes: classes.clone(), category }).collect())
     }
 
-    /// Draws the objects. An image in which the one of its own category has no lit vertex is
-    /// degenerate.
+    /// Draws the objects. The image is degenerate if the object of its own category has no lit
+    /// vertex.
     fn draw(&self, at: At<'_>, style: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let mut rng = at.rng(POLYGONS);
         let seen = self.paint(at, style, Some(self.category), &mut rng, sample.objects.is_some(), scratch);
@@ -278,8 +278,8 @@ impl Formula for SegRcdb {
     }
 }
 
-/// A category whose images are those of the released program: that of category c and index i is the
-/// program's image i·C + c, for C categories.
+/// A category of images of the released program: with C categories, the image of category c and index i
+/// is the program's image i·C + c.
 #[derive(Clone, Debug)]
 pub struct Replay(SegRcdb);
 
@@ -292,7 +292,7 @@ impl Formula for Replay {
         Ok(SegRcdb::family(parameters)?.into_iter().map(Self).collect())
     }
 
-    /// What the program drew, it drew once.
+    /// The program draws every image once.
     fn retries(_: &SegStyle) -> u8 {
         0
     }

@@ -9,7 +9,7 @@ use crate::frame::Frame;
 /// The most objects of a scene.
 const MOST_OBJECTS: u64 = 1000;
 
-/// How objects become a scene.
+/// Settings for composing a scene.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SceneStyle {
@@ -21,15 +21,15 @@ pub struct SceneStyle {
     pub min_scale: f64,
     /// The largest.
     pub max_scale: f64,
-    /// The share of its side by which an object may hang over the border.
+    /// The share of its side by which an object may extend beyond the border.
     pub overhang: f64,
     /// Which objects cover others.
     pub order: Order,
-    /// An object of which a larger share is covered is left out.
+    /// The largest share of an object that may be covered; beyond it, the object is left out.
     pub max_covered: f64,
     /// The color of objects.
     pub object_color: ObjectColor,
-    /// What is behind the objects; `None` is the family given for it, or black.
+    /// What is behind the objects; `None` means the backdrop family, or black without one.
     pub backdrop: Option<Backdrop>,
     /// The side at which all objects are rendered, relative to the shorter side of the image; they
     /// are then resized to their sides. `None` renders them at their sides.
@@ -42,7 +42,7 @@ pub struct SceneStyle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// The object of the scene's own category covers all others, which are in random order.
+    /// The object of the scene's own category covers all others, whose order is random.
     OwnInFront,
     /// A random order.
     Random,
