@@ -65,7 +65,7 @@ class Ranks:
         return batch_size // self.world_size
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Calls a function on rank 0, and returns its result on all ranks; the result is pickled."""
+        """Calls a function on rank 0, and returns its (pickled) result on all ranks."""
         result: list[Any] = [make() if self.rank == 0 else None]
         if self.world_size > 1:
             dist.broadcast_object_list(result, device=torch.device("cpu"))
