@@ -2,11 +2,11 @@
 
     python examples/cluster.py --clusters 10000 --out runs/deepcluster
 
-As in DeepCluster (Caron et al., 2018), before each epoch the network's own features of all images
-are whitened by PCA, normalized and clustered. The network then learns the clusters for an epoch,
-with a new last layer; each cluster comes equally often. An epoch has as many instances of the
-categories as in pretrain.py; if those are not all, the next epoch has the next ones. OUT gets the
-same files as from pretrain.py.
+As in DeepCluster (Caron et al., 2018), the network's own features of all images are whitened by
+PCA, normalized and clustered before each epoch. The network then learns the clusters for one epoch,
+with a new last layer, and sees all clusters equally often. An epoch has as many instances of each
+category as in pretrain.py; if those are not all, the next epoch continues with the next ones. OUT
+gets the same files as from pretrain.py.
 """
 
 import sys
@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 Positions = npt.NDArray[np.int64]
-#: Dimensions left by the PCA; DeepCluster's.
+#: Dimensions left by the PCA, as in DeepCluster.
 DIMENSIONS = 256
 
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train_on_clusters(s: Settings) -> int:
-    """Trains, and returns the exit code. A stop within an epoch keeps its clusters."""
+    """Trains, and returns the exit code. A run stopped within an epoch keeps its clusters."""
     stop = GracefulStop(s.max_minutes, s.max_steps)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
@@ -144,8 +144,8 @@ def train_on_clusters(s: Settings) -> int:
 
 
 def positions(images: Dataset, count: int, *, seed: int, epoch: int) -> Positions:
-    """The images of an epoch: as many instances of every category as `count` has room
-    for, in a random order that goes on from epoch to epoch."""
+    """The images of an epoch: as many instances of every category as fit in `count`, in a random
+    order that continues from epoch to epoch."""
     categories, instances = len(images.family), images.instances
     each = min(instances, max(1, count // categories))
     order = np.tile(np.arange(instances), (categories, 1))
@@ -158,7 +158,7 @@ def positions(images: Dataset, count: int, *, seed: int, epoch: int) -> Position
 def features(
     model: nn.Module, normalize: nn.Module, feed: Any, ranks: Ranks
 ) -> npt.NDArray[np.float32]:
-    """What the last layer of the network is given for each image."""
+    """The input of the network's last layer for each image."""
     model.eval()
     inputs = ((normalize(images.to(ranks.device)), labels) for images, labels in feed)
     found: npt.NDArray[np.float32] = training.features_of(model, inputs)[0].numpy()
@@ -177,7 +177,7 @@ def clustered(features: npt.NDArray[np.float32], clusters: int, seed: int) -> Po
 
 
 def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
-    """Positions to learn from, each cluster equally often: k-means finds a few huge ones."""
+    """Positions to train on, each cluster equally often, since k-means finds a few huge ones."""
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     each = -(-count // len(own))
@@ -188,12 +188,12 @@ def balanced(labels: Positions, count: int, seed: tuple[int, int]) -> Positions:
 def batches(
     images: Dataset, chosen: Positions, labels: Positions, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The chosen images in that order, with these labels instead of their own."""
+    """The chosen images in this order, with these labels instead of their own."""
     parts = np.split(chosen, range(batch_size, len(chosen), batch_size))
     loader: DataLoader[Any] = DataLoader(
         images,
         batch_sampler=[part.tolist() for part in parts],
-        generator=torch.Generator(),  # separate: it must not consume the model's numbers
+        generator=torch.Generator(),  # leaves the global generator unchanged
     )
     own = np.split(labels, range(batch_size, len(labels), batch_size))
     for names, (some, _) in zip(own, loader, strict=True):
@@ -201,7 +201,7 @@ def batches(
 
 
 def new_head(model: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int) -> None:
-    """Random weights for the last layer: clusters are numbered differently than an epoch before."""
+    """Resets the last layer to random weights, since the numbers of the clusters have changed."""
     head = model.get_submodule(training.last_layer(model))
     assert isinstance(head, nn.Linear)
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The images to fine-tune on: sets that have a name, or a folder with train/ and val/."""
+"""The images to fine-tune on: named data sets, or a folder with train/ and val/."""
 
 import functools
 import gzip
@@ -46,8 +46,8 @@ def fashion_mnist(root: Path, train: bool, download: bool) -> Part:
 
 
 def voc2012(root: Path, train: bool, download: bool) -> Part:
-    """Labels are 1 if an image shows the class, 0 if not, -1 if only objects marked "difficult"
-    do: those do not count, as in VOC's own evaluation."""
+    """Labels are 1 if an image shows the class, 0 if not, and -1 if only objects marked "difficult"
+    do; those are ignored, as in VOC's own evaluation."""
     split, classes = SPLITS[train], VOC.split()
     found = sets.VOCDetection(root, year="2012", image_set=split, download=download)
     labels = np.zeros((len(found.images), len(classes)), dtype=np.int64)
@@ -59,8 +59,8 @@ def voc2012(root: Path, train: bool, download: bool) -> Part:
 
 
 def omniglot(root: Path, train: bool, download: bool) -> Part:
-    """The paper does not say how it was divided. 0965_07.png is by the seventh of 20 people: those
-    by the first 15 are trained on."""
+    """The paper does not give its split. 0965_07.png is by the seventh of 20 people; the images by
+    the first 15 people are for training."""
     for background in (True, False) if download else ():
         sets.Omniglot(root, background=background, download=True)
     files = sorted((root / "omniglot-py").glob("images_*/*/*/*.png"))
@@ -82,7 +82,8 @@ def of_torchvision(found: Any) -> Part:
     return images, found.targets, list(getattr(found, "wnids", found.classes))
 
 
-#: Reads a part of a set that has a name: its root, whether to train on it, whether to download it.
+#: Reads a part of a named data set, given the root, whether it is for training, and whether to
+#: download.
 READERS: dict[str, Callable[[Path, bool, bool], Part]] = {
     "digits": digits,
     "fashion-mnist": fashion_mnist,
@@ -112,9 +113,9 @@ NEEDS = {
 def load(
     name: str, root: Path, size: int, *, download: bool = False, classes: Path | None = None
 ) -> tuple[LabeledImages, LabeledImages]:
-    """Reads the images to train on and those to validate on, of the classes that a file names.
+    """Reads the training and the validation images, of the classes that a file names.
 
-    Raises FileNotFoundError that says what belongs where.
+    Raises FileNotFoundError with a message that says which files belong where.
     """
     folders = [root / name] if name in READERS else [Path(name), root / name]
     folder = next((one for one in folders if (one / "train").is_dir()), None)

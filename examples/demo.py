@@ -3,15 +3,16 @@
     python examples/demo.py --out runs/demo
 
 Searches 100 fractal categories, pre-trains a small ResNet on fractals that are rendered while it
-trains, then fine-tunes it on handwritten digits with ten labels per class, beside the same network
-from random weights. OUT/curves.png shows both curves.
+trains, then fine-tunes it on handwritten digits with ten labels per class, and compares it with the
+same network from random weights. OUT/curves.png shows both curves.
 
 This is a smoke test. It checks that everything works; it is too short to show a gain: the paper
-trains on 90 million images, this on 61 thousand. A second run in the same folder starts over.
+trains on 90 million images, this script on 61 thousand. A second run in the same folder starts
+over.
 
 | hardware | time | pre-trained | from scratch |
 |---|---|---|---|
-| 2 cores that other programs shared (2.5 CPU minutes) | 4 min 42 s | 90.6% | 88.0% |
+| 2 cores, shared with other programs (2.5 CPU minutes) | 4 min 42 s | 90.6% | 88.0% |
 """
 
 import json
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def demo(s: Settings) -> int:
-    """Runs the scripts as one would by hand, and returns the exit code."""
+    """Runs the scripts as a user would, and returns the exit code."""
     start = time.monotonic()
     epochs, steps, batch = s.number(8, 1), s.number(60, 2), s.number(128, 8)
     per_class = s.number(10, 2)
@@ -112,7 +113,7 @@ def folder(s: Settings, name: str) -> Path:
 
 
 def start_over(out: Path) -> Path:
-    """The folder of a run, without the checkpoint of an earlier one; the rest is overwritten."""
+    """Returns a folder without an earlier run's checkpoint; its other files are overwritten."""
     (out / "last.pt").unlink(missing_ok=True)
     return out
 

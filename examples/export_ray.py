@@ -4,8 +4,8 @@
     python examples/export_ray.py fractaldb-1000 /shared/fractaldb
 
 All machines must see FOLDER. Without a cluster, Ray starts on this machine. A shard does not depend
-on the task that writes it: tasks that are lost with their machine are run again, and a second run
-of the script writes what is missing.
+on the task that writes it: tasks that are lost with a machine are retried, and a second run of the
+script writes the missing shards.
 """
 
 import sys
@@ -67,7 +67,7 @@ def export(a: Settings) -> int:
                 for written in ray.get(done):
                     bar.update(written)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None  # the sentence, not the task's traceback
+        raise error.cause from None  # shows the message, not the task's traceback
     finally:
         ray.shutdown()
     found = fdsl.export.finalize(a.folder)

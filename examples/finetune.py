@@ -8,7 +8,7 @@ Result: CIFAR-10 with 10% of the labels, ResNet-10 at 32×32, 10 epochs on one c
 61.9% from 3.2 million fractals, 53.8% from scratch (docs/experiments.md has more).
 
 OUT gets last.pt, best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C and SIGTERM
-save; what --resume auto finishes has the same bits (on a GPU, with --deterministic).
+save; a run finished by --resume auto has the same bits (on a GPU, with --deterministic).
 """
 
 import json
@@ -34,7 +34,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 Positions = npt.NDArray[np.int64]
-# ImageNet's, with which the authors' program fine-tunes, on any data.
+# ImageNet's, which the authors' program uses to fine-tune on any data.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: The parts of a ResNet. The first two are the paper's conv1 (Table 8), the others conv2 to conv5.
 PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -120,8 +120,8 @@ def finetune(s: Settings) -> int:
         bar = partial(tqdm, total=steps_per_epoch, disable=None if ranks.rank == 0 else True)
         with stop:
             for epoch in range(step // steps_per_epoch, s.epochs):
-                # The seed and the step decide what comes. Batches are of almost equal size: each
-                # image comes once, and the last batch is no smaller.
+                # The seed and the step determine the batch. Each image is used once per epoch, and
+                # all batches, even the last, have almost the same size.
                 order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
                 first = step % steps_per_epoch
                 parts = np.array_split(order, steps_per_epoch)[first:]
@@ -129,7 +129,7 @@ def finetune(s: Settings) -> int:
                 batches = log.watch(train.batches(own, s.workers))
                 batches = bar(batches, f"epoch {epoch + 1}/{s.epochs}", initial=first)
                 model.train()
-                for part in frozen:  # its batch-norm statistics stay as they are
+                for part in frozen:  # its batch-norm statistics do not change
                     part.eval()
                 for images, labels in batches:
                     if stop.requested(step):
@@ -179,7 +179,7 @@ def finetune(s: Settings) -> int:
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy; of several labels per image the binary one, summed over classes that count."""
+    """Cross-entropy; with several labels per image, binary and summed over classes that count."""
     if labels.ndim == 1:
         return F.cross_entropy(logits, labels)
     counts, wanted = (labels >= 0).to(logits.dtype), labels.clamp(min=0).to(logits.dtype)
@@ -195,7 +195,7 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> Tensor:
 def prepared(
     s: Settings, ranks: Ranks, images: LabeledImages, positions: Positions
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The middles of these images, float32 (B, 3, size, size), and their labels, on the device."""
+    """Center crops of these images, float32 (B, 3, size, size), and their labels, on the device."""
     crop, normalize = v2.CenterCrop(s.size), Normalize(MEAN, STD).to(ranks.device)
     parts = np.array_split(positions, max(1, -(-len(positions) // s.batch_size)))
     for batch, labels in images.batches(parts, s.workers):
@@ -204,9 +204,9 @@ def prepared(
 
 @torch.no_grad()
 def validate(s: Settings, ranks: Ranks, model: nn.Module, images: LabeledImages) -> Scores:
-    """Judges the network by all images."""
+    """Evaluates the network on all images."""
     model.eval()
-    # Each rank's batch statistics are its own until DDP's next step: judge those of the first.
+    # Batch-norm statistics differ between ranks until DDP's next step: use those of rank 0.
     for buffer in model.buffers() if ranks.world_size > 1 else ():
         dist.broadcast(buffer, 0)
     validation = training.Validation(len(images.classes), multilabel=images.labels.ndim == 2)
@@ -226,10 +226,10 @@ def probe(
     val: LabeledImages,
     chosen: Positions,
 ) -> Scores:
-    """Judges the frozen features of the network by a linear classifier."""
+    """Evaluates the network's frozen features with a linear classifier."""
     if ranks.world_size > 1 or train.labels.ndim == 2:
         raise ValueError("--probe needs one process, and one label per image")
-    mixed = np.random.default_rng(s.seed).permutation(chosen)  # those of a folder are sorted
+    mixed = np.random.default_rng(s.seed).permutation(chosen)  # folders are sorted by class
     answers = training.linear_probe(
         model.to(ranks.device),
         lambda: prepared(s, ranks, train, mixed),
@@ -254,7 +254,7 @@ def freeze(model: nn.Module, upto: str, name: str) -> list[nn.Module]:
 
 
 def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
-    """What learns: the body at --lr, the new last layer at --head-lr."""
+    """The parameters to train: the body at --lr, the new last layer at --head-lr."""
     head = [*model.get_submodule(training.last_layer(model)).parameters()]
     apart = {id(value) for value in head}
     body = [one for one in model.parameters() if one.requires_grad and id(one) not in apart]
@@ -272,7 +272,7 @@ def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, A
 def write_result(
     s: Settings, name: str, labels: int, val: LabeledImages, scores: Scores, best: dict[str, Any]
 ) -> None:
-    """Writes per_class.csv, and last result.json, whose presence says that the run is done."""
+    """Writes per_class.csv and then result.json, which marks the run as done."""
     result = {
         "model": name,
         "source": s.from_,  # of the weights

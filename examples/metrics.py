@@ -1,4 +1,4 @@
-"""Reads what runs wrote: their metrics, and how long they took."""
+"""Reads the output of runs: their metrics, and how long they took."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV; none if there is no file."""
+    """The rows of a CSV; empty if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -17,7 +17,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def minutes(table: Path, batch_size: int) -> float:
-    """How long the steps of a metrics.csv took, over all its resumes."""
+    """How long the steps in a metrics.csv took, including all resumes."""
     total, before = 0.0, 0
     for row in read(table):
         # The column's name before 2026.

@@ -2,8 +2,8 @@
 
     python examples/model_card.py weights
 
-Reads weights.json, and writes README.md. All that a rebuild needs is in it: the weights follow from
-formulas and seeds, not from data.
+Reads weights.json, and writes README.md, which has everything needed to rebuild the weights: they
+follow from formulas and seeds, not from data.
 """
 
 import json

@@ -135,14 +135,14 @@ def pretrain(s: Settings) -> int:
                 for images, labels in bar(log.watch(loader), name, initial=first):
                     if stop.requested(step):
                         break
-                    # Learning rate, dropout and augmentation are functions of the step: no
-                    # checkpoint keeps them.
+                    # Learning rate, dropout and augmentation are functions of the step, so
+                    # checkpoints do not store them.
                     lr = s.lr * s.lr_factor(step, steps_per_epoch)
                     for group in optimizer.param_groups:
                         group["lr"] = lr
                     ranks.manual_seed(s.seed, step)
                     # uint8 (B, 1, H, W) if gray, else (B, 3, H, W), becomes float32 with three
-                    # channels. On a GPU the copies run beside the computation.
+                    # channels. On a GPU, the copies overlap with the computation.
                     inputs = augment(images.to(ranks.device, non_blocking=True))
                     inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
@@ -180,7 +180,7 @@ def pretrain(s: Settings) -> int:
 
 
 def augmentation_of(s: Settings, size: int | tuple[int, int]) -> nn.Module:
-    """What turns rendered images into the input of the network."""
+    """The transform from rendered images to the input of the network."""
     image = training.Augmentation(
         size, crop_scale=s.crop_scale, flip=s.flip, rand_augment=s.rand_augment
     )
@@ -189,16 +189,16 @@ def augmentation_of(s: Settings, size: int | tuple[int, int]) -> nn.Module:
 
 
 def loss_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy; of several labels per image the binary one, summed over the categories."""
+    """Cross-entropy; with several labels per image, binary and summed over the categories."""
     if s.target == "label":
         return F.cross_entropy(logits, labels, label_smoothing=s.label_smoothing)
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(labels)
 
 
 def accuracy_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of labels that are found among as many answers: of an image with three labels,
-    among its three highest logits (R-precision). With one label per image this is accuracy; mixed
-    images count as the one that has the larger share."""
+    """R-precision: for an image with three labels, the share of them that are among its three
+    highest logits. With one label per image, this is accuracy; a mixed image has the label of its
+    larger share."""
     if s.target == "label":
         right = labels if labels.ndim == 1 else labels.argmax(1)
         return (logits.argmax(1) == right).float().mean()
@@ -237,7 +237,7 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
         try:
             given[name] = ast.literal_eval(value) if equals else value
         except (ValueError, SyntaxError):
-            given[name] = value  # a word
+            given[name] = value  # a string
     if foreign := sorted(set(given) - set(valid)):
         option = foreign[0].replace("_", "-")
         kind = type(family).__name__
@@ -252,15 +252,15 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
 
 
 def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
-    """Steps: if not given, as many as show each instance of each category once."""
+    """Steps per epoch; by default, enough to show each instance of each category once."""
     return s.steps_per_epoch or max(1, len(family) * (s.instances or 1000) // s.batch_size)
 
 
 def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[Any] | Loader":
-    """Renders while the network learns; the batches are the same either way."""
+    """Renders while the network trains; the batches do not depend on the number of workers."""
     if s.workers == 0:
         return Loader(stream, device=device)
-    # A generator of its own, which consumes none of the global one's random numbers.
+    # A separate generator leaves the global one unchanged.
     own: dict[str, Any] = {
         "generator": torch.Generator(),
         "worker_init_fn": training.ignore_signals,

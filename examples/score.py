@@ -4,9 +4,9 @@
     python examples/score.py --source fractaldb-1k --preset fixed --model resnet10s --size 64
 
 It takes the options of pretrain.py, and prints the intraclass correlation of the features: 0 if the
-images of a category differ as much as those of all categories, 1 if they are the same to the
-network. That compact categories make for a better pre-training was suggested at the LIMIT workshop
-of ICCV 2025; docs/experiments.md compares the score with what training found.
+images of a category differ as much as those of all categories, 1 if the network cannot tell them
+apart. At the LIMIT workshop of ICCV 2025, it was suggested that compact categories improve
+pre-training; docs/experiments.md compares the score with the results of training.
 """
 
 import sys
@@ -41,7 +41,7 @@ def report(s: Settings) -> int:
 
 
 def score(s: Settings) -> float:
-    """Returns the intraclass correlation, at most 1; about 0 for categories that look the same."""
+    """Returns the intraclass correlation, at most 1; near 0 if the categories look the same."""
     with Ranks(s.device) as ranks:
         family = pretrain.chosen_categories(s, ranks, None)
         rendering = pretrain.chosen_rendering(s, family)

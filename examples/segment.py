@@ -6,22 +6,22 @@
         --out runs/pets
 
 Three runs with the same loop: pre-training on a stream, then fine-tuning the pre-trained network on
-a few labeled images, and the same network from random weights. Without --source the stream shows
-closed curves, of the family below; any family that offers masks will do: a file, or
+a few labeled images, and the same network from random weights. Without --source, the stream shows
+closed curves from the family below; any family with masks can replace it: a file, or
 `families.py:name-N`.
 
-Result: the first command, a demonstration of reduced size, takes 4 minutes on one thread of a busy
-AMD EPYC: 300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.7% mIoU (78.1,
+Result: the first command, a small demonstration, takes 4 minutes on one thread of a busy AMD EPYC:
+ 300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.7% mIoU (78.1,
 79.2, 79.0 with --seed 0, 1, 2), against 75.7% from scratch (75.6, 77.1, 74.3), which takes only the
 last 100 steps. The second command has not been run: it needs a GPU.
 
-`--data digits` is made here: each image shows three of scikit-learn's handwritten digits, enlarged,
-on random noise, and its pixels are digit or background. No digit of a validation image is in a
-training image. It is small, easy and not photographic: it checks that weights transfer, and says
-little about photographs.
+`--data digits` is generated here: each image shows three of scikit-learn's handwritten digits,
+enlarged, on random noise, and each pixel is digit or background. Training and validation images
+have no handwritten digit in common. The data set is small, easy and not photographic: it checks
+that weights transfer, but says little about photographs.
 
 OUT gets result.json, and a folder for each run with last.pt, metrics.csv and curve.png; pretrain/
-also has weights.safetensors. Ctrl-C and SIGTERM save; --resume auto goes on.
+also has weights.safetensors. Ctrl-C and SIGTERM save; --resume auto continues.
 """
 
 import json
@@ -90,8 +90,8 @@ class Settings(Training):
 
 
 class Curves(fdsl.Family):
-    """Four closed curves in an image, as in SegRCDB (ICCV 2023): the category of a curve is how
-    many lobes it has and how deep they are. Concentric lines fill it; its mask is all inside."""
+    """Four closed curves per image, as in SegRCDB (ICCV 2023). The category of a curve is the
+    number and the depth of its lobes. Concentric lines fill it; its mask is everything inside."""
 
     targets = ("labels", "mask", "boxes")
 
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def segment(s: Settings) -> int:
-    """Runs all three, and returns the exit code."""
+    """Runs all three trainings, and returns the exit code."""
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, GracefulStop(s.max_minutes, s.max_steps) as stop:
         done, weights = 0, s.from_
@@ -143,7 +143,7 @@ def segment(s: Settings) -> int:
 
 
 def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
-    """Trains on the stream of masks; returns whether it got to the end."""
+    """Trains on the stream of masks; returns whether it finished."""
     family = Curves(8) if s.source is None else fdsl.load(s.source)
     rendering = family.style(size=s.size)
     stream = Stream(
@@ -175,7 +175,7 @@ def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
 def finetune(
     s: Settings, ranks: Ranks, stop: GracefulStop, weights: Path | None, done: int
 ) -> dict[str, Any] | None:
-    """Trains on labeled images and judges by others; returns None if it was stopped."""
+    """Trains on labeled images and evaluates on others; returns None if it was stopped."""
     train_set, val_set = (Masks(s, part) for part in (True, False))
     chosen = np.random.default_rng(s.seed).permutation(len(train_set))[: s.images]
     steps_per_epoch = -(-len(chosen) // s.batch_size)
@@ -197,7 +197,7 @@ def finetune(
         parts = np.array_split(order, steps_per_epoch)[first:]
         own = [part[ranks.rank :: ranks.world_size].tolist() for part in parts]
         for number, (images, masks) in enumerate(loader_of(s, train_set, batch_sampler=own), step):
-            # An image and its mask are cropped and flipped in the same way, which the step decides.
+            # An image and its mask get the same crop and flip, which depend on the step.
             ranks.manual_seed(s.seed, number)
             pairs = zip(map(tv_tensors.Image, images), map(tv_tensors.Mask, masks), strict=True)
             crops, targets = zip(*(augment(*pair) for pair in pairs), strict=True)
@@ -237,10 +237,10 @@ def train(
     made: dict[str, Any],
     done: int = 0,
 ) -> bool:
-    """Trains for --epochs, or from a checkpoint to their end; returns whether it got there.
+    """Trains for --epochs, or resumes from a checkpoint; returns whether it finished.
 
-    `batches` yields the rest of the epoch of a step: images, uint8 (B, 1 or 3, H, W), and masks,
-    int64 (B, H, W). `done` is how many steps the runs before this one took.
+    `batches` takes a step and yields the rest of its epoch: images, uint8 (B, 1 or 3, H, W), and
+    masks, int64 (B, H, W). `done` is the number of steps in earlier runs.
     """
     with Checkpoints(s.out, ranks.rank) as checkpoints:
         checkpoints.load(s.resume)
@@ -334,7 +334,7 @@ class Masks(Dataset[tuple[Tensor, Tensor]]):
 
 
 def loader_of(s: Settings, images: Any, **batches: Any) -> "DataLoader[Any]":
-    # A generator of its own, which consumes none of the global one's random numbers.
+    # A separate generator leaves the global one unchanged.
     own: dict[str, Any] = {"generator": torch.Generator(), "num_workers": s.workers}
     return DataLoader(images, worker_init_fn=training.ignore_signals, **own, **batches)
 

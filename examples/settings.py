@@ -54,7 +54,7 @@ class Training:
         return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def lr_factor(self, step: int, steps_per_epoch: int) -> float:
-        """The factor of a step's learning rate, which depends on nothing but the step."""
+        """The factor of a step's learning rate, which depends only on the step."""
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         if self.schedule == "cosine":
             return warm * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch))) / 2
@@ -62,6 +62,6 @@ class Training:
 
 
 def recorded(settings: object) -> dict[str, Any]:
-    """The settings to keep beside a result: all but where it is and how far it got."""
+    """The settings to store with a result: all but its location and its limits."""
     passing = ("out", "resume", "max_steps", "max_minutes")
     return {name: value for name, value in vars(settings).items() if name not in passing}

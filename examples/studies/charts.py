@@ -16,8 +16,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], path: Path) -> None:
-    """Draws the figure of a study, if there is anything to draw; `folders` are those of the runs,
-    by data set and line."""
+    """Draws the figure of a study, if there is anything to draw; `folders` has the folders of the
+    runs, by data set and line."""
     if study.figure == "pretraining":
         figure = _curves(folders, column="accuracy", label="accuracy of pre-training")
     elif study.figure == "finetuning":
@@ -33,7 +33,7 @@ def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], pa
 
 
 def _accuracies(study: Study, rows: Rows) -> Figure:
-    """Accuracy of each line, in rows or as a curve; a panel for each data set and view.
+    """The accuracy of each line, in rows or as a curve, with a panel for each data set and view.
 
     Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
@@ -66,7 +66,7 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
             mean = float(np.mean(own[line.name]))
             axes.axhline(mean, linestyle="--", color="gray", label=line.name)
             axes.legend()
-    if 0 in xs:  # which has no logarithm: below the smallest other one the axis is linear
+    if 0 in xs:  # 0 has no logarithm: the axis is linear below the smallest other value
         axes.set_xscale("symlog", linthresh=min((x for x in xs if x), default=1))
     else:
         axes.set_xscale("log")
@@ -139,7 +139,7 @@ def _curves(folders: Mapping[str, Mapping[str, Path]], *, column: str, label: st
 
 
 def _classes(folders: Mapping[str, Mapping[str, Path]], most: int = 40) -> Figure:
-    """For each class, how much better the first line does than the last: the largest gains."""
+    """The classes with the largest gains of the first line over the last."""
     shown = max(
         (min(most, len(per_class(next(iter(own.values()))))) for own in folders.values()), default=0
     )

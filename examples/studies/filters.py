@@ -46,7 +46,7 @@ def _grid(filters: Pixels) -> Pixels:
 def chosen_images(
     files: Sequence[Path], images: LabeledImages, size: int, count: int = 6
 ) -> tuple[Tensor, list[int | None]]:
-    """The images to show, uint8 (N, 3, size, size), and their classes: those of the files, whose
+    """The images to show, uint8 (N, 3, size, size), and their classes: the given files, whose
     classes are not known, or the first image of each of the first classes."""
     if files:
         disk = LabeledImages(files, [0] * len(files), [""], size)
@@ -65,8 +65,8 @@ def draw_heatmaps(
     classes: int,
     path: Path,
 ) -> None:
-    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks for the class of each image, a row
-    each; where it is not known, for the class that the network predicts."""
+    """Grad-CAM (Selvaraju et al., 2017) of fine-tuned networks, with a row for each image: for its
+    class or, if that is not known, for the class that the network predicts."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.image import show_cam_on_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -99,7 +99,7 @@ def _finetuned(file: Path, *, classes: int) -> nn.Module:
 
 
 def _last_block(model: nn.Module) -> nn.Module:
-    """What Grad-CAM looks at: the last stage of a ResNet, or the last convolution."""
+    """The layer for Grad-CAM: the last block of a ResNet, or the last convolution."""
     if isinstance(model, ResNet):
         block: nn.Module = model.layer4[-1]
         return block

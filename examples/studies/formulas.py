@@ -1,7 +1,7 @@
 """Which formula? All of them side by side, with the same network, recipe and number of images.
 
-Not in the paper. Every line is judged in the same way, at a learning rate of its own, which is
-chosen on held-out training images.
+Not in the paper. Every line is evaluated in the same way, at its own learning rate, which is chosen
+on held-out training images.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from studies.plan import OTHERS, Line, Study
 
 #: One image per category with augmentation, instead of new images.
 FIXED: dict[str, Any] = {"preset": ("fixed",)}
-#: What transformers get besides (DeiT).
+#: Additional settings for transformers (DeiT).
 ERASING: dict[str, Any] = {"rand_augment": 9, "erasing": 0.25}
 
 SOURCES: dict[str, dict[str, Any]] = {
     "FractalDB": {},
     "FractalDB, augmented": {"preset": ("augmented",)},
     "FractalDB, fixed": FIXED,
-    # Its images are those of its categories: no variation.
+    # Its images are the categories themselves: no variation.
     "1p-frac": {**FIXED, "source": "1p-frac-1k", "variation": 0.0},
     # Their lines are one pixel wide: larger images, then resized.
     "RCDB": {"source": "rcdb-1k", "finer": 2},
@@ -37,7 +37,7 @@ VIEWS = {
     "fashion-mnist": ("few labels",),
     OTHERS: ("some labels", "few labels", "all labels", "probe"),
 }
-#: How a line is judged that only shows how the gain grows.
+#: The evaluation of lines that only show how the gain grows.
 ON_THE_WAY = {"fashion-mnist": (), OTHERS: ("some labels",)}
 
 
@@ -45,7 +45,7 @@ def formulas(fixed: Mapping[str, Any]) -> tuple[Line, ...]:
     """The lines: each formula with a million images, then with fewer and with more.
 
     Args:
-        fixed: settings of those that have one image per category.
+        fixed: settings for formulas with one image per category.
     """
     first = [Line(name="scratch", start="scratch", x=0.0)]
     for name, given in SOURCES.items():

@@ -1,8 +1,8 @@
 """The runs of a study: each is done once, shared between studies, and resumed where it stopped.
 
-A run's folder is named after the settings in which it differs from its scale's usual ones, so the
-same run of two studies is one. A lock lets several studies run side by side, each on a GPU or core
-of its own: the second one waits for the result of the first.
+A run's folder is named after the settings that differ from the usual ones of its scale, so studies
+that need the same run share it. A lock lets several studies run in parallel, each on its own GPU or
+core: if two need the same run, the second one waits for the result of the first.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from settings import recorded
 
 from studies.scales import Budget, Scale, View
 
-#: Of the seeds, the one that only chooses a learning rate.
+#: The seed of runs that only choose a learning rate.
 TUNING = 100
-#: How it validates: on images that the test set does not have.
+#: Those runs validate on held-out training images, not on the test set.
 HELD_OUT = {"held_out": 0.1}
-#: Settings as part 4 called them, in its folders' names and in what its runs recorded.
+#: Settings as earlier versions named them, in folder names and in records of runs.
 OLD = {"weights": "variation", "points": "num_points", "pad": "margin", "recipe": "preset"}
 OLD |= {"redraw": "resample_degenerate"}
-#: Settings that change nothing about a result, or that the folder's name tells.
+#: Settings that do not affect a result, or that the name of the folder implies.
 ELSEWHERE = (
     *("device", "workers", "data", "data_root", "classes", "download", "from_"),
     *("log_every", "checkpoint_every", "tensorboard", "preset"),
@@ -39,7 +39,7 @@ ELSEWHERE = (
 
 
 class Interrupted(Exception):
-    """A run was told to stop, and will go on from its checkpoint; `code` is its exit code."""
+    """A run was told to stop, and can resume from its checkpoint; `code` is its exit code."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -50,9 +50,9 @@ class Interrupted(Exception):
 class Weights:
     """A network to fine-tune."""
 
-    name: str  # of its folder
+    name: str  # name of its folder
     source: str  # what finetune.py takes: a file, or "scratch"
-    label: str | None = None  # its name in a table, if not that of its line
+    label: str | None = None  # its name in a table; by default that of its line
     images: int = 0
     minutes: float = 0.0
     accuracy: float | None = None  # at the end of pre-training
@@ -60,11 +60,11 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """Where runs lie, and how they are run."""
+    """Where runs are stored, and how they are run."""
 
     out: Path
     scale: Scale
-    network: str | None = None  # one of the scale's; its own if not given
+    network: str | None = None  # one of the scale's networks; by default its own
     device: str = "auto"
     data_root: Path = Path("data")
     download: bool = False
@@ -82,12 +82,12 @@ class Lab:
         return Weights(name="scratch" if same else f"scratch,model={model}", source="scratch")
 
     def given(self, file: Path) -> Weights:
-        """Weights that are not from here, told apart by the content of the file."""
+        """Weights from elsewhere, identified by the content of the file."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
         return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=file.stem)
 
     def pretrained(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> Weights:
-        """Weights of these settings, of a run that is done now unless it was before."""
+        """Weights pre-trained with these settings, in a run that is done now or was done before."""
         settings = self.own.pretraining(given, budget=budget)
         name = _name(settings, self.scale.pretraining({}))
         out = self.out / "pretrain" / name
@@ -109,7 +109,7 @@ class Lab:
         )
 
     def compactness(self, given: Mapping[str, Any]) -> float:
-        """The score of a line's categories, of which nothing is trained."""
+        """The score of a line's categories, without any training."""
         settings = self.own.pretraining(given)
         name = _name(settings, self.scale.pretraining({}))
         file = self.out / "scores" / f"{name}.json"
@@ -129,8 +129,8 @@ class Lab:
         *,
         tuned: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        """A result for each seed; if `tuned`, at the learning rate that did best with one more
-        seed, on training images that were held out."""
+        """A result for each seed; if `tuned`, at the learning rate that did best on held-out
+        training images with an additional seed."""
         lr = view.lrs[0]
         if tuned and len(view.lrs) > 1:
             trials: dict[float, float] = {}
@@ -152,7 +152,7 @@ class Lab:
     def _finetuned(
         self, weights: Weights, data: str, view: View, given: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """The result of one run; none if its loss did not stay a number."""
+        """The result of one run; None if its loss became infinite or NaN."""
         settings = {**self.own.finetune, **view.settings, **given}
         out = self.finetune_folder(weights.name, data, _name(settings, self.scale.finetune))
         data, _, classes = data.partition(":")
@@ -179,7 +179,7 @@ class Lab:
                 except FloatingPointError as error:
                     print(f"left out: {error}", flush=True)
                     return None
-                if settings["seed"]:  # one network of each kind is kept to look at
+                if settings["seed"]:  # keeps one network of each kind for inspection
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
             result = read_result(out / "result.json")
@@ -194,7 +194,7 @@ class Lab:
         return self.out / "finetune" / weights / data.replace("/", "_").replace(":", "_") / name
 
     def folders(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Path]]:
-        """For each data set (none: "") the folder of each line's first run that is reported."""
+        """The folder of each line's first reported run, for each data set ("" if there is none)."""
         found: dict[str, dict[str, Path]] = {}
         for row in rows:
             if not row["tuning"]:
@@ -213,7 +213,7 @@ def _pretrain(wanted: pretrain.Settings) -> int:
 
 
 def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """A folder's name: the settings that are not the usual ones."""
+    """A folder's name: the settings that differ from the usual ones."""
     odd = {k: v for k, v in settings.items() if k not in usual or usual[k] != v}
     words = {k: "+".join(v) if isinstance(v, tuple) else v for k, v in odd.items()}
     return ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
@@ -221,7 +221,7 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds the lock of a run or table; the system lets go of it if this process dies."""
+    """Holds the lock of a run or table; the system releases it if this process dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(out.name + ".lock"))
     try:
@@ -236,7 +236,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _run(out: Path, work: Callable[[], int]) -> None:
-    """Runs a script with its words going to OUT/log.txt. Raises Interrupted if it was stopped."""
+    """Runs a script with its output in OUT/log.txt. Raises Interrupted if it was stopped."""
     print(f"running {out}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
@@ -246,7 +246,7 @@ def _run(out: Path, work: Callable[[], int]) -> None:
 
 
 def current(name: str) -> str:
-    """A folder's name as it is now, also if part 4 made it."""
+    """The current name of a folder, which may be from an earlier version."""
     if "=" not in name:
         return name
     pairs = [part.partition("=") for part in name.split(",")]
@@ -254,7 +254,7 @@ def current(name: str) -> str:
 
 
 def adopt(folder: Path) -> None:
-    """Gives a folder that part 4 made its name of now."""
+    """Renames a folder of an earlier version to its current name."""
     for older in folder.parent.iterdir() if not folder.exists() else ():
         if current(older.name) == folder.name:
             older.rename(folder)
@@ -262,7 +262,7 @@ def adopt(folder: Path) -> None:
 
 
 def read_result(file: Path) -> dict[str, Any]:
-    """A result.json; of part 4, whose settings were words, as it would be now."""
+    """Reads a result.json; converts one of an earlier version, whose settings were strings."""
     result: dict[str, Any] = json.loads(file.read_text())
     if "training_pictures" in result:
         result["num_labels"] = result["training_pictures"]
@@ -273,11 +273,11 @@ def read_result(file: Path) -> dict[str, Any]:
 
 
 def _refuse_another(out: Path, found: Mapping[str, Any], wanted: Any) -> None:
-    """Raises ValueError if a folder holds a run of other settings, of an older table of studies."""
+    """Raises ValueError if a folder holds a run with other settings, from an older table."""
     usual = {field.name: field.default for field in fields(wanted)}
     found = {OLD.get(name, name): value for name, value in found.items()}
     for name, value in recorded(wanted).items():
-        # What a run of an older version does not know of was as it is by default.
+        # Settings that an older version did not have were as they are by default now.
         theirs = found.get(name, usual[name])
         if name not in ELSEWHERE and _word(theirs) != _word(value):
             raise ValueError(
@@ -287,5 +287,5 @@ def _refuse_another(out: Path, found: Mapping[str, Any], wanted: Any) -> None:
 
 
 def _word(value: Any) -> str:
-    """A setting as part 4 wrote it, and whether JSON made a list of a tuple or not."""
+    """A setting as earlier versions wrote it; a tuple and its list in JSON are the same."""
     return str(tuple(value) if isinstance(value, list) else value)

@@ -1,4 +1,4 @@
-"""What a study is: lines, each a way of pre-training, and how they are judged."""
+"""The parts of a study: lines, each a way of pre-training, and how they are evaluated."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from studies.scales import Budget
 #: The columns of most of the paper's tables.
 FOUR = ("cifar10", "cifar100", "imagenet-100", "places-30")
 
-#: Ways of judging, by name (see scales.py); or for each set of images, OTHERS for those not named.
+#: Views by name (see scales.py), or views for each data set, with OTHERS for those not named.
 Views = tuple[str, ...] | Mapping[str, tuple[str, ...]] | None
 OTHERS = "others"
 
@@ -25,7 +25,7 @@ class Line:
     finetune: Mapping[str, Any] = field(default_factory=dict)
     x: float | None = None  # its position on a curve
     paper: tuple[float | None, ...] = ()  # in the order of the study's data
-    group: str = ""  # the curve that it is a point of
+    group: str = ""  # the curve that it belongs to
     views: Views = None  # instead of the study's
     on_demand: bool = False  # run only if --lines names it
 
@@ -36,16 +36,16 @@ class Study:
 
     title: str
     lines: tuple[Line, ...]
-    data: tuple[str, ...] = FOUR  # to fine-tune on; none: pre-training itself is judged
+    data: tuple[str, ...] = FOUR  # to fine-tune on; if empty, pre-training is evaluated
     figure: Literal["rows", "curve", "gains", "pretraining", "finetuning", "classes", "filters"] = (
         "rows"
     )
     xlabel: str = ""
     budget: Budget = "usual"
-    network: str | None = None  # another of the scale's networks
-    views: Views = None  # the scale's usual ones
-    tuned: bool = False  # whether each network gets the learning rate that suits it
-    seeds: int | None = None  # of fine-tuning; the scale's
+    network: str | None = None  # another one of the scale's networks
+    views: Views = None  # by default the scale's usual ones
+    tuned: bool = False  # whether each network gets its own best learning rate
+    seeds: int | None = None  # of fine-tuning; by default the scale's
 
 
 def lines(

@@ -27,7 +27,7 @@ COLUMNS = (
     "data",
     "view",
     "labels",  # images fine-tuned on
-    "settings",  # the folder of the run: what is not usual in it
+    "settings",  # the folder of the run: its unusual settings
     "lr",
     "seed",
     "tuning",  # yes: the run only chose the learning rate
@@ -78,30 +78,30 @@ def row(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV; none if there is no file."""
+    """The rows of a CSV; empty if there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    for row in rows:  # a table of part 4 has old names
+    for row in rows:  # a table of an earlier version has old names
         row["pretraining"] = current(row["pretraining"])
         if "pictures" in row:
             row["images"] = row.pop("pictures")
     return rows
 
 
-#: Lines and views that earlier versions named otherwise.
+#: Lines and views that had other names in earlier versions.
 OLD = {"drawn again": "re-rendered", "colour": "color"}
 
 
 def renamed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of an older CSV with the names that its line and view have now."""
+    """A row of an older CSV with the current names of its line and view."""
     line = OLD.get(row["line"], row["line"]).replace(" of the pictures", " of the images")
     view = row["view"].replace(" a class", " per class")
     return {**row, "line": line.replace(" %", "%"), "view": view.replace(" %", "%")}
 
 
-#: What tells one run of a study from another.
+#: The columns that identify a run of a study.
 NAMES = ("line", "pretraining", "data", "view", "lr", "seed", "tuning")
 
 
@@ -137,7 +137,7 @@ Cells = dict[tuple[str, str], dict[str, list[float]]]
 
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
-    """For each column of the table (data, view) and each line, the seeds' accuracies in percent."""
+    """The seeds' accuracies in percent, for each column of the table (data, view) and each line."""
     found: Cells = defaultdict(lambda: defaultdict(list))
     for one in rows:
         if one["accuracy"] != "" and not one["tuning"]:
@@ -148,7 +148,7 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
 
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     """The study as Markdown: means over the seeds and their spread, and the paper's numbers, which
-    are always of all labels."""
+    always use all labels."""
     found = cells(rows)
     lines = list(dict.fromkeys(one["line"] for one in rows))
     if not study.data:
@@ -169,7 +169,7 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Columns with what the pre-training of each line took."""
+    """Columns with the cost of each line's pre-training."""
     columns: dict[str, dict[str, str]] = {"images": {}, "minutes": {}, "images/s": {}}
     for row in rows:
         images, minutes = int(row["images"]), float(row["pretraining_minutes"])
@@ -184,7 +184,7 @@ def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
 
 
 def correlations(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the score of the categories predicts what training on them gives."""
+    """Whether the score of the categories predicts the accuracy after training on them."""
     whole = {line.name for line in study.lines if line.x == 1 and not line.on_demand}
     scores = {
         row["line"]: float(row["compactness"])
@@ -207,7 +207,7 @@ def correlations(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:
-    """For each data set the classes that the first line knows better than the last."""
+    """For each data set, the classes that the first line recognizes better than the last."""
     text = []
     for data, own in folders.items():
         if len(own) > 1:

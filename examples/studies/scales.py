@@ -1,4 +1,4 @@
-"""What the paper's settings become on your machine."""
+"""The paper's settings, scaled to your machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,13 +8,13 @@ import fdsl
 from fdsl.torch.training import read_presets
 from pretrain import PRESETS, Settings
 
-#: Of the paper: an image, the part the network sees, points, empty border.
+#: The paper's image size, crop, number of points and margin.
 SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 
 #: How many images a study pre-trains on, for each of its lines: see the scales.
 Budget = Literal["usual", "long", "formulas"]
 
-#: What a line means that does not mention it.
+#: Settings of lines that do not mention them.
 USUAL = {
     "categories": 1000,
     "fill_rate": Settings.fill_rate,
@@ -25,51 +25,51 @@ USUAL = {
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A way of judging a network: settings of finetune.py over the scale's."""
+    """A way of evaluating a network: settings of finetune.py that override the scale's."""
 
     label: str
     settings: Mapping[str, Any]
-    #: Learning rates: the first, or for a study that tunes them, the one that does best with one
-    #: more seed than is reported, on held-out training images, for each network.
+    #: Learning rates. A study uses the first one or, if it tunes them, the one that does best for
+    #: each network on held-out training images, with an additional seed that is not reported.
     lrs: tuple[float, ...] = (0.01,)
-    lrs_of: str | None = None  # or the one that was chosen in this other view
+    lrs_of: str | None = None  # or the rate chosen in this other view
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network that takes the place of the scale's, with what suits it."""
+    """A network that replaces the scale's, with settings that suit it."""
 
-    pretrain: Mapping[str, Any]  # settings over the scale's
+    pretrain: Mapping[str, Any]  # settings that override the scale's
     finetune: Mapping[str, Any] = field(default_factory=dict)
-    lrs: tuple[float, ...] | None = None  # that its views choose from
+    lrs: tuple[float, ...] | None = None  # the rates that its views choose from
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """How large an experiment is."""
 
-    size: int  # side of the image that is rendered
-    crop: int  # side of the part that is kept
-    sees: int  # side to which that is resized for the network
+    size: int  # side of the rendered image
+    crop: int  # side of the crop
+    sees: int  # side of the network's input, to which the crop is resized
     points: int
     margin: int
-    most: int | None = None  # categories are no more than this, instances than half
-    clusters: int = 10_000  # and clusters than this
-    pretrain: Mapping[str, Any]  # settings of pretrain.py over the paper's
+    most: int | None = None  # most categories; half of it is the most instances
+    clusters: int = 10_000  # most clusters
+    pretrain: Mapping[str, Any]  # settings of pretrain.py that override the paper's
     # Steps per epoch of pre-training for each budget; 1,000 images per category if not given.
     steps: Mapping[Budget, int] = field(default_factory=dict)
-    finetune: Mapping[str, Any]  # settings of finetune.py over the paper's
+    finetune: Mapping[str, Any]  # settings of finetune.py that override the paper's
     views: Mapping[str, View]
-    main: tuple[str, ...]  # the views that most tables look through
-    best: str  # the view for studies that look at single classes and images
+    main: tuple[str, ...]  # the views of most tables
+    best: str  # the view for studies of single classes and images
     seeds: int  # of fine-tuning
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
-    networks: Mapping[str, Network] = field(default_factory=dict)  # besides its own
-    scenes: tuple[str, ...] = ()  # settings of scenes over their program's
+    networks: Mapping[str, Network] = field(default_factory=dict)  # in addition to its own
+    scenes: tuple[str, ...] = ()  # settings of scenes that override their program's
     note: str = field(default="")
 
     def of(self, network: str | None) -> "Scale":
-        """This scale with another of its networks."""
+        """This scale with another one of its networks."""
         if network is None:
             return self
         own = self.networks[network]
@@ -85,11 +85,11 @@ class Scale:
         )
 
     def view(self, name: str) -> View:
-        """A view by its name, or by what it is for."""
+        """A view by its name, or by its role."""
         return self.views[{"main": self.main[0], "best": self.best}.get(name, name)]
 
     def pretraining(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> dict[str, Any]:
-        """The settings of pretrain.py, from the paper's that a line gives."""
+        """The settings of pretrain.py at this scale, from a line's settings at the paper's."""
         given = {**given}
         given = {**USUAL, **read_presets(PRESETS, given.pop("preset", ())), **given}
         rendering = {
@@ -108,7 +108,7 @@ class Scale:
             if "source" in given and given["source"] not in fdsl.PUBLISHED:
                 given["source"] = given["source"].split("-")[0] + f"-{self.most}"
         if steps is not None and "instances" in given:
-            # Visits are too few for any to come again, so that the run is the usual one.
+            # Too few visits for an instance to repeat: the run is the usual one.
             epochs = settings.get("epochs", Settings.epochs)
             batch_size = settings.get("batch_size", Settings.batch_size)
             visits = epochs * steps * batch_size / given["categories"]
@@ -119,7 +119,7 @@ class Scale:
         settings = {**settings, **given}
         if settings.get("source", "").startswith("multi-fractal"):
             settings["set"] = (*self.scenes, *settings.get("set", ()))
-        if "source" in settings:  # what means nothing to a family cannot be given to it
+        if "source" in settings:  # drops settings that do not apply to the family
             style = fdsl.load(settings["source"]).style
             foreign = set(fdsl.Rendering.names()) - set(style.names())
             settings = {name: value for name, value in settings.items() if name not in foreign}
@@ -128,7 +128,7 @@ class Scale:
     def rendering(
         self, *, size: int = SIZE, num_points: int = POINTS, finer: float = 1.0
     ) -> dict[str, Any]:
-        """How images are rendered, where the paper renders them so."""
+        """The rendering at this scale, for these settings at the paper's."""
         side = round(self.size * size / SIZE * finer)
         crop = round(side * self.crop / self.size)
         return {
@@ -149,7 +149,7 @@ _SMALL_NETWORK: dict[str, Any] = {
 _VIT: dict[str, Any] = {"model": "vit6s", "optimizer": "adamw", "weight_decay": 0.05}
 _VIT_TUNED: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 
-# Where the program's small objects on noise would be a few pixels each, and nothing is learned.
+# At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
 _LARGE_OBJECTS = ("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2")
 _LARGE_OBJECTS += ("backdrop=black", "blur=0")
 

@@ -5,9 +5,9 @@
     python examples/studies all --scale smoke
 
 OUT/SCALE gets NAME.csv (a row per run), NAME.png, NAME.md (means beside the paper's numbers), and
-the runs. Ctrl-C stops; the same command goes on. Studies share runs, and several may run side by
-side, each on a GPU of its own. What --lines, --data or --views select is added to what is there.
-`studies/table.py` lists the studies, `studies/scales.py` says what a scale makes of them.
+the runs. Ctrl-C stops; the same command resumes. Studies share runs, and several can run in
+parallel, each on its own GPU. Results for --lines, --data or --views are added to existing ones.
+`studies/table.py` lists the studies, and `studies/scales.py` defines the scales.
 """
 
 import os
@@ -94,7 +94,7 @@ def check(s: Settings, names: Sequence[str]) -> None:
 
 
 def conduct(name: str, s: Settings) -> None:
-    """Runs what is not done of a study, and writes what is known after each line."""
+    """Does the missing runs of a study, and writes the results so far after each line."""
     what, scale = STUDIES[name], SCALES[s.scale]
     if what.seeds is not None:
         scale = replace(scale, seeds=what.seeds)
@@ -116,7 +116,7 @@ def conduct(name: str, s: Settings) -> None:
             found = [] if what.data else [report.row(name, line, weights)]
             found += judged(name, what, lab, line, weights, s)
             report.join(table, found, order=[line.name for line in what.lines])
-    with locked(table):  # the last of several studies has all rows in its table and figure
+    with locked(table):  # the last of several processes writes all rows
         rows = report.read(table)
         words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"
         if what.figure == "gains":
@@ -132,7 +132,7 @@ def conduct(name: str, s: Settings) -> None:
 
 
 def weights_of(lab: Lab, line: Line, s: Settings, *, budget: Budget) -> Iterator[Weights]:
-    """The weights of a line, pre-trained now if need be; of "another" all that are given."""
+    """The weights of a line, pre-trained now if necessary; for "another", all given weights."""
     if line.start == "scratch":
         yield lab.scratch()
     elif line.start == "against":
@@ -144,7 +144,7 @@ def weights_of(lab: Lab, line: Line, s: Settings, *, budget: Budget) -> Iterator
 def judged(
     name: str, what: Study, lab: Lab, line: Line, weights: Weights, s: Settings
 ) -> list[dict[str, Any]]:
-    """A row for each run of fine-tuning of a line."""
+    """A row for each fine-tuning run of a line."""
     rows = []
     scored = what.figure == "gains" and line.group and line.x == 1
     compactness = lab.compactness(line.pretrain) if scored else None
@@ -169,7 +169,7 @@ def judged(
 
 
 def views_of(what: Study, line: Line, data: str) -> tuple[str, ...] | None:
-    """How a line is judged, which may differ between sets of images; None: as its scale says."""
+    """The views of a line, which may differ between data sets; None means those of the scale."""
     views = what.views if line.views is None else line.views
     if isinstance(views, Mapping):
         return views.get(data, views[OTHERS])
@@ -177,7 +177,7 @@ def views_of(what: Study, line: Line, data: str) -> tuple[str, ...] | None:
 
 
 def data_of(s: Settings, what: Study) -> tuple[str, ...]:
-    """The sets that a study fine-tunes on: of its own those that the scale has."""
+    """The data sets that a study fine-tunes on: those of its own that the scale has."""
     usual = SCALES[s.scale].data
     if not what.data or s.data:
         return s.data if what.data else ()
@@ -187,7 +187,7 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
 
 
 def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:
-    """The images of a set, as fine-tuning will see them."""
+    """The images of a data set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
     name, _, classes = name.partition(":")
     return data.load(
@@ -202,13 +202,13 @@ def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:
 def look_inside(
     name: str, what: Study, lab: Lab, rows: Sequence[dict[str, Any]], s: Settings
 ) -> None:
-    """Draws Figure 6, of the first data set."""
+    """Draws Figure 6 for the first data set."""
     chosen = data_of(s, what)[0]
     tuned = {line: folder / "last.pt" for line, folder in lab.folders(rows)[chosen].items()}
-    tuned = {line: file for line, file in tuned.items() if file.is_file()}  # a probe leaves none
+    tuned = {line: file for line, file in tuned.items() if file.is_file()}  # a probe saves none
     if not tuned:
         return
-    files = {**tuned}  # random filters show nothing: from scratch, those that fine-tuning made
+    files = {**tuned}  # random filters show nothing: from scratch, the fine-tuned ones
     given = {lab.given(file).name: file for file in s.against}
     for row in rows:
         start = row["pretraining"]

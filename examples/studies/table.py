@@ -1,8 +1,8 @@
 """The paper's tables and figures: what each varies, and the accuracies the paper reports.
 
 Settings are the paper's (`pretrain.py --help`, `finetune.py --help` explain them); a scale makes
-them smaller. Whatever a line does not mention is the paper's best: FractalDB-1k at a filling rate
-of 0.1, one mask per image, weights of 0.4.
+them smaller. Settings that a line does not mention are the paper's best: FractalDB-1k at a filling
+rate of 0.1, one mask per image, weights of 0.4.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ SIX = ("cifar10", "cifar100", "imagenet", "places365", "voc2012", "omniglot")
 COUNTS = (16, 32, 64, 128, 256, 512, 1000)
 FROM_SCRATCH = Line(name="scratch", start="scratch")
 FRACTALS = Line(name="FractalDB-1k")
-BEST = (93.4, 75.7, 82.7, 75.9)  # the paper's with it, in Tables 8 and 9
+BEST = (93.4, 75.7, 82.7, 75.9)  # the paper's accuracies with it, in Tables 8 and 9
 
 STUDIES = {
     "figure1b": Study(
@@ -30,7 +30,7 @@ STUDIES = {
     ),
     "figure4-categories": Study(
         title="Figure 4: number of categories",
-        # The paper prints no numbers but the gain from 16 to 1,000: +7.9 and +16.0.
+        # The paper prints only the gains from 16 to 1,000: +7.9 and +16.0.
         lines=lines("categories", dict.fromkeys(COUNTS, ())),
         figure="curve",
         xlabel="categories",
@@ -206,7 +206,7 @@ STUDIES = {
     ),
     "table10": Study(
         title="Table 10: classes that fractals serve better",
-        # Against the last line: another checkpoint, or where none is given, no pre-training.
+        # Compared with the last line: another checkpoint or, if none is given, no pre-training.
         lines=(FRACTALS, FROM_SCRATCH, Line(name="another", start="against")),
         figure="classes",
         budget="long",
