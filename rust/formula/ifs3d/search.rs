@@ -74,7 +74,7 @@ pub struct Found {
 type Measured = Option<(Ifs3d, f64)>;
 
 impl Search {
-    /// Searches. Calls `progress` with (found, tried) after every few candidates; it may end the search.
+    /// Searches. Calls `progress`, which may end the search, with (found, tried) after every few candidates.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ def save_weights(
 ) -> None:
     """Writes a pre-trained network's weights, and what is needed to reproduce and load them.
 
-    It writes three files, each whole or not at all. ``weights.safetensors`` holds the weights.
+    Writes up to three files, each whole or not at all. ``weights.safetensors`` holds the weights.
     ``weights.json`` holds the digest of the categories, the rendering, the normalization, the
     versions and ``more``; the header of ``weights.safetensors`` repeats it. ``config.json`` is
     written for models of timm and for torchvision's ResNets, whose parameters have the same names.
