@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use crate::address::{At, Rng};
 use crate::error::Error;
-use crate::formula::contour::noise::{SPAN, noise};
+use crate::formula::contour::noise::{SPAN, look_up, noise};
 use crate::formula::contour::style::ContourStyle;
 use crate::simd::{Kernel, Lanes, Simd};
 use crate::surface::Plane;
@@ -88,6 +88,8 @@ pub struct Scratch {
     waves: [Vec<f64>; 2],
     vertices: [Vec<f64>; 2],
     positions: Vec<f32>,
+    /// Of the noise, at the positions.
+    slopes: Vec<u32>,
     cells: Vec<[i32; 2]>,
     /// What the lines are drawn on.
     pub plane: Plane,
@@ -149,10 +151,7 @@ impl Polygon {
             self.grow(draws, scratch, at.simd);
             let Scratch { vertices: [x, y], cells, plane, .. } = scratch;
             cells.clear();
-            // Cut towards zero, not rounded.
-            cells.extend(
-                x.iter().zip(&*y).map(|(x, y)| [((x + cx) * scale[0]) as i32, ((y + cy) * scale[1]) as i32]),
-            );
+            at.simd.run(Cells { x, y, center: [cx, cy], scale, cells });
             ring(Ring { number, gray, cells, plane });
         }
     }
@@ -194,10 +193,11 @@ impl Polygon {
 
     /// Moves the vertices outward to the next ring.
     fn grow(&self, draws: &mut impl Draws, scratch: &mut Scratch, simd: Simd) {
-        let Scratch { directions, waves, vertices, positions, .. } = scratch;
+        let Scratch { directions, waves, vertices, positions, slopes, .. } = scratch;
         for (vertices, directions) in vertices.iter_mut().zip(&*directions) {
             draws.positions(positions);
-            simd.run(Grow { polygon: self, positions, directions, waves, vertices });
+            slopes.resize(positions.len(), 0);
+            simd.run(Grow { polygon: self, positions, slopes, directions, waves, vertices });
         }
     }
 }
@@ -206,6 +206,8 @@ impl Polygon {
 struct Grow<'a> {
     polygon: &'a Polygon,
     positions: &'a [f32],
+    /// Scratch.
+    slopes: &'a mut [u32],
     directions: &'a [f64],
     waves: &'a [Vec<f64>; 2],
     vertices: &'a mut [f64],
@@ -216,21 +218,57 @@ impl Kernel for Grow<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        let Self { polygon: &Polygon { noise: size, step, waves, .. }, positions, directions, .. } = self;
-        let moved = self.vertices.iter_mut().zip(directions).zip(positions);
+        let Self {
+            polygon: &Polygon { noise: size, step, waves, .. }, positions, slopes, directions, ..
+        } = self;
+        // Beforehand: look-ups would keep the loops below from being vectorized.
+        for (slopes, &position) in slopes.iter_mut().zip(positions) {
+            *slopes = look_up(position);
+        }
+        let noises =
+            positions.iter().zip(slopes).map(|(&position, &mut slopes)| f64::from(noise(position, slopes)));
+        let moved = self.vertices.iter_mut().zip(directions).zip(noises);
         if waves.is_some() {
             let waves = self.waves[0].iter().zip(&self.waves[1]);
-            for (((vertex, direction), &position), (first, second)) in moved.zip(waves) {
-                let by = f64::from(noise(position)) * size - size - first - second;
-                *vertex -= direction * (by - step);
+            for (((vertex, direction), noise), (first, second)) in moved.zip(waves) {
+                *vertex -= direction * (noise * size - size - first - second - step);
             }
         } else {
-            for ((vertex, direction), &position) in moved {
-                let by = f64::from(noise(position)) * size * 2.0 - size;
-                *vertex -= direction * (by - step);
+            for ((vertex, direction), noise) in moved {
+                *vertex -= direction * (noise * size * 2.0 - size - step);
             }
         }
     }
+}
+
+/// From the vertices of a ring to their cells.
+struct Cells<'a> {
+    x: &'a [f64],
+    y: &'a [f64],
+    center: [f64; 2],
+    scale: [f64; 2],
+    cells: &'a mut Vec<[i32; 2]>,
+}
+
+impl Kernel for Cells<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { x, y, center, scale, cells } = self;
+        let cell = |(x, y)| [cut((x + center[0]) * scale[0]), cut((y + center[1]) * scale[1])];
+        cells.extend(x.iter().zip(y).map(cell));
+    }
+}
+
+/// Cuts towards zero, not rounded: as `as i32` does for numbers that fit, but vectorized.
+#[inline(always)]
+fn cut(v: f64) -> i32 {
+    const WHOLE: f64 = (1u64 << 52) as f64; // from here on all are whole
+    let nearest = v.abs() + WHOLE - WHOLE;
+    let floor = if nearest > v.abs() { nearest - 1.0 } else { nearest };
+    let cut = (floor + WHOLE).to_bits() as i32;
+    if v < 0.0 { cut.wrapping_neg() } else { cut }
 }
 
 /// Checks a number.
