@@ -9,6 +9,7 @@
 //! | [`density`] | a surface that counts the points of every cell |
 //! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
 //! | [`plane`] | one byte per cell, for lines |
+//! | `lines` | many lines at once |
 //! | [`stroke`] | lines from cell to cell |
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
@@ -22,6 +23,7 @@ pub mod fill;
 pub mod free;
 pub mod hsv;
 pub mod last;
+mod lines;
 pub mod mark;
 mod palette;
 pub mod plane;

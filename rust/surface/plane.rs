@@ -1,6 +1,8 @@
 //! A plane of bytes for drawing lines; row 0 is the bottom one, as windows have it.
 
 use crate::frame::Window;
+use crate::simd::Simd;
+use crate::surface::lines::Lines;
 use crate::surface::{self, stroke};
 
 /// One byte per cell: a gray, or the number of a color.
@@ -9,6 +11,8 @@ pub struct Plane {
     cells: Vec<u8>,
     height: usize,
     width: usize,
+    /// Scratch of `Lines`.
+    list: Vec<u32>,
 }
 
 impl Plane {
@@ -19,55 +23,8 @@ impl Plane {
         self.cells.resize(height * width, background);
     }
 
-    /// Draws a line one cell wide between two (column, row from the top), as Pillow does. Either
-    /// may lie outside.
-    pub fn line(&mut self, from: [i32; 2], to: [i32; 2], value: u8) {
-        let (width, height) = (self.width as i32, self.height as i32); // at most 4096
-        let inside = |[x, y]: [i32; 2]| (0..width).contains(&x) && (0..height).contains(&y);
-        let beyond =
-            |axis: usize, size: i32| from[axis].max(to[axis]) < 0 || from[axis].min(to[axis]) >= size;
-        if inside(from) && inside(to) {
-            self.line_inside(from, to, value);
-        } else if !beyond(0, width) && !beyond(1, height) {
-            stroke::pillow(from.map(i64::from), to.map(i64::from), |cell| {
-                let cell = cell.map(|v| v as i32); // between two that are
-                if inside(cell) {
-                    let at = self.at(cell);
-                    self.cells[at] = value;
-                }
-            });
-        }
-    }
-
-    /// Draws a line whose cells all lie inside: 1.1 ns per cell instead of 2.3 with a look at each.
-    fn line_inside(&mut self, from: [i32; 2], to: [i32; 2], value: u8) {
-        let difference = [0, 1].map(|axis| (to[axis] - from[axis]).abs());
-        let width = self.width as isize;
-        let step = [
-            if to[0] < from[0] { -1 } else { 1 },
-            if to[1] < from[1] { width } else { -width }, // rows are stored from the bottom
-        ];
-        // As in `stroke::pillow`, with cells numbered one after the other.
-        let long = usize::from(difference[0] <= difference[1]);
-        let short = 1 - long;
-        let (along, aside) = (2 * difference[long], 2 * difference[short]);
-        let mut error = aside - difference[long];
-        let mut at = self.at(from) as isize;
-        for _ in 0..difference[long] {
-            self.cells[at as usize] = value;
-            let turn = error >= 0;
-            at += step[long] + if turn { step[short] } else { 0 };
-            error += aside - if turn { along } else { 0 };
-        }
-        let end = self.at(to);
-        self.cells[end] = value;
-    }
-
     /// Draws a line `thick` cells wide: a square at every cell of the thin one.
-    pub fn thick_line(&mut self, from: [i32; 2], to: [i32; 2], thick: usize, value: u8) {
-        if thick == 1 {
-            return self.line(from, to, value);
-        }
+    fn thick_line(&mut self, from: [i32; 2], to: [i32; 2], thick: usize, value: u8) {
         let reach = (thick / 2) as i64;
         stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
             let span = |low: i64, size: usize| {
@@ -81,17 +38,22 @@ impl Plane {
         });
     }
 
-    /// Draws lines from each cell to the next, and from the last to the first.
-    pub fn closed_line(&mut self, cells: &[[i32; 2]], thick: usize, value: u8) {
-        let mut from = cells[0];
-        for &to in cells[1..].iter().chain(&cells[..1]) {
+    /// Draws lines from each corner to the next, and from the last to the first, as Pillow does. Corners
+    /// are (column, row from the top) and may lie outside.
+    pub fn closed_line(&mut self, corners: &[[i32; 2]], thick: usize, value: u8, simd: Simd) {
+        if thick == 1 {
+            let Self { cells, height, width, list } = self;
+            return simd.run(Lines { cells, size: [*height, *width], corners, value, list });
+        }
+        let mut from = corners[0];
+        for &to in corners[1..].iter().chain(&corners[..1]) {
             self.thick_line(from, to, thick, value);
             from = to;
         }
     }
 
     /// Fills a polygon by the even-odd rule, border included.
-    pub fn fill_polygon(&mut self, corners: &[[i32; 2]], value: u8) {
+    pub fn fill_polygon(&mut self, corners: &[[i32; 2]], value: u8, simd: Simd) {
         let height = self.height as i32; // at most 4096
         let next = || corners[1..].iter().chain(&corners[..1]);
         // Every edge and the rows that it crosses.
@@ -124,7 +86,7 @@ impl Plane {
                 self.cells[row..][first..end].fill(value);
             }
         }
-        self.closed_line(corners, 1, value);
+        self.closed_line(corners, 1, value, simd);
     }
 
     /// Calls `cell` with the value of each cell of the window, row by row.
@@ -149,11 +111,6 @@ impl Plane {
             None => surface::show_gray(&self.cells, window, color, pixels),
         }
     }
-
-    fn at(&self, [x, y]: [i32; 2]) -> usize {
-        // Both lie inside, so neither is negative.
-        (self.height - 1 - y as usize) * self.width + x as usize
-    }
 }
 
 #[cfg(test)]
@@ -161,15 +118,17 @@ mod tests {
     use super::*;
     use crate::address::Rng;
 
-    /// The cells of a line, one after the other, by the rule alone.
+    /// The cells of lines there and back, one after the other, by the rule alone.
     fn slow(height: usize, width: usize, lines: &[([i32; 2], [i32; 2], u8)]) -> Vec<u8> {
         let mut cells = vec![9; height * width];
         for &(from, to, value) in lines {
-            stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
-                if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
-                    cells[y as usize * width + x as usize] = value;
-                }
-            });
+            for (from, to) in [(from, to), (to, from)] {
+                stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
+                    if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
+                        cells[y as usize * width + x as usize] = value;
+                    }
+                });
+            }
         }
         cells
     }
@@ -183,10 +142,10 @@ mod tests {
             let corners: Vec<[i32; 2]> = (0..corners).map(|_| corner()).collect();
             let mut plane = Plane::default();
             plane.clear(height, width, 9);
-            plane.fill_polygon(&corners, 4);
+            plane.fill_polygon(&corners, 4, Simd::PLAIN);
             let mut expected = Plane::default();
             expected.clear(height, width, 9);
-            expected.closed_line(&corners, 1, 4);
+            expected.closed_line(&corners, 1, 4, Simd::PLAIN);
             for (cell, value) in expected.cells.iter_mut().enumerate() {
                 let (x, y) = ((cell % width) as f64, (height - 1 - cell / width) as f64);
                 let mut inside = false;
@@ -205,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_inside_and_across_the_border_are_those_of_the_rule() {
+    fn lines_are_shown_upright_and_flipped() {
         let (height, width) = (20, 30);
         let mut rng = Rng::new(1);
         let lines: Vec<_> = (0..2000)
@@ -217,7 +176,7 @@ mod tests {
         let mut plane = Plane::default();
         plane.clear(height, width, 9);
         for &(from, to, value) in &lines {
-            plane.line(from, to, value);
+            plane.closed_line(&[from, to], 1, value, Simd::PLAIN);
         }
         let mut pixels = vec![0; height * width];
         let upright = Window {

@@ -127,7 +127,7 @@ impl Polygon {
         scratch.plane.clear(height, width, if numbered { BACKGROUND } else { style.background(self) });
         self.each(at, start, draws, scratch, |Ring { number, gray, cells, plane }| {
             let value = if numbered { number as u8 } else { gray }; // below 200
-            plane.closed_line(cells, style.line_width, value);
+            plane.closed_line(cells, style.line_width, value, at.simd);
         });
     }
 

@@ -163,13 +163,13 @@ impl SegRcdb {
             let Class { polygon, radius, oval } = &self.classes[category];
             let start = Start { radius: *radius, oval: *oval, center };
             polygon.each(at, start, draws, rings, |Ring { number: ring, gray, cells, plane }| {
-                plane.closed_line(cells, 1, gray);
+                plane.closed_line(cells, 1, gray, at.simd);
                 seen |= newest && cells.iter().any(|&cell| gray > 0 && shows(window, cell));
                 if !with_map {
                     return;
                 }
                 if style.mask == Mask::Strokes {
-                    map.closed_line(cells, 1, number);
+                    map.closed_line(cells, 1, number, at.simd);
                     return;
                 }
                 for (kept, wanted) in [(&mut *first, ring == 0), (&mut *last, ring == polygon.rings - 1)] {
@@ -186,12 +186,12 @@ impl SegRcdb {
                 continue;
             }
             if style.mask == Mask::Filled {
-                map.fill_polygon(last, number);
+                map.fill_polygon(last, number, at.simd);
             } else if polygon.rings > 1 {
-                map.fill_polygon(last, number);
-                map.fill_polygon(first, 0);
-                map.closed_line(last, 1, number);
-                map.closed_line(first, 1, number);
+                map.fill_polygon(last, number, at.simd);
+                map.fill_polygon(first, 0, at.simd);
+                map.closed_line(last, 1, number, at.simd);
+                map.closed_line(first, 1, number, at.simd);
             }
         }
         seen
