@@ -40,7 +40,9 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
     found = cells(rows)
     if any(_groups(study, own) for own in found.values()):  # only where there is a curve
         found = {key: own for key, own in found.items() if _groups(study, own)}
-    figure = Figure(figsize=(1 + 4 * max(1, len(found)), 3.8), layout="constrained")
+    most = max((len(own) for own in found.values()), default=0)
+    size = (1 + 4 * max(1, len(found)), max(3.8, 1.2 + 0.25 * most))
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
         axes.set_title(f"{data}, {view}", fontsize=10)

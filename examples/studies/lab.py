@@ -116,7 +116,8 @@ class Lab:
         with locked(file):
             if not file.exists():
                 print(f"scoring {file}", flush=True)
-                found = score.score(score.Settings(device=self.device, **settings))
+                wanted = score.Settings(device=self.device, images=self.scale.scored, **settings)
+                found = score.score(wanted)
                 write_whole(file, f"{found:.5f}\n".encode())
             return float(file.read_text())
 

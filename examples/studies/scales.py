@@ -63,6 +63,7 @@ class Scale:
     main: tuple[str, ...]  # the views of most tables
     best: str  # the view for studies of single classes and images
     seeds: int  # of fine-tuning
+    scored: int = 8  # images of each category that its score takes
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
     networks: Mapping[str, Network] = field(default_factory=dict)  # in addition to its own
     scenes: tuple[str, ...] = ()  # settings of scenes that override their program's
@@ -176,6 +177,7 @@ SMOKE = Scale(
     main=("some labels",),
     best="some labels",
     seeds=1,
+    scored=2,
     data=("digits",),
     scenes=_LARGE_OBJECTS,
 )
