@@ -151,8 +151,10 @@ _VIT: dict[str, Any] = {"model": "vit6s", "optimizer": "adamw", "weight_decay": 
 _VIT_TUNED: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 
 # At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
-_LARGE_OBJECTS = ("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2")
-_LARGE_OBJECTS += ("backdrop=black", "blur=0")
+_LARGE_OBJECTS = (
+    *("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2"),
+    *("backdrop=black", "blur=0"),
+)
 
 SMOKE = Scale(
     note="a few steps of everything, to see that it runs; learns nothing",
