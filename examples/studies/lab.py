@@ -79,7 +79,7 @@ class Lab:
         """Random weights."""
         model = self.own.pretrain.get("model")
         same = model == self.scale.pretrain.get("model")
-        return Weights(name="scratch" if same else f"scratch,model={model}", source="scratch")
+        return Weights(name="scratch" if same else f"scratch-{model}", source="scratch")
 
     def given(self, file: Path) -> Weights:
         """Weights from elsewhere, identified by the content of the file."""
