@@ -274,10 +274,10 @@ def test_the_accuracy_of_several_labels_is_that_of_one_where_there_is_one() -> N
     logits[::3, 2] += 5
     one = torch.full((50,), 2)
     single, several = pretrain.Settings(), pretrain.Settings(target="labels")
-    accuracy, rows = pretrain.accuracy_of(single, logits, one), torch.eye(7)[one]
-    assert accuracy == pretrain.accuracy_of(several, logits, rows)
+    accuracy, shares = pretrain.accuracy_of(single, logits, one), torch.eye(7)[one]
+    assert accuracy == pretrain.accuracy_of(several, logits, shares)
     # An image that was mixed with another counts as the one with the larger share.
-    mixed = 0.7 * rows + 0.3 * rows.roll(1, dims=1)
+    mixed = 0.7 * shares + 0.3 * shares.roll(1, dims=1)
     assert accuracy == pretrain.accuracy_of(single, logits, mixed)
     assert 0.3 < accuracy < 0.6
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [9.0, 0.0, 0.0, 0.0]])

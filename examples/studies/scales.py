@@ -147,8 +147,15 @@ _SMALL_NETWORK: dict[str, Any] = {
     "schedule": "cosine",
 }
 
-_VIT: dict[str, Any] = {"model": "vit6s", "optimizer": "adamw", "weight_decay": 0.05}
-_VIT_TUNED: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
+_DECAY: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
+_VIT_RATES = (1e-3, 3e-4, 3e-3)
+
+
+def _vit(model: str) -> Network:
+    """A small vision transformer, with a recipe that suits few images."""
+    recipe = {"model": model, "lr": 1e-3, "label_smoothing": 0.1}
+    return Network(pretrain={**_DECAY, **recipe}, finetune=_DECAY, lrs=_VIT_RATES)
+
 
 # At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
 _LARGE_OBJECTS = (
@@ -167,7 +174,7 @@ SMOKE = Scale(
     clusters=4,
     pretrain={**_SMALL_NETWORK, "batch_size": 8, "epochs": 1, "log_every": 1},
     steps={"usual": 2, "long": 3, "formulas": 2},
-    networks={"vit": Network(pretrain=_VIT, finetune=_VIT_TUNED)},
+    networks={"vit": _vit("vit6s")},
     finetune={"size": 32, "batch_size": 8, "epochs": 1, "schedule": "cosine", "per_class": 2},
     views={
         "few labels": View(label="1 per class", settings={"per_class": 1}, lrs=(0.01, 0.02)),
@@ -201,13 +208,7 @@ SMALL = Scale(
     clusters=1000,
     pretrain={**_SMALL_NETWORK, "epochs": 10, "lr": 0.3, "warmup_steps": 100, "log_every": 100},
     steps={"usual": 200, "long": 2500, "formulas": 820},
-    networks={
-        "vit": Network(
-            pretrain={**_VIT, "lr": 1e-3, "label_smoothing": 0.1},
-            finetune=_VIT_TUNED,
-            lrs=(1e-3, 3e-4, 3e-3),
-        )
-    },
+    networks={"vit": _vit("vit6s")},
     finetune={"size": 32, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
     views={
         "few labels": View(label="1%", settings=_FEW, lrs=_RATES),
@@ -242,19 +243,7 @@ GPU = Scale(
     },
     steps={"usual": 205, "long": 1000, "formulas": 205},
     finetune={"size": 64, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
-    networks={
-        "vit": Network(
-            pretrain={
-                "model": "timm:deit_tiny_patch16_224",
-                "optimizer": "adamw",
-                "lr": 1e-3,
-                "weight_decay": 0.05,
-                "label_smoothing": 0.1,
-            },
-            finetune=_VIT_TUNED,
-            lrs=(1e-3, 3e-4, 3e-3),
-        )
-    },
+    networks={"vit": _vit("timm:deit_tiny_patch16_224")},
     views=SMALL.views,
     main=SMALL.main,
     best=SMALL.best,
@@ -275,8 +264,8 @@ FULL = Scale(
     networks={
         "vit": Network(
             pretrain=read_presets(PRESETS, ["deit"]),
-            finetune={**_VIT_TUNED, "batch_size": 768},
-            lrs=(1e-3, 3e-4, 3e-3),
+            finetune={**_DECAY, "batch_size": 768},
+            lrs=_VIT_RATES,
         )
     },
     views={

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,7 +95,7 @@ def _named_presets(words: Sequence[str]) -> list[str]:
 
 def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
     """Settings with the values of presets as defaults."""
-    known = {field.name: field for field in fields(settings)}  # type: ignore[arg-type]
+    known = inspect.signature(settings).parameters
     if odd := [name for name in values if name not in known]:
         raise ValueError(f"a preset sets {odd[0]!r}, which is no option of this script")
     return settings(**values)

@@ -85,8 +85,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         numbers = [self.classes.index(name) for name in wanted]
         kept = np.flatnonzero(np.isin(self.labels, numbers))
         labels = [numbers.index(label) for label in self.labels[kept]]
-        source = [self.source[int(position)] for position in kept]
-        return LabeledImages(source, labels, wanted, self.size, cache_bytes=self.cache_bytes)
+        return self._take(kept, labels, wanted)
 
     def held_out(self, share: float, seed: int = 0) -> tuple[LabeledImages, LabeledImages]:
         """Holds out a random share of the images; returns the rest, and that share.
@@ -101,13 +100,17 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         if not 0 < count < len(self):
             raise ValueError(f"a share of {share} of {len(self)} images leaves one part empty")
         order = np.random.default_rng(seed).permutation(len(self))
-        rest, held = self._take(np.sort(order[count:])), self._take(np.sort(order[:count]))
-        return rest, held
+        rest, held = np.sort(order[count:]), np.sort(order[:count])
+        return (
+            self._take(rest, self.labels[rest], self.classes),
+            self._take(held, self.labels[held], self.classes),
+        )
 
-    def _take(self, kept: Positions) -> LabeledImages:
+    def _take(
+        self, kept: Positions, labels: npt.ArrayLike, classes: Sequence[str]
+    ) -> LabeledImages:
         source = [self.source[int(position)] for position in kept]
-        labels = self.labels[kept]
-        return LabeledImages(source, labels, self.classes, self.size, cache_bytes=self.cache_bytes)
+        return LabeledImages(source, labels, classes, self.size, cache_bytes=self.cache_bytes)
 
     def _decoded(self, position: int) -> Tensor:
         from PIL import Image
