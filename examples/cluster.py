@@ -44,8 +44,10 @@ class Settings(pretrain.Settings):
         super().__post_init__()
         if self.clusters < 2:
             raise ValueError(f"--clusters must be 2 or more, got {self.clusters}")
-        if self.workers or self.label_noise or self.cache:
-            raise ValueError("clusters take no --workers, no --label-noise and no --cache")
+        without = ("workers", "label_noise", "cache", "mixup", "cutmix", "label_smoothing")
+        for name in (*without, "drop_path"):
+            if getattr(self, name):
+                raise ValueError(f"clusters take no --{name.replace('_', '-')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -92,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
+    if s.target == "labels" and s.label_smoothing:
+        raise ValueError("--label-smoothing is for --target label")
     stop = GracefulStop(s.max_minutes, s.max_steps)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
@@ -196,9 +198,8 @@ def loss_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def accuracy_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
-    """R-precision: for an image with three labels, the share of them that are among its three
-    highest logits. With one label per image, this is accuracy; a mixed image has the label of its
-    larger share."""
+    """R-precision: for an image with three labels, the share of them among the three top logits.
+    With one label, this is accuracy; a mixed image has the label of its larger share."""
     if s.target == "label":
         right = labels if labels.ndim == 1 else labels.argmax(1)
         return (logits.argmax(1) == right).float().mean()
@@ -261,11 +262,8 @@ def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[
     if s.workers == 0:
         return Loader(stream, device=device)
     # A separate generator leaves the global one unchanged.
-    own: dict[str, Any] = {
-        "generator": torch.Generator(),
-        "worker_init_fn": training.ignore_signals,
-    }
-    own |= {"pin_memory": device.type == "cuda", "persistent_workers": True}
+    own: dict[str, Any] = {"generator": torch.Generator(), "pin_memory": device.type == "cuda"}
+    own |= {"worker_init_fn": training.ignore_signals, "persistent_workers": True}
     return DataLoader(stream, batch_size=None, num_workers=s.workers, **own)
 
 

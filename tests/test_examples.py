@@ -261,6 +261,29 @@ def test_all_labels_of_an_image_are_learned_and_resumed(tmp_path: Path) -> None:
     assert code == 2  # a run does not change what it learns
 
 
+@pytest.mark.parametrize(
+    "option, sentence",
+    [
+        (["--mixup", "0.8"], "mixup and CutMix need one label per image"),
+        (["--label-smoothing", "0.1"], "--label-smoothing is for --target label"),
+    ],
+)
+def test_what_needs_one_label_is_refused_where_there_are_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str], sentence: str
+) -> None:
+    run = ["--source", "multi-fractal-4", "--size", "32", "--batch-size", "4", "--model"]
+    run += ["resnet10s", "--target", "labels", "--device", "cpu", "--out", str(tmp_path)]
+    assert pretrain.main([*run, *option]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_clusters_refuse_what_they_do_not_use() -> None:
+    for option in ({"workers": 2}, {"mixup": 0.8}, {"drop_path": 0.1}):
+        name = next(iter(option)).replace("_", "-")
+        with pytest.raises(ValueError, match=f"clusters take no --{name}"):
+            cluster.Settings(**option)
+
+
 def test_a_source_without_labels_of_objects_is_refused_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

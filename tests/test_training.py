@@ -691,6 +691,8 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
             assert targets.shape == (8, 8) and torch.allclose(targets.sum(1), torch.ones(8))
             torch.testing.assert_close(inputs.mean((1, 2, 3)), targets @ labels.float())
     assert mixing(8)(images, labels)[1] is labels
+    with pytest.raises(ValueError, match=r"one label per image, .* of shape \(8, 8\)"):
+        mixing(8, mixup=0.8)(images, torch.eye(8))
 
 
 @pytest.mark.parametrize(

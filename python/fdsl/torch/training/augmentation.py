@@ -118,7 +118,7 @@ def mixing(num_classes: int, *, mixup: float = 0.0, cutmix: float = 0.0) -> Mixi
         cutmix: alpha of CutMix (Yun et al., 2019); 0 for none.
 
     Raises:
-        ValueError: an alpha is negative.
+        ValueError: an alpha is negative; or, raised by the function, images have several labels.
     """
     from torchvision.transforms import v2
 
@@ -129,4 +129,13 @@ def mixing(num_classes: int, *, mixup: float = 0.0, cutmix: float = 0.0) -> Mixi
     if not methods:
         return lambda images, labels: (images, labels)
     choice: Mixing = v2.RandomChoice(methods)
-    return choice
+
+    def mix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        if labels.ndim != 1:
+            raise ValueError(
+                "mixup and CutMix need one label per image, (B,), "
+                f"got labels of shape {tuple(labels.shape)}"
+            )
+        return choice(images, labels)
+
+    return mix
