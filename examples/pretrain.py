@@ -85,6 +85,12 @@ class Settings(Training):
     steps_per_epoch: int | None = None
     workers: int = 0  # Render in this many processes; 0 renders in a thread, which is cheapest.
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mixup", "cutmix", "label_smoothing"):
+            if self.target == "labels" and getattr(self, name):
+                raise ValueError(f"--{name.replace('_', '-')} is for --target label")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     return training.run_script(Settings, pretrain, argv, renamed=RENAMED, presets=PRESETS)
@@ -92,8 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
-    if s.target == "labels" and s.label_smoothing:
-        raise ValueError("--label-smoothing is for --target label")
     stop = GracefulStop(s.max_minutes, s.max_steps)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:

@@ -14,6 +14,9 @@ SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 #: How many images a study pre-trains on, for each of its lines: see the scales.
 Budget = Literal["usual", "long", "formulas"]
 
+#: Settings that need one label per image.
+ONE_LABEL = ("mixup", "cutmix", "label_smoothing")
+
 #: Settings of lines that do not mention them.
 USUAL = {
     "categories": 1000,
@@ -120,6 +123,8 @@ class Scale:
         settings = {**settings, **given}
         if settings.get("source", "").startswith("multi-fractal"):
             settings["set"] = (*self.scenes, *settings.get("set", ()))
+        if settings.get("target") == "labels":
+            settings = {name: value for name, value in settings.items() if name not in ONE_LABEL}
         if "source" in settings:  # drops settings that do not apply to the family
             style = fdsl.load(settings["source"]).style
             foreign = set(fdsl.Rendering.names()) - set(style.names())
