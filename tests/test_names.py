@@ -259,7 +259,7 @@ def test_every_family_accepts_a_frame(family):
         ),
         ("perlin-4 --no-color --margin 3", "--margin does not apply to Perlin"),
         ("bezier-4 --patch fixed", "--patch does not apply to Bezier"),
-        ("perlin-4 --preset released", "--preset released does not apply to <Perlin"),
+        ("perlin-4 --preset released", "preset 'released' does not apply to <Perlin"),
     ],
 )
 @pytest.mark.parametrize("command", ["render", "preview"])

@@ -44,6 +44,7 @@ CHECKS = {
     "README.md": """
 assert tuple(inputs.shape) == (32, 3, 224, 224), inputs.shape
 assert images.shape == (3, 256, 256) and images.dtype == "uint8"
+assert target["masks"].shape == (len(target["boxes"]), 224, 224), target["masks"].shape
 assert state == {"samples": 8}, state
 """,
     "files.md": """

@@ -141,6 +141,16 @@ def test_settings_reach_the_rendering() -> None:
     assert data[0][0].tobytes() == ours[0][0].tobytes()
 
 
+def test_a_published_data_set_is_rendered_as_its_authors_did() -> None:
+    data, published = (
+        created("torch/fdsl", "2d-ofdb-1k?preset=published"),
+        fdsl.published("2d-ofdb-1k"),
+    )
+    assert len(data) == 1000 and data[0][0].size == (362, 362)
+    ours = Dataset(published.family, 1, rendering=published.rendering, as_pil="RGB")
+    assert data[7][0].tobytes() == ours[7][0].tobytes()
+
+
 def test_a_path_may_hold_a_question_mark(tmp_path: Path) -> None:
     saved = tmp_path / "what?.npz"
     fdsl.Perlin(4).save(saved)
@@ -183,8 +193,9 @@ def test_whole_batches_pass_through_the_prefetch_loader() -> None:
         ("torch/fdsl", "fractaldb-10?size=big", TypeError, "size must be an integer, got 'big'"),
         ("torch/fdsl", "fractaldb-10?instances=0", ValueError, "instances must be at least 1"),
         ("torch/fdsl", "fractaldb-10?channels=2", ValueError, "channels must be 1 or 3, got 2"),
-        ("torch/fdsl", "fractaldb-10?preset=hd", ValueError, "preset must be paper or released"),
-        ("torch/fdsl", "perlin-4?preset=released", ValueError, "must be paper, got 'released'"),
+        ("torch/fdsl", "fractaldb-10?preset=hd", ValueError, "'hd' does not .* paper, released"),
+        ("torch/fdsl", "perlin-4?preset=released", ValueError, "'released' does not .* paper, pub"),
+        ("torch/fdsl", "perlin-4?preset=published", ValueError, "no published data set 'perlin-4'"),
         ("torch/fdsl-stream", "fractaldb-10", ValueError, r"fractaldb-10\?batch_size=N"),
         ("torch/fdsl-stream", "fractaldb-10?seed=1", ValueError, "seed=1&batch_size=N"),
         ("torch/fdsl-stream", "fractaldb-10?batch_size=8&samples=7", ValueError, "got 7"),

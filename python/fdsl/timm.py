@@ -19,7 +19,7 @@ does not reach.
 | ``samples`` | of a stream: images per epoch, over all ranks | 1000 per category |
 | ``batch_size`` | of a stream: what ``--batch-size`` says; required | |
 | ``channels`` | 3, or 1 for a network made with ``--in-chans 1`` | 3 |
-| ``preset`` | ``paper`` or ``released`` | the family's defaults |
+| ``preset`` | ``paper``, ``released``, ``wacv22`` or ``published`` | the family's defaults |
 | ``seed``, ``label_noise`` | as in ``fdsl.torch.Dataset`` | 0 |
 | any setting of the family's rendering | ``size``, ``crop``, ``color``, ``num_points``, … | |
 
@@ -51,6 +51,7 @@ from torch.utils.data import IterableDataset
 
 from fdsl._checks import checked_positive, shown
 from fdsl.families import Family, load
+from fdsl.families.published import preset, published
 from fdsl.frame import Frame
 from fdsl.torch.dataset import Dataset, pil_image
 from fdsl.torch.ranks import ranks_of_distributed, ranks_of_launcher
@@ -84,7 +85,10 @@ def images(root: Any = None, train: bool = True, download: bool = False) -> Form
         TypeError, ValueError: there is no such setting, or its value is not accepted.
     """
     settings = _Settings("torch/fdsl", root, refused=("samples", "batch_size"))
-    instances = settings.positive("instances", 1000)
+    whole = settings.values.get("preset") == "published"
+    instances = settings.positive(
+        "instances", published(settings.source).instances if whole else 1000
+    )
     if train:
         return FormulaImages(settings, 0, instances)
     return FormulaImages(settings, instances, settings.positive("val_instances", 50))
@@ -236,6 +240,7 @@ class _Settings:
                 f"settings must be name=value, with & between them, got {shown(query)}"
             ) from None
         self.values = {key: _value(text) for key, text in pairs}
+        self.source = source
         self.family: Family = load(source)
         style = self.family.checked_style(None)
         own = [key for key in SETTINGS if key not in refused]
@@ -271,15 +276,10 @@ class _Settings:
 
     def _rendering(self, default: Frame) -> Frame:
         changes = {key: value for key, value in self.values.items() if key not in SETTINGS}
-        preset = self.values.get("preset")
-        if preset is None:
+        name = self.values.get("preset")
+        if name is None:
             return dataclasses.replace(default, **changes)
-        make = getattr(type(default), preset, None) if preset in ("paper", "released") else None
-        if make is None:
-            known = [name for name in ("paper", "released") if hasattr(type(default), name)]
-            raise ValueError(f"preset must be {' or '.join(known)}, got {shown(preset)}")
-        made: Frame = make(**changes)
-        return made
+        return preset(name, self.family, source=self.source, **changes)
 
 
 def _value(text: str) -> Any:

@@ -258,7 +258,7 @@ impl Kernel for Show<'_> {
 }
 
 impl Colors {
-    /// Writes the three channels of heights, as [`hsv`](crate::surface::hsv) does.
+    /// Writes the three channels of heights, as [`hsv`](fn@crate::surface::hsv) does.
     #[inline(always)]
     fn write<L: Lanes>(self, l: L, heights: &[f32; BLOCK], channels: &mut [[u32; BLOCK]; 3]) {
         let whole = |values: &[f32; BLOCK], to: &mut [u32; BLOCK]| {

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, style_controls, text
-from fdsl.families import Family, Perlin, load, published
+from fdsl.families import Family, Perlin, load
 from fdsl.families.load import SOURCES
+from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
 
 Commands = Any  # the type of argparse's subparsers is private
-
-PRESETS = ("default", "paper", "released", "wacv22", "published")
 
 #: Option names of the first releases, and today's.
 RENAMED = {
@@ -161,7 +159,7 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     switch = argparse.BooleanOptionalAction
     add(
         "--preset",
-        choices=PRESETS,
+        choices=("default", *PRESETS),
         default="default",
         help="Defaults of the options below: the library's, the paper's, those of the authors' "
         "program, reproduced to the byte, those of Improving Fractal Pre-training, or those of a "
@@ -267,13 +265,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
             )
     if arguments.preset == "default":
         return style(**given)
-    if arguments.preset == "published":
-        return dataclasses.replace(published(arguments.categories).rendering, **given)
-    preset = getattr(style, arguments.preset, None)
-    if preset is None:
-        raise ValueError(f"--preset {arguments.preset} does not apply to {family!r}")
-    made: Frame = preset(**given)
-    return made
+    return preset(arguments.preset, family, source=arguments.categories, **given)
 
 
 def option(name: str) -> str:

@@ -157,6 +157,9 @@ _ENTRIES: dict[str, _Entry] = {
 PUBLISHED = tuple(_ENTRIES)
 """The names of published data sets, for ``published`` and ``load``."""
 
+PRESETS = ("paper", "released", "wacv22", "published")
+"""Renderings that have a name: constructors of styles, and the one of a published data set."""
+
 
 def published(name: str) -> Published:
     """Returns a published data set by name.
@@ -185,3 +188,26 @@ def published_family(name: str) -> Family | None:
     """Returns the categories of a published data set, if there is one of this name."""
     entry = _ENTRIES.get(name)
     return None if entry is None else entry.family()
+
+
+def preset(name: str, family: Family, *, source: str, **settings: Any) -> Frame:
+    """Returns the rendering of a preset, in the style of a family.
+
+    Args:
+        name: one of ``PRESETS``.
+        source: what the family was loaded from, for ``"published"``.
+        **settings: override those of the preset.
+
+    Raises:
+        ValueError: the style has no such preset, or no published data set has the source's name.
+    """
+    if name == "published":
+        return dataclasses.replace(published(source).rendering, **settings)
+    make = getattr(family.style, name, None) if name in PRESETS else None
+    if make is None:
+        known = [one for one in PRESETS if one == "published" or hasattr(family.style, one)]
+        raise ValueError(
+            f"preset {shown(name)} does not apply to {family!r}; known are {', '.join(known)}"
+        )
+    made: Frame = make(**settings)
+    return made

@@ -6,7 +6,7 @@
 //! front to back: each pixel is written once, and a hidden object is detected before it changes any
 //! pixel.
 //!
-//! [`layout`] positions the objects, [`paint`] paints them, and [`part`] turns any family into a part.
+//! [`mod@layout`] positions the objects, [`paint`] paints them, and [`part`] turns any family into a part.
 
 pub mod layout;
 pub mod paint;
