@@ -9,32 +9,32 @@ run. The times of the authors' programs are those of another machine: compare th
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import fdsl
+import measure
 import numpy as np
 from fdsl.job import Job
-from numba import njit
-
-ROUNDS = 7
-IMAGES = 60
+from measure import Rates, timed
+from peers import compiled, have_numba
 
 
 @dataclass(frozen=True)
 class Row:
-    """One family: ours, the loop, and the authors' program in milliseconds per image."""
+    """A family: our renderer, the loop, and the time of the authors' program."""
 
     name: str
     ours: Callable[[], int]
     loop: Callable[[], int]
-    program: float  # their mean
+    program: float  # milliseconds per image
+    # The targets: so many times the rate of the loop, or so many images per second.
+    times: float | None = None
+    rate: float | None = None
 
 
-@njit(cache=False)
+@compiled
 def noise(x, table):
     cell = np.int64(x)
     t = np.float32(x - cell)
@@ -46,7 +46,7 @@ def noise(x, table):
     return (a + fade * (b - a)) * np.float32(0.4)
 
 
-@njit(cache=False)
+@compiled
 def rings(n, count, size, step, waves, radius, oval, center, ground, table):
     """Rings of one image, as one would write them first: sines for every vertex of every ring."""
     image = np.full((512, 512), ground, np.uint8)
@@ -54,7 +54,7 @@ def rings(n, count, size, step, waves, radius, oval, center, ground, table):
     return image
 
 
-@njit(cache=False)
+@compiled
 def add_rings(image, mask, number, n, count, size, step, waves, radius, oval, center, table):
     """Draws rings on an image, and with a number above 0 that number on a mask."""
     x, y = np.empty(n + 1), np.empty(n + 1)
@@ -100,10 +100,10 @@ def add_rings(image, mask, number, n, count, size, step, waves, radius, oval, ce
                     y0 += sy
 
 
-def scenes(program: float) -> Row:
+def scenes(program: float, *, count: int) -> Row:
     family = fdsl.Scene.multi_fractal(1000)
     frame = family.checked_style(fdsl.Scenes.wacv22())
-    count = 4 * IMAGES
+    count *= 4
     categories = np.arange(count, dtype=np.uint64)
     images = np.empty((count, *frame.image_shape), np.uint8)
     objects = np.empty((count, *frame.output_size), np.uint16)
@@ -125,20 +125,21 @@ def scenes(program: float) -> Row:
                 blur(image)
         return count
 
-    return Row("Scene.multi_fractal 224×224, 1 to 5 new objects, with masks", ours, loop, program)
+    name = "Scene.multi_fractal 224×224, 1 to 5 new objects, with masks"
+    return Row(name, ours, loop, program, rate=1500)
 
 
-def segrcdb(program: float) -> Row:
+def segrcdb(program: float, *, count: int) -> Row:
     family, frame = fdsl.SegRCDB(), fdsl.RingScenes(size=512)
     table = np.random.default_rng(0).permutation(256)
-    categories = np.arange(IMAGES, dtype=np.uint64)
-    images = np.empty((IMAGES, 512, 512), np.uint8)
-    objects = np.empty((IMAGES, 512, 512), np.uint16)
+    categories = np.arange(count, dtype=np.uint64)
+    images = np.empty((count, 512, 512), np.uint8)
+    objects = np.empty((count, 512, 512), np.uint16)
     classes = list(family)
 
     def ours() -> int:
         family.render_into(Job(frame, 0, 1), (categories, categories), images, objects)
-        return IMAGES
+        return count
 
     def loop() -> int:
         rng = np.random.default_rng(0)
@@ -149,21 +150,22 @@ def segrcdb(program: float) -> Row:
                 center = (512 + rng.integers(-512, 513, 2)) / 2
                 shape = (c.vertices, c.rings, c.noise, c.step, np.full(2, -1.0), float(c.radius))
                 add_rings(image, mask, number, *shape, np.array(c.oval), center, table)
-        return IMAGES
+        return count
 
-    return Row("SegRCDB 512×512, 32 objects, with masks", ours, loop, program)
+    name = "SegRCDB 512×512, 32 objects, with masks"
+    return Row(name, ours, loop, program, rate=50 * 1000 / program)
 
 
-def contours(family: Any, program: float) -> Row:
+def contours(family: Any, program: float, *, count: int) -> Row:
     table = np.random.default_rng(0).permutation(256)
-    categories = np.linspace(0, len(family) - 1, IMAGES).astype(int)
+    categories = np.linspace(0, len(family) - 1, count).astype(int)
     frame = fdsl.Contours(size=512, resample_degenerate=False)
     out = fdsl.render(family, categories, 0, rendering=frame, num_threads=1)
     chosen = [family[int(k)] for k in categories]
 
     def ours() -> int:
         fdsl.render(family, categories, 0, rendering=frame, num_threads=1, out=out)
-        return IMAGES
+        return count
 
     def loop() -> int:
         rng = np.random.default_rng(0)
@@ -176,12 +178,12 @@ def contours(family: Any, program: float) -> Row:
             center = (512 + rng.integers(-reach, reach + 1, 2)) / 2
             ground = 0 if atom else 255
             rings(c.vertices, c.rings, c.noise, c.step, waves, radius, oval, center, ground, table)
-        return IMAGES
+        return count
 
-    return Row(f"{type(family).__name__} 512×512", ours, loop, program)
+    return Row(f"{type(family).__name__} 512×512", ours, loop, program, times=4)
 
 
-@njit(cache=False)
+@compiled
 def colored(hue, saturation, value):
     """A color of bytes, whose hue has 180 steps."""
     sector, along = divmod((hue % 180) / 30, 1.0)
@@ -200,7 +202,7 @@ def colored(hue, saturation, value):
     return value, p, q
 
 
-@njit(cache=False)
+@compiled
 def diamond_square(size, decay):
     levels = math.ceil(math.log2(size))
     n = 2**levels
@@ -239,7 +241,7 @@ def diamond_square(size, decay):
     return image
 
 
-@njit(cache=False)
+@compiled
 def orbit(maps, num_points):
     weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
     cumulative = np.cumsum(weights / weights.sum())
@@ -257,7 +259,7 @@ def orbit(maps, num_points):
     return points
 
 
-@njit(cache=False)
+@compiled
 def add_density(image, points, shift, zoom):
     """Colors a window of the points by their density."""
     size = len(image)
@@ -288,7 +290,7 @@ def add_density(image, points, shift, zoom):
                 image[y0, x0, 0], image[y0, x0, 1], image[y0, x0, 2] = r + 0.5, g + 0.5, b0 + 0.5
 
 
-@njit(cache=False)
+@compiled
 def blur(image):
     size, sigma = len(image), np.random.uniform(0.5, 1)
     side = math.exp(-0.5 / sigma**2)
@@ -308,7 +310,7 @@ def blur(image):
                 image[y0, x0, k] = center * across[y0, x0, k] + side * both + 0.5
 
 
-@njit(cache=False)
+@compiled
 def density(maps, size, num_points, behind):
     """One image of "Improving Fractal Pre-training", as one would write it first."""
     maps = maps.copy()
@@ -323,7 +325,7 @@ def density(maps, size, num_points, behind):
     return image
 
 
-@njit(cache=False)
+@compiled
 def add_fractal(image, mask, number, maps, side, top, left):
     """Resizes a fractal, flipped and transposed at random, and puts it into an image."""
     fractal = np.zeros((112, 112, 3), np.uint8)
@@ -350,68 +352,82 @@ def add_fractal(image, mask, number, maps, side, top, left):
                 mask[top + row, left + column] = number
 
 
-def densities(behind: bool, program: float) -> Row:
-    family = fdsl.IFS.sample(IMAGES, seed=0)
+def densities(behind: bool, program: float, *, count: int) -> Row:
+    family = fdsl.IFS.sample(count, seed=0)
     frame = fdsl.Rendering.wacv22(background="diamond-square" if behind else None)
-    everything = np.arange(IMAGES)
+    everything = np.arange(count)
     out = fdsl.render(family, everything, 0, rendering=frame, num_threads=1)
     chosen = [np.array(category.maps) for category in family]
 
     def ours() -> int:
         fdsl.render(family, everything, 0, rendering=frame, num_threads=1, out=out)
-        return IMAGES
+        return count
 
     def loop() -> int:
         for maps in chosen:
             density(maps, 224, 100_000, behind)
-        return IMAGES
+        return count
 
     return Row(f"WACV 2022, {'with' if behind else 'without'} background", ours, loop, program)
 
 
-def backgrounds(program: float) -> Row:
-    frame, everything = fdsl.Frame(size=224, color=True), np.arange(IMAGES)
-    family = fdsl.DiamondSquare(IMAGES)
+def backgrounds(program: float, *, count: int) -> Row:
+    frame, everything = fdsl.Frame(size=224, color=True), np.arange(count)
+    family = fdsl.DiamondSquare(count)
     out = fdsl.render(family, everything, 0, rendering=frame, num_threads=1)
 
     def ours() -> int:
         fdsl.render(family, everything, 0, rendering=frame, num_threads=1, out=out)
-        return IMAGES
+        return count
 
     def loop() -> int:
         for category in family:
             diamond_square(224, category.decay)
-        return IMAGES
+        return count
 
     return Row("Diamond–square 224×224", ours, loop, program)
 
 
-def milliseconds(work: Callable[[], int]) -> float:
-    start = time.process_time()
-    return (count := work()) and (time.process_time() - start) / count * 1000
-
-
-def main() -> None:
+def measured(*, quick: bool) -> list[tuple[Row, dict[str, Rates]]]:
+    count = 4 if quick else 60
     rows = [
-        contours(fdsl.load("rcdb-1k"), 15.8),
-        contours(fdsl.load("visualatom-1k"), 151.0),
-        densities(True, 6.1),
-        densities(False, 4.7),
-        backgrounds(0.77),
+        contours(fdsl.load("rcdb-1k"), 15.8, count=count),
+        contours(fdsl.load("visualatom-1k"), 151.0, count=count),
+        densities(True, 6.1, count=count),
+        densities(False, 4.7, count=count),
+        backgrounds(0.77, count=count),
+        scenes(5.7, count=count),
+        segrcdb(248.0, count=count),
     ]
-    rows += [scenes(5.7), segrcdb(248.0)]
-    print("| family | ours, ms | compiled loop, ms | ratio | authors' program, ms | ratio |")
-    print("|---|---|---|---|---|---|")
+    found = []
     for row in rows:
-        row.loop(), row.ours()  # compiles
-        pairs = [(milliseconds(row.ours), milliseconds(row.loop)) for _ in range(ROUNDS)]
-        ours, loop = (median(side) for side in zip(*pairs, strict=True))
-        ratio = median(theirs / mine for mine, theirs in pairs)
-        print(
-            f"| {row.name} | {ours:.3f} | {loop:.2f} | {ratio:.1f} | {row.program} | "
-            f"{row.program / ours:.0f} |"
-        )
+        works = {"ours": row.ours, **({"numba": row.loop} if have_numba() else {})}
+        own = {who: timed(work) for who, work in works.items()}
+        found.append((row, measure.rounds(row.name, own, 1 if quick else 7)))
+    return found
+
+
+def report(*, quick: bool) -> str:
+    """The table of the template."""
+    lines, number = [], measure.number
+    for row, rates in measured(quick=quick):
+        rate = rates["ours"].median
+        cells = [row.name, number(1000 / rate), "", "", number(row.program)]
+        cells += [f"{number(row.program * rate / 1000)} times", ""]
+        wanted, met = "", False
+        if row.rate is not None:
+            wanted, met = f"{number(row.rate)} images/s", rate >= row.rate
+        if "numba" in rates:
+            times = rates["ours"].over(rates["numba"])
+            cells[2:4] = number(1000 / rates["numba"].median), f"{number(times)} times"
+            if row.times is not None:
+                wanted, met = f"{row.times} times the loop", times >= row.times
+        if wanted:
+            cells[6] = f"{wanted}: {'met' if met else '**missed**'}"
+        lines.append(cells)
+    head = "one core, per image | ms | a loop, ms | the loop's rate | the program, ms, elsewhere"
+    return measure.table(f"{head} | the program's rate | target", lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(report(quick=False))

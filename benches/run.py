@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import chart
+import families
 import fdsl
 import gpu
 import kernel
@@ -52,6 +53,7 @@ def main() -> None:
     parts = {
         **kernel.report(kernels),
         **candidates,
+        "families": families.report(quick=a.quick),
         "views": views.report(quick=a.quick),
         "stream": stream.report(streams),
         "memory": stream.memory(quick=a.quick),

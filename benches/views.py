@@ -7,12 +7,11 @@ numba loop and the released program.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 import fdsl
 import numpy as np
-from measure import Rates, number, rounds, table
+from measure import Rates, number, rounds, table, timed
 from peers import compiled, have_numba
 
 POINTS = 10_000
@@ -77,17 +76,6 @@ def variance(points):
     if len(points) == 0:
         return 0.0
     return min(points[:, 0].var(), points[:, 1].var(), points[:, 2].var())
-
-
-def timed(work: Callable[[], int]) -> Callable[[], tuple[int, float]]:
-    """Counts the processor's time alone, whatever else the machine does."""
-
-    def counted() -> tuple[int, float]:
-        start = time.process_time()
-        done = work()
-        return done, time.process_time() - start
-
-    return counted
 
 
 def rendered(

@@ -30,6 +30,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     "dead leaves": {"source": "deadleaves-1000"},
     "fractals by density": {"source": "multi-fractal-1k", "set": ("max_objects=1",)},
     "scene, one label": {"source": "multi-fractal-1k"},
+    "scene, augmented": {"source": "multi-fractal-1k", "preset": ("augmented",)},
     "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},
 }
 
