@@ -78,8 +78,8 @@ class Family:
     #: Targets besides the label: ``"labels"``, ``"mask"``, ``"boxes"``. The ``draw`` of a family
     #: with any of them returns an ``fdsl.Sample``.
     targets: ClassVar[tuple[str, ...]] = ()
-    #: Instances of a category after which kinds of instances repeat. An endless stream takes this
-    #: many in random order, then the next block of as many.
+    #: Number of instances in one cycle of variations of a category. An endless stream visits each
+    #: block of this many instances in random order before the next block.
     period: ClassVar[int] = 1000
     #: Whether this is a base class of families and not a family itself.
     _abstract: ClassVar[bool] = False

@@ -25,7 +25,7 @@ MOST_DRAWN = 1_000_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contours(Frame):
-    """How rings become an image.
+    """Rendering settings of ``RCDB`` and ``VisualAtom``.
 
     ``Contours.released()`` has the settings of the authors' programs and replays their random
     numbers.

@@ -35,7 +35,7 @@ PAPER = (3.0, 0.03, 1.0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Leaves(Frame):
-    """How dead leaves become images.
+    """Rendering settings of ``DeadLeaves``.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.

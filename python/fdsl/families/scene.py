@@ -31,7 +31,7 @@ MOST_PARTS = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scenes(Frame):
-    """How objects become a scene.
+    """Rendering settings of ``Scene``.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -109,9 +109,10 @@ class Scene(CoreFamily):
     categories of its parts.
 
     The scene's categories are those of its parts, concatenated. The scene at
-    ``(seed, category, index)`` has one object of that category; the address draws the others,
-    uniformly from all categories. Every object is an image of its family in its own square frame,
-    and covers what is behind it wherever it shows something. The settings are ``Scenes``.
+    ``(seed, category, index)`` has one object of that category; the others are sampled uniformly
+    from all categories, seeded by the address. Every object is an image of its family in its own
+    square frame, and covers what is behind it wherever it shows something. The settings are
+    ``Scenes``.
 
     The targets are ``"label"`` (the scene's category), ``"labels"``, ``"mask"`` and ``"boxes"``.
 
