@@ -85,8 +85,9 @@ def summary(
     """Returns the figures for the README."""
     number, cores = measure.number, fdsl.cores()
     best = kernels.rate(kernel.PATCHES)
+    backend = {"avx512": "AVX-512"}.get(kernels.best, kernels.best.upper())
     lines = [
-        f"On one core ({measure.machine().split(',')[0]}, {kernels.best.upper()}):",
+        f"On one core ({measure.machine().split(',')[0]}, {backend}):",
         "",
         f"- {number(best.median)} images/s at 256² with 200,000 patches,",
         f"  {number(kernels.rate(kernel.POINTS).median)} with 100,000 single-pixel points,",
@@ -114,11 +115,12 @@ def node(streams: dict[str, measure.Rates], consumed: float | None) -> str:
     source = "measured here" if consumed else "a published figure for one H100; not measured here"
     name, number = measure.machine().split(",")[0], measure.number
     one, eight = (math.ceil(gpus * gpu / core) for gpus in (1, 8))
+    cores = "core" if one == 1 else "cores"
     lines = [
         f"One core ({name}) delivers {number(core)} images/s of 224² (cropped from 256², 200,000",
         f"points) through `Loader`. A ResNet-50 in bfloat16 consumes about {number(gpu)} images/s",
         f"({source}), which requires {gpu / core:.1f} cores.",
-        f"Budget {one} cores for one GPU, or {eight} for an 8-GPU node,",
+        f"Budget {one} {cores} for one GPU, or {eight} for an 8-GPU node,",
         "plus one per training process.",
     ]
     return "\n".join(lines)
