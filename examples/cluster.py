@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pretrain
 import torch
 import torch.nn.functional as F
-from fdsl.torch import Dataset, training
-from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
+from fdsl.torch import Dataset, Normalize, training
+from fdsl.torch.training import Augmentation, Checkpoints, GracefulStop, MetricsLog, Ranks
 from settings import RENAMED, recorded
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
@@ -66,13 +66,17 @@ def train_on_clusters(s: Settings) -> int:
         saved = checkpoints.load(s.resume, "labels", "search")
         family = pretrain.chosen_categories(s, ranks, saved)
         rendering = pretrain.chosen_rendering(s, family)
-        steps_per_epoch = pretrain.length_of_epoch(s, family)
         images = Dataset(family, s.instances or 1000, rendering=rendering, seed=s.seed)
+        steps_per_epoch = s.steps_per_epoch or max(1, len(images) // s.batch_size)
         count = steps_per_epoch * s.batch_size
         if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
         size = s.shrink or rendering.output_size
         normalize = pretrain.augmentation_of(s, size).to(ranks.device)
+        # Images are clustered as they are.
+        plain = nn.Sequential(Augmentation(size), Normalize(pretrain.MEAN, pretrain.STD)).to(
+            ranks.device
+        )
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
@@ -90,7 +94,7 @@ def train_on_clusters(s: Settings) -> int:
                 else:
                     feed = batches(images, chosen, np.zeros_like(chosen), s.batch_size)
                     feed = tqdm(feed, "features", disable=None, delay=1)
-                    labels = clustered(features(model, normalize, feed, ranks), s.clusters, epoch)
+                    labels = clustered(features(model, plain, feed, ranks), s.clusters, epoch)
                     new_head(model, optimizer, seed=s.seed + epoch)
                 order = balanced(labels, count, (s.seed, epoch))[first * s.batch_size :]
                 save = partial(

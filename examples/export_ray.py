@@ -9,7 +9,7 @@ script writes the missing shards.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,8 @@ import fdsl
 import fdsl.export
 import ray
 import tyro
+from fdsl.families.published import preset
 from tqdm import tqdm
-
-PRESETS: dict[str, Callable[..., fdsl.Rendering]] = {
-    "default": fdsl.Rendering,
-    "paper": fdsl.Rendering.paper,
-    "released": fdsl.Rendering.released,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +31,8 @@ class Settings:
     instances: int = 1000  # Render this many images of each category.
     shard_size: int | None = None  # Put this many images into a shard, not as many as fdsl export.
     seed: int = 0  # Seed every image.
-    preset: Literal["default", "paper", "released"] = "default"  # Render with these settings.
+    # Render with these settings.
+    preset: Literal["default", "paper", "released", "wacv22", "published"] = "default"
     parts: int | None = None  # Divide the work into this many tasks, not one per core.
     address: str | None = None  # Use the cluster at this address, not one that is found here.
 
@@ -53,7 +49,8 @@ def export(a: Settings) -> int:
     """Distributes the work, waits for it, and checks the result."""
     if min(a.instances, a.shard_size or 1, a.parts or 1) < 1:
         raise ValueError("--instances, --shard-size and --parts must be 1 or more")
-    family, rendering = fdsl.load(a.source), PRESETS[a.preset]()
+    family = fdsl.load(a.source)
+    rendering = None if a.preset == "default" else preset(a.preset, family, source=a.source)
     task = ray.remote(num_cpus=1, max_retries=3)(write_part)
     ray.init(address=a.address, log_to_driver=False, include_dashboard=False)
     try:

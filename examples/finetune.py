@@ -265,7 +265,8 @@ def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, A
     """What must match a checkpoint for this run to resume from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
     made = {name: getattr(s, name) for name in names} | {"model": name, "classes": str(s.classes)}
-    return {**made, "num_classes": classes, "num_labels": labels}
+    made |= {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
+    return made
 
 
 def write_result(
@@ -275,6 +276,7 @@ def write_result(
     result = {
         "model": name,
         "source": s.from_,  # of the weights
+        "weights": training.digest_of(s.from_),
         "data": s.data,
         "num_classes": len(val.classes),
         "num_labels": labels,  # images trained on

@@ -47,12 +47,17 @@ formulas gives is a starting point. A linear classifier on the frozen features i
 | normalization in pre-training | mean {mean}, standard deviation {std} |
 | software | fdsl {fdsl}, torch {torch} |
 
-To rebuild, run `make weights` in a checkout of fdsl {fdsl}. On the same kind of processor and with
+To rebuild, {how}. On the same kind of processor and with
 the same version of torch the file comes out bit for bit; elsewhere rounding differs.
 
 Known limits: a small network on small images. `docs/experiments.md` compares it with the same
 network from random weights, and with other formulas.
 """
+
+HOW = {
+    True: "run `make weights` in a checkout of fdsl {fdsl}",
+    False: "run `examples/pretrain.py` of fdsl {fdsl} with the settings in weights.json",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +75,8 @@ def write_card(s: Settings) -> int:
     file = s.folder / "weights.safetensors"
     tensors, _ = training.load_weights(file)
     about: dict[str, Any] = json.loads((s.folder / "weights.json").read_text(encoding="utf-8"))
-    settings, side = about["settings"], next(iter(about["rendering"].values()))
-    side = settings["shrink"] or settings["crop"] or side
+    settings, rendering = about["settings"], about["rendering"]
+    side = settings["shrink"] or rendering["crop"] or rendering["size"]
     card = CARD.format(
         model=about["model"],
         fdsl=about["fdsl"],
@@ -84,6 +89,7 @@ def write_card(s: Settings) -> int:
         file=file.name,
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         megabytes=file.stat().st_size / 1e6,
+        how=HOW[settings["preset"] == ["resnet10s"]].format(**about),
         digest=about["categories"],
         rendering=json.dumps(about["rendering"]),
         **about["normalize"],

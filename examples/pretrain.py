@@ -61,8 +61,7 @@ class Settings(Training):
     size: int | None = None  # Render images of this side (paper: 256).
     crop: int | None = None  # Crop the images to this side (paper: 224).
     num_points: int | None = None  # Plot this many points per image (paper: 200000).
-    # Plot each point as a 3×3 patch or as one pixel (paper: patch).
-    draw: Literal["patch", "point"] | None = None
+    draw: Literal["patch", "point"] | None = None  # Plot 3×3 patches, or pixels (paper: patch).
     # Use a random mask for each point, or one for the whole image (paper: fixed).
     patch: Literal["random", "fixed"] | None = None
     color: bool | None = None  # Render in color (paper: gray).
@@ -81,8 +80,7 @@ class Settings(Training):
     # Set other settings of the source's images, such as min_objects=2 or line_color=random.
     set: tuple[str, ...] = ()
     label_noise: float = 0.0  # Give this share of the images a random label (Figure 5).
-    # Take this many steps per epoch; by default, enough for 1,000 instances of each category.
-    steps_per_epoch: int | None = None
+    steps_per_epoch: int | None = None  # By default, enough for 1,000 images of each category.
     workers: int = 0  # Render in this many processes; 0 renders in a thread, which is cheapest.
 
     def __post_init__(self) -> None:
@@ -257,8 +255,8 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
 
 
 def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
-    """Steps per epoch; by default, enough to show each instance of each category once."""
-    return s.steps_per_epoch or max(1, len(family) * (s.instances or 1000) // s.batch_size)
+    """Steps per epoch; by default, enough for 1,000 images of each category."""
+    return s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
 
 
 def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[Any] | Loader":

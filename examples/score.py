@@ -42,6 +42,8 @@ def report(s: Settings) -> int:
 
 def score(s: Settings) -> float:
     """Returns the intraclass correlation, at most 1; near 0 if the categories look the same."""
+    if s.images < 2:
+        raise ValueError(f"--images must be 2 or more, got {s.images}")
     with Ranks(s.device) as ranks:
         family = pretrain.chosen_categories(s, ranks, None)
         rendering = pretrain.chosen_rendering(s, family)

@@ -187,7 +187,9 @@ def finetune(
         if name not in (None, s.model):
             raise ValueError(f"{weights} holds a {name}, not a {s.model}")
         body = {key: value for key, value in tensors.items() if not key.startswith(HEADS)}
-        model.load_state_dict(body, strict=False)
+        missing, odd = model.load_state_dict(body, strict=False)
+        if wrong := odd or [key for key in missing if not key.startswith(HEADS)]:
+            raise ValueError(f"{weights} holds no {s.model}: {wrong[0]} is missing or unknown")
     flip = v2.RandomHorizontalFlip(0.0 if s.data == "digits" else 0.5)
     augment = v2.Compose([v2.RandomCrop(s.size), flip])
 

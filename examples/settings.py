@@ -1,7 +1,7 @@
 """The options that all training scripts share, and what follows from them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ import fdsl.cli.options
 import torch
 from fdsl.torch import training
 
+COUNTS = (int, int | None)
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
 #: Options of the first releases, and what to use instead.
 RENAMED = {**fdsl.cli.options.RENAMED, "--no-redraw": "--resample-degenerate False"}
@@ -43,8 +44,8 @@ class Training:
     max_minutes: float | None = None  # Stop after this time; --resume auto continues.
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = int(type(value) is int and name not in MAY_BE_ZERO)
+        for name, kind in ((field.name, field.type) for field in fields(self)):
+            value, least = getattr(self, name), int(kind in COUNTS and name not in MAY_BE_ZERO)
             if type(value) in (int, float) and not value >= least:  # not "<": NaN is refused too
                 raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
 

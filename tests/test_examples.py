@@ -35,6 +35,7 @@ import torch
 import torchvision
 from fdsl.torch.training import (
     MetricsLog,
+    build_model,
     load_weights,
     read_checkpoint,
 )
@@ -266,6 +267,24 @@ def test_what_needs_one_label_is_refused_where_there_are_several(tmp_path: Path,
     pretrain.Settings(out=tmp_path, **{name: 0.1})
     with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} is for --target label"):
         pretrain.Settings(out=tmp_path, target="labels", **{name: 0.1})
+
+
+def test_a_preset_may_give_zero_for_a_share(tmp_path: Path) -> None:
+    pretrain.Settings(out=tmp_path, mixup=0, erasing=0)
+    with pytest.raises(ValueError, match="--batch-size must be 1 or more, got 0"):
+        pretrain.Settings(out=tmp_path, batch_size=0)
+
+
+def test_a_finetuning_resumes_from_its_own_weights_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        model = build_model("resnet10s", 4, seed=seed)
+        torch.save(model.state_dict(), tmp_path / f"{seed}.pth")
+    run = [*FINETUNE, "--model", "resnet10s", "--out", str(tmp_path / "run"), "--from"]
+    assert finetune.main([*run, str(tmp_path / "1.pth"), "--max-steps", "2"]) == 0
+    assert finetune.main([*run, str(tmp_path / "2.pth"), "--resume", "auto"]) == 2
+    assert "from" in capsys.readouterr().err
 
 
 def test_clusters_refuse_what_they_do_not_use() -> None:
@@ -749,7 +768,7 @@ def test_presets_add_up_and_the_later_one_prevails(
     own = tmp_path / "mine.toml"
     own.write_text("lr = 0.25\nmilestones = [1, 2]\n")
     both = settings_of(monkeypatch, "--preset", "fixed", "deit", str(own), "--epochs", "3")
-    assert (both.instances, both.cache, both.optimizer, both.rand_augment) == (1, True, "adamw", 9)
+    assert (both.instances, both.cache, both.optimizer, both.rand_augment) == (1, True, "adamw", 27)
     assert (both.lr, both.milestones, both.epochs) == (0.25, (1, 2), 3)
     assert both.preset == ("fixed", "deit", str(own))
 

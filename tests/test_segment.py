@@ -13,7 +13,7 @@ need()
 
 import segment
 import torch
-from fdsl.torch.training import load_weights, read_checkpoint
+from fdsl.torch.training import build_model, load_weights, read_checkpoint
 from PIL import Image
 
 TINY = ["--size", "32", "--batch-size", "4", "--steps", "2", "--epochs", "1", "--images", "8"]
@@ -78,6 +78,15 @@ def test_all_but_the_layers_that_classify_start_from_the_given_weights(
     assert others and {key for key in learned if key.startswith(segment.HEADS)} == others
     for key in set(learned) - others:
         torch.testing.assert_close(given[key], tuned[key], atol=1e-6, rtol=0)
+
+
+def test_weights_of_another_network_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(build_model("resnet10s", 4).state_dict(), tmp_path / "weights.pth")
+    run = [*TINY, "--from", str(tmp_path / "weights.pth"), "--out", str(tmp_path / "out")]
+    assert segment.main(run) == 2
+    assert "weights.pth holds no lraspp_mobilenet_v3_large" in capsys.readouterr().err
 
 
 def test_any_family_with_masks_is_a_source(tmp_path: Path) -> None:

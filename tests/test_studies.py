@@ -192,6 +192,68 @@ def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
         assert len({*found}) == len(found)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_name_of_a_folder_is_too_long(name, scale, tmp_path):
+    place = lab.Lab(out=tmp_path, scale=SCALES[scale], network=STUDIES[name].network)
+    names = set()
+    for line in STUDIES[name].lines:
+        settings = place.own.pretraining(line.pretrain, budget=STUDIES[name].budget)
+        names.add(lab._name(settings, place.scale.pretraining({})))
+        for view in place.own.views.values():
+            rated = {
+                **place.own.finetune,
+                **view.settings,
+                **lab.HELD_OUT,
+                "lr": 0.003,
+                "seed": 100,
+            }
+            names.add(lab._name({**rated, **line.finetune}, place.scale.finetune))
+    assert max(len(f"{name}.lock.part") for name in names) <= 255
+
+
+@pytest.mark.parametrize("name", ["formulas", "formulas-vit"])
+def test_formulas_get_the_same_number_of_images(name):
+    scale = FULL.of(STUDIES[name].network)
+    for line in STUDIES[name].lines:
+        settings = scale.pretraining(line.pretrain, budget="formulas")
+        images = settings["steps_per_epoch"] * settings.get("batch_size", 256)
+        assert images == pytest.approx(1_000_000 * (line.x or 1), rel=0.02), line.name
+
+
+def test_a_network_keeps_its_learning_rates():
+    views = FULL.of("vit").views
+    assert views["some labels"].lrs == (1e-3, 3e-4, 3e-3)
+    assert SMALL.of("vit").views["curve"].lrs == (1e-3,)
+    assert SMALL.of("vit").views["probe"].lrs == SMALL.views["probe"].lrs
+
+
+def test_a_newer_run_of_a_seed_replaces_the_older_one():
+    def row(lr, accuracy, **more):
+        own = {"line": "a", "data": "digits", "view": "10%", "seed": 0, "tuning": "", "lr": lr}
+        return {**own, "pretraining": "p", "accuracy": accuracy, **more}
+
+    rows = [row(0.1, 0.5), row(0.1, 0.4, tuning="yes"), row(0.3, 0.4, tuning="yes")]
+    found = report.merged(rows, [row(0.3, 0.6, pretraining="q")], order=["a"])
+    assert [(one["lr"], one["accuracy"]) for one in found] == [(0.3, 0.6), (0.1, 0.4), (0.3, 0.4)]
+
+
+def test_runs_that_diverged_are_counted_in_the_table():
+    rows = [
+        {
+            **dict.fromkeys(report.COLUMNS, ""),
+            "line": "scratch",
+            "data": "digits",
+            "view": "10%",
+            "seed": seed,
+            "accuracy": accuracy,
+        }
+        for seed, accuracy in enumerate([0.5, "", 0.7])
+    ]
+    one = Study(title="", lines=())
+    assert report.table(one, rows).splitlines()[-1] == "| scratch | 60.0 ± 14.1 (1 diverged) |"
+
+
 def test_the_full_scale_is_the_papers():
     settings = pretrain.Settings(**FULL.pretraining({}, budget="long"))
     usual = pretrain.Settings(categories=1000, fill_rate=0.1, instances=1000)
@@ -335,9 +397,12 @@ def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
     view = View(label="", settings={}, lrs=(0.02, 0.01))
     weights = lab.Weights(name="scratch", source="scratch")
     found = list(room.finetuned(weights, "digits", view, {}, tuned=True))
-    settings = [one["settings"] for one in found]
-    assert [(one["lr"], one["seed"]) for one in settings] == [(0.01, 100), (0.01, 0)]
-    assert "left out: the loss is nan" in capsys.readouterr().out
+    line = Line(name="scratch", start="scratch")
+    assert report.row("s", line, weights, data="digits", view=view, result=found[0])["lr"] == 0.02
+    runs = [(one["settings"]["lr"], one["settings"]["seed"]) for one in found]
+    assert runs == [(0.02, 100), (0.01, 100), (0.01, 0)]
+    assert [one["accuracy"] is None for one in found] == [True, False, False]
+    assert "diverged: the loss is nan" in capsys.readouterr().out
 
 
 def test_a_data_set_may_be_a_list_of_its_classes(tmp_path):

@@ -103,7 +103,7 @@ def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: R
             means.setdefault(images[name], []).extend(value - base for value in own[name])
         xs = sorted(means)
         middle = np.array([np.mean(means[x]) for x in xs])
-        spread = np.array([np.std(means[x]) for x in xs])
+        spread = np.array([np.std(means[x], ddof=1 if len(means[x]) > 1 else 0) for x in xs])
         color, line = f"C{i % 10}", "o-" if i < 10 else "o--"
         axes.plot(xs, middle, line, label=group, color=color)
         axes.fill_between(xs, middle - spread, middle + spread, alpha=0.12, color=color)

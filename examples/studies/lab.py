@@ -18,7 +18,7 @@ import finetune
 import metrics
 import pretrain
 import score
-from fdsl.torch.training import write_whole
+from fdsl.torch.training import digest_of, write_whole
 from filelock import FileLock, Timeout
 from settings import recorded
 
@@ -31,6 +31,8 @@ HELD_OUT = {"held_out": 0.1}
 #: Settings as earlier versions named them, in folder names and in records of runs.
 OLD = {"weights": "variation", "points": "num_points", "pad": "margin", "recipe": "preset"}
 OLD |= {"redraw": "resample_degenerate"}
+#: The longest name of a folder: file systems allow 255 bytes, and locks add some.
+LONGEST = 200
 #: Settings that do not affect a result, or that the name of the folder implies.
 ELSEWHERE = (
     *("device", "workers", "data", "data_root", "classes", "download", "from_"),
@@ -84,7 +86,9 @@ class Lab:
     def given(self, file: Path) -> Weights:
         """Weights from elsewhere, identified by the content of the file."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-        return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=file.stem)
+        # Every run of pretrain.py calls its file weights.safetensors.
+        label = file.resolve().parent.name if file.stem == "weights" else file.stem
+        return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=label)
 
     def pretrained(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> Weights:
         """Weights pre-trained with these settings, in a run that is done now or was done before."""
@@ -131,7 +135,7 @@ class Lab:
         tuned: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """A result for each seed; if `tuned`, at the learning rate that did best on held-out
-        training images with an additional seed."""
+        training images with an additional seed. A run that diverged has no accuracy."""
         lr = view.lrs[0]
         if tuned and len(view.lrs) > 1:
             trials: dict[float, float] = {}
@@ -140,20 +144,18 @@ class Lab:
                 trial = self._finetuned(
                     weights, data, tried, {**given, **HELD_OUT, "lr": rate, "seed": TUNING}
                 )
-                if trial is not None:
+                if trial["accuracy"] is not None:
                     trials[rate] = trial["accuracy"]
-                    if tried is view:
-                        yield {**trial, "tuning": True}
+                if tried is view:
+                    yield {**trial, "tuning": True}
             lr = max(trials, key=lambda rate: trials[rate], default=lr)
         for seed in range(self.scale.seeds):
-            result = self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
-            if result is not None:
-                yield result
+            yield self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
 
     def _finetuned(
         self, weights: Weights, data: str, view: View, given: Mapping[str, Any]
-    ) -> dict[str, Any] | None:
-        """The result of one run; None if its loss became infinite or NaN."""
+    ) -> dict[str, Any]:
+        """The result of one run, without an accuracy if its loss became infinite or NaN."""
         settings = {**self.own.finetune, **view.settings, **given}
         out = self.finetune_folder(weights.name, data, _name(settings, self.scale.finetune))
         data, _, classes = data.partition(":")
@@ -178,13 +180,19 @@ class Lab:
                 try:
                     _run(out, lambda: finetune.finetune(wanted))
                 except FloatingPointError as error:
-                    print(f"left out: {error}", flush=True)
-                    return None
+                    print(f"diverged: {error}", flush=True)
+                    nothing = {"num_labels": None, "measure": None, "accuracy": None}
+                    return {**nothing, "settings": recorded(wanted), "minutes": None, "out": out}
                 if settings["seed"]:  # keeps one network of each kind for inspection
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
             result = read_result(out / "result.json")
             _refuse_another(out, result["settings"], wanted)
+            if result.get("weights") not in (None, digest_of(weights.source)):
+                raise ValueError(
+                    f"{out} holds a run that started from other weights than those that are now "
+                    f"in {weights.source}: remove the folder, or name another --out"
+                )
         return {
             **result,
             "minutes": metrics.minutes(out / "metrics.csv", wanted.batch_size),
@@ -198,7 +206,7 @@ class Lab:
         """The folder of each line's first reported run, for each data set ("" if there is none)."""
         found: dict[str, dict[str, Path]] = {}
         for row in rows:
-            if not row["tuning"]:
+            if not row["tuning"] and (row["accuracy"] or not row["data"]):
                 folder = self.out / "pretrain" / row["pretraining"]
                 if row["data"]:
                     folder = self.finetune_folder(row["pretraining"], row["data"], row["settings"])
@@ -217,7 +225,10 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """A folder's name: the settings that differ from the usual ones."""
     odd = {k: v for k, v in settings.items() if k not in usual or usual[k] != v}
     words = {k: "+".join(v) if isinstance(v, tuple) else v for k, v in odd.items()}
-    return ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
+    name = ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @contextlib.contextmanager

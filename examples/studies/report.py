@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,10 @@ def row(
             "seed": result["settings"]["seed"],
             "tuning": "yes" if result.get("tuning") else "",
             "measure": result["measure"],
-            "accuracy": round(result["accuracy"], 5),
+            "accuracy": None if result["accuracy"] is None else round(result["accuracy"], 5),
             "minutes": f"{result['minutes']:.1f}" if result["minutes"] else "",
         }
-    return {column: values.get(column, "") for column in COLUMNS}
+    return {column: "" if (one := values.get(column)) is None else one for column in COLUMNS}
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -101,8 +101,10 @@ def renamed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "line": line.replace(" %", "%"), "view": view.replace(" %", "%")}
 
 
-#: The columns that identify a run of a study.
-NAMES = ("line", "pretraining", "data", "view", "lr", "seed", "tuning")
+def run_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What identifies a run of a study: the newest one of a seed replaces those before it."""
+    names = ("line", "data", "view", "seed", "tuning", *(("lr",) if row["tuning"] else ()))
+    return tuple(str(row[name]) for name in names)
 
 
 def merged(
@@ -112,7 +114,7 @@ def merged(
     order: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Rows and newer ones, which replace those of the same run, in the order of the lines."""
-    found = {tuple(str(one[name]) for name in NAMES): dict(one) for one in (*rows, *more)}
+    found = {run_of(one): dict(one) for one in (*rows, *more)}
     # Lines that the table does not name are of other checkpoints, and come last.
     rank = {line: i for i, line in enumerate(order)}
     return sorted(found.values(), key=lambda one: rank.get(one["line"], len(order)))
@@ -149,7 +151,7 @@ def cells(rows: Sequence[Mapping[str, Any]]) -> Cells:
 def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     """The study as Markdown: means over the seeds and their spread, and the paper's numbers, which
     always use all labels."""
-    found = cells(rows)
+    found, lost = cells(rows), diverged(rows)
     lines = list(dict.fromkeys(one["line"] for one in rows))
     if not study.data:
         text = ["| | accuracy of pre-training |", "|---|---|"]
@@ -159,13 +161,26 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     papers = {(one["data"], one["line"]): one["paper"] for one in rows if one["paper"] != ""}
     columns = costs(rows) if study.figure == "gains" else {}
     for (data, view), own in found.items():
-        columns[f"{data}, {view}"] = {line: mean_and_spread(own.get(line, [])) for line in lines}
+        columns[f"{data}, {view}"] = {
+            line: mean_and_spread(own.get(line, [])) + lost.get((data, view, line), "")
+            for line in lines
+        }
     for data in dict.fromkeys(data for data, _ in papers):
         columns[f"{data}, the paper"] = {line: str(papers.get((data, line), "")) for line in lines}
     text = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for line in lines:
         text.append(f"| {line} | {' | '.join(one[line] for one in columns.values())} |")
     return "\n".join(text)
+
+
+def diverged(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], str]:
+    """For cells whose runs did not all end with a network, how many of them did not."""
+    counts = Counter(
+        (one["data"], one["view"], one["line"])
+        for one in rows
+        if one["data"] and one["accuracy"] == "" and not one["tuning"]
+    )
+    return {cell: f" ({count} diverged)" for cell, count in counts.items()}
 
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -77,10 +77,11 @@ class Scale:
         if network is None:
             return self
         own = self.networks[network]
-        views = {
-            name: view if own.lrs is None or len(view.lrs) == 1 else replace(view, lrs=own.lrs)
-            for name, view in self.views.items()
-        }
+        views = dict(self.views)
+        if own.lrs is not None:
+            for name, view in views.items():
+                if not view.settings.get("probe"):
+                    views[name] = replace(view, lrs=own.lrs[: len(view.lrs)])
         return replace(
             self,
             pretrain={**self.pretrain, **own.pretrain},
@@ -100,11 +101,15 @@ class Scale:
             name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
         }
         settings = {**self.pretrain, **self.rendering(**rendering)}
-        steps = self.steps.get(budget)
-        if (share := given.pop("share", 1.0)) != 1:
-            steps = max(1, round(share * (steps or given["categories"] * 1000 // 256)))
+        steps, share = self.steps.get(budget), given.pop("share", 1.0)
+        batch_size = settings.get("batch_size", Settings.batch_size)
+        if steps is None and (budget == "formulas" or share != 1):
+            # The same for formulas with more categories, or with fewer images of each.
+            steps = given["categories"] * 1000 // batch_size
+        elif steps is None and "instances" in given:
+            settings["steps_per_epoch"] = given["categories"] * given["instances"] // batch_size
         if steps is not None:
-            settings["steps_per_epoch"] = steps
+            settings["steps_per_epoch"] = steps = max(1, round(share * steps))
         if self.most is not None:
             for name, most in (("categories", self.most), ("instances", self.most // 2)):
                 if name in given:
@@ -114,7 +119,6 @@ class Scale:
         if steps is not None and "instances" in given:
             # Too few visits for an instance to repeat: the run is the usual one.
             epochs = settings.get("epochs", Settings.epochs)
-            batch_size = settings.get("batch_size", Settings.batch_size)
             visits = epochs * steps * batch_size / given["categories"]
             if visits <= given["instances"]:
                 del given["instances"]
@@ -257,6 +261,8 @@ GPU = Scale(
     scenes=SMALL.scenes,
 )
 
+_FULL_RATES = (0.01, 0.03, 0.003)
+
 FULL = Scale(
     note="the paper's: a ResNet-50 at 224×224, 90 epochs of a million images and more",
     size=SIZE,
@@ -274,9 +280,9 @@ FULL = Scale(
         )
     },
     views={
-        "few labels": View(label="1%", settings={"label_fraction": 0.01}),
-        "some labels": View(label="10%", settings={"label_fraction": 0.1}),
-        "all labels": View(label="all", settings={}),
+        "few labels": View(label="1%", settings={"label_fraction": 0.01}, lrs=_FULL_RATES),
+        "some labels": View(label="10%", settings={"label_fraction": 0.1}, lrs=_FULL_RATES),
+        "all labels": View(label="all", settings={}, lrs=_FULL_RATES),
         "probe": View(label="all, probe", settings={"probe": True}),
         "curve": View(label="all", settings={}),
     },

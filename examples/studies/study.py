@@ -80,6 +80,9 @@ def check(s: Settings, names: Sequence[str]) -> None:
     scale = SCALES[s.scale]
     for file in s.against:
         load_pretrained(file, 2, name=scale.pretrain.get("model"))
+    labels = [Lab(out=s.out, scale=scale).given(file).label for file in s.against]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise ValueError(f"--against has two files that tables would call {twice[0]}: rename one")
     for file in s.images:
         if not file.is_file():
             raise FileNotFoundError(f"no image at {file}")

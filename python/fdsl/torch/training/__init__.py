@@ -38,7 +38,13 @@ from fdsl.torch.training.models import build_model, decay_groups, resnet10s, vit
 from fdsl.torch.training.probe import features_of, linear_probe
 from fdsl.torch.training.scores import Scores, Validation
 from fdsl.torch.training.stop import GracefulStop, ignore_signals
-from fdsl.torch.training.weights import last_layer, load_pretrained, load_weights, save_weights
+from fdsl.torch.training.weights import (
+    digest_of,
+    last_layer,
+    load_pretrained,
+    load_weights,
+    save_weights,
+)
 
 __all__ = [
     "Augmentation",
@@ -53,6 +59,7 @@ __all__ = [
     "build_model",
     "choose_labels",
     "decay_groups",
+    "digest_of",
     "features_of",
     "ignore_signals",
     "last_layer",

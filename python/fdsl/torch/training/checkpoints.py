@@ -159,7 +159,8 @@ class Checkpoints:
         if self.rank == 0:
             content = io.BytesIO()
             torch.save({"made": self._settings, "step": step, **states, **more}, content)
-            for name in ("last.pt", *names):
+            # last.pt comes last: what it says of the others is true even after a crash in between.
+            for name in (*names, "last.pt"):
                 with writing_whole(self.folder / name) as file:
                     file.write(content.getbuffer())
 

@@ -116,14 +116,21 @@ def _of_timm(name: str, num_classes: int, input_size: Any, drop_path: float) -> 
     options = {"img_size": input_size} if fixed else {}
     if drop_path:
         options["drop_path_rate"] = drop_path
-    model: nn.Module = timm.create_model(name, num_classes=num_classes, **options)
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=num_classes, **options)
+    except TypeError as error:
+        if not drop_path:
+            raise
+        why = f"timm:{name} has no stochastic depth, got drop_path={drop_path}"
+        raise ValueError(why) from error
     return model
 
 
 def decay_groups(groups: Iterable[Mapping[str, Any]], weight_decay: float) -> list[dict[str, Any]]:
     """Splits the parameter groups of an optimizer: biases and the scales of norms do not decay.
 
-    This is what timm and DeiT do with AdamW.
+    This is what timm and DeiT do with AdamW, except that the embeddings of positions and of the
+    class token decay here.
 
     >>> layer = nn.Linear(2, 3)
     >>> [group["weight_decay"] for group in decay_groups([{"params": layer.parameters()}], 0.05)]

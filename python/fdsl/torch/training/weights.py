@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,15 @@ def _timm_config(
             "classifier": known.get("classifier") or last_layer(model),
         },
     }
+
+
+def digest_of(weights: PathLike) -> str:
+    """Identifies the weights that a run starts from: the first 16 digits of the file's SHA-256, or
+    ``"scratch"`` for ``"scratch"``.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if weights == "scratch":
+        return "scratch"
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:16]
