@@ -22,7 +22,6 @@ import data
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 import tyro
 from fdsl.torch import Normalize, training
@@ -169,8 +168,7 @@ def finetune(s: Settings) -> int:
                 if stop.requested(step):
                     break
             if step == s.epochs * steps_per_epoch:
-                # A run that was killed before it wrote its result is validated now.
-                scores = scores or validate(s, ranks, model, val)
+                scores = scores or validate(s, ranks, model, val)  # it was killed before its result
                 if ranks.rank == 0:
                     result(scores, best)
             log.plot()
@@ -207,7 +205,7 @@ def validate(s: Settings, ranks: Ranks, model: nn.Module, images: LabeledImages)
     model.eval()
     # Batch-norm statistics differ between ranks until DDP's next step: use those of rank 0.
     for buffer in model.buffers() if ranks.world_size > 1 else ():
-        dist.broadcast(buffer, 0)
+        torch.distributed.broadcast(buffer, 0)
     validation = training.Validation(len(images.classes), multilabel=images.labels.ndim == 2)
     own = np.arange(len(images))[ranks.rank :: ranks.world_size]
     for inputs, labels in prepared(s, ranks, images, own):
@@ -264,9 +262,8 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
-    made = {name: getattr(s, name) for name in names} | {"model": name, "classes": str(s.classes)}
-    made |= {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
-    return made
+    own = {name: getattr(s, name) for name in names} | {"model": name, "classes": str(s.classes)}
+    return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
 
 
 def write_result(
