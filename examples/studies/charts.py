@@ -38,10 +38,12 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
     Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
     found = cells(rows)
-    if any(_groups(study, own) for own in found.values()):  # only where there is a curve
-        found = {key: own for key, own in found.items() if _groups(study, own)}
+    curves = {key: own for key, own in found.items() if _groups(study, own)}
+    found = curves or found  # only where there is a curve
     most = max((len(own) for own in found.values()), default=0)
-    size = (1 + 4 * max(1, len(found)), max(3.8, 1.2 + 0.25 * most))
+    size: tuple[float, float] = (1 + 4 * max(1, len(found)), max(3.8, 1.2 + 0.25 * most))
+    if curves:
+        size = (8.5 * len(curves), 5.5)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
@@ -78,12 +80,12 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
 
 
 def _groups(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[str]]:
-    """The lines of each curve that were run, if there are two or more."""
+    """The lines of each curve that were run, if any curve has two or more."""
     groups: dict[str, list[str]] = {}
     for line in sorted(study.lines, key=lambda line: line.x or 0):
         if line.group and line.name in own:
             groups.setdefault(line.group, []).append(line.name)
-    return {group: names for group, names in groups.items() if len(names) > 1}
+    return groups if any(len(names) > 1 for names in groups.values()) else {}
 
 
 def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: Rows) -> None:
@@ -104,12 +106,22 @@ def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: R
         xs = sorted(means)
         middle = np.array([np.mean(means[x]) for x in xs])
         spread = np.array([np.std(means[x], ddof=1 if len(means[x]) > 1 else 0) for x in xs])
-        color, line = f"C{i % 10}", "o-" if i < 10 else "o--"
-        axes.plot(xs, middle, line, label=group, color=color)
+        color, line = f"C{i % 10}", "o-" if i < 10 else "s--"
+        name = f"{group}: {middle[-1]:+.1f}"
+        axes.errorbar(xs, middle, spread, fmt=line, label=name, color=color, capsize=2)
         axes.fill_between(xs, middle - spread, middle + spread, alpha=0.12, color=color)
-    axes.axhline(0, color="gray", linestyle=":", label="scratch")
+    axes.axhline(0, color="gray", linestyle=":", label="scratch: 0")
     axes.set_xscale("log")
-    axes.legend(fontsize=7)
+    handles, labels = axes.get_legend_handles_labels()
+    by_gain = sorted(range(len(labels)), key=lambda i: -float(labels[i].rpartition(": ")[2] or 0))
+    axes.legend(
+        [handles[i] for i in by_gain],
+        [labels[i] for i in by_gain],
+        fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        title="at the most images",
+    )
     axes.grid(alpha=0.3)
     axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
 
