@@ -100,10 +100,10 @@ def test_another_checkpoint_is_a_line_of_its_own(done, tmp_path):
     assert [row["line"] for row in rows(tmp_path / "smoke", "table10")] == [
         "FractalDB-1k",
         "scratch",
-        "weights",
+        "usual",
     ]
     assert (tmp_path / "smoke/table10.png").stat().st_size > 5000
-    assert "FractalDB-1k does better than weights" in (tmp_path / "smoke/table10.md").read_text()
+    assert "FractalDB-1k does better than usual" in (tmp_path / "smoke/table10.md").read_text()
     # Another file of the same name is another checkpoint.
     other = done / "pretrain/patch=random/weights.safetensors"
     assert study.main([*run[:-1], str(other), "--lines", "another"]) == 0
@@ -210,6 +210,7 @@ def test_no_name_of_a_folder_is_too_long(name, scale, tmp_path):
             }
             names.add(lab._name({**rated, **line.finetune}, place.scale.finetune))
     assert max(len(f"{name}.lock.part") for name in names) <= 255
+    assert all(lab.current(name) == name for name in names)
 
 
 @pytest.mark.parametrize("name", ["formulas", "formulas-vit"])

@@ -228,7 +228,8 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     name = ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
     if len(name) <= LONGEST:
         return name
-    return f"{name[: LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    whole = name[: LONGEST - 10].rpartition(",")[0]  # settings, which stay in order
+    return f"{whole},~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @contextlib.contextmanager
@@ -262,7 +263,7 @@ def current(name: str) -> str:
     if "=" not in name:
         return name
     pairs = [part.partition("=") for part in name.split(",")]
-    return ",".join(sorted(f"{OLD.get(key, key)}={value}" for key, _, value in pairs))
+    return ",".join(sorted(f"{OLD.get(key, key)}{sign}{value}" for key, sign, value in pairs))
 
 
 def adopt(folder: Path) -> None:
