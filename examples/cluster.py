@@ -44,8 +44,8 @@ class Settings(pretrain.Settings):
         super().__post_init__()
         if self.clusters < 2:
             raise ValueError(f"--clusters must be 2 or more, got {self.clusters}")
-        without = ("workers", "label_noise", "cache", "mixup", "cutmix", "label_smoothing")
-        for name in (*without, "drop_path"):
+        without = ("workers", "label_noise", "cache", "drop_path", *pretrain.ONE_LABEL)
+        for name in without:
             if getattr(self, name):
                 raise ValueError(f"clusters take no --{name.replace('_', '-')}")
 
@@ -73,10 +73,9 @@ def train_on_clusters(s: Settings) -> int:
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
         size = s.shrink or rendering.output_size
         normalize = pretrain.augmentation_of(s, size).to(ranks.device)
-        # Images are clustered as they are.
-        plain = nn.Sequential(Augmentation(size), Normalize(pretrain.MEAN, pretrain.STD)).to(
-            ranks.device
-        )
+        # Images are clustered as they are, without augmentation.
+        plain = nn.Sequential(Augmentation(size), Normalize(pretrain.MEAN, pretrain.STD))
+        plain.to(ranks.device)
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])

@@ -168,7 +168,7 @@ def finetune(s: Settings) -> int:
                 if stop.requested(step):
                     break
             if step == s.epochs * steps_per_epoch:
-                scores = scores or validate(s, ranks, model, val)  # it was killed before its result
+                scores = scores or validate(s, ranks, model, val)  # None if it was killed just now
                 if ranks.rank == 0:
                     result(scores, best)
             log.plot()

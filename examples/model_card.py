@@ -47,17 +47,13 @@ formulas gives is a starting point. A linear classifier on the frozen features i
 | normalization in pre-training | mean {mean}, standard deviation {std} |
 | software | fdsl {fdsl}, torch {torch} |
 
-To rebuild, {how}. On the same kind of processor and with
-the same version of torch the file comes out bit for bit; elsewhere rounding differs.
+To rebuild, run `{rebuild}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
+processor and with the same version of torch, the weights come out bit for bit; elsewhere rounding
+differs.
 
 Known limits: a small network on small images. `docs/experiments.md` compares it with the same
 network from random weights, and with other formulas.
 """
-
-HOW = {
-    True: "run `make weights` in a checkout of fdsl {fdsl}",
-    False: "run `examples/pretrain.py` of fdsl {fdsl} with the settings in weights.json",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +73,7 @@ def write_card(s: Settings) -> int:
     about: dict[str, Any] = json.loads((s.folder / "weights.json").read_text(encoding="utf-8"))
     settings, rendering = about["settings"], about["rendering"]
     side = settings["shrink"] or rendering["crop"] or rendering["size"]
+    rebuild = "make weights" if settings["preset"] == ["resnet10s"] else "examples/pretrain.py"
     card = CARD.format(
         model=about["model"],
         fdsl=about["fdsl"],
@@ -89,7 +86,7 @@ def write_card(s: Settings) -> int:
         file=file.name,
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         megabytes=file.stat().st_size / 1e6,
-        how=HOW[settings["preset"] == ["resnet10s"]].format(**about),
+        rebuild=rebuild,
         digest=about["categories"],
         rendering=json.dumps(about["rendering"]),
         **about["normalize"],

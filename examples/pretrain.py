@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+ONE_LABEL = ("mixup", "cutmix", "label_smoothing")  # what needs one label per image
 MEAN, STD = 0.2, 0.5  # as the authors' program normalizes fractals; the paper does not say
 #: TOML files, each with its source: --preset NAME takes their values as defaults.
 PRESETS = Path(__file__).parent / "presets"
@@ -85,9 +86,8 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("mixup", "cutmix", "label_smoothing"):
-            if self.target == "labels" and getattr(self, name):
-                raise ValueError(f"--{name.replace('_', '-')} is for --target label")
+        if self.target == "labels" and (odd := [one for one in ONE_LABEL if getattr(self, one)]):
+            raise ValueError(f"--{odd[0].replace('_', '-')} is for --target label")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

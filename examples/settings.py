@@ -9,7 +9,7 @@ import fdsl.cli.options
 import torch
 from fdsl.torch import training
 
-COUNTS = (int, int | None)
+COUNTS = (int, int | None)  # the types of numbers that start at 1
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
 #: Options of the first releases, and what to use instead.
 RENAMED = {**fdsl.cli.options.RENAMED, "--no-redraw": "--resample-degenerate False"}

@@ -99,6 +99,7 @@ def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: R
         ),
         0.0,
     )
+    gains = {"scratch: 0": 0.0}
     for i, (group, names) in enumerate(_groups(study, own).items()):
         means: dict[int, list[float]] = {}
         for name in names:
@@ -108,15 +109,16 @@ def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: R
         spread = np.array([np.std(means[x], ddof=1 if len(means[x]) > 1 else 0) for x in xs])
         color, line = f"C{i % 10}", "o-" if i < 10 else "s--"
         name = f"{group}: {middle[-1]:+.1f}"
+        gains[name] = middle[-1]
         axes.errorbar(xs, middle, spread, fmt=line, label=name, color=color, capsize=2)
         axes.fill_between(xs, middle - spread, middle + spread, alpha=0.12, color=color)
     axes.axhline(0, color="gray", linestyle=":", label="scratch: 0")
     axes.set_xscale("log")
-    handles, labels = axes.get_legend_handles_labels()
-    by_gain = sorted(range(len(labels)), key=lambda i: -float(labels[i].rpartition(": ")[2] or 0))
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    names = sorted(gains, key=lambda name: -gains[name])
     axes.legend(
-        [handles[i] for i in by_gain],
-        [labels[i] for i in by_gain],
+        [handles[name] for name in names],
+        names,
         fontsize=8,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),

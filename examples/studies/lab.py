@@ -85,7 +85,7 @@ class Lab:
 
     def given(self, file: Path) -> Weights:
         """Weights from elsewhere, identified by the content of the file."""
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        digest = digest_of(file)[:8]
         # Every run of pretrain.py calls its file weights.safetensors.
         label = file.resolve().parent.name if file.stem == "weights" else file.stem
         return Weights(name=f"against-{file.stem}-{digest}", source=str(file), label=label)

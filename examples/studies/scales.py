@@ -6,16 +6,13 @@ from typing import Any, Literal
 
 import fdsl
 from fdsl.torch.training import read_presets
-from pretrain import PRESETS, Settings
+from pretrain import ONE_LABEL, PRESETS, Settings
 
 #: The paper's image size, crop, number of points and margin.
 SIZE, CROP, POINTS, MARGIN = 256, 224, 200_000, 6
 
 #: How many images a study pre-trains on, for each of its lines: see the scales.
 Budget = Literal["usual", "long", "formulas"]
-
-#: Settings that need one label per image.
-ONE_LABEL = ("mixup", "cutmix", "label_smoothing")
 
 #: Settings of lines that do not mention them.
 USUAL = {
@@ -167,10 +164,7 @@ def _vit(model: str) -> Network:
 
 
 # At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
-_LARGE_OBJECTS = (
-    *("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2"),
-    *("backdrop=black", "blur=0"),
-)
+_LARGE_OBJECTS = read_presets(PRESETS, ["resnet10s"])["set"]
 
 SMOKE = Scale(
     note="a few steps of everything, to see that it runs; learns nothing",
