@@ -48,8 +48,8 @@ formulas gives is a starting point. A linear classifier on the frozen features i
 | software | fdsl {fdsl}, torch {torch} |
 
 To rebuild, run `{rebuild}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
-processor and with the same version of torch, the weights come out bit for bit; elsewhere rounding
-differs.
+processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights come
+out bit for bit; elsewhere rounding differs, and training makes another network of the same kind.
 
 Known limits: a small network on small images. `docs/experiments.md` compares it with the same
 network from random weights, and with other formulas.
