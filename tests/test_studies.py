@@ -5,6 +5,7 @@ import dataclasses
 import json
 import threading
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 from matplotlib.figure import Figure
@@ -223,10 +224,43 @@ def test_formulas_get_the_same_number_of_images(name):
 
 
 def test_a_network_keeps_its_learning_rates():
-    views = FULL.of("vit").views
-    assert views["some labels"].lrs == (1e-3, 3e-4, 3e-3)
+    assert FULL.of("vit").views["some labels"].lrs == (1e-3, 3e-4, 3e-3)
+    assert SMALL.of("vit").views["some labels"].lrs == (1e-3, 3e-4, 3e-3, 1e-2)
     assert SMALL.of("vit").views["curve"].lrs == (1e-3,)
     assert SMALL.of("vit").views["probe"].lrs == SMALL.views["probe"].lrs
+
+
+def test_a_published_data_set_keeps_its_own_variation():
+    own = {"source": "ex-fractaldb-1k"}
+    assert SMALL.pretraining(own)["variation"] == 0.4
+    assert "variation" not in SMALL.pretraining({**own, "style": "published"})
+
+
+class Trials(lab.Lab):
+    """Runs whose accuracies are given, by learning rate and seed."""
+
+    accuracies: ClassVar = {
+        (0.1, 100): 0.5,
+        (0.1, 101): 0.1,
+        (0.3, 100): 0.4,
+        (0.3, 101): 0.4,
+        (1.0, 100): 0.9,
+        (1.0, 101): None,
+    }
+
+    def _finetuned(self, weights, data, view, given):
+        return {
+            "accuracy": self.accuracies.get((given["lr"], given["seed"]), 0.0),
+            "lr": given["lr"],
+        }
+
+
+def test_a_learning_rate_is_chosen_by_the_mean_over_trials(tmp_path):
+    view = dataclasses.replace(SMALL.views["few labels"], lrs=(0.1, 0.3, 1.0), trials=2)
+    trials = Trials(out=tmp_path, scale=SMALL)
+    runs = list(trials.finetuned(trials.scratch(), "digits", view, {}, tuned=True))
+    assert [one["lr"] for one in runs if not one.get("tuning")] == [0.3] * 3
+    assert len(runs) == 6 + 3
 
 
 def test_a_newer_run_of_a_seed_replaces_the_older_one():
@@ -235,8 +269,10 @@ def test_a_newer_run_of_a_seed_replaces_the_older_one():
         return {**own, "pretraining": "p", "accuracy": accuracy, **more}
 
     rows = [row(0.1, 0.5), row(0.1, 0.4, tuning="yes"), row(0.3, 0.4, tuning="yes")]
-    found = report.merged(rows, [row(0.3, 0.6, pretraining="q")], order=["a"])
+    found = report.merged(rows, [row(0.3, 0.6)], order=["a"])
     assert [(one["lr"], one["accuracy"]) for one in found] == [(0.3, 0.6), (0.1, 0.4), (0.3, 0.4)]
+    other = row(0.3, 0.7, view="1%", pretraining="q")
+    assert report.merged(rows, [other], order=["a"]) == [other]
 
 
 def test_runs_that_diverged_are_counted_in_the_table():

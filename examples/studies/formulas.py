@@ -21,14 +21,19 @@ SOURCES: dict[str, dict[str, Any]] = {
     "FractalDB, fixed": FIXED,
     # Its images are the categories themselves: no variation.
     "1p-frac": {**FIXED, "source": "1p-frac-1k", "variation": 0.0},
-    # Their lines are one pixel wide: larger images, then resized.
+    # Their lines and points are one pixel wide: larger images, then resized.
     "RCDB": {"source": "rcdb-1k", "finer": 2},
     "VisualAtom": {"source": "visualatom-1k", "finer": 2},
-    "3D IFS": {"source": "ex-fractaldb-1k", "style": "published"},
+    "3D IFS": {"source": "ex-fractaldb-1k", "style": "published", "finer": 2},
     "Perlin noise": {"source": "perlin-1296"},
     "Bezier curves": {"source": "bezier-1024"},
     "dead leaves": {"source": "deadleaves-1000"},
     "fractals by density": {"source": "multi-fractal-1k", "set": ("max_objects=1",)},
+    "fractals by density, augmented": {
+        "source": "multi-fractal-1k",
+        "set": ("max_objects=1",),
+        "preset": ("augmented",),
+    },
     "scene, one label": {"source": "multi-fractal-1k"},
     "scene, augmented": {"source": "multi-fractal-1k", "preset": ("augmented",)},
     "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},

@@ -24,7 +24,7 @@ from settings import recorded
 
 from studies.scales import Budget, Scale, View
 
-#: The seed of runs that only choose a learning rate.
+#: The first seed of runs that only choose a learning rate.
 TUNING = 100
 #: Those runs validate on held-out training images, not on the test set.
 HELD_OUT = {"held_out": 0.1}
@@ -135,20 +135,22 @@ class Lab:
         tuned: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """A result for each seed; if `tuned`, at the learning rate that did best on held-out
-        training images with an additional seed. A run that diverged has no accuracy."""
+        training images with additional seeds. A run that diverged has no accuracy."""
         lr = view.lrs[0]
         if tuned and len(view.lrs) > 1:
-            trials: dict[float, float] = {}
+            means: dict[float, float] = {}
             tried = view if view.lrs_of is None else self.own.view(view.lrs_of)
             for rate in tried.lrs:
-                trial = self._finetuned(
-                    weights, data, tried, {**given, **HELD_OUT, "lr": rate, "seed": TUNING}
-                )
-                if trial["accuracy"] is not None:
-                    trials[rate] = trial["accuracy"]
-                if tried is view:
-                    yield {**trial, "tuning": True}
-            lr = max(trials, key=lambda rate: trials[rate], default=lr)
+                found = []
+                for seed in range(TUNING, TUNING + tried.trials):
+                    own = {**given, **HELD_OUT, "lr": rate, "seed": seed}
+                    trial = self._finetuned(weights, data, tried, own)
+                    found.append(trial["accuracy"])
+                    if tried is view:
+                        yield {**trial, "tuning": True}
+                if None not in found:
+                    means[rate] = sum(found) / len(found)
+            lr = max(means, key=lambda rate: means[rate], default=lr)
         for seed in range(self.scale.seeds):
             yield self._finetuned(weights, data, view, {**given, "lr": lr, "seed": seed})
 

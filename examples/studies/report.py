@@ -113,8 +113,13 @@ def merged(
     *,
     order: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Rows and newer ones, which replace those of the same run, in the order of the lines."""
-    found = {run_of(one): dict(one) for one in (*rows, *more)}
+    """Rows and newer ones, in the order of the lines. The newer ones replace rows of the same run,
+    and those of the same line with other weights: a line is one network."""
+    network = {one["line"]: one["pretraining"] for one in more}
+    kept = [
+        one for one in rows if network.get(one["line"], one["pretraining"]) == one["pretraining"]
+    ]
+    found = {run_of(one): dict(one) for one in (*kept, *more)}
     # Lines that the table does not name are of other checkpoints, and come last.
     rank = {line: i for i, line in enumerate(order)}
     return sorted(found.values(), key=lambda one: rank.get(one["line"], len(order)))

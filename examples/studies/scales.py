@@ -30,8 +30,9 @@ class View:
     label: str
     settings: Mapping[str, Any]
     #: Learning rates. A study uses the first one or, if it tunes them, the one that does best for
-    #: each network on held-out training images, with an additional seed that is not reported.
+    #: each network on held-out training images, with additional seeds that are not reported.
     lrs: tuple[float, ...] = (0.01,)
+    trials: int = 1  # the additional seeds: more where few labels make one seed a poor judge
     lrs_of: str | None = None  # or the rate chosen in this other view
 
 
@@ -93,7 +94,10 @@ class Scale:
     def pretraining(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> dict[str, Any]:
         """The settings of pretrain.py at this scale, from a line's settings at the paper's."""
         given = {**given}
-        given = {**USUAL, **read_presets(PRESETS, given.pop("preset", ())), **given}
+        usual = {**USUAL}
+        if given.get("style") == "published":
+            del usual["variation"]  # a published data set has its own
+        given = {**usual, **read_presets(PRESETS, given.pop("preset", ())), **given}
         rendering = {
             name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
         }
@@ -154,7 +158,7 @@ _SMALL_NETWORK: dict[str, Any] = {
 }
 
 _DECAY: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
-_VIT_RATES = (1e-3, 3e-4, 3e-3)
+_VIT_RATES = (1e-3, 3e-4, 3e-3, 1e-2)
 
 
 def _vit(model: str) -> Network:
@@ -197,8 +201,10 @@ SMOKE = Scale(
 _FEW = {"label_fraction": 0.01, "batch_size": 50, "epochs": 30, "validate_every": 30}
 _SOME = {"label_fraction": 0.1, "epochs": 10, "validate_every": 10}
 _LONGER = {"label_fraction": 0.1, "epochs": 20, "validate_every": 20}
+# As many images as the formulas have in pre-training.
+_LONGEST = {"label_fraction": 0.1, "epochs": 200, "validate_every": 20}
 _ALL = {"epochs": 3, "validate_every": 3}
-_RATES = (0.1, 0.03, 0.3)
+_RATES = (0.1, 0.03, 0.3, 1.0)
 
 SMALL = Scale(
     note="a ResNet-10 of 0.7 million parameters at 32×32, 256,000 images, 3.2 million in the "
@@ -214,10 +220,11 @@ SMALL = Scale(
     networks={"vit": _vit("vit6s")},
     finetune={"size": 32, "batch_size": 128, "schedule": "cosine", "warmup_steps": 20},
     views={
-        "few labels": View(label="1%", settings=_FEW, lrs=_RATES),
+        "few labels": View(label="1%", settings=_FEW, lrs=_RATES, trials=3),
         "some labels": View(label="10%", settings=_SOME, lrs=_RATES),
         "all labels": View(label="all", settings=_ALL, lrs=_RATES, lrs_of="some labels"),
         "longer": View(label="10%, twice as long", settings=_LONGER, lrs=_RATES),
+        "longest": View(label="10%, 200 epochs", settings=_LONGEST, lrs=(0.1,)),
         "probe": View(label="10%, probe", settings={"label_fraction": 0.1, "probe": True}),
         "curve": View(label="10%", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
     },
