@@ -81,7 +81,7 @@ def train_on_clusters(s: Settings) -> int:
         optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
-        step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
+        step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         family.save(s.out / "categories.npz")
         bar = partial(tqdm, total=steps_per_epoch, disable=None)
         with stop:
@@ -144,6 +144,7 @@ def train_on_clusters(s: Settings) -> int:
                     num_classes=s.clusters,
                     samples_seen=step * s.batch_size,
                     settings=recorded(s),
+                    history=checkpoints.history,
                 )
     return stop.exit_code
 

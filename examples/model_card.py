@@ -47,13 +47,20 @@ formulas gives is a starting point. A linear classifier on the frozen features i
 | normalization in pre-training | mean {mean}, standard deviation {std} |
 | software | fdsl {fdsl}, torch {torch} |
 
-To rebuild, run `{rebuild}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
-processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights come
-out bit for bit; elsewhere rounding differs, and training makes another network of the same kind.
+{rebuild}
 
 Known limits: a small network on small images. `docs/experiments.md` compares it with the same
 network from random weights, and with other formulas.
 """
+
+REBUILD = """\
+To rebuild, run `{command}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
+processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights come
+out bit for bit; elsewhere rounding differs, and training makes another network of the same kind."""
+
+CHANGED = """\
+The run was resumed with other settings at step {step}, so no single command rebuilds it: `history`
+in `weights.json` has the settings of each part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,10 @@ def write_card(s: Settings) -> int:
     about: dict[str, Any] = json.loads((s.folder / "weights.json").read_text(encoding="utf-8"))
     settings, rendering = about["settings"], about["rendering"]
     side = settings["shrink"] or rendering["crop"] or rendering["size"]
-    rebuild = "make weights" if settings["preset"] == ["resnet10s"] else "examples/pretrain.py"
+    command = "make weights" if settings["preset"] == ["resnet10s"] else "examples/pretrain.py"
+    rebuild = REBUILD.format(command=command, fdsl=about["fdsl"])
+    if len(about.get("history", ())) > 1:
+        rebuild = CHANGED.format(step=about["history"][1]["first_step"])
     card = CARD.format(
         model=about["model"],
         fdsl=about["fdsl"],

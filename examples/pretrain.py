@@ -9,8 +9,8 @@ trained from scratch (docs/experiments.md). The paper's protocol needs a GPU and
 
 OUT gets last.pt (the full training state), weights.safetensors (parameter names as in torchvision
 and timm), weights.json (their provenance), config.json (for timm), categories.npz, metrics.csv and
-curve.png. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --resume auto ends
-with the weights of an uninterrupted one: the same bits on a CPU, and on a GPU with --deterministic.
+curve.png. Ctrl-C or SIGTERM saves a checkpoint and stops. Resumed with --resume auto, a run ends
+with the same bits as one without a stop; on a GPU or in three processes, with --deterministic.
 """
 
 import ast
@@ -125,10 +125,9 @@ def pretrain(s: Settings) -> int:
         optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = made_of(s, family, rendering)
-        step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
+        step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         if ranks.rank == 0:
             family.save(s.out / "categories.npz")
-
         save = partial(checkpoints.save, search=search_options(s))
         bar = partial(tqdm, total=steps_per_epoch, disable=None if ranks.rank == 0 else True)
         with stop:
@@ -179,6 +178,7 @@ def pretrain(s: Settings) -> int:
                     input_size=size,
                     samples_seen=step * s.batch_size,
                     settings=recorded(s),
+                    history=checkpoints.history,
                 )
     return stop.exit_code
 

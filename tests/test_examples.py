@@ -536,6 +536,14 @@ def test_the_published_weights_are_small_and_load_in_the_line_of_their_card(
     assert names["model"](torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     found = weights(tmp_path / "weights.safetensors")["conv1.weight"]
     assert torch.equal(names["model"].conv1.weight, found)
+    assert "`make weights`" in card
+    more = ["--epochs", "2", "--resume", "auto", "--lr", "0.01", "--out", str(tmp_path)]
+    assert pretrain.main(["--preset", "resnet10s", *few, *more]) == 0
+    assert model_card.main([str(tmp_path)]) == 0
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "resumed with other settings at step 2" in card and "`make weights`" not in card
+    history = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))["history"]
+    assert [one["settings"]["lr"] for one in history] == [0.3, 0.01]
 
 
 # Fine-tuning

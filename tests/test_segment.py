@@ -1,5 +1,6 @@
 """The example of segmentation: its three runs, resumed, and the data sets that it reads."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -41,6 +42,10 @@ def test_both_networks_are_judged_by_their_mean_iou(finished: Path) -> None:
         assert list(found["iou"]) == ["background", "digit"]
         assert found["miou"] == pytest.approx(np.mean([*found["iou"].values()]))
         assert (finished / name / "curve.png").exists()
+        optimizer = read_checkpoint(finished / name / "last.pt")["optimizer"]
+        with (finished / name / "metrics.csv").open() as file:
+            lr = float([*csv.DictReader(file)][-1]["lr"])
+        assert [one["lr"] for one in optimizer["param_groups"]] == pytest.approx([lr, lr])
     settings = result["settings"]
     assert settings["model"] == "lraspp_mobilenet_v3_large" and settings["data"] == "digits"
 

@@ -1049,6 +1049,10 @@ def test_a_data_set_has_the_attributes_of_an_image_folder(data: Dataset) -> None
     assert data.classes == ["00000", "00001", "00002", "00003", "00004"]
     assert data.class_to_idx == {name: i for i, name in enumerate(data.classes)}
     assert data.targets == [data[item][1] for item in range(15)]
+    assert data.targets is data.targets  # and not computed for each access
+    addresses, labels = zip(*data.samples, strict=True)
+    assert list(labels) == data.targets
+    assert addresses == tuple((8, item // 3, item % 3) for item in range(15))
 
 
 def test_transforms_see_each_image_and_label(ifs: fdsl.IFS, data: Dataset) -> None:
@@ -1111,6 +1115,16 @@ def test_normalize_returns_the_dtype_asked_for(dtype: torch.dtype) -> None:
     normalized = Normalize(dtype=dtype)(images)
     assert normalized.dtype == dtype
     assert torch.equal(normalized, Normalize()(images).to(dtype))
+
+
+def test_a_network_of_half_precision_keeps_the_precision_of_its_normalization() -> None:
+    images = torch.randint(256, (2, 1, 8, 8), dtype=torch.uint8)
+    constants = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    network = torch.nn.Sequential(Normalize(*constants), torch.nn.Conv2d(3, 4, 3))
+    network.to(torch.bfloat16)
+    assert network(images).dtype == torch.bfloat16
+    assert torch.equal(network[0](images), Normalize(*constants)(images).to(torch.bfloat16))
+    assert torch.equal(network.float()[0](images), Normalize(*constants)(images))
 
 
 def test_normalize_leaves_nothing_in_a_checkpoint() -> None:

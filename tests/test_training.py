@@ -279,6 +279,76 @@ def test_a_run_with_other_settings_is_refused_and_touches_nothing(tmp_path: Path
         assert not (tmp_path / "best.pt.part").exists()
 
 
+def test_the_settings_of_each_part_of_a_run_are_kept(tmp_path: Path) -> None:
+    for step, settings in enumerate(({"lr": 0.1}, {"lr": 0.1}, {"lr": 0.3, "out": tmp_path})):
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.load("auto")
+            checkpoints.begin({}, settings, weights=nn.Linear(3, 2))
+            checkpoints.save(step + 1)
+    last = {"first_step": 2, "settings": {"lr": 0.3, "out": str(tmp_path)}}
+    assert checkpoints.history == [{"first_step": 0, "settings": {"lr": 0.1}}, last]
+
+
+@pytest.mark.slow
+def test_ranks_with_different_checkpoints_are_refused(tmp_path: Path) -> None:
+    under_torchrun(
+        tmp_path,
+        """
+from torch import nn
+from fdsl.torch.training import Checkpoints, Ranks
+
+with Ranks("cpu") as ranks:
+    own = out / f"disk{ranks.rank}"  # as on machines without a shared one
+    with Checkpoints(own, ranks.rank) as checkpoints:
+        checkpoints.begin({}, weights=nn.Linear(3, 2))
+        checkpoints.save(5)  # rank 0 alone writes
+    with Checkpoints(own, ranks.rank) as checkpoints:
+        checkpoints.load("auto")
+        try:
+            checkpoints.begin({}, weights=nn.Linear(3, 2))
+        except ValueError as error:
+            assert "from different steps, 0 and 5" in str(error)
+            (out / f"done{ranks.rank}").touch()
+""",
+    )
+    assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
+
+
+@pytest.mark.slow
+def test_three_ranks_resume_with_the_same_bits(tmp_path: Path) -> None:
+    under_torchrun(
+        tmp_path,
+        """
+import torch
+from fdsl.torch.training import Ranks, build_model, make_deterministic
+
+def train(ranks, state, steps):
+    model = build_model("resnet10s", 10, seed=0)
+    network = ranks.wrap(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    if state:
+        model.load_state_dict(state[0])
+        optimizer.load_state_dict(state[1])
+    for step in steps:
+        ranks.manual_seed(0, step)
+        optimizer.zero_grad()
+        network(torch.randn(4, 3, 32, 32)).square().sum().backward()
+        optimizer.step()
+    return model.state_dict(), optimizer.state_dict()
+
+make_deterministic()
+with Ranks("cpu") as ranks:
+    whole = train(ranks, None, range(4))[0]
+    parts = train(ranks, train(ranks, None, range(2)), range(2, 4))[0]
+    differ = [name for name in whole if not torch.equal(whole[name], parts[name])]
+    assert not differ, differ
+    (out / f"done{ranks.rank}").touch()
+""",
+        ranks=3,
+    )
+    assert len([*tmp_path.glob("done*")]) == 3
+
+
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:
     model = nn.Linear(3, 2)
     with Checkpoints(tmp_path) as checkpoints:
@@ -676,6 +746,11 @@ def test_erasing_takes_rectangles_from_its_share_of_the_images() -> None:
     changed = (erased != images).flatten(1).any(1)
     assert 70 < int(changed.sum()) < 130
     assert float(erased[changed].min()) < -2  # of a normal distribution
+    masks = (erased != images).any(1)[changed]
+    shares = masks.flatten(1).float().mean(1)
+    assert 0.01 < float(shares.min()) < 0.05 and 0.25 < float(shares.max()) < 0.4
+    rows, columns = (masks.any(axis).sum(1) for axis in (2, 1))
+    assert torch.equal(rows * columns, masks.flatten(1).sum(1))  # rectangles
     assert torch.equal(Erasing(0)(images), images)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, SupportsIndex
 
@@ -24,9 +25,9 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
     """The first instances of every category as a data set with a length, rendered on access.
 
     A replacement for torchvision's ``ImageFolder``: item ``c · instances + i`` is instance i of
-    category c, and the data set has ``classes``, ``class_to_idx`` and ``targets``. Images are uint8
-    tensors, or PIL images with ``as_pil=True``. ``fdsl.Dataset`` is the same, but returns NumPy
-    arrays.
+    category c, and the data set has ``classes``, ``class_to_idx``, ``targets`` and ``samples``.
+    Images are uint8 tensors, or PIL images with ``as_pil=True``. ``fdsl.Dataset`` is the same, but
+    returns NumPy arrays.
 
     Args:
         family: the categories.
@@ -84,12 +85,20 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
         self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
 
-    @property
+    @cached_property
     def targets(self) -> list[int]:
         """The label of every item."""
         addresses = self._addresses(np.arange(len(self)))
         labels: list[int] = self.family.labels(addresses, self.seed, self.label_noise).tolist()
         return labels
+
+    @cached_property
+    def samples(self) -> list[tuple[tuple[int, int, int], int]]:
+        """The address of every item, (seed, category, index), which is what it has in place of a
+        file, and its label."""
+        categories, indices = (part.tolist() for part in self._addresses(np.arange(len(self))))
+        rows = zip(categories, indices, self.targets, strict=True)
+        return [((self.seed, category, index), label) for category, index, label in rows]
 
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
         """Returns an image and its target, both transformed."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type, renamed
@@ -64,8 +64,7 @@ class Loader:
             recorded. It shares the process's random state with the network, in no fixed order. The
             ``transform`` of the stream is applied first, on the CPU.
         pin_memory: whether to render into page-locked memory, from which copies to a GPU are
-            asynchronous. Default: yes if there is a GPU and ``device`` is a CUDA device or not
-            given.
+            asynchronous. Default: yes if ``device`` is a CUDA device.
 
     Yields:
         (images, targets): as from ``Stream``, uint8 (B, C, H, W) and the targets, on ``device``; or
@@ -108,8 +107,7 @@ class Loader:
         if isinstance(transform, nn.Module) and self.device is not None:
             transform.to(self.device)
         if pin_memory is None:
-            on_gpu = self.device is None or self.device.type == "cuda"
-            self.pin_memory = torch.cuda.is_available() and on_gpu
+            self.pin_memory = self.device is not None and self.device.type == "cuda"
         else:
             self.pin_memory = bool(checked_type("pin_memory", pin_memory, bool))
             if self.pin_memory and not torch.cuda.is_available():
@@ -118,11 +116,13 @@ class Loader:
         self.batch_sampler = BatchSampler(self.sampler, stream.batch_size, drop_last=False)
         self._latest = _Latest()
         self._iterators: weakref.WeakSet[LoaderIterator] = weakref.WeakSet()
+        self._side_stream: torch.cuda.Stream | None = None
 
     def __iter__(self) -> LoaderIterator:
         # torch caches page-locked memory and reuses it only when nothing refers to it and no copy
         # from it is in progress.
-        allocate = functools.partial(torch.empty, dtype=torch.uint8, pin_memory=self.pin_memory)
+        own = {"dtype": torch.uint8, "device": "cpu", "pin_memory": self.pin_memory}
+        allocate = functools.partial(torch.empty, **own)
         # Keeps its own position in the stream, independent of other iterators of this loader.
         source = StreamIterator(self.stream, allocate=allocate)
         gpu = None
@@ -191,7 +191,7 @@ class Loader:
 
     def __getstate__(self) -> dict[str, Any]:
         # Threads are not copied. A copied loader starts at the position of its copied stream.
-        return {**self.__dict__, "_latest": None, "_iterators": None}
+        return {**self.__dict__, "_latest": None, "_iterators": None, "_side_stream": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -207,25 +207,27 @@ class Loader:
 
         The function must not refer to the loader, which could not be garbage-collected otherwise.
         """
-        device, transform = self.device, self.transform
+        device, transform, pin = self.device, self.transform, self.pin_memory
         if device is None and transform is None:
             return lambda batch: (batch, None)
         side_stream = None
         if device is not None and device.type == "cuda":
-            side_stream = torch.cuda.Stream(device)
+            # One for all iterators: torch reuses the memory of batches only on the same stream.
+            side_stream = self._side_stream = self._side_stream or torch.cuda.Stream(device)
             # The current stream may still be moving `transform` to the device.
             side_stream.wait_stream(torch.cuda.current_stream(device))
+
+        def sent(part: Tensor) -> Tensor:
+            # Only CUDA keeps the source memory alive until an asynchronous copy is done. Images are
+            # in page-locked memory already, targets are not.
+            part = part.pin_memory() if pin else part
+            return part.to(device, non_blocking=side_stream is not None)
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
             images, targets = batch
             with torch.no_grad(), torch.cuda.stream(side_stream):
                 if device is not None:
-                    # Only CUDA keeps the source memory alive until an asynchronous copy is done.
-                    asynchronous = side_stream is not None
-                    images, targets = (
-                        map_arrays(lambda part: part.to(device, non_blocking=asynchronous), parts)
-                        for parts in batch
-                    )
+                    images, targets = (map_arrays(sent, parts) for parts in batch)
                 images = apply_transform(transform, images)
                 copied = None if side_stream is None else side_stream.record_event()
                 return Batch(images, targets), copied

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ class Normalize(nn.Module):
             mean 0.2 and standard deviation 0.5.
         std: their standard deviation, one number or three; above 0, and large enough that no pixel
             becomes infinite.
-        dtype: the dtype of the result.
+        dtype: the dtype of the result. Converting the module, as with ``.to(torch.bfloat16)``,
+            changes it, but not the precision of ``mean`` and ``std``.
 
     Raises:
         ValueError: ``mean`` or ``std`` is out of range.
@@ -39,6 +40,7 @@ class Normalize(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        self._given = {"mean": mean, "std": std}
         self.register_buffer("mean", _three("mean", mean), persistent=False)
         self.register_buffer("std", _three("std", std), persistent=False)
         if not bool((self.std > 0).all()):
@@ -69,6 +71,14 @@ class Normalize(nn.Module):
         # channels.
         scale, shift = self._factors()
         return (images * scale - shift).to(self.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalize:
+        # What .to(), .half() and .cuda() do to each tensor of a module.
+        self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.mean.device)).dtype
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in self._given.items():
+            setattr(self, name, _three(name, value).to(getattr(self, name).device))
+        return self
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         return 1 / (255 * self.std), self.mean / self.std

@@ -470,4 +470,4 @@ def checked_samples(state: dict[str, int]) -> int:
 
 
 def _allocate(shape: tuple[int, ...]) -> Tensor:
-    return torch.empty(shape, dtype=torch.uint8)
+    return torch.empty(shape, dtype=torch.uint8, device="cpu")  # whatever the default device

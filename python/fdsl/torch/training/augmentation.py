@@ -1,8 +1,9 @@
-"""Augmentation of whole batches, on their device: crops, flips, RandAugment, erasing, mixing."""
+"""Augmentation of batches, on their device: crops, flips, RandAugment, erasing, mixing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class Augmentation(nn.Module):
             ``RandomResizedCrop``. ``None``: the whole image is resized.
         flip: whether half of the images are flipped from left to right.
         rand_augment: the magnitude, 0…30, of two random operations of RandAugment (Cubuk et al.,
-            2020) per image; ``None`` for none.
+            2020) per image; ``None`` for none. torchvision applies them to one image after the
+            other, which on a GPU can take longer than a small network's step.
 
     Raises:
         ValueError: an argument is out of range.
@@ -60,13 +62,12 @@ class Augmentation(nn.Module):
         images = self.resize(images) if self.crop_scale is None else self._cropped(images)
         if self.flip:
             chosen = torch.rand(len(images), 1, 1, 1) < 0.5
-            images = torch.where(chosen.to(images.device), images.flip(-1), images)
+            images = torch.where(_sent(chosen, images.device), images.flip(-1), images)
         if self.distort is not None:  # torchvision distorts all images of a batch in the same way
             images = torch.stack([self.distort(image) for image in images])
         return images
 
     def _cropped(self, images: Tensor) -> Tensor:
-        from torchvision.ops import roi_align
         from torchvision.transforms import RandomResizedCrop
 
         # torchvision's crop takes the same box from all images of a batch. Its operation for
@@ -76,32 +77,61 @@ class Augmentation(nn.Module):
         for _ in range(len(images)):
             top, left, height, width = RandomResizedCrop.get_params(images, scale, ratio)
             boxes.append([len(boxes), left, top, left + width, top + height])
-        regions = torch.tensor(boxes, dtype=torch.float32, device=images.device)
-        cropped: Tensor = roi_align(images.float(), regions, self.size, aligned=True)
+        regions = _sent(torch.tensor(boxes, dtype=torch.float32), images.device)
+        # Not torchvision.ops.roi_align: to have a deterministic gradient, which is of no use here,
+        # that one is many thousand times slower with deterministic algorithms on a GPU.
+        pool: Any = torch.ops.torchvision.roi_align
+        cropped: Tensor = pool(images.float(), regions, 1.0, *self.size, -1, True)
         return cropped.round_().clamp_(0, 255).to(torch.uint8)
 
 
 class Erasing(nn.Module):
-    """Erases a rectangle of some images: random numbers as of a normal distribution take its place.
+    """Fills a rectangle of some images with normally distributed noise.
 
     For normalized images (B, C, H, W). As torchvision's ``RandomErasing`` (Zhong et al., 2020),
     whose rectangle is the same for all images of a batch; here each image has its own.
 
     Args:
         probability: the fraction of the images that lose a rectangle, 0…1.
+
+    Raises:
+        ValueError: ``probability`` is out of range.
     """
 
     def __init__(self, probability: float) -> None:
-        from torchvision.transforms import v2
-
         super().__init__()
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be 0 to 1, got {probability}")
-        self.erase = v2.RandomErasing(probability, scale=(0.02, 1 / 3), value="random")
+        self.probability = probability
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns images of the same shape."""
-        return torch.stack([self.erase(image) for image in images])
+        boxes = [self._box(images[0]) for _ in range(len(images))]
+        sides = _sent(torch.tensor(boxes), images.device)[..., None, None]
+        top, left, bottom, right = sides.unbind(1)
+        rows = torch.arange(images.shape[-2], device=images.device)[:, None]
+        columns = torch.arange(images.shape[-1], device=images.device)
+        inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+        return torch.where(inside[:, None], torch.randn_like(images), images)
+
+    def _box(self, image: Tensor) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right of an image's rectangle; all 0 if it keeps its pixels."""
+        from torchvision.transforms import RandomErasing
+
+        if float(torch.rand(())) >= self.probability:
+            return 0, 0, 0, 0
+        found = RandomErasing.get_params(image, (0.02, 1 / 3), (0.3, 3.3), [0.0])
+        top, left, height, width = found[:4]
+        if (height, width) == image.shape[-2:]:  # it found none that fits into the image
+            return 0, 0, 0, 0
+        return top, left, top + height, left + width
+
+
+def _sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Copies from the CPU to the device of the images, without waiting for a GPU's other work."""
+    if device.type == "cuda":
+        numbers = numbers.pin_memory()
+    return numbers.to(device, non_blocking=True)
 
 
 def mixing(num_classes: int, *, mixup: float = 0.0, cutmix: float = 0.0) -> Mixing:

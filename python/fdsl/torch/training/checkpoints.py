@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.distributed import ReduceOp
 
 from fdsl._files import PART, PathLike, writing_whole
+from fdsl.torch.training.distributed import reduced
 
 
 class Stateful(Protocol):
@@ -55,6 +59,9 @@ class Checkpoints:
         self._parts: dict[str, Stateful] = {}
         self._saved: dict[str, Any] | None = None
         self._lock: Any = None
+        #: The settings that the run had, in order, each as a dict with the ``"first_step"`` and the
+        #: ``"settings"``. There is more than one if a resumed run changed any.
+        self.history: list[dict[str, Any]] = []
 
     def __enter__(self) -> Checkpoints:
         from filelock import FileLock, Timeout
@@ -103,7 +110,13 @@ class Checkpoints:
         self._require("made", "step", *keys)
         return self._saved
 
-    def begin(self, settings: dict[str, Any], **parts: Stateful) -> int:
+    def begin(
+        self,
+        settings: dict[str, Any],
+        recorded: Mapping[str, Any] | None = None,
+        /,
+        **parts: Stateful,
+    ) -> int:
         """Starts the run, or resumes it from the checkpoint that was loaded.
 
         Before this call, nothing in the folder is changed. The call removes files that a killed run
@@ -111,6 +124,7 @@ class Checkpoints:
 
         Args:
             settings: settings that a resumed run must not change.
+            recorded: all settings of this run, for ``history``.
             parts: the objects that ``save`` saves: modules, optimizers and anything else with a
                 ``state_dict``. If there is a checkpoint, their states are restored from it, but an
                 optimizer keeps its current learning rate, weight decay and so on.
@@ -119,7 +133,8 @@ class Checkpoints:
             The step to continue from.
 
         Raises:
-            ValueError: the checkpoint belongs to a run with other settings, or lacks a part.
+            ValueError: the checkpoint belongs to a run with other settings, or lacks a part; or the
+                ranks of ``torch.distributed`` have read different checkpoints.
         """
         saved = self._saved or {"made": settings, "step": 0}
         for name in sorted({*settings, *saved["made"]}):
@@ -127,6 +142,13 @@ class Checkpoints:
                 raise ValueError(
                     f"cannot resume: the checkpoint's {name} is {theirs}, yours {ours}"
                 )
+        step = int(saved["step"])
+        least, most = reduced(torch.tensor([step, -step]), ReduceOp.MIN).abs().tolist()
+        if least != most:
+            raise ValueError(
+                f"the ranks would continue from different steps, {least} and {most}: "
+                f"{self.folder} must be on a disk that all of them see"
+            )
         if self._saved is not None:
             self._require(*parts)
             for name, part in parts.items():
@@ -137,7 +159,11 @@ class Checkpoints:
         for file in self.folder.glob(f"*{PART}") if self.rank == 0 else ():
             file.unlink()
         self._settings, self._parts = settings, parts
-        return int(saved["step"])
+        self.history = list(saved.get("history", []))
+        plain = json.loads(json.dumps(dict(recorded or {}), default=str))
+        if recorded is not None and (not self.history or self.history[-1]["settings"] != plain):
+            self.history.append({"first_step": step, "settings": plain})
+        return step
 
     def save(self, step: int, *names: str, **more: Any) -> None:
         """Writes ``last.pt``, whole or not at all. Every rank must call it; rank 0 writes.
@@ -158,7 +184,8 @@ class Checkpoints:
                 raise FloatingPointError(f"the {name} are not finite at step {step}")
         if self.rank == 0:
             content = io.BytesIO()
-            torch.save({"made": self._settings, "step": step, **states, **more}, content)
+            run = {"made": self._settings, "step": step, "history": self.history}
+            torch.save({**run, **states, **more}, content)
             # last.pt comes last: what it says of the others is true even after a crash in between.
             for name in (*names, "last.pt"):
                 with writing_whole(self.folder / name) as file:

@@ -84,7 +84,10 @@ class Ranks:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network: Any = model.to(self.device).to(memory_format=layout)
         if self.world_size > 1:
-            network = nn.parallel.DistributedDataParallel(network)
+            # Otherwise DDP regroups the gradients after the first step, and of three ranks or more
+            # a resumed run would add up its first gradients in another order.
+            exact = torch.are_deterministic_algorithms_enabled()
+            network = nn.parallel.DistributedDataParallel(network, find_unused_parameters=exact)
         if compile:
             network = torch.compile(network)
         wrapped: nn.Module = network
@@ -92,8 +95,12 @@ class Ranks:
 
     def autocast(self, on: bool = True) -> torch.autocast:
         """Returns a bfloat16 autocast. It has an effect only if ``on`` is set and the GPU supports
-        bfloat16: GPUs before Ampere (8.0) emulate it slowly. A CPU computes in float32."""
-        on = on and self.device.type == "cuda" and torch.cuda.get_device_capability() >= (8, 0)
+        bfloat16: GPUs before Ampere (8.0) emulate it slowly, and compute in float32 here, as a CPU
+        does."""
+        if on and self.device.type == "cuda":
+            on = torch.cuda.get_device_capability(self.device) >= (8, 0)
+        else:
+            on = False
         return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
 
     def manual_seed(self, seed: int, step: int) -> None:
@@ -110,7 +117,7 @@ class Ranks:
 def make_deterministic(on: bool = True) -> None:
     """Chooses between speed and runs that are bit-identical on the same hardware.
 
-    Call it before the first computation on a GPU.
+    Call it before the first computation on a GPU, and before ``Ranks.wrap``.
     """
     if on:  # cuBLAS reads it once, before its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

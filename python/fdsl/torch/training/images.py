@@ -65,7 +65,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
             batch_sampler=[part.tolist() for part in parts],
             num_workers=0 if self.cached else num_workers,
             worker_init_fn=ignore_signals,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_initialized(),  # not available: a CPU's run needs no GPU
             generator=torch.Generator(),  # leaves the state of the global generator unchanged
         )
 

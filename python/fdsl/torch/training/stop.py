@@ -31,8 +31,8 @@ class GracefulStop:
     (2, 0)
 
     Args:
-        max_minutes: stop after this time, too, counted from now;
-        max_steps: and at this step.
+        max_minutes: stop after this time, too, counted from now.
+        max_steps: stop once this many steps are done, too.
     """
 
     def __init__(self, max_minutes: float | None = None, max_steps: int | None = None) -> None:
