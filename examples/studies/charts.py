@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from studies.plan import Study
+from studies.plan import Line, Study
 from studies.report import cells, per_class
 
 Rows = Sequence[Mapping[str, Any]]
@@ -22,6 +22,8 @@ def draw(study: Study, rows: Rows, folders: Mapping[str, Mapping[str, Path]], pa
         figure = _curves(folders, column="accuracy", label="accuracy of pre-training")
     elif study.figure == "finetuning":
         figure = _curves(folders, column="val_accuracy", label="accuracy in validation")
+    elif study.figure == "gains":
+        figure = _gains(study, rows)
     elif study.figure == "classes":
         folders = {data: own for data, own in folders.items() if len(own) > 1}
         figure = _classes(folders)
@@ -38,20 +40,14 @@ def _accuracies(study: Study, rows: Rows) -> Figure:
     Each seed is a small point, the mean a mark; the dashed line is the network from scratch.
     """
     found = cells(rows)
-    curves = {key: own for key, own in found.items() if _groups(study, own)}
-    found = curves or found  # only where there is a curve
     most = max((len(own) for own in found.values()), default=0)
-    size: tuple[float, float] = (1 + 4 * max(1, len(found)), max(3.8, 1.2 + 0.25 * most))
-    if curves:
-        size = (8.5 * len(curves), 5.5)
+    size = (1 + 4 * max(1, len(found)), max(3.8, 1.2 + 0.25 * most))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, max(1, len(found)), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, found.items(), strict=False):
         axes.set_title(f"{data}, {view}", fontsize=10)
         if study.figure == "curve":
             _curve(axes, study, own)
-        elif _groups(study, own):
-            _gains(axes, study, own, rows)
         else:
             _points(axes, study, own)
     return figure
@@ -79,52 +75,99 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
     axes.set(xlabel=study.xlabel, ylabel="accuracy, %")
 
 
-def _groups(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[str]]:
-    """The lines of each curve that were run, if any curve has two or more."""
-    groups: dict[str, list[str]] = {}
+def _gains(study: Study, rows: Rows) -> Figure:
+    """How much better each formula is than scratch: the accuracies of all formulas with as many
+    images, best first, and beside them the gain against the images of pre-training."""
+    found = cells(rows)
+    whole = {line.group: line.name for line in study.lines if line.x == 1 and not line.on_demand}
+    scratch = next(line.name for line in study.lines if not line.group)
+    counts = {key: sum(name in own for name in whole.values()) for key, own in found.items()}
+    most = max(counts.values(), default=0)
+    # Not the views that only a few formulas have.
+    shown = {key: own for key, own in found.items() if scratch in own and 2 * counts[key] > most}
+    first = next(iter(shown.values()), {})
+    ranked = sorted(
+        (group for group, name in whole.items() if name in first),
+        key=lambda group: float(np.mean(first[whole[group]])),
+    )
+    figure = Figure(figsize=(7 + 3 * len(shown), 6), layout="constrained")
+    ratios = [2.0, *(1.0 for _ in shown)]
+    curves, *panels = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+    styles = {
+        group: {"color": f"C{i % 10}", "marker": "os^Dv"[i // 5 % 5], "ls": ("-", "--")[i >= 10]}
+        for i, group in enumerate(reversed(ranked))
+    }
+    for axes, ((data, view), own) in zip(panels, shown.items(), strict=True):
+        axes.set_title(f"{data}, {view}", fontsize=10)
+        _ranking(axes, study, own, scratch, ranked, styles)
+        axes.tick_params(labelleft=axes is panels[0])
+    if shown:
+        (data, view), own = next(iter(shown.items()))
+        curves.set_title(f"{data}, {view}: gain", fontsize=10)
+        _growth(curves, study, own, scratch, rows, styles)
+    return figure
+
+
+def _networks(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[Line]]:
+    """The lines of each formula that were run, by their number of images."""
+    groups: dict[str, list[Line]] = {}
     for line in sorted(study.lines, key=lambda line: line.x or 0):
         if line.group and line.name in own:
-            groups.setdefault(line.group, []).append(line.name)
-    return groups if any(len(names) > 1 for names in groups.values()) else {}
+            groups.setdefault(line.group, []).append(line)
+    return groups
 
 
-def _gains(axes: Axes, study: Study, own: Mapping[str, Sequence[float]], rows: Rows) -> None:
-    """How much better each formula is than scratch, against the images of its pre-training."""
+def _ranking(
+    axes: Axes,
+    study: Study,
+    own: Mapping[str, Sequence[float]],
+    scratch: str,
+    ranked: Sequence[str],
+    styles: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """The formulas with the same number of images, from the worst to the best; a mark for each
+    network, and a small point for each seed of its fine-tuning."""
+    networks = _networks(study, own)
+    axes.set_yticks(range(len(ranked)), ranked)
+    for i, group in enumerate(ranked):
+        for line in (one for one in networks.get(group, ()) if one.x == 1):
+            values, style = own[line.name], {**styles[group], "ls": ""}
+            axes.plot(values, [i] * len(values), ".", color="gray", markersize=4)
+            axes.plot(float(np.mean(values)), i, **style, markersize=7)
+    middle, spread = float(np.mean(own[scratch])), float(np.std(own[scratch]))
+    axes.axvline(middle, color="gray", linestyle=":")
+    axes.axvspan(middle - spread, middle + spread, color="gray", alpha=0.15)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set(xlabel="accuracy, %")
+
+
+def _growth(
+    axes: Axes,
+    study: Study,
+    own: Mapping[str, Sequence[float]],
+    scratch: str,
+    rows: Rows,
+    styles: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """The gain of each formula against its images; a mark for each network, and a line through
+    their means."""
     images = {row["line"]: int(row["images"]) for row in rows}
-    base = next(
-        (
-            float(np.mean(own[line.name]))
-            for line in study.lines
-            if not line.group and line.name in own
-        ),
-        0.0,
-    )
-    gains = {"scratch: 0": 0.0}
-    for i, (group, names) in enumerate(_groups(study, own).items()):
-        means: dict[int, list[float]] = {}
-        for name in names:
-            means.setdefault(images[name], []).extend(value - base for value in own[name])
-        xs = sorted(means)
-        middle = np.array([np.mean(means[x]) for x in xs])
-        spread = np.array([np.std(means[x], ddof=1 if len(means[x]) > 1 else 0) for x in xs])
-        color, line = f"C{i % 10}", "o-" if i < 10 else "s--"
-        name = f"{group}: {middle[-1]:+.1f}"
-        gains[name] = middle[-1]
-        axes.errorbar(xs, middle, spread, fmt=line, label=name, color=color, capsize=2)
-        axes.fill_between(xs, middle - spread, middle + spread, alpha=0.12, color=color)
-    axes.axhline(0, color="gray", linestyle=":", label="scratch: 0")
+    base, spread = float(np.mean(own[scratch])), float(np.std(own[scratch]))
+    for group, lines in _networks(study, own).items():
+        gains: dict[int, list[float]] = {}
+        for line in lines:
+            gains.setdefault(images[line.name], []).append(float(np.mean(own[line.name])) - base)
+        if group not in styles or len(gains) < 2:
+            continue
+        style = {**styles[group]}
+        axes.plot([*gains], [np.mean(one) for one in gains.values()], **style, label=group)
+        for count, values in gains.items():
+            axes.plot([count] * len(values), values, **{**style, "ls": ""}, markersize=4)
+    axes.axhline(0, color="gray", linestyle=":", label=scratch)
+    axes.axhspan(-spread, spread, color="gray", alpha=0.15)
     axes.set_xscale("log")
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    names = sorted(gains, key=lambda name: -gains[name])
-    axes.legend(
-        [handles[name] for name in names],
-        names,
-        fontsize=8,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        title="at the most images",
-    )
     axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
 
 

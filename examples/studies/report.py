@@ -10,6 +10,7 @@ from typing import Any
 import metrics
 import numpy as np
 from fdsl.torch.training import write_whole
+from scipy.stats import spearmanr
 
 from studies.lab import Weights, current, locked
 from studies.plan import Line, Study
@@ -205,25 +206,26 @@ def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
 
 def correlations(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     """Whether the score of the categories predicts the accuracy after training on them."""
-    whole = {line.name for line in study.lines if line.x == 1 and not line.on_demand}
+    whole = {line.name: line for line in study.lines if line.x == 1 and not line.on_demand}
     scores = {
         row["line"]: float(row["compactness"])
         for row in rows
         if row["compactness"] and row["line"] in whole
     }
+    plain = [name for name in scores if "preset" not in whole[name].pretrain]
     text = []
     for (data, view), own in cells(rows).items():
-        lines = [line for line in scores if line in own]
-        if len(lines) > 2:
-            pairs = [(scores[line], float(np.mean(own[line]))) for line in lines]
-            points = np.array(pairs).T
-            ranks = points.argsort(axis=1).argsort(axis=1)
-            linear, rank = (float(np.corrcoef(*both)[0, 1]) for both in (points, ranks))
-            text.append(f"- {data}, {view}: rank {rank:.2f}, linear {linear:.2f}")
-    if not text:
-        return ""
-    title = f"Correlation of compactness and accuracy over {len(scores)} formulas:"
-    return "\n".join([title, "", *text])
+        found = []
+        for words, names in (("", scores), (" without augmentation", plain)):
+            lines = [name for name in names if name in own]
+            if len(lines) > 2:
+                pairs = [(scores[line], float(np.mean(own[line]))) for line in lines]
+                rank = spearmanr(*zip(*pairs, strict=True))
+                value, chance = float(rank.statistic), float(rank.pvalue)
+                found.append(f"{value:.2f} (p = {chance:.2f}) over {len(lines)} lines{words}")
+        if found:
+            text.append(f"- {data}, {view}: {', '.join(found)}")
+    return "\n".join(["Rank correlation of compactness and accuracy:", "", *text]) if text else ""
 
 
 def better_classes(folders: Mapping[str, Mapping[str, Path]]) -> str:
