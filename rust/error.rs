@@ -39,7 +39,7 @@ pub enum Error {
     NumPoints(usize),
     #[error("variation must be None or between 0 and 1 (best in the paper: 0.4), got {0}")]
     Variation(f64),
-    #[error("cannot read the settings: {0}")]
+    #[error("{0}")]
     Settings(String),
     #[error("there is no family {given:?}; known are {known}")]
     Family { known: String, given: String },
@@ -92,4 +92,16 @@ pub enum Error {
 
     #[error("this processor does not support {0}; see FDSL_SIMD")]
     Simd(&'static str),
+}
+
+impl Error {
+    /// A value out of range says what is wrong with it by itself; nobody but this library writes the
+    /// JSON, so the place means nothing.
+    pub fn of_json(error: serde_json::Error) -> Self {
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let reason = error.to_string();
+        let reason = reason.strip_suffix(&place).unwrap_or(&reason);
+        let start = if error.is_data() { "" } else { "cannot read the settings: " };
+        Error::Settings(format!("{start}{reason}"))
+    }
 }

@@ -78,8 +78,7 @@ pub fn settings<S: Style>(json: &str) -> Result<(Frame, S), Error> {
         frame: Frame,
         style: S,
     }
-    let Settings::<S> { frame, style } =
-        serde_json::from_str(json).map_err(|error| Error::Settings(error.to_string()))?;
+    let Settings::<S> { frame, style } = serde_json::from_str(json).map_err(Error::of_json)?;
     style.check(&frame)?;
     Ok((frame, style))
 }

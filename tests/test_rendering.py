@@ -851,3 +851,10 @@ def test_all_public_names_are_listed():
         if not name.startswith("_") and not inspect.ismodule(value)
     }
     assert set(fdsl.__all__) == {*public, "__version__"}
+
+
+def test_a_setting_out_of_range_is_one_sentence() -> None:
+    with pytest.raises(ValueError) as refusal:
+        fdsl.Rendering(size=32, crop=224)
+    words = "crop must be between 1 and the size 32×32 on each side, got 224×224"
+    assert str(refusal.value) == words

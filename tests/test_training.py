@@ -671,6 +671,11 @@ def test_a_linear_probe_changes_no_parameter(order: str) -> None:
         (FileNotFoundError(2, "No such file", "x.npz"), 2, "No such file: x.npz"),
         (FloatingPointError("the loss is nan at step 3"), 1, "the loss is nan at step 3: try a"),
         (ModuleNotFoundError("needs timm"), 2, "needs timm"),
+        (
+            RuntimeError("pooling does not have a deterministic implementation, but\nyou set it"),
+            2,
+            "pooling does not have a deterministic implementation: leave out --deterministic",
+        ),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -686,11 +691,12 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(
     assert len(said.splitlines()) == (1 if sentence else 0)
 
 
-def test_an_error_of_ours_keeps_its_traceback() -> None:
+@pytest.mark.parametrize("error", [KeyError("key"), RuntimeError("shapes do not match")])
+def test_an_error_of_ours_keeps_its_traceback(error: Exception) -> None:
     def work(_: int) -> int:
-        return {}["key"]
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)):
         run_script(int, work, ["1"])
 
 

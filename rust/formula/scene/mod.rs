@@ -183,8 +183,8 @@ impl Formula for Scene {
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        let described: Description = serde_json::from_str(parameters.text("scene")?)
-            .map_err(|error| Error::Settings(error.to_string()))?;
+        let described: Description =
+            serde_json::from_str(parameters.text("scene")?).map_err(Error::of_json)?;
         let part = |(number, part): (usize, &Described)| part.part(parameters, &format!("{number}:"));
         let parts: Vec<_> = described.parts.iter().enumerate().map(part).collect::<Result<_, _>>()?;
         let backdrop = described.backdrop.map(|part| part.part(parameters, "backdrop:")).transpose()?;

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 S = TypeVar("S")
 
+#: What torch says of an operation that --deterministic rules out.
+UNDETERMINED = "does not have a deterministic implementation"
 ADVICE = "try a lower learning rate, a warmup or clipped gradients; the last checkpoint is kept"
 
 
@@ -24,9 +26,10 @@ def run_script(
 ) -> int:
     """Calls ``work`` with the settings of the command line, and returns an exit code. Needs tyro.
 
-    What a user can cause (ValueError, OSError, ModuleNotFoundError) becomes one sentence on stderr
-    and exit code 2, and a training that diverges (FloatingPointError) exit code 1. ``python -X
-    dev`` shows the traceback all the same.
+    What a user can cause (ValueError, OSError, ModuleNotFoundError, a network that
+    ``--deterministic`` rules out) becomes one sentence on stderr and exit code 2, and a training
+    that diverges (FloatingPointError) exit code 1. ``python -X dev`` shows the traceback all the
+    same.
 
     Args:
         settings: a dataclass; its fields are the options, their comments the help.
@@ -49,8 +52,9 @@ def run_script(
         values = read_presets(presets, _named_presets(words))
         cli: Any = tyro.cli  # its types do not know that a class may be one of several
         return work(cli(settings, args=words, default=_with(settings, values)))
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        if sys.flags.dev_mode:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, RuntimeError) as error:
+        ours = not isinstance(error, RuntimeError) or UNDETERMINED in str(error)
+        if sys.flags.dev_mode or not ours:
             raise
         diverged = isinstance(error, FloatingPointError)
         sentence = f"{error}: {ADVICE}" if diverged else _sentence(error)
@@ -104,4 +108,6 @@ def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
+    if isinstance(error, RuntimeError):
+        return f"{str(error).partition(UNDETERMINED)[0]}{UNDETERMINED}: leave out --deterministic"
     return str(error)
