@@ -11,8 +11,8 @@ closed curves from the family below; any family with masks can replace it: a fil
 `families.py:name-N`.
 
 Result: the first command, a small demonstration, takes 4 minutes on one thread of a busy AMD EPYC:
-300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.7% mIoU (78.1,
-79.2, 79.0 with --seed 0, 1, 2), against 75.7% from scratch (75.6, 77.1, 74.3), which takes only the
+300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.5% mIoU (77.7,
+79.0, 78.7 with --seed 0, 1, 2), against 76.0% from scratch (75.9, 77.6, 74.4), which takes only the
 last 100 steps. The second command has not been run: it needs a GPU.
 
 `--data digits` is generated here: each image shows three of scikit-learn's handwritten digits,

@@ -168,7 +168,10 @@ def _vit(model: str) -> Network:
 
 
 # At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
-_LARGE_OBJECTS = read_presets(PRESETS, ["resnet10s"])["set"]
+_LARGE_OBJECTS = (
+    *("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2"),
+    *("backdrop=black", "blur=0"),
+)
 
 SMOKE = Scale(
     note="a few steps of everything, to see that it runs; learns nothing",
