@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::pool;
 use crate::simd::Simd;
 
-/// The time between two checks for an interrupt. Whatever is being rendered, Ctrl-C takes effect within
-/// half a second.
+/// The time between two checks for an interrupt. Ctrl-C takes effect within half a second, except in the
+/// middle of a single image of millions of points, which may take a few seconds.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// The number of threads and the SIMD backend. Samples do not depend on either.
@@ -166,6 +166,19 @@ impl Watch for Clock<'_> {
             self.stopped.set(self.stopped.get() || stop);
         }
         self.stopped.get()
+    }
+}
+
+/// Stops at a check, and stays stopped, as the others do.
+#[cfg(test)]
+pub(crate) struct StopsAfter(pub Cell<usize>);
+
+#[cfg(test)]
+impl Watch for StopsAfter {
+    fn stopped(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left == 0
     }
 }
 

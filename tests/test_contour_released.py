@@ -153,3 +153,21 @@ def test_background_and_lines_can_be_chosen(family):
         Contours(line_color="random")
     with pytest.raises(ValueError, match="line_width must be between 1 and 64, got 65"):
         Contours(line_width=65)
+
+
+def test_processes_without_a_category_draw_nothing():
+    few = fdsl.RCDB.released(10, instances=10, processes=1_000_000)
+    assert len(few) == 10
+    with pytest.raises(ValueError, match="processes must be at most 1,000,000, got 1000001"):
+        fdsl.RCDB.released(10, processes=1_000_001)
+
+
+def test_origins_far_from_the_image_are_refused():
+    family = fdsl.RCDB.released(1, instances=1)
+    arrays = {"contours": family._rows, "origins": family._origins.copy()}
+    for column in range(2, 7):
+        for value in (2e8, np.nan):
+            wrong = {**arrays, "origins": arrays["origins"].copy()}
+            wrong["origins"][0, column] = value
+            with pytest.raises(ValueError, match="origins must be numbers from -10000 to 10000"):
+                fdsl.render(fdsl.RCDB._from_arrays(wrong), 0, 0, rendering=Contours.released())

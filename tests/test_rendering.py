@@ -858,3 +858,11 @@ def test_a_setting_out_of_range_is_one_sentence() -> None:
         fdsl.Rendering(size=32, crop=224)
     words = "crop must be between 1 and the size 32×32 on each side, got 224×224"
     assert str(refusal.value) == words
+
+
+def test_points_that_escape_before_the_warm_up_ends_are_a_fallback() -> None:
+    maps = [[0, 0, 0, 0, 0.5, 0.9], [0, 3e38, 0, 0, 0, 0], [0, -3e38, 0, 0, 0, 0]]
+    ifs = fdsl.IFS([maps], [[0.6, 0.2, 0.2]])
+    few = fdsl.Rendering(size=32, num_points=33, shading="density", variation=None)
+    images = fdsl.render(ifs, 0, range(6), rendering=few)
+    assert images.any((1, 2)).all()

@@ -57,10 +57,10 @@ fn detached<R: Send>(
         }
         raised.is_some()
     };
-    let done = guarded(|| py.detach(|| work(&mut interrupted)))?;
+    let done = guarded(|| py.detach(|| work(&mut interrupted)));
     match raised {
         Some(error) => Err(error),
-        None => Ok(done?),
+        None => Ok(done??),
     }
 }
 
@@ -190,6 +190,8 @@ mod core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Imports NumPy's functions now. At their first use, Ctrl-C could break in, which is a panic.
+        super::PyArray1::<u8>::zeros(module.py(), 0, false);
         let forked = module.getattr("forked")?;
         let os = module.py().import("os")?;
         if os.hasattr("register_at_fork")? {

@@ -135,7 +135,8 @@ pub(super) fn released_contours<'py>(
     let machine = machine(num_threads, None)?;
     let classes = detached(py, |interrupted| match family {
         "rcdb" => classes::<Contour>(categories, instances, processes, &machine, interrupted),
-        _ => classes::<Atom>(categories, instances, processes, &machine, interrupted),
+        "visualatom" => classes::<Atom>(categories, instances, processes, &machine, interrupted),
+        _ => Err(Error::Choice { name: "family", accepted: "rcdb or visualatom", given: family.to_owned() }),
     })?;
     let (rows, origins): (Vec<Vec<f64>>, Vec<Vec<f64>>) = classes
         .into_iter()

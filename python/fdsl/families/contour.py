@@ -189,11 +189,13 @@ class _Contours(CoreFamily):
         workers = cls._processes if processes is None else processes
         if count > MOST_DRAWN:
             raise ValueError(f"categories must be at most {MOST_DRAWN:,}, got {count}")
+        if checked_positive("processes", workers) > MOST_DRAWN:
+            raise ValueError(f"processes must be at most {MOST_DRAWN:,}, got {workers}")
         rows, origins = _core.released_contours(
             cls.name,
             categories=count,
             instances=checked_positive("instances", instances),
-            processes=checked_positive("processes", workers),
+            processes=workers,
             num_threads=checked_threads(num_threads),
         )
         return cls._of(rows, origins)

@@ -270,8 +270,10 @@ impl<P: Program> Formula for Released<P> {
             let accepted = "a whole number between 0 and 2**53";
             rings::within("origins", accepted, 0.0..=9e15, given).map(|given| given as u64)
         };
+        let near = |given: f64| rings::within("origins", "numbers from -10000 to 10000", -1e4..=1e4, given);
         let origin = |&[seed, skip, radius, x, y, cy, cx]: &[f64; 7]| {
-            let start = Start { radius, oval: [x, y], center: [cy, cx] };
+            let start =
+                Start { radius: near(radius)?, oval: [near(x)?, near(y)?], center: [near(cy)?, near(cx)?] };
             Ok(Origin { seed: whole(seed)?, skip: whole(skip)?, start })
         };
         let both = categories.into_iter().zip(origins);
@@ -292,11 +294,13 @@ impl<P: Program> Formula for Released<P> {
     ) -> Outcome {
         let index = if at.frame.flips { at.index() / FLIPS } else { at.index() };
         let polygon = self.category.polygon();
-        if let Some(Next { origin, index, start, mut stream }) = scratch.seek(self, index, at) {
-            polygon.draw(at, style, start, &mut stream, &mut scratch.rings);
-            let start = P::next(start, &mut stream);
-            scratch.next = Some(Next { origin, index: index + 1, start, stream });
-        }
+        let Some(Next { origin, index, start, mut stream }) = scratch.seek(self, index, at) else {
+            return Outcome::Shown; // stopped: nothing was drawn that could be shown
+        };
+        polygon.draw(at, style, start, &mut stream, &mut scratch.rings);
+        let start = P::next(start, &mut stream);
+        // If it was stopped, the stream is somewhere within this image.
+        scratch.next = (!at.stopped()).then_some(Next { origin, index: index + 1, start, stream });
         show(polygon, at, style, &scratch.rings, sample)
     }
 
@@ -323,9 +327,15 @@ pub fn classes<P: Program>(
     machine: &Machine,
     interrupted: InterruptCheck<'_>,
 ) -> Result<Classes, Error> {
-    let share = |process: u64| process * categories / processes;
+    let share = |process: u64| {
+        let before = u128::from(process) * u128::from(categories) / u128::from(processes);
+        before as u64 // at most `categories`
+    };
     machine.install_watched(interrupted, |flag| {
         let process = |process: u64| {
+            if share(process) == share(process + 1) {
+                return Ok(Classes::new());
+            }
             let mut stream = Stream::new(process + 1);
             (share(process)..share(process + 1))
                 .map(|_| {
@@ -347,4 +357,40 @@ pub fn classes<P: Program>(
         let all: Result<Vec<Classes>, Error> = (0..processes).into_par_iter().map(process).collect();
         Ok(all?.concat())
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::frame::Frame;
+    use crate::machine::{Flag, StopsAfter};
+    use crate::simd::Simd;
+
+    #[test]
+    fn a_stopped_image_does_not_change_the_next() {
+        let mut stream = Stream::new(1);
+        let (row, start) = Contour::category(&mut stream);
+        let origin = Origin { seed: 1, skip: stream.drawn, start };
+        let formula = Released { category: Contour::of_row(&row).unwrap(), origin };
+        let style = ContourStyle::default();
+        let frame = Frame { height: 64, width: 64, flips: false, ..Frame::default() };
+        let draw = |index, watch: &dyn Watch, scratch: &mut Scratch| {
+            let mut image = vec![0; frame.bytes()];
+            let at = At::new(Address { seed: 0, category: 0, index }, &frame, 1, Simd::PLAIN, watch);
+            formula.draw(at, &style, scratch, &mut Sample { image: &mut image, objects: None });
+            image
+        };
+        let expected = draw(2, &Flag::default(), &mut Scratch::default());
+        for checks in 0..20 {
+            let mut scratch = Scratch::default();
+            draw(0, &Flag::default(), &mut scratch);
+            draw(1, &StopsAfter(Cell::new(checks)), &mut scratch);
+            assert!(draw(2, &Flag::default(), &mut scratch) == expected, "stopped after {checks} checks");
+        }
+        // A thread's first image may be stopped before it has any memory.
+        draw(100, &StopsAfter(Cell::new(0)), &mut Scratch::default());
+    }
 }

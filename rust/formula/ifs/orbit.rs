@@ -74,7 +74,7 @@ pub(super) fn play_from(
         points.y.push(point[1]);
         bounds.add(point);
     }
-    Some(bounds)
+    (!bounds.exceed(ESCAPE_RADIUS)).then_some(bounds)
 }
 
 /// Goes on with the orbits, without their first points.
