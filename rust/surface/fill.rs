@@ -163,7 +163,7 @@ impl Runs {
     }
 }
 
-/// Says whether a pixel is inside the image.
+/// Returns whether a pixel is inside the image.
 #[inline]
 fn inside([x, y]: Pair, [width, height]: Pair) -> bool {
     (0..width).contains(&x) && (0..height).contains(&y)

@@ -43,7 +43,7 @@ impl Free {
         }
     }
 
-    /// Says whether any pixel of a square is free.
+    /// Returns whether any pixel of a square is free.
     #[inline]
     pub fn any(&self, [x, y]: [i64; 2], radius: i64, [width, height]: [i64; 2]) -> bool {
         let within = |at: i64, side: i64| at.clamp(0, side - 1) as usize; // inside the image

@@ -58,7 +58,7 @@ pub(crate) fn show_gray(cells: &[u8], window: Window, color: bool, pixels: &mut 
     });
 }
 
-/// Does so with a color for each value of a cell.
+/// Writes the pixels of the window in color: `colors` has one for each value of a cell.
 pub(crate) fn show_colors(cells: &[u8], window: Window, colors: &[[u8; 3]; 256], pixels: &mut [u8]) {
     show_rows(cells, window, true, pixels, |cells, pixels| {
         let colored = cells.zip(pixels.as_chunks_mut::<3>().0);

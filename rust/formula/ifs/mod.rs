@@ -1,9 +1,10 @@
 //! Iterated function systems: a category is a set of affine maps and their probabilities
 //! (paper, equations 1 and 2).
 //!
-//! [`vary`] turns a category into an instance, [`orbit`] plays the chaos game with the maps that
-//! [`table`] picks, and [`draw`] renders the orbit as [`view`] sees it, which [`finish`] completes. [`search`] looks for categories whose filling
-//! rate, measured by [`measure`], is high enough. [`released`] replays the authors' program.
+//! [`vary`] turns a category into an instance. [`orbit`] plays the chaos game with the maps that
+//! [`table`] picks. [`draw`] renders the orbit through a [`view`], and [`finish`] adds a background and
+//! blurs. [`search`] looks for categories whose filling rate, measured by [`measure`], is high enough.
+//! [`released`] replays the authors' program.
 
 pub mod contractive;
 pub mod draw;

@@ -49,8 +49,8 @@ pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut
     continued(table, Orbits::start(rng), count, simd, points)
 }
 
-/// Does so with all orbits starting at a point of the attractor, and with the first points of the
-/// first orbit.
+/// Plays the chaos game with all orbits starting at a point of the attractor, and keeps the first points
+/// of the first orbit, which [`play`] discards.
 ///
 /// The program of "Improving Fractal Pre-training" plays one orbit from the fixed point of the first
 /// map. That point is often an extreme one, so without it the bounding box is smaller: by 0.1% in
