@@ -130,3 +130,31 @@ pub enum Outcome {
     /// No image was written.
     Nothing,
 }
+
+/// For formulas that keep a random stream from image to image: a stop at any check of one image must not
+/// change the image after it.
+#[cfg(test)]
+pub(crate) fn assert_that_a_stop_spares_the_next_image<F: Formula>(formula: &F, style: &F::Style) {
+    use std::cell::Cell;
+
+    use crate::address::Address;
+    use crate::machine::{Flag, StopsAfter, Watch};
+    use crate::simd::Simd;
+
+    let frame = Frame { height: 64, width: 64, flips: false, ..Frame::default() };
+    let draw = |index, watch: &dyn Watch, scratch: &mut F::Scratch| {
+        let mut image = vec![0; frame.bytes()];
+        let at = At::new(Address { seed: 0, category: 0, index }, &frame, 1, Simd::PLAIN, watch);
+        formula.draw(at, style, scratch, &mut Sample { image: &mut image, objects: None });
+        image
+    };
+    let expected = draw(2, &Flag::default(), &mut F::Scratch::default());
+    for checks in 0..20 {
+        let mut scratch = F::Scratch::default();
+        draw(0, &Flag::default(), &mut scratch);
+        draw(1, &StopsAfter(Cell::new(checks)), &mut scratch);
+        assert!(draw(2, &Flag::default(), &mut scratch) == expected, "stopped after {checks} checks");
+    }
+    // A thread's first image may be stopped before it has any memory.
+    draw(100, &StopsAfter(Cell::new(0)), &mut F::Scratch::default());
+}

@@ -75,7 +75,7 @@ class Normalize(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalize:
         # What .to(), .half() and .cuda() do to each tensor of a module.
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.mean.device)).dtype
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         for name, value in self._given.items():
             setattr(self, name, _three(name, value).to(getattr(self, name).device))
         return self

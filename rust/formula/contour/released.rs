@@ -361,13 +361,8 @@ pub fn classes<P: Program>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
-    use crate::address::Address;
-    use crate::frame::Frame;
-    use crate::machine::{Flag, StopsAfter};
-    use crate::simd::Simd;
+    use crate::formula::interface::assert_that_a_stop_spares_the_next_image;
 
     #[test]
     fn a_stopped_image_does_not_change_the_next() {
@@ -375,22 +370,6 @@ mod tests {
         let (row, start) = Contour::category(&mut stream);
         let origin = Origin { seed: 1, skip: stream.drawn, start };
         let formula = Released { category: Contour::of_row(&row).unwrap(), origin };
-        let style = ContourStyle::default();
-        let frame = Frame { height: 64, width: 64, flips: false, ..Frame::default() };
-        let draw = |index, watch: &dyn Watch, scratch: &mut Scratch| {
-            let mut image = vec![0; frame.bytes()];
-            let at = At::new(Address { seed: 0, category: 0, index }, &frame, 1, Simd::PLAIN, watch);
-            formula.draw(at, &style, scratch, &mut Sample { image: &mut image, objects: None });
-            image
-        };
-        let expected = draw(2, &Flag::default(), &mut Scratch::default());
-        for checks in 0..20 {
-            let mut scratch = Scratch::default();
-            draw(0, &Flag::default(), &mut scratch);
-            draw(1, &StopsAfter(Cell::new(checks)), &mut scratch);
-            assert!(draw(2, &Flag::default(), &mut scratch) == expected, "stopped after {checks} checks");
-        }
-        // A thread's first image may be stopped before it has any memory.
-        draw(100, &StopsAfter(Cell::new(0)), &mut Scratch::default());
+        assert_that_a_stop_spares_the_next_image(&formula, &ContourStyle::default());
     }
 }
