@@ -78,7 +78,7 @@ def train_on_clusters(s: Settings) -> int:
         plain.to(ranks.device)
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
+        optimizer = s.optimizer_of(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)

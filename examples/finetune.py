@@ -106,7 +106,8 @@ def finetune(s: Settings) -> int:
             return 0
         frozen, groups = freeze(model, s.freeze, name), parameter_groups(s, model)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer, log = s.optimizer_of(groups), MetricsLog(s.out, tensorboard=s.tensorboard)
+        optimizer = s.optimizer_of(model, groups)
+        log = MetricsLog(s.out, tensorboard=s.tensorboard)
         rates = [group["lr"] for group in optimizer.param_groups]
         made = made_of(s, name, classes=len(train.classes), labels=len(chosen))
         step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)

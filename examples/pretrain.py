@@ -122,7 +122,7 @@ def pretrain(s: Settings) -> int:
             s.model, len(family), seed=s.seed, input_size=size, drop_path=s.drop_path
         )
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of([{"params": [*model.parameters()], "lr": s.lr}])
+        optimizer = s.optimizer_of(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = made_of(s, family, rendering)
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)

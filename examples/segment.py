@@ -249,7 +249,7 @@ def train(
     with Checkpoints(s.out, ranks.rank) as checkpoints:
         checkpoints.load(s.resume)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of([{"params": model.parameters(), "lr": s.lr}])
+        optimizer = s.optimizer_of(model, [{"params": model.parameters(), "lr": s.lr}])
         log, normalize = MetricsLog(s.out), Normalize(MEAN, STD).to(ranks.device)
         made |= {name: getattr(s, name) for name in ("model", "batch_size", "size", "seed")}
         made["steps_per_epoch"] = steps_per_epoch

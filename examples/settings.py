@@ -49,9 +49,12 @@ class Training:
             if type(value) in (int, float) and not value >= least:  # not "<": NaN is refused too
                 raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
 
-    def optimizer_of(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    def optimizer_of(
+        self, model: torch.nn.Module, groups: list[dict[str, Any]]
+    ) -> torch.optim.Optimizer:
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(training.decay_groups(groups, self.weight_decay))
+            groups = training.decay_groups(groups, self.weight_decay, model=model)
+            return torch.optim.AdamW(groups)
         return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def lr_factor(self, step: int, steps_per_epoch: int) -> float:

@@ -802,6 +802,15 @@ def test_norms_and_biases_do_not_decay() -> None:
     assert all(one.ndim == 1 for one in others["params"])
 
 
+def test_embeddings_that_timm_names_do_not_decay() -> None:
+    pytest.importorskip("timm")
+    model = build_model("timm:vit_tiny_patch16_224", 3, input_size=32)
+    decayed, others = decay_groups([{"params": model.parameters()}], 0.05, model=model)
+    kept = {id(one) for one in others["params"]}
+    assert id(model.pos_embed) in kept and id(model.cls_token) in kept
+    assert id(model.patch_embed.proj.weight) in {id(one) for one in decayed["params"]}
+
+
 def test_a_small_transformer_is_pretrained_and_fine_tuned(tmp_path: Path) -> None:
     model = build_model("vit6s", 5, seed=0, input_size=32)
     assert last_layer(model) == "heads.head" and model(torch.zeros(2, 3, 32, 32)).shape == (2, 5)

@@ -126,21 +126,31 @@ def _of_timm(name: str, num_classes: int, input_size: Any, drop_path: float) -> 
     return model
 
 
-def decay_groups(groups: Iterable[Mapping[str, Any]], weight_decay: float) -> list[dict[str, Any]]:
-    """Splits the parameter groups of an optimizer: biases and the scales of norms do not decay.
+def decay_groups(
+    groups: Iterable[Mapping[str, Any]], weight_decay: float, *, model: nn.Module | None = None
+) -> list[dict[str, Any]]:
+    """Splits the parameter groups of an optimizer into parameters that decay and those that do not.
 
-    This is what timm and DeiT do with AdamW, except that the embeddings of positions and of the
-    class token decay here.
+    As in DeiT's program, biases and the scales of norms do not decay, nor do the embeddings and
+    tokens that a network of timm names in ``no_weight_decay()``.
 
     >>> layer = nn.Linear(2, 3)
     >>> [group["weight_decay"] for group in decay_groups([{"params": layer.parameters()}], 0.05)]
     [0.05, 0.0]
+
+    Args:
+        groups: parameter groups, as an optimizer takes them.
+        weight_decay: of the parameters that decay.
+        model: the network, if it may name parameters that do not decay.
     """
+    named: Any = getattr(model, "no_weight_decay", set)()
+    kept = {id(one) for name, one in model.named_parameters() if name in named} if model else set()
     split = []
     for group in groups:
         params = list(group["params"])
-        decayed = [one for one in params if one.ndim > 1]
-        others = [one for one in params if one.ndim <= 1]
+        others = [one for one in params if one.ndim <= 1 or id(one) in kept]
+        apart = {id(one) for one in others}
+        decayed = [one for one in params if id(one) not in apart]
         for own, decay in ((decayed, weight_decay), (others, 0.0)):
             if own:
                 split.append({**group, "params": own, "weight_decay": decay})
