@@ -6,7 +6,7 @@
 # make docs      the site of the documentation, in site/; a broken link fails
 # make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
 # make weights   pre-trains the small ResNet that we publish, in weights/, and writes its model card
-# make bench     measures everything beside its peers: benches/RESULTS.md (a quarter of an hour)
+# make bench     compares everything with other libraries: benches/RESULTS.md (about 5 minutes)
 #
 # The first of them makes an environment in .venv: a few minutes. To use an existing one, which
 # keeps its torch:        make test VENV=path/to/venv
@@ -72,7 +72,7 @@ docs: $(READY)
 wheel: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(RUN) -m maturin build --release --locked --out dist $(MANYLINUX)
 
-# A quarter of an hour on one core. The same command continues a stopped run.
+# About 11 minutes on one core. The same command continues a stopped run.
 weights: $(READY)
 	$(RUN) examples/pretrain.py --preset resnet10s --out weights --resume auto
 	$(RUN) examples/model_card.py weights
@@ -110,6 +110,6 @@ $(READY): pyproject.toml constraints.txt Cargo.toml Cargo.lock $(shell find rust
 		--editable '.[study,export,trainers,dev,docs]'
 	@touch $@
 
-# Not the rest of runs/, which holds your trainings.
+# Not the rest of runs/, which holds your own runs.
 clean:
 	rm -rf target dist site runs/demo

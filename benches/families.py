@@ -1,9 +1,9 @@
-"""Measures the families beside a plain compiled loop that draws the same kind of image.
+"""Compares the families with a plain compiled loop that draws the same kind of image.
 
     python benches/families.py
 
 One core. Both draw with random numbers of their own, from the same categories, in turns within one
-run. The times of the authors' programs are those of another machine: compare them with care.
+run. The authors' code was timed on another machine; compare with care.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from peers import compiled, have_numba
 
 @dataclass(frozen=True)
 class Row:
-    """A family: our renderer, the loop, and the time of the authors' program."""
+    """A family: our renderer, the loop, and the time of the authors' code."""
 
     name: str
     ours: Callable[[], int]
@@ -425,8 +425,8 @@ def report(*, quick: bool) -> str:
         if wanted:
             cells[6] = f"{wanted}: {'met' if met else '**missed**'}"
         lines.append(cells)
-    head = "one core, per image | ms | a loop, ms | the loop's rate | the program, ms, elsewhere"
-    return measure.table(f"{head} | the program's rate | target", lines)
+    head = "one core, per image | ms | a loop, ms | speedup | the authors' code elsewhere, ms"
+    return measure.table(f"{head} | speedup over it | target", lines)
 
 
 if __name__ == "__main__":

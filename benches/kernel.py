@@ -186,7 +186,7 @@ def report(kernel: Kernel) -> dict[str, str]:
             each_ms = number(1000 / rates.median)
             rows.append([f"{peer}: {name.lstrip('– ')}", each_ms, f"{number(ratio)} times", wanted])
     theirs = table(
-        f"peers, one core | ms per image | fdsl ({kernel.best}) is faster by | target", rows
+        f"other libraries, one core | ms per image | speedup of fdsl ({kernel.best}) | target", rows
     )
     return {"kernel": ours, "peers": theirs, "cause": cause(kernel)}
 

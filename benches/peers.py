@@ -123,8 +123,8 @@ def numba_fill_rate(maps, cumulative, num_points, size, seed):
 
 @compiled
 def numba_leaves(size, seed):
-    """Squares on top of each other until none of the ground shows, as the program throws them; a
-    count of hidden pixels says when."""
+    """Squares on top of each other until none of the ground shows, as the released code throws
+    them; a count of hidden pixels says when."""
     np.random.seed(seed)
     radii = np.linspace(0.03, 1, 200)
     shares = np.cumsum(radii**-3 - 1)

@@ -103,7 +103,8 @@ def summary(
     lines += [
         "",
         f"On {cores} cores, the training loop receives {number(arrived.median)} images/s",
-        f"(batches of 256, cropped from 256² to 224²), {share:.0%} of the raw rendering rate.",
+        f"(batches of 256, cropped from 256² to 224²), {share:.0%} of {cores} times the rendering "
+        "rate of one core.",
     ]
     return "\n".join(lines)
 

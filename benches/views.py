@@ -1,5 +1,5 @@
-"""Fractals in three dimensions: images and candidates per second of one core's time, beside a plain
-numba loop and the released program.
+"""Fractals in three dimensions: images and candidates per second of one core's time, against a
+plain numba loop and the released code.
 
     python benches/views.py
 """
@@ -15,16 +15,16 @@ from measure import Rates, number, rounds, table, timed
 from peers import compiled, have_numba
 
 POINTS = 10_000
-#: Milliseconds of the released program on one core of another machine (AMD EPYC): orbit and view
+#: Milliseconds of the released code on one core of another machine (AMD EPYC): orbit and view
 #: (OpenGL in software, with PNG), another view, a candidate of its search.
 PROGRAM = {"image": 12.4 + 2.1, "view": 2.1, "candidate": 15.0}
-#: How many times as fast as the program each should be.
+#: How many times as fast as the released code each should be.
 WANTED = {"image": 20, "view": 20, "candidate": 100}
 
 
 @compiled
 def cloud(maps, cumulative, seed):
-    """One orbit from the origin, normalized: the program's."""
+    """One orbit from the origin, normalized: the released code's."""
     np.random.seed(seed)
     points = np.empty((POINTS - 1, 3))
     x = y = z = 0.0
@@ -176,9 +176,7 @@ def report(*, quick: bool) -> str:
                     f"{WANTED[name]} times: {'met' if times >= WANTED[name] else '**missed**'}"
                 )
             rows.append(cells)
-    head = (
-        "one core | ms | the loop's rate | the program's rate, elsewhere | wanted of the program's"
-    )
+    head = "one core | ms | speedup over the loop | over the authors' code, elsewhere | target"
     return table(head, rows)
 
 

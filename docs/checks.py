@@ -46,7 +46,7 @@ def without_docstring(given: griffe.Object | griffe.Alias, name: str) -> Iterato
 
 def unlisted(config: Path, pages: Path) -> Iterator[str]:
     """Yields the collected pages that the navigation does not name."""
-    # The navigation alone: the rest of the file may have tags that only the generator knows.
+    # Only the navigation: the rest of the file may have tags that only the generator knows.
     text = re.search(r"^nav:\n(?:[ #].*\n|\n)*", config.read_text(encoding="utf-8"), re.M)
     named = set(_leaves(yaml.safe_load(text[0])["nav"])) if text else set()
     for page in sorted(pages.rglob("*.md")):

@@ -5,8 +5,8 @@
 As in DeepCluster (Caron et al., 2018), the network's own features of all images are whitened by
 PCA, normalized and clustered before each epoch. The network then learns the clusters for one epoch,
 with a new last layer, and sees all clusters equally often. An epoch has as many instances of each
-category as in pretrain.py; if those are not all, the next epoch continues with the next ones. OUT
-gets the same files as from pretrain.py.
+category as in pretrain.py; if it does not cover them all, the next one continues where it
+stopped. Writes the same files as pretrain.py to OUT.
 """
 
 import sys
@@ -47,7 +47,7 @@ class Settings(pretrain.Settings):
         without = ("workers", "label_noise", "cache", "drop_path", *pretrain.ONE_LABEL)
         for name in without:
             if getattr(self, name):
-                raise ValueError(f"clusters take no --{name.replace('_', '-')}")
+                raise ValueError(f"--{name.replace('_', '-')} does not apply to cluster.py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The whole pipeline at a small scale, in about three minutes on two CPU cores.
+"""The whole pipeline at a small scale, in a few minutes on two CPU cores.
 
     python examples/demo.py --out runs/demo
 
@@ -130,7 +130,7 @@ def render_sheet(s: Settings, file: Path) -> None:
 
 
 def compare(s: Settings) -> Figure:
-    """Plots both fine-tunings: validation accuracy and training loss after each epoch."""
+    """Plots both fine-tuning runs: validation accuracy and training loss after each epoch."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
     for name in TWINS:

@@ -6,8 +6,8 @@
 
 Result: 66.6% with 10% of CIFAR-10's labels, 54.4% from scratch (docs/experiments.md, formulas).
 
-OUT gets last.pt, best.pt, result.json, per_class.csv, metrics.csv and curve.png. Ctrl-C and SIGTERM
-save; a run finished by --resume auto has the same bits (on a GPU, with --deterministic).
+Writes last.pt, best.pt, result.json, per_class.csv, metrics.csv and curve.png to OUT. Ctrl-C and
+SIGTERM save; --resume auto continues, bit-identically (on a GPU, only with --deterministic).
 """
 
 import json
@@ -32,7 +32,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 Positions = npt.NDArray[np.int64]
-# ImageNet's, which the authors' program uses to fine-tune on any data.
+# ImageNet's, which the authors' code uses to fine-tune on any data.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: The parts of a ResNet. The first two are the paper's conv1 (Table 8), the others conv2 to conv5.
 PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
@@ -55,8 +55,8 @@ class Settings(Training):
     classes: Path | None = None  # Use the classes that this file names, one per line.
     flip: bool | None = None  # Flip half of the images; by default not of digits and omniglot.
     per_class: int | None = None  # Use this many labels of each class, chosen by --seed.
-    label_fraction: float = 1.0  # Use this share of the labels, chosen by --seed.
-    held_out: float = 0.0  # Validate on this share of the training images, to choose settings.
+    label_fraction: float = 1.0  # Use this fraction of the labels, chosen by --seed.
+    held_out: float = 0.0  # Validate on this fraction of the training images, to choose settings.
     # Freeze a ResNet up to this stage, as in the paper's Table 8.
     freeze: Literal["none", "conv1", "conv2", "conv3", "conv4", "conv5"] = "none"
     probe: bool = False  # Only fit a logistic regression to the frozen features.

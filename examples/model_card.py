@@ -26,7 +26,7 @@ tags: [formula-driven-supervised-learning, synthetic-data, image-classification]
 # {model}, pre-trained on formulas
 
 Pre-trained with fdsl {fdsl} on {images:,} images of {source} ({classes:,} categories, {size}
-pixels). No photograph and no human label took part: every image is a function of its seed, category
+pixels). No photographs or human labels were used: every image is a function of its seed, category
 and index.
 
 ```python
@@ -55,8 +55,9 @@ network from random weights, and with other formulas.
 
 REBUILD = """\
 To rebuild, run `{command}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
-processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights come
-out bit for bit; elsewhere rounding differs, and training makes another network of the same kind."""
+processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights are
+reproduced bit for bit; elsewhere rounding differs, and the result is another network of the same
+kind."""
 
 CHANGED = """\
 The run was resumed with other settings at step {step}, so no single command rebuilds it: `history`

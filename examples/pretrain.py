@@ -3,14 +3,15 @@
     python examples/pretrain.py --out runs/fractaldb1k                # the paper's protocol
     torchrun --nproc-per-node 8 examples/pretrain.py --out runs/fractaldb1k --resume auto
 
-Result: a ResNet-10 at 32×32 saw a million fractals with --preset augmented in a quarter of an hour
-on one core. Fine-tuned on 10% of CIFAR-10's labels it reaches 66.6% accuracy, against 54.4% when
+Result: a ResNet-10 at 32×32 saw a million fractals with --preset augmented in 12 minutes on one
+core. Fine-tuned on 10% of CIFAR-10's labels it reaches 66.6% accuracy, against 54.4% when
 trained from scratch (docs/experiments.md). The paper's protocol needs a GPU and has not been run.
 
-OUT gets last.pt (the full training state), weights.safetensors (parameter names as in torchvision
+Writes last.pt (the full training state), weights.safetensors (parameter names as in torchvision
 and timm), weights.json (their provenance), config.json (for timm), categories.npz, metrics.csv and
-curve.png. Ctrl-C or SIGTERM saves a checkpoint and stops. Resumed with --resume auto, a run ends
-with the same bits as one without a stop; on a GPU or in three processes, with --deterministic.
+curve.png to OUT. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --resume auto
+is bit-identical to an uninterrupted one (on a GPU or with three or more processes, only with
+--deterministic).
 """
 
 import ast
@@ -32,7 +33,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 ONE_LABEL = ("mixup", "cutmix", "label_smoothing")  # what needs one label per image
-MEAN, STD = 0.2, 0.5  # as the authors' program normalizes fractals; the paper does not say
+MEAN, STD = 0.2, 0.5  # as the authors' code normalizes fractals; the paper does not say
 #: TOML files, each with its source: --preset NAME takes their values as defaults.
 PRESETS = Path(__file__).parent / "presets"
 
@@ -52,12 +53,12 @@ class Settings(Training):
     categories: int = 1000  # Search for this many categories (paper: 1000 or 10000).
     # Accept categories whose images fill at least this share of the frame (paper's best: 0.1).
     fill_rate: float = 0.1
-    sampler: Literal["fdsl", "released"] = "fdsl"  # Search as fdsl does, or the authors' program.
+    sampler: Literal["fdsl", "released"] = "fdsl"  # Search as fdsl does, or the authors' code.
     category_seed: int = 1  # Seed the search for categories.
     # Give each category this many instances, which repeat (paper: 1000); by default none repeats.
     instances: int | None = None
     cache: bool = False  # Render all --instances once, and keep them in memory.
-    # Render as the paper, its authors' program, or the published data set of --source does.
+    # Render as the paper, its authors' code, or the published data set of --source does.
     style: Literal["paper", "released", "published"] = "paper"
     size: int | None = None  # Render images of this side (paper: 256).
     crop: int | None = None  # Crop the images to this side (paper: 224).
@@ -68,12 +69,12 @@ class Settings(Training):
     color: bool | None = None  # Render in color (paper: gray).
     variation: float | None = None  # Vary the parameters within a category by this (paper: 0.4).
     margin: int | None = None  # Leave this many pixels empty at each side (paper: 6).
-    resample_degenerate: bool | None = None  # Render degenerate images again (paper: not stated).
+    resample_degenerate: bool | None = None  # Re-render degenerate images (paper: not stated).
     shrink: int | None = None  # Resize the crop to this side on the device (Table 5: 224).
-    crop_scale: float | None = None  # Then crop at random, to this share of the area or more.
+    crop_scale: float | None = None  # Then crop at random, to this fraction of the area or more.
     flip: bool = False  # Flip half of the images on the device.
     rand_augment: int | None = None  # Apply RandAugment of this magnitude.
-    erasing: float = 0.0  # Erase a rectangle of this share of the images.
+    erasing: float = 0.0  # Erase a rectangle in this fraction of the images.
     mixup: float = 0.0  # Mix images with this alpha of mixup.
     cutmix: float = 0.0  # Mix images with this alpha of CutMix.
     label_smoothing: float = 0.0  # Smooth the labels by this.

@@ -11,7 +11,7 @@ closed curves from the family below; any family with masks can replace it: a fil
 `families.py:name-N`.
 
 Result: the first command, a small demonstration, takes 4 minutes on one thread of a busy AMD EPYC:
-300 steps on 4,800 curves, then 100 on 50 images of digits. It reaches 78.5% mIoU (77.7,
+300 steps on 4,800 images of curves, then 100 on 50 of digits. It reaches 78.5% mIoU (77.7,
 79.0, 78.7 with --seed 0, 1, 2), against 76.0% from scratch (75.9, 77.6, 74.4), which takes only the
 last 100 steps. The second command has not been run: it needs a GPU.
 
@@ -20,8 +20,8 @@ enlarged, on random noise, and each pixel is digit or background. Training and v
 have no handwritten digit in common. The data set is small, easy and not photographic: it checks
 that weights transfer, but says little about photographs.
 
-OUT gets result.json, and a folder for each run with last.pt, metrics.csv and curve.png; pretrain/
-also has weights.safetensors. Ctrl-C and SIGTERM save; --resume auto continues.
+Writes result.json to OUT, and a folder for each run with last.pt, metrics.csv and curve.png;
+pretrain/ also has weights.safetensors. Ctrl-C and SIGTERM save; --resume auto continues.
 """
 
 import json
@@ -295,7 +295,7 @@ def train(
 
 
 def build(s: Settings, num_classes: int) -> nn.Module:
-    """Builds the network with random weights, which depend on --seed alone."""
+    """Builds the network with random weights, which depend only on --seed."""
     torch.manual_seed(s.seed)
     own: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
     model: nn.Module = torchvision.models.get_model(s.model, **own)

@@ -24,7 +24,7 @@ class Training:
     batch_size: int = 256  # Take this many images per step, over all processes (paper: 256).
     optimizer: Literal["sgd", "adamw"] = "sgd"  # Use this optimizer (paper: sgd).
     momentum: float = 0.9  # Use this momentum in SGD (paper: 0.9).
-    weight_decay: float = 1e-4  # Use this weight decay (authors' program: 1e-4).
+    weight_decay: float = 1e-4  # Use this weight decay (authors' code: 1e-4).
     schedule: Literal["step", "cosine"] = "step"  # Lower the learning rate in this way.
     milestones: tuple[int, ...] = (30, 60)  # Divide the rate by 10 at these epochs (step only).
     warmup_steps: int = 0  # Raise the learning rate from 0 over this many steps.
@@ -32,7 +32,7 @@ class Training:
     amp: bool = True  # Compute in bfloat16 on a GPU that has it; a CPU uses float32.
     channels_last: bool = True  # Use the memory layout that suits convolutions in bfloat16.
     compile: bool = False  # Use torch.compile: minutes to start, then faster.
-    deterministic: bool = False  # Compute the same bits in every run on the same GPUs; slower.
+    deterministic: bool = False  # Make runs on the same GPUs bit-identical; slower.
     device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
     seed: int = 0  # Seed the initial weights and the order of the images.
     out: Path = Path("out")  # Write checkpoints, metrics and weights to this folder.

@@ -88,7 +88,7 @@ impl<'a> At<'a> {
     }
 
     /// Returns the part of the image to keep. On the surface, y points up, so an unflipped image is
-    /// written with its rows reversed, as in the authors' program.
+    /// written with its rows reversed, as in the authors' code.
     pub fn window(&self) -> Window {
         let Frame { height, width, crop, .. } = *self.frame;
         let (kept_height, kept_width) = self.frame.output_size();

@@ -1,4 +1,4 @@
-//! The parameters of a family as named arrays, in which form Python saves, hashes and passes them.
+//! The parameters of a family as named arrays, the form in which Python saves, hashes and passes them.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ impl Arrays {
         }
     }
 
-    /// Returns the name of a family and its arrays, which are here as `prefix.family.array`.
+    /// Returns the name of a family and its arrays, stored as `prefix.family.array`.
     pub fn family(&self, prefix: &str) -> Option<(&str, Self)> {
         let mut names = self.0.keys().filter_map(|name| name.strip_prefix(prefix)?.strip_prefix('.'));
         let family = names.next()?.split_once('.')?.0;

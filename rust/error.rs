@@ -41,7 +41,7 @@ pub enum Error {
     Variation(f64),
     #[error("{0}")]
     Settings(String),
-    #[error("there is no family {given:?}; known are {known}")]
+    #[error("there is no family {given:?}; known: {known}")]
     Family { known: String, given: String },
     #[error("the parameter {0:?} is missing, or has the wrong shape or type")]
     Parameter(&'static str),
@@ -95,8 +95,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A value out of range says what is wrong with it by itself; nobody but this library writes the
-    /// JSON, so the place means nothing.
+    /// Leaves out line and column: only this library writes the JSON, so a position would not help.
     pub fn of_json(error: serde_json::Error) -> Self {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let reason = error.to_string();

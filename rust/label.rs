@@ -10,7 +10,7 @@ const LABEL: Purpose = Purpose(10);
 /// Returns the label of `address` among `categories` when a share `noise` of all samples gets a
 /// label drawn uniformly from all categories.
 ///
-/// The label depends on the address alone: a sample keeps it from epoch to epoch, and a label that
+/// The label depends only on the address: a sample keeps it from epoch to epoch, and a label that
 /// was replaced at one share is replaced by the same one at every larger share.
 pub fn label(address: Address, categories: u64, noise: f64) -> u64 {
     let mut rng = address.rng(FORMAT, LABEL, 0);

@@ -1,5 +1,5 @@
 //! Rendering does not allocate once its thread has rendered an image like it. (The replay of the
-//! released program does: a few small vectors in several milliseconds of work.)
+//! released code does: a few small vectors in several milliseconds of work.)
 
 use std::alloc::System;
 

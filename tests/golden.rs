@@ -393,7 +393,7 @@ fn the_search_in_space_finds_what_it_always_found() {
         [(Sampler::Fdsl, 0x1193_5EE4_5064_3258), (Sampler::Released, 0x2287_0CDF_AF09_1CBF)]
     {
         for simd in Simd::available() {
-            // Of a probability the last bit is the platform's, where the program is replayed.
+            // Of a probability the last bit is the platform's, where the released code is replayed.
             let bytes: Vec<u8> = categories_3d(simd, sampler)
                 .iter()
                 .flat_map(|ifs| ifs.maps().iter().flatten())

@@ -1,4 +1,4 @@
-"""Reads the images and statements of the authors' programs, which lie outside the checkout."""
+"""Reads the images and statements of the authors' code, which are kept outside the checkout."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def agreement(ours, theirs, background=0):
 
 
 def scores(draws, told):
-    """How far the means of our draws lie from the program's, in standard deviations."""
+    """How far the means of our draws lie from the released code's, in standard deviations."""
     found = []
     for name, (mean, deviation) in told.items():
         ours = np.mean([draw[name] for draw in draws])

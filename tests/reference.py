@@ -77,7 +77,7 @@ def rainbow(point):
 
 
 def released_orbit(maps, probabilities, num_points):
-    """Plays the orbit of the authors' program, step by step; returns x and y."""
+    """Plays the orbit of the authors' code, step by step; returns x and y."""
     draws = np.random.RandomState(100).random_sample(num_points)
     cumulative, total = [], 0.0
     for p in probabilities:
@@ -97,7 +97,7 @@ def released_orbit(maps, probabilities, num_points):
 
 
 def released_cells(xs, ys, height, width, margin):
-    """Drops NaN, then shifts, stretches and truncates to pixels, as the authors' program does."""
+    """Drops NaN, then shifts, stretches and truncates to pixels, as the authors' code does."""
     for values in (0, 1):
         nan = np.flatnonzero(np.isnan((xs, ys)[values]))
         if len(nan):

@@ -10,7 +10,7 @@ import pytest
 def test_the_categories_are_distributed_as_in_the_released_program() -> None:
     rings = fdsl.RCDB(2000, seed=3)
     vertices = np.array([category.vertices for category in rings])
-    # For 1,000 categories of the program, the median is 58 and the mean 70.
+    # For 1,000 categories of the released code, the median is 58 and the mean 70.
     assert vertices.min() >= 3 and vertices.max() <= 200
     assert abs(np.median(vertices) - 58) < 5 and abs(vertices.mean() - 70) < 4
     assert {1, 200} <= {category.rings for category in rings}
@@ -37,7 +37,7 @@ def test_contours_save_load_pickle_and_render_like_any_family(tmp_path) -> None:
 
 
 def test_images_are_as_full_as_those_of_the_released_program() -> None:
-    """Percentiles 5, 50 and 95 of the program's 1,000 categories are 0.9, 19.6 and 43.2%."""
+    """Percentiles 5, 50 and 95 of the original 1,000 categories are 0.9, 19.6 and 43.2%."""
     images = fdsl.render(fdsl.RCDB(300), range(300), 0, rendering=fdsl.Frame(size=512))
     drawn = 100 * (images != 255).reshape(300, -1).mean(axis=1)
     assert (abs(np.percentile(drawn, [5, 50, 95]) - [0.9, 19.6, 43.2]) < [1.2, 5, 6]).all()

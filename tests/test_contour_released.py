@@ -1,4 +1,4 @@
-"""The programs of RCDB and VisualAtom, replayed: the same categories and images, bit for bit."""
+"""The authors' code of RCDB and VisualAtom, replayed: the same categories and images."""
 
 import hashlib
 import pickle
@@ -10,7 +10,7 @@ from fdsl import RCDB, Contours, VisualAtom
 from published import agreement, reference, scores
 
 FAMILIES = {"rcdb": RCDB, "visualatom": VisualAtom}
-#: SHA-256 of the rows that the programs draw, in the order of their own files.
+#: SHA-256 of the rows that the released code draws, in the order of their own files.
 LISTS = {
     ("rcdb", 10): "ab3b474b4d782c47f607ede64849959b78d1a2fb6e1aa2e4f0670dba1d82a1fe",
     ("rcdb", 40): "c489e424cdf0552feca598b8dab667bc97a62b70e4e519f6a95d21516fd0fcfc",
@@ -23,7 +23,7 @@ FIRST = {
 
 
 def rows(family):
-    """The rows as the program has them: n L λ w r ox oy cy cx, then VisualAtom's frequencies."""
+    """The rows in the original order: n L λ w r ox oy cy cx, then VisualAtom's frequencies."""
     arrays = family._arrays()
     start = arrays["origins"][:, 2:]
     if family.name == "rcdb":
@@ -104,7 +104,7 @@ def test_replayed_images_do_not_depend_on_the_order_of_rendering(name):
 
 
 def test_categories_without_a_program_cannot_be_replayed():
-    said = r"needs categories that know the program's random numbers: fdsl.load\('rcdb-1k'\)"
+    said = r"needs categories that know the original random numbers: fdsl.load\('rcdb-1k'\)"
     with pytest.raises(ValueError, match=said):
         fdsl.render(RCDB(3), 0, 0, rendering=Contours.released())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from published import reference, scores
 from strategies import renderings
 
-#: The program's image without what an instance varies.
+#: The original image without what an instance varies.
 PLAIN = Rendering(
     size=224, num_points=100_000, patch="fixed", shading="any", margin=0, variation=None
 )
@@ -26,7 +26,7 @@ def ifs():
 
 
 def orbit(maps, probabilities, draws):
-    """The program's orbit: from the fixed point of the first map, which is not kept."""
+    """The original orbit: from the fixed point of the first map, which is not kept."""
     a, b, c, d, e, f = maps[0]
     t = 1 / (1 + a * d - b * c - a - d)
     x, y = t * ((1 - d) * e + b * f), t * ((1 - a) * f + c * e)
@@ -250,12 +250,12 @@ def test_any_setting_gives_the_same_images_on_every_path_and_number_of_threads(
         ({"background": "perlin"}, "background must be 'diamond-square' or None, got 'perlin'"),
         (
             {"compat": "released", "shading": "density"},
-            "the released program has no shading: with compat='released' it must be 'last', got "
+            "the released code has no shading: with compat='released' it must be 'last', got "
             "'density'",
         ),
         (
             {"compat": "released", "background": "diamond-square"},
-            "the released program has no background: with compat='released' it must be None",
+            "the released code has no background: with compat='released' it must be None",
         ),
         (
             {"compat": "released", "variation_kind": "map"},

@@ -789,7 +789,7 @@ def test_presets_add_up_and_the_later_one_prevails(
             "no preset 'mine.toml': there are augmented, deit, fixed, paper, released, ",
         ),
         ("lr: 3", "mine.toml is not TOML"),
-        ("learning_rate = 3", "a preset sets 'learning_rate', which is no option of this script"),
+        ("learning_rate = 3", "a preset sets 'learning_rate', which is not an option of this "),
     ],
 )
 def test_a_mistake_in_a_preset_is_one_sentence(

@@ -268,7 +268,7 @@ def test_a_file_cannot_be_chosen_on_the_page(explorer, tmp_path):
         assert status == 400 and "no family" in json.loads(content)["error"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine only on Linux")
 def test_it_listens_on_one_loopback_address_alone(explorer):
     port = int(explorer.url.split(":")[-1][:-1])
     with pytest.raises(ConnectionRefusedError):

@@ -455,7 +455,7 @@ def test_a_script_is_imported_once(tmp_path):
 
     assert builtins._runs == 1
     del builtins._runs
-    with pytest.raises(ValueError, match=r"there is no family 'squares'.* known are .*spots"):
+    with pytest.raises(ValueError, match=r"there is no family 'squares'.* known: .*spots"):
         fdsl.load(f"{script}:squares-3")
     family.save(tmp_path / "spots.npz")
     del registry._known["spots"]

@@ -993,7 +993,7 @@ def test_load_lists_what_it_accepts(tmp_path):
         fdsl.load("perlin-7")
     np.savez(tmp_path / "future.npz", family="dragons")
     with pytest.raises(
-        ValueError, match=r"no family 'dragons'; .*known are .*bezier, .*ifs, .*perlin"
+        ValueError, match=r"no family 'dragons'; .*known: .*bezier, .*ifs, .*perlin"
     ):
         fdsl.load(tmp_path / "future.npz")
     (tmp_path / "odd.txt").write_text("text")

@@ -1,4 +1,4 @@
-"""Fractals in three dimensions: the program's images again, and what holds for any."""
+"""Fractals in three dimensions: the original images again, and what holds for any."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from fdsl import IFS3D, Views, _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-#: Images of the released program, which are not part of this repository.
+#: Images of the released code, which are not part of this repository.
 REFERENCE = Path(os.environ.get("FDSL_REFERENCE", Path(__file__).parents[2] / "shared/reference2"))
 
 HALF = [0.5, 0, 0, 0, 0.5, 0, 0, 0, 0.5]
 PYRAMID = [[*HALF, 0, 0, 0], [*HALF, 0.5, 0, 0], [*HALF, 0, 0.5, 0], [*HALF, 0, 0, 0.5]]
 
-#: SHA-256 of the first rows that the program finds with --seed 1: a…l p, and a…l alone. The last
+#: SHA-256 of the first rows found with --seed 1: a…l p, and a…l alone. The last
 #: bit of p depends on the platform (see ``determinant`` in the core).
 FOUND = {
     10: (
@@ -47,18 +47,18 @@ def ifs() -> IFS3D:
 
 @pytest.fixture(scope="module")
 def program() -> tuple[list[dict[str, Any]], Any]:
-    """What is known of the program's images, and the images."""
+    """What is known of the original images, and the images."""
     if not (REFERENCE / "ifs3d.json").exists():
-        pytest.skip(f"no images of the released program in {REFERENCE}: set FDSL_REFERENCE")
+        pytest.skip(f"no images of the released code in {REFERENCE}: set FDSL_REFERENCE")
     made = json.loads((REFERENCE / "ifs3d.json").read_text())["pictures"]
     return made, np.load(REFERENCE / "ifs3d.npz")
 
 
 def view(made, style, *, seed=None, simd=None):
-    """The points and the image of what the program made; with a seed, of another orbit."""
+    """The points and the image of what the released code made; with a seed, of another orbit."""
     maps, chances = np.array(made["maps"]), np.array(made["probabilities"])
     row = made["weight_row"]
-    if style.compat is None and row == 108:  # the program repeats row 99 here
+    if style.compat is None and row == 108:  # the released code repeats row 99 here
         row = 99
     orbit = made["orbit_seed"] if seed is None else seed
     image = np.zeros(style.height * style.width, np.uint8)
@@ -67,7 +67,7 @@ def view(made, style, *, seed=None, simd=None):
     return points, image.reshape(style.height, style.width)
 
 
-# The program's images
+# The original images
 
 
 @pytest.mark.parametrize("simd", _core.simd_paths())
@@ -396,7 +396,7 @@ def test_settings_that_cannot_be_are_refused(wrong, said):
         (
             lambda: fdsl.render(IFS3D(1), 0, 0, rendering=fdsl.Rendering()),
             TypeError,
-            "mean nothing to it",
+            "do not apply",
         ),
     ],
 )

@@ -1,6 +1,6 @@
-"""Dead leaves: the program's images, the distribution of ours, and what a stranger could get wrong.
+"""Dead leaves: the original images, the distribution of ours, and what a stranger could get wrong.
 
-The program's images are in the folder that FDSL_REFERENCE names (dead-leaves.npz and .json).
+The original images are in the folder that FDSL_REFERENCE names (dead-leaves.npz and .json).
 """
 
 import json
@@ -76,7 +76,7 @@ def squares(rng: np.random.Generator, size: int, leaves: int) -> np.ndarray:
 
 @pytest.mark.slow
 def test_our_own_images_are_those_of_leaves_that_have_fallen_for_long() -> None:
-    """So long that another thousand would make no difference. (The program stops when the ground
+    """So long that another thousand would make no difference. (The original stops when the ground
     is hidden, and its last leaf is larger than others.)"""
     rng = np.random.default_rng(0)
     theirs = np.stack([squares(rng, 64, 4000) for _ in range(300)])

@@ -605,12 +605,12 @@ next(batches)
     [
         ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
         ({"prefetch_batches": 0}, ValueError, "prefetch_batches must be at least 1, got 0"),
-        ({"prefetch": 2}, TypeError, "'prefetch' any more: it is 'prefetch_batches'"),
+        ({"prefetch": 2}, TypeError, "'prefetch' was renamed to 'prefetch_batches'"),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
         ({"device": "meta"}, ValueError, "device is 'meta', which cannot hold images"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
-        ({"normalize": Normalize()}, TypeError, "'normalize' any more: it is 'transform'"),
+        ({"normalize": Normalize()}, TypeError, "'normalize' was renamed to 'transform'"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],
 )

@@ -51,7 +51,7 @@ SETTINGS = {
 )
 def test_the_error_for_an_old_setting_names_the_new_one(make, old):
     value, new = SETTINGS[old]
-    said = f"Rendering has no setting {old!r} any more: it is {new!r} now"
+    said = f"Rendering: the setting {old!r} was renamed to {new!r}"
     with pytest.raises(TypeError, match=re.escape(said)):
         make(**{old: value})
 
@@ -62,10 +62,10 @@ def test_the_error_for_an_old_setting_names_the_new_one(make, old):
         (
             Frame,
             "redraw",
-            "Frame has no setting 'redraw' any more: it is 'resample_degenerate' now",
+            "Frame: the setting 'redraw' was renamed to 'resample_degenerate'",
         ),
         (Strokes, "redraw", "it is 'resample_degenerate' now"),
-        (Strokes, "pad", "Strokes has no setting 'pad' any more: it is 'margin' now"),
+        (Strokes, "pad", "Strokes: the setting 'pad' was renamed to 'margin'"),
         # Settings that they lack have no new name.
         (Frame, "points", "Frame has no setting 'points'; it has size, crop, crop_position, flips"),
         (Strokes, "weights", "Strokes has no setting 'weights'; it has size, crop"),
@@ -115,7 +115,7 @@ def test_the_error_for_an_old_argument_names_the_new_one(name, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     call, old, new = CALLS[name]
     function = name.split(",")[0]
-    said = f"{function} has no argument {old!r} any more: it is {new!r} now"
+    said = f"{function}: the argument {old!r} was renamed to {new!r}"
     with pytest.raises(TypeError, match=re.escape(said)):
         call(**{old: ARRAY if old == "pictures" else 1})
     assert list(tmp_path.iterdir()) == []
@@ -138,7 +138,7 @@ def test_the_error_for_an_old_torch_argument_names_the_new_one(name, old, new):
         "Stream": lambda **more: Stream(Bezier(4), **more),
         "Loader": lambda **more: Loader(stream, **more),
     }
-    said = f"{name} has no argument {old!r} any more: it is {new!r} now"
+    said = f"{name}: the argument {old!r} was renamed to {new!r}"
     with pytest.raises(TypeError, match=re.escape(said)):
         made[name](**{old: 1})
 
@@ -158,7 +158,7 @@ def test_the_error_for_an_old_option_names_the_new_one(capsys, tmp_path, monkeyp
     with pytest.raises(SystemExit, match="2"):
         fdsl.cli.main([*command, old, *value])
     error = capsys.readouterr().err
-    assert error.endswith(f"error: there is no {old} any more: it is {RENAMED[old]} now\n")
+    assert error.endswith(f"error: {old} was renamed to {RENAMED[old]}\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,12 +192,12 @@ FOREIGN = {
         lambda: Perlin(4), SMALL,
         "Perlin takes a Frame (size, crop, crop_position, flips, color, resample_degenerate), got "
         "a Rendering, whose num_points, draw, patch, shading, variation, variation_kind, margin, "
-        "zoom, shift, transpose, background, blur, compat, mask_seed mean nothing to it",
+        "zoom, shift, transpose, background, blur, compat, mask_seed do not apply",
     ),
     "Perlin, Strokes": (
         lambda: Perlin(4), Strokes(size=32),
         "Perlin takes a Frame (size, crop, crop_position, flips, color, resample_degenerate), got "
-        "a Strokes, whose draw, margin mean nothing to it",
+        "a Strokes, whose draw, margin do not apply",
     ),
     "Bezier, Rendering": (
         lambda: Bezier(4), SMALL,

@@ -32,9 +32,7 @@ def test_the_page_lists_every_published_data_set():
 
 
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
-    with pytest.raises(
-        ValueError, match=r"no published data set 'rcdb-2k'; known are fractaldb-1k"
-    ):
+    with pytest.raises(ValueError, match=r"no published data set 'rcdb-2k'; known: fractaldb-1k"):
         fdsl.published("rcdb-2k")
 
 

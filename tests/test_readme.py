@@ -33,7 +33,7 @@ SMALLER = {
     "export": "--instances 100 --size 32",
     "preview": "--size 32",
 }
-#: ... of fractals alone.
+#: ... of fractals only.
 FEWER = "--num-points 500"
 #: Packages that a page's Python needs, other than torch and webdataset.
 NEEDS = {

@@ -1,4 +1,4 @@
-"""The replay of the authors' released program, compared byte for byte."""
+"""The replay of the authors' released code, compared byte for byte."""
 
 import dataclasses
 import hashlib
@@ -180,7 +180,7 @@ def test_without_a_mask_seed_the_masks_depend_on_the_address(first):
 
 
 def test_a_fixed_patch_has_the_first_mask_that_python_draws(first):
-    """As in a line of the program that is commented out."""
+    """As in a line of the released code that is commented out."""
     import random
 
     rendering = Rendering.released(size=64, num_points=500, patch="fixed", mask_seed=5)

@@ -423,9 +423,9 @@ def test_multi_fractal_has_the_programs_fractals_and_backgrounds():
 
 
 def composed(family, rng):
-    """Returns an image by the rules of the program (MultiGenerator of catalys1/fractal-pretraining)
+    """Returns an image by the original rules (MultiGenerator of catalys1/fractal-pretraining)
     and where it shows fractals. Fractals and backgrounds are those that test_density.py compares
-    with the program's."""
+    with the original's."""
     frame = fdsl.Frame(size=224, color=True)
     noise = fdsl.DiamondSquare([rng.uniform(0.4, 0.8)])
     behind = fdsl.render(noise, 0, rng.integers(2**40), 1, frame, num_threads=1)

@@ -1,4 +1,4 @@
-"""SegRCDB: the program replayed, and scenes of our own with exact masks."""
+"""SegRCDB: the released code replayed, and scenes of our own with exact masks."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ from fdsl.job import Job
 from published import agreement, reference
 
 LAYERS = ["image", "strokes", "between", "filled"]
-#: SHA-256 of the program's classes, rows n λ w r L ox oy.
+#: SHA-256 of the original classes, rows n λ w r L ox oy.
 CLASSES = "a2f0326b81557ddf8c812ace227142bea7d98a2b1386cae548f29d3db3160503"
 SMALL = {"size": (64, 96), "objects": 6}
 
@@ -61,7 +61,7 @@ def test_replayed_images_do_not_depend_on_the_order_of_rendering():
         fdsl.render(family, 5, 0, rendering=RingScenes.released(size=64, objects=3))
         alone = fdsl.render(family, number % 254, number // 254, rendering=frame, num_threads=1)
         np.testing.assert_array_equal(alone, image)
-    with pytest.raises(ValueError, match="needs the 254 classes of the program"):
+    with pytest.raises(ValueError, match="needs the 254 classes of the released code"):
         fdsl.render(SegRCDB(9), 0, 0, rendering=frame)
 
 

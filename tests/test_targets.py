@@ -118,7 +118,7 @@ def test_flips_and_crops_move_targets_with_the_image():
         (SCENES, {"target": "depth"}, "must be one of 'label', 'labels', 'mask', 'boxes', got 'de"),
         (Disks(3), {"target": "mask"}, "Disks has no target 'mask'; it has 'label'"),
         (fdsl.Perlin(4), {"target": "boxes"}, "Perlin has no target 'boxes'; it has 'label'"),
-        (SCENES, {"target": "mask", "label_noise": 0.5}, "for target='label' alone, got 'mask'"),
+        (SCENES, {"target": "mask", "label_noise": 0.5}, "only for target='label', got 'mask'"),
     ],
 )
 def test_a_target_that_the_family_does_not_have_is_refused(family, arguments, said, tmp_path):

@@ -104,7 +104,7 @@ def test_the_stream_keeps_its_order_and_goes_on_in_the_next_epoch(workers: int) 
     loader = loader_of(
         created("torch/fdsl-stream", f"{SOURCE}&batch_size={BATCH}&samples=30"), workers
     )
-    assert len(loader) == 7  # whole batches alone
+    assert len(loader) == 7  # only whole batches
     assert flat(loader) + flat(loader) == expected
     loader.dataset.set_epoch(1)  # as train.py does, also after --resume
     assert flat(loader) == expected[28:]

@@ -971,7 +971,7 @@ class TestCopies:
         ({"transform": "flip"}, TypeError, "transform must be callable, got 'flip'"),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
-        ({"threads": 1}, TypeError, "'threads' any more: it is 'num_threads'"),
+        ({"threads": 1}, TypeError, "'threads' was renamed to 'num_threads'"),
         ({"rendering": fdsl.Strokes()}, TypeError, "IFS takes a Rendering"),
     ],
     ids=str,
@@ -1080,7 +1080,7 @@ def test_a_pickled_data_set_is_the_same(data: Dataset) -> None:
 
 
 def test_the_old_name_of_the_class_answers_with_the_new_one() -> None:
-    with pytest.raises(TypeError, match=r"Instances has another name now: fdsl\.torch\.Dataset"):
+    with pytest.raises(TypeError, match=r"Instances was renamed to fdsl\.torch\.Dataset"):
         from fdsl.torch import Instances  # noqa: F401
     with pytest.raises(AttributeError, match="no attribute 'Instance'"):
         fdsl.torch.Instance  # noqa: B018

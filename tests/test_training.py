@@ -301,7 +301,7 @@ with Ranks("cpu") as ranks:
     own = out / f"disk{ranks.rank}"  # as on machines without a shared one
     with Checkpoints(own, ranks.rank) as checkpoints:
         checkpoints.begin({}, weights=nn.Linear(3, 2))
-        checkpoints.save(5)  # rank 0 alone writes
+        checkpoints.save(5)  # only rank 0 writes
     with Checkpoints(own, ranks.rank) as checkpoints:
         checkpoints.load("auto")
         try:

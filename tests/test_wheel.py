@@ -1,4 +1,4 @@
-"""What users install: a wheel that works with NumPy alone, built from what the sdist holds."""
+"""What users install: a wheel that needs only NumPy, built from what the sdist holds."""
 
 import hashlib
 import os

@@ -6,7 +6,6 @@
 | `plan.py` | the parts of a study: its lines, and how they are evaluated |
 | `table.py` | the paper's tables and figures: a few lines of settings each, and its numbers |
 | `formulas.py` | which formula? all of them at equal budget |
-| `score.py` | a score of categories that needs no training |
 | `scales.py` | smoke, small, gpu, full: the settings for your machine |
 | `lab.py` | the runs: done once, shared between studies, resumed where they stopped |
 | `report.py` | the rows of a study as CSV and as a table |

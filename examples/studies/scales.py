@@ -67,7 +67,7 @@ class Scale:
     scored: int = 8  # images of each category that its score takes
     data: tuple[str, ...] | None = None  # to fine-tune on, instead of the paper's
     networks: Mapping[str, Network] = field(default_factory=dict)  # in addition to its own
-    scenes: tuple[str, ...] = ()  # settings of scenes that override their program's
+    scenes: tuple[str, ...] = ()  # settings that override the original scenes'
     note: str = field(default="")
 
     def of(self, network: str | None) -> "Scale":
@@ -167,7 +167,7 @@ def _vit(model: str) -> Network:
     return Network(pretrain={**_DECAY, **recipe}, finetune=_DECAY, lrs=_VIT_RATES)
 
 
-# At small scales, the program's objects on noise are a few pixels each, and nothing is learned.
+# At small scales, the original objects on noise are a few pixels each, and nothing is learned.
 _LARGE_OBJECTS = (
     *("min_scale=0.5", "max_scale=0.9", "max_objects=3", "overhang=0.2"),
     *("backdrop=black", "blur=0"),

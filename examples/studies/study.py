@@ -4,7 +4,7 @@
     python examples/studies table6 --scale full --data cifar10 imagenet:imagenet100.txt
     python examples/studies all --scale smoke
 
-OUT/SCALE gets NAME.csv (a row per run), NAME.png, NAME.md (means beside the paper's numbers), and
+OUT/SCALE gets NAME.csv (a row per run), NAME.png, NAME.md (means next to the paper's numbers), and
 the runs. Ctrl-C stops; the same command resumes. Studies share runs, and several can run in
 parallel, each on its own GPU. Results for --lines, --data or --views are added to existing ones.
 `studies/table.py` lists the studies, and `studies/scales.py` defines the scales.
@@ -43,7 +43,7 @@ class Settings:
     against: tuple[Path, ...] = ()  # Compare with these weights of the same network.
     images: tuple[Path, ...] = ()  # Show these images in Figure 6's heat maps.
     lines: tuple[str, ...] = ()  # Run these lines of the table only.
-    views: tuple[str, ...] = ()  # Judge in these ways (see scales.py), not in the study's.
+    views: tuple[str, ...] = ()  # Use these evaluations (see scales.py), not the study's.
     out: Path = Path("runs/studies")  # Write results and runs to this folder.
     device: str = "auto"  # Train on cpu or cuda; auto takes a GPU if there is one.
     workers: int = 2  # Decode images that do not fit in memory in this many processes.

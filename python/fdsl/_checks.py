@@ -22,10 +22,10 @@ Size: TypeAlias = int | tuple[int, int]
 Numbers: TypeAlias = "SupportsIndex | npt.ArrayLike"
 
 #: The number of characters of a given value that a message repeats.
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 
 _short = reprlib.Repr()
-_short.maxstring = _short.maxother = MOST_SHOWN
+_short.maxstring = _short.maxother = MAX_SHOWN
 _short.maxlong = 60
 
 
@@ -40,7 +40,7 @@ def shown(value: object) -> str:
 
 def shortened(text: str) -> str:
     """Returns a text for a message, cut off if it is long."""
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -62,7 +62,7 @@ def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for old, new in names.items():
                 if old in kwargs:
                     name = function.__qualname__.removesuffix(".__init__")
-                    raise TypeError(f"{name} has no argument {old!r} any more: it is {new!r} now")
+                    raise TypeError(f"{name}: the argument {old!r} was renamed to {new!r}")
             return function(*args, **kwargs)
 
         return checked

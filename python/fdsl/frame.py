@@ -79,7 +79,7 @@ class Frame:
     #: numbers. This affects 7% of the images of the published fractals.
     resample_degenerate: bool = True
 
-    #: The core family that checks the settings; ``None`` checks those of ``Frame`` alone.
+    #: The core family that checks the settings; ``None`` checks only those of ``Frame``.
     _checked_as: ClassVar[str | None] = None
     #: The settings of ``paper``.
     _paper: ClassVar[dict[str, Any]] = {"size": 256, "crop": 224}
@@ -206,7 +206,7 @@ class Frame:
     @classmethod
     def _unknown(cls, name: str) -> str:
         if name in RENAMED and RENAMED[name] in cls.names():
-            return f"{cls.__name__} has no setting {name!r} any more: it is {RENAMED[name]!r} now"
+            return f"{cls.__name__}: the setting {name!r} was renamed to {RENAMED[name]!r}"
         return f"{cls.__name__} has no setting {shown(name)}; it has {', '.join(cls.names())}"
 
     def __reduce__(self) -> tuple[Any, ...]:

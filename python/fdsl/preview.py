@@ -19,9 +19,9 @@ from fdsl.render import Images, render
 from fdsl.sheet import GAP, Sheet
 
 #: Pixels of a sheet that viewers can still show.
-MOST_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 28
 #: That many pixels in images of the smallest size, 16×16.
-MOST_IMAGES = MOST_PIXELS // 16**2
+MAX_IMAGES = MAX_PIXELS // 16**2
 
 
 class Image:
@@ -137,9 +137,9 @@ def contact_sheet(
             raise ValueError(f"instances must be at most 1000, or a list of them, got {columns}")
         columns = [number * (1000 // columns) for number in range(columns)]
     height, width = frame.output_size
-    if (pixels := len(rows) * len(columns) * height * width) > MOST_PIXELS:
+    if (pixels := len(rows) * len(columns) * height * width) > MAX_PIXELS:
         raise ValueError(
-            f"a sheet may have at most {MOST_PIXELS:,} pixels, got {len(rows)}×{len(columns)} "
+            f"a sheet may have at most {MAX_PIXELS:,} pixels, got {len(rows)}×{len(columns)} "
             f"images of {height}×{width}: {pixels:,}"
         )
     letters = max(11, height // 12)  # legible even when the sheet is shown smaller
@@ -155,9 +155,9 @@ def contact_sheet(
 def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
     """Returns a list of numbers as one, or the count that was given instead."""
     if isinstance(wanted, Sequence) or (isinstance(wanted, np.ndarray) and wanted.ndim):
-        numbers = list(itertools.islice(wanted, MOST_IMAGES + 1))  # a range can be endless
-        if len(numbers) > MOST_IMAGES:
-            raise ValueError(f"{name} must be at most {MOST_IMAGES:,} numbers, got more")
+        numbers = list(itertools.islice(wanted, MAX_IMAGES + 1))  # a range can be endless
+        if len(numbers) > MAX_IMAGES:
+            raise ValueError(f"{name} must be at most {MAX_IMAGES:,} numbers, got more")
         if not numbers:
             raise ValueError(f"{name} must be at least 1, got none")
         return [checked_whole(name, number) for number in numbers]

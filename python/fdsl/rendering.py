@@ -20,7 +20,7 @@ class Rendering(Frame):
     category.
 
     ``Rendering.paper()`` returns the settings in the paper's text, ``Rendering.released()`` those
-    of the authors' program, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
+    of the authors' code, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
     ``dataclasses.replace(rendering, size=64)`` returns a copy with changed settings.
 
     Raises:
@@ -62,10 +62,10 @@ class Rendering(Frame):
     background: Literal["diamond-square"] | None = None
     #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1].
     blur: Annotated[float, Range(0, 1)] = 0.0
-    #: ``"released"`` reproduces the output of the authors' released program byte for byte.
+    #: ``"released"`` reproduces the output of the authors' released code byte for byte.
     compat: Literal["released"] | None = None
     #: With ``compat="released"``: the argument of ``random.seed`` before every image, 0…2⁶⁴−1.
-    #: ``None`` derives it from the address; the authors' program does not seed ``random`` at all.
+    #: ``None`` derives it from the address; the authors' code does not seed ``random`` at all.
     mask_seed: int | None = None
 
     _paper: ClassVar[dict[str, Any]] = {**Frame._paper, "patch": "fixed", "variation": 0.4}
@@ -81,12 +81,12 @@ class Rendering(Frame):
             for name, plain in _LATER.items():
                 if (given := getattr(self, name)) != plain:
                     raise ValueError(
-                        f"the released program has no {name}: with compat='released' it must be "
+                        f"the released code has no {name}: with compat='released' it must be "
                         f"{plain!r}, got {given!r}"
                     )
             if self.variation_kind == "map":
                 raise ValueError(
-                    "the released program varies one parameter of every map: with "
+                    "the released code varies one parameter of every map: with "
                     "compat='released' variation_kind must be 'grid' or 'continuous', got 'map'"
                 )
 
@@ -108,15 +108,15 @@ class Rendering(Frame):
 
     @classmethod
     def released(cls, **changes: Any) -> Self:
-        """Returns the settings of the authors' program, which reproduce its images byte for byte.
+        """Returns the settings of the authors' code, which reproduce its images byte for byte.
 
         Images have 362×362 pixels and a new mask for every point. Each is plotted from a single
         orbit, which starts at the origin and uses the same random numbers for every image.
         Degenerate images are kept. Use the published categories (``fdsl.fractaldb(1000)``), and
-        set ``mask_seed`` if the program was seeded.
+        set ``mask_seed`` if the released code was seeded.
 
         Args:
-            **changes: settings that replace those of the program.
+            **changes: settings that replace those of the released code.
         """
         settings = {"size": 362, "patch": "random", "variation": 0.4, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -133,7 +133,7 @@ class Rendering(Frame):
         of ``IFS.sample``.
 
         Args:
-            **changes: settings that replace the program's.
+            **changes: settings that replace the released code's.
         """
         settings: dict[str, Any] = {
             "size": 224,
@@ -156,7 +156,7 @@ class Rendering(Frame):
         return cls(**{**settings, **changes})
 
 
-#: Settings that the released program does not have, and their values without effect.
+#: Settings that the released code does not have, and their values without effect.
 _LATER: dict[str, Any] = {
     "shading": "last",
     "zoom": 1.0,
@@ -191,7 +191,7 @@ class Strokes(Frame):
 class Views(Frame):
     """How fractals in three dimensions become images: the settings of ``IFS3D``.
 
-    The defaults are those of the released program. ``Views.released()`` also follows its
+    The defaults are those of the released code. ``Views.released()`` also follows its
     arithmetic.
 
     Raises:
@@ -202,7 +202,7 @@ class Views(Frame):
     size: Size = 224
     #: Whether ``index % 4`` flips the image. Off by default, because the views already differ.
     flips: bool = False
-    #: Points of the cloud, 2…16,777,216; the released program keeps one fewer.
+    #: Points of the cloud, 2…16,777,216; the released code keeps one fewer.
     num_points: Annotated[int, Range(1000, 100_000)] = 10_000
     #: Side length of the square of pixels at each point, 1…64.
     point_size: Annotated[int, Range(1, 8)] = 1
@@ -212,12 +212,12 @@ class Views(Frame):
     #: random on the sphere for each image (ExFractalDB).
     view: Literal["fixed", "random"] = "fixed"
     #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the
-    #: released program's, which samples −π…π and takes it for degrees.
+    #: released code's, which samples −π…π and takes it for degrees.
     jitter: Annotated[float, Range(0, 180)] = math.pi
     #: Largest relative change w of a coefficient of every map, 0…1. The 145 weight rows have the
     #: factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its category's own maps.
     variation: Annotated[float, Range(0, 1)] | None = 0.6
-    #: ``"released"`` follows the released program: one orbit in float64, and one weight row twice.
+    #: ``"released"`` follows the released code: one orbit in float64, and one weight row twice.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "ifs3d"
@@ -225,10 +225,10 @@ class Views(Frame):
 
     @classmethod
     def released(cls, **changes: Any) -> Self:
-        """Returns the settings of the authors' script, with their program's arithmetic.
+        """Returns the settings of the authors' script, with their arithmetic.
 
         Orbits are one chain of float64 points that draws from NumPy's legacy generator, seeded from
-        the address (the program leaves the seed to chance), and degenerate images are kept. Of 144
+        the address (theirs is left to chance), and degenerate images are kept. Of 144
         different weight rows one comes twice: row 108 repeats row 99.
 
         Args:

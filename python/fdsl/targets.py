@@ -48,7 +48,7 @@ def checked_target(family: Family, target: str, label_noise: float = 0.0) -> str
             f"{', '.join(map(repr, offered))}"
         )
     if label_noise > 0 and target != "label":
-        raise ValueError(f"label_noise is for target='label' alone, got {target!r}")
+        raise ValueError(f"label_noise is only for target='label', got {target!r}")
     return target
 
 

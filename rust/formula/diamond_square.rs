@@ -3,7 +3,7 @@
 //! level. A category is a decay; an instance is the random numbers and the colors.
 //!
 //! The rules for heights and colors are those of the backgrounds in "Improving Fractal Pre-training"
-//! (Anderson and Farrell, WACV 2022), whose program (MIT license) draws the decay for each image.
+//! (Anderson and Farrell, WACV 2022), whose code (MIT license) draws the decay for each image.
 
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -73,7 +73,7 @@ pub struct Colors {
 }
 
 impl Colors {
-    /// Draws the functions from the program's ranges.
+    /// Draws the functions from the original ranges.
     pub fn random(rng: &mut Rng) -> Self {
         let mut byte = |low: f64, high: f64| (255.0 * rng.between(low, high)) as f32;
         Self {

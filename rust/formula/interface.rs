@@ -83,11 +83,11 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
     }
 }
 
-/// Whose rules or random numbers an image follows, in families with a released program.
+/// Whose rules or random numbers an image follows, in families whose authors released code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {
-    /// The released program's.
+    /// The released code's.
     Released,
 }
 

@@ -171,7 +171,7 @@ impl Table {
             [0.0, -1.0, 1.0],
             [-1.0, 1.0, 0.0],
             [0.0, -1.0, -1.0],
-        ]; // as in Perlin's program, four of them twice
+        ]; // as in Perlin's code, four of them twice
         let Self(table) = self;
         let hash = table[usize::from(x)].wrapping_add(y);
         let hash = table[usize::from(hash)].wrapping_add(z);
@@ -346,7 +346,7 @@ impl Table {
     }
 }
 
-/// The permutation in Perlin's program.
+/// The permutation in Perlin's code.
 pub const PERLIN: [u8; 256] = [
     151, 160, 137, 91, 90, 15, 131, 13, 201, 95, 96, 53, 194, 233, 7, 225, 140, 36, 103, 30, 69, 142, 8, 99,
     37, 240, 21, 10, 23, 190, 6, 148, 247, 120, 234, 75, 0, 26, 197, 62, 94, 252, 219, 203, 117, 35, 11, 32,

@@ -119,9 +119,9 @@ pub(super) fn points3d<'py>(
 }
 
 /// Renders one view of a system with the weight row, the seed of the orbit and the camera given, into an
-/// image that is neither flipped nor cropped, and returns the points (N, 3), or `None` if the orbit leaves.
-/// The seed is NumPy's, or with this library's rules any number; the camera is a fixed view turned by some
-/// degrees.
+/// image that is neither flipped nor cropped, and returns the points (N, 3), or `None` if the orbit escapes.
+/// `orbit_seed` seeds NumPy's generator (32 bits) if the settings replay the released code, and this
+/// library's otherwise. The camera is `view` of the fixed ones, turned by `turn` degrees.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 #[pyo3(signature = (settings, maps, probabilities, weight_row, orbit_seed, view, turn, image, simd=None))]

@@ -113,14 +113,14 @@ fn arrays<'py>(py: Python<'py>, categories: &[Ifs]) -> PyResult<CategoryArrays<'
     Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
 }
 
-/// Returns the classes of SegRCDB's program (categories, 7).
+/// Returns the classes of SegRCDB's code (categories, 7).
 #[pyfunction]
 pub(super) fn segrcdb_classes(py: Python<'_>, categories: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
     let rows = released_classes(categories);
     rows.as_flattened().to_pyarray(py).reshape([rows.len(), 7])
 }
 
-/// Steps through a run of RCDB's or VisualAtom's program; returns the rows of its categories and
+/// Steps through a run of RCDB's or VisualAtom's code; returns the rows of its categories and
 /// their origins (categories, 7).
 #[pyfunction]
 #[pyo3(signature = (family, *, categories, instances, processes, num_threads))]

@@ -121,7 +121,7 @@ pub(super) fn diamond_square<'py>(
     Ok((rows.to_pyarray(py), pixels.to_pyarray(py)))
 }
 
-/// Renders a system as the released program does, gray, from one mask per point: the masks of a
+/// Renders a system as the released code does, gray, from one mask per point: the masks of a
 /// program that draws other random numbers before them. Returns the pixels in a row.
 #[pyfunction]
 pub(super) fn released_patches<'py>(

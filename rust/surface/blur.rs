@@ -1,4 +1,4 @@
-//! A 3×3 Gaussian blur, in integers: the same on every path, and of a flipped image the flipped blur.
+//! A 3×3 Gaussian blur, in integers: the same on every backend, and it commutes with flips.
 
 use crate::address::Rng;
 use crate::simd::{Kernel, Lanes, Simd};

@@ -1,4 +1,4 @@
-//! Which pixels are free: what is drawn from front to back writes those alone.
+//! Which pixels are free: painting from front to back writes only those.
 
 use crate::frame::Window;
 

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_colors_are_the_authors_colors() {
-        // Taken from an image rendered by the authors' program.
+        // Taken from an image rendered by the authors' code.
         assert_eq!(PALETTE[1], [47, 47, 191]);
         assert_eq!(PALETTE[2], [47, 54, 191]);
         assert_eq!(PALETTE[22], [47, 189, 191]);

@@ -19,10 +19,10 @@ def add_explore(commands: Commands) -> None:
         "fdsl explore\nfdsl explore categories.npz\nfdsl explore disks.py:disks-10",
     )
     add = parser.add_argument
-    begin = f"categories to begin with: {SOURCES} (default: the published categories)"
+    begin = f"Categories to begin with: {SOURCES} (default: the published categories)"
     add("categories", metavar="SOURCE", nargs="?", help=begin)
-    add("--port", type=int, metavar="N", help=f"of the page (default: {PORT} if that is free)")
-    add("--no-browser", action="store_true", help="print the address and open no browser")
+    add("--port", type=int, metavar="N", help=f"Port of the page (default: {PORT} if that is free)")
+    add("--no-browser", action="store_true", help="Print the URL without opening a browser")
 
 
 def _explore(a: argparse.Namespace) -> None:

@@ -112,7 +112,7 @@ def add_finalize(commands: Commands) -> None:
 def _export(a: argparse.Namespace) -> None:
     of_shards = a.layout == "webdataset"
     if a.shard_size is not None and not (of_shards or a.layout == "coco"):
-        raise ValueError(f"--shard-size is for webdataset shards, not for --layout {a.layout}")
+        raise ValueError(f"--shard-size applies to webdataset and coco, not to --layout {a.layout}")
     if a.folder == STDOUT and (a.shard is None or not of_shards):
         raise ValueError("stdout takes one webdataset shard: choose it with --shard")
     if a.folder == STDOUT and (a.job_index, a.num_jobs) != (0, 1):

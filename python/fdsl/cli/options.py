@@ -32,7 +32,7 @@ RENAMED = {
 
 
 class Renamed(argparse.Action):
-    """Answers the old name of an option with the new one."""
+    """Rejects the old name of an option with a message that gives the new one."""
 
     def __call__(
         self,
@@ -45,7 +45,7 @@ class Renamed(argparse.Action):
         new = RENAMED[str(option)]
         if new not in parser._option_string_actions:  # this command never had it
             parser.error(f"unrecognized arguments: {option}")
-        parser.error(f"there is no {option} any more: it is {new} now")
+        parser.error(f"{option} was renamed to {new}")
 
 
 def command(
@@ -162,7 +162,7 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         choices=("default", *PRESETS),
         default="default",
         help="Defaults of the options below: the library's, the paper's, those of the authors' "
-        "program, reproduced to the byte, those of Improving Fractal Pre-training, or those of a "
+        "code, reproduced to the byte, those of Improving Fractal Pre-training, or those of a "
         "published data set (default: default)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
@@ -184,13 +184,13 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "--variation",
         type=variation,
         metavar="W",
-        help="Range of the factors that vary the parameters, such as 0.4, or none",
+        help="Scale the parameters by up to 1±2W, such as 0.4, or none",
     )
     fractals(
         "--variation-kind",
         choices=["grid", "continuous", "map"],
-        help="Take the factors from the authors' grid of 25, or draw one for each image, for one "
-        "parameter of every map or for a whole map",
+        help="Take the factors from the authors' table of 25, or sample one for each image: for "
+        "one parameter of every map (continuous) or for all parameters of one map (map)",
     )
     fractals(
         "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"

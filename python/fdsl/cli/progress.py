@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar in a terminal, otherwise a line every half minute."""
+"""Progress on stderr: a bar in a terminal, otherwise a line every 30 seconds."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def add_search(commands: Commands) -> None:
         default=0.2,
         metavar="R",
         help="Lowest filling rate to accept; 0.1 is best in the paper, and the published "
-        "categories have 0.2 (default: 0.2)",
+        "categories were searched with 0.2 (default: 0.2)",
     )
     add_seed(parser, "Seed of the search")
     add(

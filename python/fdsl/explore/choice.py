@@ -25,9 +25,9 @@ from fdsl.preview import show
 from fdsl.sheet import GAP
 
 #: Images at first, and at most.
-IMAGES, MOST_IMAGES = 12, 100
+IMAGES, MAX_IMAGES = 12, 100
 #: Bytes of all images together: larger images are fewer.
-MOST_BYTES = 1 << 24
+MAX_BYTES = 1 << 24
 #: The page's name of the categories that it was given, unless they have a name of their own.
 GIVEN = "given"
 #: Arguments of ``show``: a setting of the same name cannot be given to it.
@@ -108,8 +108,8 @@ class Choices:
             changed = {k: v for k, v in settings.items() if v != getattr(defaults, k)}
             frame = family.style(**changed)
             category, seed = (_whole(name, given) for name in ("category", "seed"))
-            fit = MOST_BYTES // (frame.output_size[0] * frame.output_size[1] * frame.channels)
-            count = min(checked_positive("images", _whole("images", given, IMAGES)), MOST_IMAGES)
+            fit = MAX_BYTES // (frame.output_size[0] * frame.output_size[1] * frame.channels)
+            count = min(checked_positive("images", _whole("images", given, IMAGES)), MAX_IMAGES)
             count = max(1, min(count, fit))
             first = _whole("index", given)
             spread = given.get("spread", "true") == "true"

@@ -2,7 +2,7 @@
 
 ``shards``, ``coco`` and ``folders`` write a data set, ``write_shard`` sends one shard to an open
 file or pipe, and ``finalize`` checks and describes an export. The bytes of a shard depend on the
-categories, the rendering, the seed and its number alone: any process on any machine may write any
+categories, the rendering, the seed and its number: any process on any machine may write any
 shard, in any order, and stop at any time.
 
 >>> import fdsl, fdsl.export, tempfile

@@ -138,7 +138,7 @@ class Layout(ABC):
 
     @abstractmethod
     def metadata(self, sample: Sample) -> Files:
-        """Returns the files that describe a sample, beside its image and target."""
+        """Returns the files that describe a sample, apart from its image and target."""
 
     @abstractmethod
     def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:

@@ -143,7 +143,7 @@ class Plan:
             found = _read(folder / PLAN)
         except FileNotFoundError:
             raise FileNotFoundError(
-                f"{folder / PLAN} is gone: another program removes files of this export"
+                f"{folder / PLAN} is gone: another program is removing files of this export"
             ) from None
         if difference := self.difference(found):
             raise ValueError(

@@ -25,7 +25,7 @@ EXTENSIONS: dict[str, tuple[str, ...]] = {
     "boxes": ("boxes.json", "objects.png"),
 }
 
-#: What 16 bits hold, beside the background.
+#: What 16 bits hold, apart from the background.
 MAX_CATEGORIES = 65_535
 
 

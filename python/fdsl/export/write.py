@@ -38,7 +38,7 @@ class Written(NamedTuple):
     @property
     def pictures(self) -> NoReturn:  # codespell:ignore
         """The name of ``images`` in the first releases."""
-        raise AttributeError("Written has no field 'pictures' any more: it is 'images' now")
+        raise AttributeError("Written.pictures was renamed to Written.images")
 
     def __str__(self) -> str:
         skipped = f", {self.skipped:,} already existed" if self.skipped else ""
@@ -79,7 +79,7 @@ def shards(
 
     Samples are in the order of ``fdsl.torch.Stream`` with the same seed: every ``len(family)`` of
     them hold each category once, so reading them needs little more shuffling. The bytes of a shard
-    depend on the arguments and its number alone.
+    depend only on the arguments and its number.
 
     Args:
         family: the categories.
@@ -335,7 +335,7 @@ def _write(
     if removed := [name for name in map(layout.name, units) if name not in existing]:
         raise FileNotFoundError(
             f"{counted(len(removed), layout.unit)} of this export disappeared from {home}, "
-            f"{removed[0]} first: another program removes files; export again"
+            f"{removed[0]} first: another program is removing files; export again"
         )
     skipped = sum(map(layout.images, units)) - total.expected
     return Written(total.images, skipped, total.bytes, time.perf_counter() - start)

@@ -17,7 +17,7 @@ from fdsl import _core
 from fdsl._checks import checked_type, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
-from fdsl.families.readers import MOST_BYTES, read_arrays
+from fdsl.families.readers import MAX_BYTES, read_arrays
 from fdsl.families.registry import find, register, run_script, script_of
 from fdsl.families.thumbnails import family_thumbnails
 from fdsl.frame import Frame
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 
 #: The largest number of categories of a family.
-MOST_CATEGORIES = 4096**2
+MAX_CATEGORIES = 4096**2
 
 
 class Family:
@@ -277,7 +277,7 @@ class Family:
         """
         path = Path(file)
         try:
-            content = read_at_most(path, MOST_BYTES)  # any later error is the file's
+            content = read_at_most(path, MAX_BYTES)  # any later error is the file's
         except FileNotFoundError:
             raise FileNotFoundError(f"no categories in {path}: there is no such file") from None
         try:
@@ -349,11 +349,11 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
                 "categories must be an integer or an array of numbers (C, …), got "
                 f"{shown(categories)}"
             )
-    elif 1 <= number <= MOST_CATEGORIES:
+    elif 1 <= number <= MAX_CATEGORIES:
         array = np.arange(number)
     else:
         raise ValueError(
-            f"categories must lie between 1 and {MOST_CATEGORIES:,}, got {shown(number)}"
+            f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
         )
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"a family needs at least one category, got shape {array.shape}")
@@ -365,7 +365,7 @@ def _means_nothing(family: Family, rendering: Frame) -> str:
     """Says which settings mean nothing to a family, and which it takes."""
     style = family.style
     foreign = [name for name in rendering.names() if name not in style.names()]
-    settings = f", whose {', '.join(foreign)} mean nothing to it" if foreign else ""
+    settings = f", whose {', '.join(foreign)} do not apply" if foreign else ""
     return (
         f"{type(family).__name__} takes a {style.__name__} ({', '.join(style.names())}), got a "
         f"{type(rendering).__name__}{settings}"

@@ -20,14 +20,14 @@ from fdsl.families.readers import Floats
 from fdsl.frame import Frame
 
 #: Most categories that can be drawn; a million take seconds.
-MOST_DRAWN = 1_000_000
+MAX_DRAWN = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contours(Frame):
     """Rendering settings of ``RCDB`` and ``VisualAtom``.
 
-    ``Contours.released()`` has the settings of the authors' programs and replays their random
+    ``Contours.released()`` has the settings of the authors' code and replays its random
     numbers.
 
     Raises:
@@ -35,7 +35,7 @@ class Contours(Frame):
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Background; by default white for RCDB and black for VisualAtom, as in their programs.
+    #: Background; by default white for RCDB and black for VisualAtom, as in their code.
     background: Literal["black", "white"] | None = None
     #: Width of the lines in pixels, 1…64.
     line_width: int = 1
@@ -44,7 +44,7 @@ class Contours(Frame):
     line_color: Literal["gray", "random", "cycle"] = "gray"
     #: Whether the rings are in the center of the image, as for an object, instead of anywhere.
     centered: bool = False
-    #: ``"released"`` replays the random numbers of the authors' programs. It needs the programs'
+    #: ``"released"`` replays the random numbers of the authors' code. It needs the original
     #: own categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws from the
     #: address.
     compat: Literal["released"] | None = None
@@ -59,7 +59,7 @@ class Contours(Frame):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.compat is not None and self.centered:
-            raise ValueError("the authors' programs draw random centers: centered must be False")
+            raise ValueError("the authors' code draws random centers: centered must be False")
 
     def _style(self, settings: dict[str, Any]) -> dict[str, Any]:
         del settings["compat"]
@@ -67,14 +67,14 @@ class Contours(Frame):
 
     @classmethod
     def released(cls, **changes: Any) -> Contours:
-        """Returns the settings of the authors' programs: 512×512, no flips, their random numbers.
+        """Returns the settings of the authors' code: 512×512, no flips, its random numbers.
 
         Instance i of category c is then their image i of category c, byte for byte. An image
         depends on all earlier ones of its process, so rendering out of order is slow: up to 3
         seconds when the category changes, and 6 µs for each instance that is skipped.
 
         Args:
-            **changes: settings that replace the programs'.
+            **changes: settings that replace the original ones.
         """
         settings = {"size": 512, "flips": False, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -122,7 +122,7 @@ class Atom(NamedTuple):
 
 
 class _Contours(CoreFamily):
-    """Base of both families: rows of numbers, and where in the program's stream they came from."""
+    """Base of both families: rows of numbers, and where in the original stream they came from."""
 
     _abstract = True
     style = Contours
@@ -139,12 +139,12 @@ class _Contours(CoreFamily):
         number = whole_or_none(categories)
         if number is None:
             rows = rows_of(categories, self._columns).astype(np.float64)
-        elif 1 <= number <= MOST_DRAWN:
+        elif 1 <= number <= MAX_DRAWN:
             seed = checked_seed(seed)
             rows = np.array([self._drawn(self._uniform(seed, k)) for k in range(number)])
         else:
             raise ValueError(
-                f"categories must lie between 1 and {MOST_DRAWN:,}, got {shown(number)}"
+                f"categories must lie between 1 and {MAX_DRAWN:,}, got {shown(number)}"
             )
         self._set(rows, None)
 
@@ -167,9 +167,9 @@ class _Contours(CoreFamily):
         processes: int | None = None,
         num_threads: int | None = None,
     ) -> Any:
-        """Steps through a run of the authors' program and returns its categories.
+        """Steps through a run of the authors' code and returns its categories.
 
-        The program draws categories and images from one stream per process, so its categories
+        The released code draws categories and images from one stream per process, so its categories
         depend on the number of instances and processes. A thousand categories take 10 s (RCDB) and
         40 s (VisualAtom) on one core; ``fdsl.load("rcdb-1k")`` and ``fdsl.load("visualatom-1k")``
         read them from the package.
@@ -187,10 +187,10 @@ class _Contours(CoreFamily):
         """
         count = checked_positive("categories", categories)
         workers = cls._processes if processes is None else processes
-        if count > MOST_DRAWN:
-            raise ValueError(f"categories must be at most {MOST_DRAWN:,}, got {count}")
-        if checked_positive("processes", workers) > MOST_DRAWN:
-            raise ValueError(f"processes must be at most {MOST_DRAWN:,}, got {workers}")
+        if count > MAX_DRAWN:
+            raise ValueError(f"categories must be at most {MAX_DRAWN:,}, got {count}")
+        if checked_positive("processes", workers) > MAX_DRAWN:
+            raise ValueError(f"processes must be at most {MAX_DRAWN:,}, got {workers}")
         rows, origins = _core.released_contours(
             cls.name,
             categories=count,
@@ -212,7 +212,7 @@ class _Contours(CoreFamily):
         """Draws the row of a category."""
 
     def _uniform(self, seed: int, category: int) -> Callable[[], float]:
-        """Returns a source of uniform numbers, a function of seed and category alone."""
+        """Returns a source of uniform numbers, which depends only on seed and category."""
         draws = 0
 
         def uniform() -> float:
@@ -260,7 +260,7 @@ class _Contours(CoreFamily):
             return self.name
         if self._origins is None:
             raise ValueError(
-                "compat='released' needs categories that know the program's random numbers: "
+                "compat='released' needs categories that know the original random numbers: "
                 f"fdsl.load('{self.name}-1k') or {type(self).__name__}.released()"
             )
         return f"{self.name}-released"
@@ -274,15 +274,15 @@ class RCDB(_Contours):
     new noise, and has its own gray. A category is the number of vertices and rings and the strength
     of the noise. An instance is the center, the radius and oval of the first ring, and the noise.
 
-    Rules and distributions follow the released program. ``RCDB(1000)`` draws categories with this
-    library's random numbers; ``fdsl.load("rcdb-1k")`` has the program's own categories, and renders
-    the program's images with ``fdsl.Contours.released()``. Lengths scale with the image size.
+    Rules and distributions follow the released code. ``RCDB(1000)`` draws categories with this
+    library's random numbers; ``fdsl.load("rcdb-1k")`` has the original categories, and renders
+    the original images with ``fdsl.Contours.released()``. Lengths scale with the image size.
 
     Args:
-        categories: the number of categories, drawn as in the program: vertices exponential with
-            mean 100, 3…200; rings uniform in 1…200; noise uniform in 0…4; step uniform in 0…0.1. A
-            larger number leaves the first categories unchanged. Or an array (C, 4) of vertices
-            (3…1000), rings (1…200), noise and step (0…16).
+        categories: the number of categories, drawn as in the released code: vertices exponential
+            with mean 100, 3…200; rings uniform in 1…200; noise uniform in 0…4; step uniform in
+            0…0.1. A larger number leaves the first categories unchanged. Or an array (C, 4) of
+            vertices (3…1000), rings (1…200), noise and step (0…16).
         seed: seed for drawing the categories.
 
     Raises:
@@ -322,13 +322,13 @@ class VisualAtom(_Contours):
     An image shows rings like RCDB's, but with two sine waves along each ring, and on black. A
     category fixes all parameters of the rings; instances differ in their center and in the noise.
 
-    Rules and distributions follow the released program with the arguments of its script for
+    Rules and distributions follow the released code with the arguments of its script for
     VisualAtom-1k. ``VisualAtom(1000)`` draws categories with this library's random numbers;
-    ``fdsl.load("visualatom-1k")`` has the program's own categories, and renders the program's
+    ``fdsl.load("visualatom-1k")`` has the original categories, and renders the released code's
     images with ``fdsl.Contours.released()``. Lengths scale with the image size.
 
     Args:
-        categories: the number of categories, drawn as in the program: vertices uniform in
+        categories: the number of categories, drawn as in the released code: vertices uniform in
             200…1000; rings in 1…200; noise in 0…4; step in 0…0.1; two frequencies in 0…20,
             different unless the first is 0; radius in 10…60; oval in 1…2. A larger number leaves
             the first categories unchanged. Or an array (C, 9) of vertices (3…1000), rings (1…200),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import count_up_to, shown, whole_or_none
-from fdsl.families.base import MOST_CATEGORIES, Family
+from fdsl.families.base import MAX_CATEGORIES, Family
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
 
@@ -77,8 +77,8 @@ class CoreFamily(Family):
 def rows_of(categories: object, columns: int) -> npt.NDArray[Any]:
     """Returns a copy of given parameters, a row of ``columns`` numbers per category."""
     what = "pairs of numbers" if columns == 2 else "rows of numbers"
-    if count_up_to(columns * MOST_CATEGORIES, categories) > columns * MOST_CATEGORIES:
-        raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} {what}")
+    if count_up_to(columns * MAX_CATEGORIES, categories) > columns * MAX_CATEGORIES:
+        raise ValueError(f"categories must be at most {MAX_CATEGORIES:,} {what}")
     rows = np.array(categories)
     if rows.dtype.kind not in "fiu":
         raise TypeError(

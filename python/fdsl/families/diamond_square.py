@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import count_up_to, shown, whole_or_none
-from fdsl.families.base import MOST_CATEGORIES, Arrays, counted
+from fdsl.families.base import MAX_CATEGORIES, Arrays, counted
 from fdsl.families.core import CoreFamily
 
 #: The range of decays, which is divided into one interval per category.
@@ -36,7 +36,7 @@ class DiamondSquare(CoreFamily):
     displacement. It is uniform in ±½ at the first level, and shrinks by a factor of ``e^−decay``
     from each level to the next. A category is a decay; an instance has its own heights and colors.
     In color, hue, saturation and value are random affine functions of the height, and hues wrap
-    around; in gray, the image is the value alone.
+    around; in gray, the image is the value.
 
     "Improving Fractal Pre-training" (WACV 2022) uses it as a background, with a decay from 0.4 to
     0.8: ``Rendering(background="diamond-square")``. Its settings are a ``Frame``.
@@ -58,8 +58,8 @@ class DiamondSquare(CoreFamily):
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 6) -> None:
         number = whole_or_none(categories)
         if number is None:
-            if count_up_to(MOST_CATEGORIES, categories) > MOST_CATEGORIES:
-                raise ValueError(f"categories must be at most {MOST_CATEGORIES:,} decays")
+            if count_up_to(MAX_CATEGORIES, categories) > MAX_CATEGORIES:
+                raise ValueError(f"categories must be at most {MAX_CATEGORIES:,} decays")
             decays = np.array(categories)
             if decays.dtype.kind not in "fiu":
                 raise TypeError(
@@ -67,11 +67,11 @@ class DiamondSquare(CoreFamily):
                 )
             if decays.ndim != 1 or len(decays) == 0:
                 raise ValueError(f"categories must have shape (C,), got {decays.shape}")
-        elif 1 <= number <= MOST_CATEGORIES:
+        elif 1 <= number <= MAX_CATEGORIES:
             decays = LOW + (HIGH - LOW) * (np.arange(number) + 0.5) / number
         else:
             raise ValueError(
-                f"categories must lie between 1 and {MOST_CATEGORIES:,}, got {shown(number)}"
+                f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
             )
         self._decays = decays.astype(np.float64)
         self.core()  # checks the numbers

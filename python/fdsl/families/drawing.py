@@ -20,7 +20,7 @@ RETRIES = 8
 #: Offset of the random streams of crop windows, beyond those of the attempts.
 CROP = 1 << 32
 #: The largest number of objects in an image: 16 bits.
-MOST_OBJECTS = 65_535
+MAX_OBJECTS = 65_535
 
 
 class Drawable(Protocol):
@@ -114,7 +114,7 @@ def _draw_checked(
         raise TypeError(f"the objects of {what} must be an array of integers, got {_kind(objects)}")
     if objects.shape != shape:
         raise ValueError(f"the objects of {what} must have shape {shape}, got {objects.shape}")
-    count = min(len(sample.categories), MOST_OBJECTS)
+    count = min(len(sample.categories), MAX_OBJECTS)
     least, most = int(objects.min()), int(objects.max())
     if least < 0 or most > count:
         raise ValueError(

@@ -28,11 +28,11 @@ DIGESTS = {
 
 
 def fractaldb(categories: int = 1000) -> IFS:
-    """Returns the published categories of FractalDB, bit for bit.
+    """Returns the published categories of FractalDB-1k, bit for bit, and their continuation.
 
     The first 1,000 are FractalDB-1k; the others continue the same search. They come from a file in
     this package. ``IFS.search(categories, 0.2, seed=1, sampler="released")`` finds the same ones,
-    like the authors' program.
+    like the authors' code.
 
     Args:
         categories: how many, 1…10,000; FractalDB-1k has 1,000, FractalDB-10k has 10,000.

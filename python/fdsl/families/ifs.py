@@ -23,8 +23,8 @@ from fdsl._files import PathLike, write_all
 from fdsl.families.base import counted
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
-    MOST_MAPS,
-    MOST_MAPS_IN_ALL,
+    MAX_MAPS,
+    MAX_MAPS_IN_ALL,
     Floats,
     read_csv_folder,
     read_pickle,
@@ -97,7 +97,7 @@ class IFS(Systems):
                 f"expected probabilities for each of {len(maps)} categories, "
                 f"got {len(probabilities)}"
             )
-        if len(maps) > MOST_MAPS_IN_ALL:
+        if len(maps) > MAX_MAPS_IN_ALL:
             raise ValueError(self._too_many(f"{len(maps):,} categories"))
         rows: list[npt.NDArray[Any]] = []
         chances: list[npt.NDArray[Any]] = []
@@ -108,13 +108,13 @@ class IFS(Systems):
                 raise ValueError(
                     f"the maps of category {category} must have shape (n, 6), got {array.shape}"
                 )
-            if not 1 <= len(array) <= MOST_MAPS:
+            if not 1 <= len(array) <= MAX_MAPS:
                 raise ValueError(
-                    f"category {category}: a category needs between 1 and {MOST_MAPS} maps, got "
+                    f"category {category}: a category needs between 1 and {MAX_MAPS} maps, got "
                     f"{len(array)}"
                 )
             total += len(array)
-            if total > MOST_MAPS_IN_ALL:
+            if total > MAX_MAPS_IN_ALL:
                 raise ValueError(self._too_many(f"more by category {category}"))
             rows.append(array)
             if probabilities is not None:
@@ -182,7 +182,7 @@ class IFS(Systems):
         points light on a ``size``×``size`` image.
         The result depends on these settings and the seed, not on the number of threads.
 
-        ``sampler="released"`` reproduces the authors' released program: NumPy's legacy random
+        ``sampler="released"`` reproduces the authors' released code: NumPy's legacy random
         stream, one float64 orbit per candidate. ``IFS.search(1000, 0.2, seed=1,
         sampler="released")`` finds the published categories of FractalDB-1k, bit for bit
         (half a minute on two cores; ``fdsl.fractaldb(1000)`` loads them in milliseconds).
@@ -194,13 +194,13 @@ class IFS(Systems):
             seed: 0…2⁶⁴−1; other seeds find other categories. With ``sampler="released"`` at most
                 2³²−1; the published categories have 1.
             min_maps: smallest number of maps.
-            max_maps: largest number of maps; if not given the paper's 8, or the program's 7 with
-                ``sampler="released"``.
+            max_maps: largest number of maps; if not given the paper's 8, or the released code's 7
+                with ``sampler="released"``.
             size: height and width of the image on which the filling rate is measured.
             num_points: points on that image.
             margin: empty pixels around them.
             max_tries: the search gives up after this many rejected candidates in a row.
-            sampler: the source of random numbers: this library, or the released program.
+            sampler: the source of random numbers: this library, or the released code.
             num_threads: how many threads search; all available cores if not given.
             progress: called with (found, tried) after every few candidates. An exception that it
                 raises ends the search, like Ctrl-C.
@@ -215,7 +215,7 @@ class IFS(Systems):
         if max_maps is None:
             max_maps = 7 if sampler == "released" else 8
         most_maps = checked_whole("max_maps", max_maps)
-        if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
+        if checked_whole("categories", categories) * most_maps > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{categories} categories of up to {most_maps} maps"))
         maps, probabilities, lengths, tried = _core.search(
             categories=checked_whole("categories", categories),
@@ -252,7 +252,7 @@ class IFS(Systems):
         first, because it decides how full the image is. No system is rejected: about 97% light
         more than 5% of an image. A thousand take about a millisecond.
 
-        System k depends on the seed, k and the settings alone, so more categories leave the first
+        System k depends only on the seed, k and the settings, so more categories leave the first
         ones unchanged.
 
         Args:
@@ -262,7 +262,7 @@ class IFS(Systems):
             min_maps: smallest number of maps, at least 2.
             max_maps: largest number of maps; the authors' script stops at 4.
             singular_sum: (low, high), the range of the sum of s₁ + 2·s₂; by default
-                (5 + n)/2…(6 + n)/2 for n maps, as in the authors' program. 1p-frac uses 3.9…4.1
+                (5 + n)/2…(6 + n)/2 for n maps, as in the authors' code. 1p-frac uses 3.9…4.1
                 for two maps.
 
         Raises:
@@ -274,7 +274,7 @@ class IFS(Systems):
         if checked_type("sampler", sampler, str) != "contractive":
             raise ValueError(f"sampler must be 'contractive', got {sampler!r}")
         most = checked_whole("max_maps", max_maps)
-        if checked_whole("categories", categories) * most > MOST_MAPS_IN_ALL:
+        if checked_whole("categories", categories) * most > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{categories} categories of up to {most} maps"))
         if singular_sum is not None:
             low, high = singular_sum
@@ -313,14 +313,14 @@ class IFS(Systems):
         probabilities. A category whose filling rate is too small is perturbed again. Use it with
         ``instances=1``: one image per category, and augmentation does the rest.
 
-        Category k depends on the base, the seed, k and the settings alone.
+        Category k depends only on the base, the seed, k and the settings.
 
         Args:
             base: an ``IFS`` of one category, such as ``ifs[3:4]``.
             categories: number of perturbed systems.
             delta: size of the perturbation, above 0 and at most 1; 0.1 is best in the paper.
             rule: ``"multiply"`` multiplies each number by one from 1 − delta…1 + delta, as the
-                released program does; ``"add"`` adds one from −delta/2…delta/2, as the paper says.
+                released code does; ``"add"`` adds one from −delta/2…delta/2, as the paper says.
             seed: 0…2⁶⁴−1; distinguishes one set from another.
             fill_rate: the share of pixels that 100,000 points must light at 512×512.
             max_tries: gives up after this many perturbations of one category.
@@ -439,7 +439,7 @@ class IFS(Systems):
 
 def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns an array of numbers without a copy; nested lists must be small."""
-    most = 8 * MOST_MAPS
+    most = 8 * MAX_MAPS
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
     array = np.asarray(given)
@@ -462,7 +462,7 @@ def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
 
 
 def _sums(weights: Floats, lengths: Lengths) -> Floats:
-    """Returns the sum of each category's weights, bit for bit that of ``sum`` over it alone.
+    """Returns the sum of each category's weights, bit for bit what ``sum`` returns for it.
 
     ``np.add.reduceat`` would add in another order. Categories of the same length form a matrix.
     """

@@ -21,13 +21,13 @@ from fdsl._checks import (
     shown,
     whole_or_none,
 )
-from fdsl.families.readers import MOST_MAPS, MOST_MAPS_IN_ALL, Floats
+from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 from fdsl.families.systems import Lengths, Systems, rows_of_categories
 from fdsl.frame import Frame
 from fdsl.rendering import Views
 
 #: Most categories that ``IFS3D(number)`` searches for; this many take a minute on one core.
-MOST_SEARCHED = 100_000
+MAX_SEARCHED = 100_000
 #: Coefficients of a map, a…l.
 LETTERS = 12
 
@@ -91,9 +91,9 @@ class IFS3D(Systems):
         if number is None:
             self._lay(*_joined(maps, probabilities), None)
             return
-        if not 1 <= number <= MOST_SEARCHED:
+        if not 1 <= number <= MAX_SEARCHED:
             raise ValueError(
-                f"categories must lie between 1 and {MOST_SEARCHED:,}, got {shown(number)}; "
+                f"categories must lie between 1 and {MAX_SEARCHED:,}, got {shown(number)}; "
                 "IFS3D.search finds more"
             )
         if probabilities is not None:
@@ -122,7 +122,7 @@ class IFS3D(Systems):
         num_threads: int | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> IFS3D:
-        """Searches for categories as the released program does, on all cores.
+        """Searches for categories as the released code does, on all cores.
 
         The number of maps of a candidate is uniform in ``min_maps…max_maps``, and their
         coefficients are uniform in [−1, 1]. The probability of a map is proportional to its
@@ -131,19 +131,20 @@ class IFS3D(Systems):
         ``threshold``. The result depends on these settings and the seed, not on the number of
         threads.
 
-        ``sampler="released"`` replays the program: NumPy's legacy random stream, and one float64
-        orbit per candidate. The authors give no seed, so their own categories cannot be reproduced.
+        ``sampler="released"`` replays the released code: NumPy's legacy random stream, and one
+        float64 orbit per candidate. The authors give no seed, so their own categories cannot be
+        reproduced.
 
         Args:
             categories: number of categories to find.
             threshold: 0 or more and below 1. The authors' script uses 0.05, which 1 candidate in
-                80 passes; the program's default is 0.15, which 1 in 5,000 passes.
+                80 passes; the released code's default is 0.15, which 1 in 5,000 passes.
             seed: 0…2⁶⁴−1, or up to 2³²−1 with ``sampler="released"``.
             min_maps: least number of maps.
             max_maps: largest number of maps.
             num_points: points of an orbit.
             max_tries: gives up after this many candidates in a row without a category.
-            sampler: the random numbers to use: this library's, or the released program's.
+            sampler: the random numbers to use: this library's, or the released code's.
             num_threads: number of threads; all available cores by default.
             progress: called with (found, tried) after every few candidates; an exception that it
                 raises, or Ctrl-C, ends the search.
@@ -156,7 +157,7 @@ class IFS3D(Systems):
         5
         """
         most_maps = checked_whole("max_maps", max_maps)
-        if checked_whole("categories", categories) * most_maps > MOST_MAPS_IN_ALL:
+        if checked_whole("categories", categories) * most_maps > MAX_MAPS_IN_ALL:
             raise ValueError(IFS3D._too_many(f"{categories} categories of up to {most_maps} maps"))
         maps, probabilities, lengths, tried = _core.search3d(
             categories=checked_whole("categories", categories),
@@ -193,7 +194,7 @@ def points3d(
 ) -> npt.NDArray[np.float32]:
     """Returns the points of the images that ``fdsl.render`` renders at the same addresses.
 
-    They are normalized as in the released program: scaled until the coordinates of all axes
+    They are normalized as in the released code: scaled until the coordinates of all axes
     together span 2, then shifted to a mean of 0. All lie in [−2, 2]. Twelve consecutive indices are
     views of one cloud, unless a view is nearly empty and is re-rendered. To get different clouds,
     use every twelfth index.
@@ -251,7 +252,7 @@ def _joined(
     """Returns the concatenated maps, probabilities and lengths of all categories."""
     if len(maps) == 0:
         raise ValueError(IFS3D._none_given())
-    if len(maps) > MOST_MAPS_IN_ALL:
+    if len(maps) > MAX_MAPS_IN_ALL:
         raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))
     if probabilities is not None and len(probabilities) != len(maps):
         raise ValueError(
@@ -262,7 +263,7 @@ def _joined(
         for category, given in enumerate(maps)
     ]
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    if lengths.sum() > MOST_MAPS_IN_ALL:
+    if lengths.sum() > MAX_MAPS_IN_ALL:
         raise ValueError(IFS3D._too_many(f"{lengths.sum():,}"))
     chances = None
     if probabilities is not None:
@@ -278,7 +279,7 @@ def _joined(
 
 def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Returns the numbers as an array of the given shape, in which −1 stands for 1…256."""
-    most = LETTERS * MOST_MAPS
+    most = LETTERS * MAX_MAPS
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
     array = np.asarray(given)
@@ -290,8 +291,8 @@ def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDA
     if not fits:
         wanted = f"(n, {LETTERS})" if shape[0] == -1 else str(shape)
         raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
-    if not 1 <= len(array) <= MOST_MAPS:
-        raise ValueError(f"{what} must be between 1 and {MOST_MAPS}, got {len(array)}")
+    if not 1 <= len(array) <= MAX_MAPS:
+        raise ValueError(f"{what} must be between 1 and {MAX_MAPS}, got {len(array)}")
     return array
 
 

@@ -26,10 +26,10 @@ SHAPES = (
     "mixed",
 )
 
-#: Most categories that can be enumerated, since each law keeps a table of its radii.
-MOST_ENUMERATED = 100_000
+#: Most categories that can be enumerated, since each keeps a table of its radii.
+MAX_ENUMERATED = 100_000
 
-#: The law of the paper's program: exponent, smallest and largest radius.
+#: The distribution of the authors' code: exponent, smallest and largest radius.
 PAPER = (3.0, 0.03, 1.0)
 
 
@@ -42,24 +42,24 @@ class Leaves(Frame):
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: ``"released"`` replays the random numbers of the paper's program: the image of index i is
-    #: the program's image i, whatever the seed. It needs ``color=True``.
+    #: ``"released"`` replays the random numbers of the authors' code: the image of index i is
+    #: the original image i, whatever the seed. It needs ``color=True``.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "deadleaves"
 
     @classmethod
     def released(cls, **changes: Any) -> Leaves:
-        """Returns the settings that replay the paper's program: 128² pixels, color, no flips.
+        """Returns the settings that replay the authors' code: 128² pixels, color, no flips.
 
         Args:
-            **changes: settings that replace the program's.
+            **changes: settings that replace the released code's.
         """
         settings = {"size": 128, "color": True, "flips": False, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
 
 
-class Law(NamedTuple):
+class LeafCategory(NamedTuple):
     """One category of dead leaves."""
 
     #: The kind of leaf, one of ``SHAPES``.
@@ -74,21 +74,22 @@ class Law(NamedTuple):
 
 class DeadLeaves(CoreFamily):
     """Dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to See by Looking at
-    Noise", NeurIPS 2021); immutable, a sequence of ``Law``.
+    Noise", NeurIPS 2021); immutable, a sequence of ``LeafCategory``.
 
     Shapes, each of one color, cover each other until none of the ground is visible. A category is a
-    kind of shape and the law (distribution) of its radius; an instance has its own positions, sizes
-    and colors. The kinds, the sizes and the first law (weight r^-3 from 0.03 to 1 of the image) are
-    those of the second paper's program, which draws images without labels; the categories are ours.
+    kind of shape and the distribution of its radius; an instance has its own positions, sizes
+    and colors. The kinds, the sizes and the first distribution (weight r^-3 from 0.03 to 1 of the
+    image) are those of the second paper's code, which draws images without labels; the categories
+    are ours.
 
     The settings are ``Leaves``. Gray leaves have the same shapes as colored ones.
 
     Args:
-        categories: the number of categories. Category c has the shape ``SHAPES[c % 7]`` and law
-            c // 7: law 0 is the program's, and the others spread evenly over exponents from 2 to 5
-            and smallest radii from 0.02 to 0.1. A larger number leaves the first categories
-            unchanged. Or an array (C, 4) of shapes (0…6, their numbers in ``SHAPES``), exponents
-            (0.1…10), smallest and largest radii (0.001…1).
+        categories: the number of categories. Category c has the shape ``SHAPES[c % 7]`` and the
+            distribution c // 7: number 0 is the original, and the others spread evenly over
+            exponents from 2 to 5 and smallest radii from 0.02 to 0.1. A larger number leaves the
+            first categories unchanged. Or an array (C, 4) of shapes (0…6, their numbers in
+            ``SHAPES``), exponents (0.1…10), smallest and largest radii (0.001…1).
         texture: a family of the core that takes a plain ``Frame``, such as ``Spectrum`` or
             ``Perlin``. Each image uses eight textures, images of any of its categories. A leaf
             takes one of them, and is lighter or darker where the texture differs from middle gray.
@@ -99,7 +100,7 @@ class DeadLeaves(CoreFamily):
         TypeError: an argument is of the wrong type.
 
     >>> DeadLeaves(49)[6]
-    Law(shape='mixed', exponent=3.0, min_radius=0.03, max_radius=1.0)
+    LeafCategory(shape='mixed', exponent=3.0, min_radius=0.03, max_radius=1.0)
     """
 
     name = "deadleaves"
@@ -122,12 +123,12 @@ class DeadLeaves(CoreFamily):
         number = whole_or_none(categories)
         if number is None:
             self._leaves = rows_of(categories, 4).astype(np.float64)
-        elif 1 <= number <= MOST_ENUMERATED:
+        elif 1 <= number <= MAX_ENUMERATED:
             shapes = len(SHAPES)
-            self._leaves = np.array([(c % shapes, *_law(c // shapes)) for c in range(number)])
+            self._leaves = np.array([(c % shapes, *_radii(c // shapes)) for c in range(number)])
         else:
             raise ValueError(
-                f"categories must lie between 1 and {MOST_ENUMERATED:,}, got {shown(number)}"
+                f"categories must lie between 1 and {MAX_ENUMERATED:,}, got {shown(number)}"
             )
         self.core()  # checks the numbers
 
@@ -138,7 +139,7 @@ class DeadLeaves(CoreFamily):
 
     @classmethod
     def paper(cls, shape: str = "mixed", *, texture: CoreFamily | None = None) -> DeadLeaves:
-        """Returns a data set of the paper, which has one category: a shape and the program's law.
+        """Returns a data set of the paper: one category, a shape with the original radii.
 
         Args:
             shape: one of ``SHAPES``; the paper trains on ``"square"``, ``"oriented_square"`` and
@@ -153,16 +154,16 @@ class DeadLeaves(CoreFamily):
         return cls([(SHAPES.index(shape), *PAPER)], texture=texture)
 
     def parameters(self, category: int) -> dict[str, Any]:
-        """Returns the shape and the law of a category, and the name of the texture, if any."""
-        law = self[category]._asdict()
-        return law if self._texture is None else {**law, "texture": self._texture.name}
+        """Returns the shape and the radii of a category, and the name of the texture, if any."""
+        own = self[category]._asdict()
+        return own if self._texture is None else {**own, "texture": self._texture.name}
 
     def checked_style(self, rendering: Frame | None) -> Frame:
         """Returns the settings as this family obeys them; its defaults if there are none.
 
         Raises:
             TypeError: there are settings that mean nothing to this family.
-            ValueError: the settings replay the program, which has no textures.
+            ValueError: the settings replay the released code, which has no textures.
         """
         style = super().checked_style(rendering)
         if self._texture is not None and isinstance(style, Leaves) and style.compat is not None:
@@ -173,15 +174,15 @@ class DeadLeaves(CoreFamily):
         return len(self._leaves)
 
     @overload
-    def __getitem__(self, key: int) -> Law: ...
+    def __getitem__(self, key: int) -> LeafCategory: ...
     @overload
     def __getitem__(self, key: slice) -> DeadLeaves: ...
-    def __getitem__(self, key: int | slice) -> Law | DeadLeaves:
+    def __getitem__(self, key: int | slice) -> LeafCategory | DeadLeaves:
         """Returns a category or, for a slice, a family of those categories renumbered from 0."""
         if isinstance(key, slice):
             return DeadLeaves(self._leaves[key], texture=self._texture)
-        shape, *law = self._leaves[self._checked(key)].tolist()
-        return Law(SHAPES[int(shape)], *law)
+        shape, *radii = self._leaves[self._checked(key)].tolist()
+        return LeafCategory(SHAPES[int(shape)], *radii)
 
     def _arrays(self) -> Arrays:
         arrays = {"leaves": self._leaves}
@@ -200,8 +201,8 @@ class DeadLeaves(CoreFamily):
         return cls(arrays["leaves"], texture=find(kind)._from_arrays(parts))
 
 
-def _law(number: int) -> tuple[float, float, float]:
-    """Returns a law of the enumeration: the program's, then a sequence that covers exponents and
+def _radii(number: int) -> tuple[float, float, float]:
+    """Returns a distribution of radii: the original, then a sequence that covers exponents and
     radii evenly (Roberts' R2)."""
     if number == 0:
         return PAPER

@@ -112,7 +112,7 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
     """Returns the arguments with which a family can be made besides the number of categories."""
     try:
         signature = inspect.signature(maker, eval_str=True)
-    except NameError:  # an annotation that is for type checkers alone
+    except NameError:  # an annotation that is only for type checkers
         signature = inspect.signature(maker)
     _, *others = signature.parameters.values()
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

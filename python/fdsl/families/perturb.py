@@ -79,8 +79,8 @@ def perturbed(
         else:
             reached = base.fill_rates(num_threads=num_threads)[0]
             raise ValueError(
-                f"category {waiting[0]} reached no filling rate of {fill_rate} in {tries} tries, "
-                f"and the base reaches {reached:.3f}: use a fuller base, a smaller fill_rate or a "
-                "larger max_tries"
+                f"category {waiting[0]} never reached a filling rate of {fill_rate} in {tries} "
+                f"tries, and the base reaches {reached:.3f}: use a fuller base, a smaller "
+                "fill_rate or a larger max_tries"
             )
     return maps, probabilities

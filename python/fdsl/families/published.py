@@ -41,7 +41,7 @@ class Published:
     rendering: Frame
     #: Images per category.
     instances: int
-    #: Whether its categories and images are the authors', byte for byte, as far as their program is
+    #: Whether its categories and images are the authors', byte for byte, as far as their code is
     #: seeded; otherwise they are of the same kind.
     exact: bool
     #: The paper.
@@ -173,7 +173,7 @@ def published(name: str) -> Published:
     entry = _ENTRIES.get(name)
     if entry is None:
         known = ", ".join(PUBLISHED)
-        raise ValueError(f"there is no published data set {shown(name)}; known are {known}")
+        raise ValueError(f"there is no published data set {shown(name)}; known: {known}")
     return Published(
         name=name,
         family=entry.family(),
@@ -207,7 +207,7 @@ def preset(name: str, family: Family, *, source: str, **settings: Any) -> Frame:
     if make is None:
         known = [one for one in PRESETS if one == "published" or hasattr(family.style, one)]
         raise ValueError(
-            f"preset {shown(name)} does not apply to {family!r}; known are {', '.join(known)}"
+            f"preset {shown(name)} does not apply to {family!r}; known: {', '.join(known)}"
         )
     made: Frame = make(**settings)
     return made

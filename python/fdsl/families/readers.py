@@ -20,15 +20,15 @@ from fdsl.families.unpickle import PickledArray, unpickled
 Floats = npt.NDArray[np.float64]
 
 #: Limits: maps of one category;
-MOST_MAPS = 256
+MAX_MAPS = 256
 #: maps of all categories together, enough for a million categories of 8 each;
-MOST_MAPS_IN_ALL = 2**23
+MAX_MAPS_IN_ALL = 2**23
 #: bytes of a file of categories, and of the arrays in it, enough for that many maps;
-MOST_BYTES = 600_000_000
+MAX_BYTES = 600_000_000
 #: bytes of a CSV file (256 maps take 40,000);
-MOST_CSV_BYTES = 2**20
+MAX_CSV_BYTES = 2**20
 #: arrays in a file of categories.
-MOST_ARRAYS = 512
+MAX_ARRAYS = 512
 
 
 def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
@@ -61,7 +61,7 @@ def _category_order(file: Path) -> tuple[int, str, str]:
 def _read_csv(file: Path) -> Floats:
     numbers: list[list[float]] = []
     try:
-        text = read_at_most(file, MOST_CSV_BYTES).decode("utf-8-sig")
+        text = read_at_most(file, MAX_CSV_BYTES).decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file} is not a CSV file: {error}") from None
@@ -86,9 +86,9 @@ def _read_csv(file: Path) -> Floats:
         numbers.append(values)
     if not numbers:
         raise ValueError(f"{file} is empty: expected rows of 7 numbers (a b c d e f p)")
-    if len(numbers) > MOST_MAPS:
+    if len(numbers) > MAX_MAPS:
         raise ValueError(
-            f"{file}: a category needs between 1 and {MOST_MAPS} maps, got {len(numbers)}"
+            f"{file}: a category needs between 1 and {MAX_MAPS} maps, got {len(numbers)}"
         )
     total = sum(row[6] for row in numbers)
     if abs(total - 1) > 1e-6:
@@ -114,17 +114,17 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
     The sizes in its headers are checked against its contents before memory is allocated.
     """
     if not content.startswith(b"PK"):
-        raise ValueError("it is no .npz file at all")
+        raise ValueError("it is not an .npz file")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
-        if len(members) > MOST_ARRAYS:
-            raise ValueError(f"it holds {len(members):,} arrays, more than {MOST_ARRAYS}")
+        if len(members) > MAX_ARRAYS:
+            raise ValueError(f"it holds {len(members):,} arrays, more than {MAX_ARRAYS}")
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError("it is compressed in a way that NumPy does not use")
         size = sum(member.file_size for member in members)
-        if size > MOST_BYTES:
-            raise ValueError(f"it says that it holds {size:,} bytes, more than {MOST_BYTES:,}")
+        if size > MAX_BYTES:
+            raise ValueError(f"its header claims {size:,} bytes, more than {MAX_BYTES:,}")
         arrays = {}
         for member in members:
             with archive.open(member) as file:  # read(n) unpacks no more than n bytes
@@ -158,7 +158,7 @@ def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
     Returns the maps (n, 6) of all categories, concatenated, and the number of maps of each.
     """
     try:
-        content = read_at_most(file, MOST_BYTES)
+        content = read_at_most(file, MAX_BYTES)
     except FileNotFoundError:
         raise FileNotFoundError(f"no categories in {file}: there is no such file") from None
     try:
@@ -170,8 +170,8 @@ def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
         raise ValueError(f"{file}: expected a dictionary with a list of systems as 'params'")
     systems = [_system(file, category, entry) for category, entry in enumerate(params)]
     lengths = np.array([len(system) for system in systems], np.int64)
-    if lengths.sum() > MOST_MAPS_IN_ALL:  # a pickle can repeat a system many times
-        raise ValueError(f"{file} holds {lengths.sum():,} maps, more than {MOST_MAPS_IN_ALL:,}")
+    if lengths.sum() > MAX_MAPS_IN_ALL:  # a pickle can repeat a system many times
+        raise ValueError(f"{file} holds {lengths.sum():,} maps, more than {MAX_MAPS_IN_ALL:,}")
     # Each map is the rows (a b e) and (c d f).
     maps = np.concatenate(systems, dtype=np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
     return np.ascontiguousarray(maps), lengths
@@ -189,9 +189,9 @@ def _system(file: Path, category: int, entry: Any) -> npt.NDArray[Any]:
         raise ValueError(
             f"{file}, category {category}: expected a system (n, 2, 3), got shape {array.shape}"
         )
-    if not 1 <= len(array) <= MOST_MAPS:
+    if not 1 <= len(array) <= MAX_MAPS:
         raise ValueError(
-            f"{file}, category {category}: a category needs between 1 and {MOST_MAPS} maps, "
+            f"{file}, category {category}: a category needs between 1 and {MAX_MAPS} maps, "
             f"got {len(array)}"
         )
     return array

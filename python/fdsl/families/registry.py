@@ -76,7 +76,7 @@ def find(name: str) -> FamilyClass:
                 )
     if name not in _known:
         raise ValueError(
-            f"there is no family {shown(name)}; import the module that defines it first; known are "
+            f"there is no family {shown(name)}; import the module that defines it first; known: "
             f"{', '.join(names())}"
         )
     return _known[name]

@@ -26,7 +26,7 @@ from fdsl.rendering import Rendering
 from fdsl.sample import Sample
 
 #: Most families in one scene.
-MOST_PARTS = 64
+MAX_PARTS = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Scenes(Frame):
         images are blurred.
 
         Args:
-            **changes: settings that replace the program's.
+            **changes: settings that replace the released code's.
         """
         return cls.paper(**changes)
 
@@ -109,7 +109,7 @@ class Scene(CoreFamily):
     categories of its parts.
 
     The scene's categories are those of its parts, concatenated. The scene at
-    ``(seed, category, index)`` has one object of that category; the others are sampled uniformly
+    ``(seed, category, index)`` has an object of that category; the others are sampled uniformly
     from all categories, seeded by the address. Every object is an image of its family in its own
     square frame, and covers what is behind it wherever it shows something. The settings are
     ``Scenes``.
@@ -159,8 +159,8 @@ class Scene(CoreFamily):
                 f"families must be a family, several, or a number, got {shown(families)}"
             )
         parts = list(families)
-        if not 1 <= len(parts) <= MOST_PARTS:
-            raise ValueError(f"a scene needs between 1 and {MOST_PARTS} families, got {len(parts)}")
+        if not 1 <= len(parts) <= MAX_PARTS:
+            raise ValueError(f"a scene needs between 1 and {MAX_PARTS} families, got {len(parts)}")
         given = [None] * len(parts) if styles is None else list(styles)
         if len(given) != len(parts):
             raise ValueError(
@@ -183,7 +183,7 @@ class Scene(CoreFamily):
         """Returns scenes of contractive fractals (Anderson and Farrell, "Improving Fractal
         Pre-training", WACV 2022) on diamond–square noise, colored by density.
 
-        ``Scenes.wacv22()`` has that program's settings. With other settings, fractals and backdrop
+        ``Scenes.wacv22()`` has its settings. With other settings, fractals and backdrop
         still follow its rules.
 
         Args:
@@ -386,7 +386,7 @@ class Scene(CoreFamily):
             own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
             return kind._from_arrays(own), kind.style.from_dict(described["settings"])
 
-        pairs = [made(f"{n}:", part) for n, part in enumerate(about["parts"][: MOST_PARTS + 1])]
+        pairs = [made(f"{n}:", part) for n, part in enumerate(about["parts"][: MAX_PARTS + 1])]
         backdrop = about["backdrop"] and made("backdrop:", about["backdrop"])
         behind, style = backdrop or (None, None)
         return cls(
@@ -413,7 +413,7 @@ _FRACTALS = Rendering(
     transpose=True,
 )
 
-#: The program draws a decay from 0.4 to 0.8 for each image: the centers of 64 intervals.
+#: The released code draws a decay from 0.4 to 0.8 for each image: the centers of 64 intervals.
 _DECAYS = 0.4 + 0.4 * (np.arange(64) + 0.5) / 64
 
 

@@ -15,17 +15,17 @@ from fdsl.families.base import Arrays, counted
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
-#: Number of classes in the released program.
+#: Number of classes in the released code.
 CLASSES = 254
 #: Most classes that can be drawn.
-MOST_CLASSES = 65_534
+MAX_CLASSES = 65_534
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RingScenes(Frame):
     """How ring polygons become an image and a mask.
 
-    ``RingScenes.released()`` replays the authors' program.
+    ``RingScenes.released()`` replays the authors' code.
 
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
@@ -36,10 +36,10 @@ class RingScenes(Frame):
     objects: Annotated[int, Range(1, 64)] = 32
     #: The pixels of an object in masks and boxes: the lines of its rings; the area between its
     #: first and last ring, where the inside of the first becomes background even over other
-    #: objects; or everything inside its last ring. M1, M2 and M3 in the authors' program.
+    #: objects; or everything inside its last ring. M1, M2 and M3 in the authors' code.
     mask: Literal["strokes", "between", "filled"] = "strokes"
-    #: ``"released"`` replays the random numbers of the authors' program: the image of category c
-    #: and index i is the program's image 254·i + c, and the label carries no information. ``None``
+    #: ``"released"`` replays the random numbers of the authors' code: the image of category c
+    #: and index i is the original image 254·i + c, and the label carries no information. ``None``
     #: draws from the address.
     compat: Literal["released"] | None = None
 
@@ -52,13 +52,14 @@ class RingScenes(Frame):
 
     @classmethod
     def released(cls, **changes: Any) -> RingScenes:
-        """Returns the settings of the authors' program: 512×512, no flips, its random numbers.
+        """Returns the settings of the authors' code: 512×512, no flips, its random numbers.
 
-        The program runs 40 processes that draw 500 images each, with one stream of random numbers
-        per process. Rendering out of order is slow: up to 0.1 s for the last image of a process.
+        The released code runs 40 processes that draw 500 images each, with one stream of random
+        numbers per process. Rendering out of order is slow: up to 0.1 s for the last image of a
+        process.
 
         Args:
-            **changes: settings that replace the program's.
+            **changes: settings that replace the released code's.
         """
         settings = {"size": 512, "flips": False, "resample_degenerate": False}
         return cls(**{**settings, "compat": "released", **changes})
@@ -90,11 +91,11 @@ class SegRCDB(CoreFamily):
     address draws the classes of the others. The settings are ``RingScenes``, and the targets are
     those of ``Scene``.
 
-    The classes are those of the authors' program, which has 254, number for number. Lengths scale
+    The classes are those of the authors' code, which has 254, number for number. Lengths scale
     with the image size.
 
     Args:
-        categories: the number of classes; beyond 254, the program's sequence is continued. Or an
+        categories: the number of classes; beyond 254, the original sequence is continued. Or an
             array (C, 7) of vertices (3…1000), rings (1…200), noise and step (0…16), radius
             (0…256) and oval (0…4 along x and y).
 
@@ -114,11 +115,11 @@ class SegRCDB(CoreFamily):
         number = whole_or_none(categories)
         if number is None:
             self._rows = rows_of(categories, 7).astype(np.float64)
-        elif 1 <= number <= MOST_CLASSES:
+        elif 1 <= number <= MAX_CLASSES:
             self._rows = _core.segrcdb_classes(number)
         else:
             raise ValueError(
-                f"categories must lie between 1 and {MOST_CLASSES:,}, got {shown(number)}"
+                f"categories must lie between 1 and {MAX_CLASSES:,}, got {shown(number)}"
             )
         self.core()  # checks the numbers
 
@@ -156,7 +157,7 @@ class SegRCDB(CoreFamily):
             return self.name
         if not np.array_equal(self._rows, _core.segrcdb_classes(CLASSES)):
             raise ValueError(
-                f"compat='released' needs the {CLASSES} classes of the program, fdsl.SegRCDB(); "
-                f"got {self!r}"
+                f"compat='released' needs the {CLASSES} classes of the released code, "
+                f"fdsl.SegRCDB(); got {self!r}"
             )
         return "segrcdb-released"

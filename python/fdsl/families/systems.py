@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fdsl.families.base import Arrays, counted
 from fdsl.families.core import CoreFamily
-from fdsl.families.readers import MOST_MAPS, MOST_MAPS_IN_ALL, Floats
+from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 
 Lengths = npt.NDArray[np.int64]
 
@@ -120,14 +120,14 @@ class Systems(CoreFamily):
                 f"expected maps (n, {cls._columns}) and probabilities (n,), got {maps.shape} and "
                 f"{probabilities.shape}"
             )
-        if len(maps) > MOST_MAPS_IN_ALL:
+        if len(maps) > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{len(maps):,}"))
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or len(lengths) == 0:
             raise ValueError(
                 f"lengths must be integers (categories,), got {lengths.dtype} {lengths.shape}"
             )
         # Each is checked before summing, since the sum could wrap around.
-        if not 1 <= lengths.min() <= lengths.max() <= MOST_MAPS or lengths.sum() != len(maps):
+        if not 1 <= lengths.min() <= lengths.max() <= MAX_MAPS or lengths.sum() != len(maps):
             raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
         return cls._from_flat(
             np.array(maps, np.float64, order="C"),
@@ -143,7 +143,7 @@ class Systems(CoreFamily):
     @classmethod
     def _too_many(cls, given: str) -> str:
         return (
-            f"an {cls.__name__} can have at most {MOST_MAPS_IN_ALL:,} maps in all its categories, "
+            f"an {cls.__name__} can have at most {MAX_MAPS_IN_ALL:,} maps in all its categories, "
             f"got {given}"
         )
 

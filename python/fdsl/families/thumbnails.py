@@ -25,7 +25,7 @@ BUDGET = 0.1
 def family_thumbnails(family: Family) -> bytes | None:
     """Returns a PNG file: categories from the first to the last, and instances of each.
 
-    Returns ``None`` if the family cannot be rendered: a notebook then shows the repr alone.
+    Returns ``None`` if the family cannot be rendered: a notebook then shows only the repr.
     """
     rows = min(ROWS, len(family))
     categories = np.linspace(0, len(family) - 1, rows).round().astype(np.uint64)

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from fdsl._checks import shortened, shown
 
 #: Limit of opcodes: a system takes about 40, so this is 200,000 systems.
-MOST_OPCODES = 2**23
+MAX_OPCODES = 2**23
 
 #: Limit of axes of an array, as in NumPy 1.
-MOST_AXES = 32
+MAX_AXES = 32
 
 #: NumPy's names of the accepted types of numbers.
 NUMBERS = frozenset(f"{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)) - {"f1"}
@@ -87,7 +87,7 @@ class PickledArray:
             raise ValueError(f"an array has no bytes, but a {type(content).__name__}")
         dtype = np.dtype(f"{order}{self.dtype.name}")
         shape = self.shape
-        if type(shape) is not tuple or len(shape) > MOST_AXES:
+        if type(shape) is not tuple or len(shape) > MAX_AXES:
             raise ValueError(f"an array has the shape {shown(shape)}")
         if not all(type(side) is int and 0 <= side < 2**63 for side in shape):
             raise ValueError(f"an array has the shape {shown(shape)}")
@@ -139,8 +139,8 @@ class _Reader:
 
     def read(self, content: bytes) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-            if count == MOST_OPCODES:
-                raise _Refused(f"it has more than {MOST_OPCODES:,} opcodes")
+            if count == MAX_OPCODES:
+                raise _Refused(f"it has more than {MAX_OPCODES:,} opcodes")
             if opcode.name in VALUES:
                 self.stack.append(argument)
             elif opcode.name == "STOP":

@@ -1,4 +1,4 @@
-"""Images as torch data sets. Beside ``fdsl.timm``, only this folder imports torch.
+"""Images as torch data sets. Apart from ``fdsl.timm``, only this folder imports torch.
 
 >>> import fdsl, torch
 >>> from fdsl.torch import Stream
@@ -30,5 +30,5 @@ __all__ = ["Dataset", "Loader", "Normalize", "Stream"]
 def __getattr__(name: str) -> NoReturn:
     if name == "Instances":
         # An AttributeError would be hidden by ``from fdsl.torch import Instances``.
-        raise TypeError("fdsl.torch.Instances has another name now: fdsl.torch.Dataset")
+        raise TypeError("fdsl.torch.Instances was renamed to fdsl.torch.Dataset")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

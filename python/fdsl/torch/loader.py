@@ -111,7 +111,7 @@ class Loader:
         else:
             self.pin_memory = bool(checked_type("pin_memory", pin_memory, bool))
             if self.pin_memory and not torch.cuda.is_available():
-                raise ValueError("pin_memory=True needs a GPU, and torch sees none")
+                raise ValueError("pin_memory=True needs a GPU, but torch sees none")
         self.sampler = StreamSampler(stream)
         self.batch_sampler = BatchSampler(self.sampler, stream.batch_size, drop_last=False)
         self._latest = _Latest()
@@ -447,7 +447,7 @@ def _checked_device(device: torch.device | str | int) -> torch.device:
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be one that torch knows, got {device!r}") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, and torch sees no GPU")
+        raise ValueError(f"device is {device!r}, but torch sees no GPU")
     try:
         # A tensor's device has an index. Without one, another thread would use its own current
         # device.

@@ -1,4 +1,4 @@
-"""Endless samples, in an order that depends on the seed alone."""
+"""Endless samples, in an order that depends only on the seed."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Stream(IterableDataset[Sample]):
         instances: the number of instances per category, which are then repeated (paper,
             Figure 4). ``None``: instances never repeat.
         label_noise: fraction of the images, 0…1, whose label is picked at random from all
-            categories (paper, Figure 5). The label depends on the address alone: it is the same
+            categories (paper, Figure 5). The label depends only on the address: it is the same
             every time the image appears, and raising the noise keeps the labels that were already
             random. The images and their order do not change.
         cache: whether to render all ``len(family) * instances`` images now and take every batch

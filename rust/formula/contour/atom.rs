@@ -1,6 +1,6 @@
-//! VisualAtom. A category is a whole start and two waves along its rings; instances differ in
-//! where the center is and in the noise. The random numbers are ours; [`released`](super::released)
-//! has the program's.
+//! VisualAtom. A category fixes the first ring and two waves along all rings; instances differ in
+//! their center and in the noise. The random numbers are ours; [`released`](super::released)
+//! has the released code's.
 
 use crate::address::{At, Purpose};
 use crate::arrays::Arrays;

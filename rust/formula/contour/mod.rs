@@ -5,7 +5,7 @@
 //! [`rings`] has the rule that both families share. [`rcdb`] and [`atom`] define their categories and
 //! instances, and [`style`] defines the background and the lines. [`released`] replays the released
 //! programs (MIT license, AIST): their categories number for number, their images byte for byte. The
-//! rules were read off the programs; none of their code is here. Lengths are in pixels of a 512×512
+//! rules were read off the released code; none of it is here. Lengths are in pixels of a 512×512
 //! image.
 
 pub mod atom;

@@ -2,11 +2,11 @@
 
 use crate::formula::perlin::PERLIN;
 
-/// The positions that programs draw: 0…10,000.
+/// The positions that the released code draws: 0…10,000.
 pub const SPAN: f64 = 10_000.0;
 
-/// The slopes at each lattice point and at the next, for one look-up: of each the upper 16 bits of its f32,
-/// the lower ones being 0. A slope of −1 where a negative one should stand is part of the package.
+/// The slopes at each lattice point and at the next, for one look-up: each as the upper 16 bits of its f32,
+/// whose lower ones are 0. The package uses −1 for every negative slope, and so do we.
 static SLOPES: [u32; 256] = slopes();
 
 const fn slopes() -> [u32; 256] {
@@ -41,10 +41,10 @@ pub fn noise(x: f32, slopes: u32) -> f32 {
     (a + fade * (b - a)) * 0.4
 }
 
-/// The f32 from which on all are whole.
+/// From here on, every f32 is an integer.
 const WHOLE: f32 = (1 << 23) as f32;
 
-/// As `f32::floor`, for what is neither negative nor large, but vectorized on every backend.
+/// `f32::floor` for numbers from 0 to `WHOLE`, but vectorized on every backend.
 #[inline(always)]
 fn floor(x: f32) -> f32 {
     let nearest = x + WHOLE - WHOLE;

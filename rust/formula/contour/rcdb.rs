@@ -1,6 +1,6 @@
-//! RCDB. A category is how many vertices and rings there are and how noise moves them; an instance
-//! is where the center is, the radius and oval of the start, and the noise. The random numbers are
-//! ours; [`released`](super::released) has the program's.
+//! RCDB. A category fixes the number of vertices and rings and how far noise moves them; instances
+//! differ in their center, in the radius and oval of the first ring, and in the noise. The random numbers are
+//! ours; [`released`](super::released) has the released code's.
 
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;

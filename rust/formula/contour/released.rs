@@ -1,4 +1,4 @@
-//! The released programs, replayed.
+//! The released code, replayed.
 //!
 //! Each of their processes draws everything from one stream of Python's `random`, seeded with the
 //! number of the process plus 1: the parameters of a category, the rings of its first image, the
@@ -80,14 +80,14 @@ impl Draws for Stream {
     }
 }
 
-/// A category whose images are those of a released program.
+/// A category whose images are those of the released code.
 #[derive(Clone, Debug)]
 pub struct Released<P> {
     category: P,
     origin: Origin,
 }
 
-/// Where the images of a category begin in the program's random numbers.
+/// Where the images of a category begin in the original random numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Origin {
     /// The seed of Python's `random`.
@@ -141,7 +141,7 @@ impl Program for Contour {
     }
 }
 
-/// Uses the arguments of the script for VisualAtom-1k; the program's defaults give another data set.
+/// Uses the arguments of the script for VisualAtom-1k; the original defaults give another data set.
 impl Program for Atom {
     const REPLAY: &'static str = "visualatom-released";
 
@@ -280,7 +280,7 @@ impl<P: Program> Formula for Released<P> {
         both.map(|(category, row)| Ok(Self { category, origin: origin(row)? })).collect()
     }
 
-    /// The program draws every image once.
+    /// The released code draws every image once.
     fn retries(_: &ContourStyle) -> u8 {
         0
     }

@@ -23,7 +23,7 @@ pub struct Polygon {
     pub rings: usize,
     /// λ: how far noise moves a vertex from ring to ring.
     pub noise: f64,
-    /// w: how far every ring moves outward beside that. (The programs call it a line width.)
+    /// w: how far every ring moves outward in addition. (The released code calls it a line width.)
     pub step: f64,
     /// Two waves along each ring, by their frequencies: VisualAtom's; RCDB has none.
     pub waves: Option<[u32; 2]>,
@@ -32,7 +32,7 @@ pub struct Polygon {
     pub from_center: bool,
 }
 
-/// What differs between the instances of a category, beside the noise.
+/// What differs between the instances of a category, apart from the noise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Start {
     /// Of the first ring, before it becomes an oval.

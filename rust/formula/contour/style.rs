@@ -42,7 +42,7 @@ pub enum Background {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LineColor {
-    /// A random gray, as in the programs.
+    /// A random gray, as in the released code.
     Gray,
     /// A random color.
     Random,

@@ -24,12 +24,12 @@ pub struct Contractive {
     /// At most 256.
     pub max_maps: usize,
     /// The range of the weighted sum of singular values; if `None`, (5 + n)/2 to (6 + n)/2 for n
-    /// maps, as in the program.
+    /// maps, as in the released code.
     pub sum: Option<[f64; 2]>,
 }
 
 impl Contractive {
-    /// Samples systems 0 to `categories`; system k depends on the settings and k alone.
+    /// Samples systems 0 to `categories`; system k depends only on the settings and k.
     pub fn sample(&self, categories: usize) -> Result<Vec<Ifs>, Error> {
         if !(2 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
             return Err(Error::ContractiveMaps { min: self.min_maps, max: self.max_maps });

@@ -1,7 +1,7 @@
 //! Rendering of one instance of a category.
 //!
 //! Scaling a parameter can make a system diverge or collapse: at a variation of 0.4, about 9% of
-//! the images of the authors' program have less than 1% of their pixels lit. By default such an
+//! the images of the authors' code have less than 1% of their pixels lit. By default such an
 //! image is re-rendered with another variation drawn from the same address, so every image shows
 //! something.
 

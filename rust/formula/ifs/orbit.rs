@@ -52,7 +52,7 @@ pub fn play(table: &Table, rng: &mut Rng, count: usize, simd: Simd, points: &mut
 /// Plays the chaos game with all orbits starting at a point of the attractor, and keeps the first points
 /// of the first orbit, which [`play`] discards.
 ///
-/// The program of "Improving Fractal Pre-training" plays one orbit from the fixed point of the first
+/// The code of "Improving Fractal Pre-training" plays one orbit from the fixed point of the first
 /// map. That point is often an extreme one, so without it the bounding box is smaller: by 0.1% in
 /// one of six systems, enough to see in the filling rate of 60 images.
 pub(super) fn play_from(

@@ -29,7 +29,7 @@ const SEARCH: Purpose = Purpose(5);
 pub enum Sampler {
     /// Each candidate from its own address.
     Fdsl,
-    /// As in the authors' released program, bit for bit.
+    /// As in the authors' released code, bit for bit.
     Released,
 }
 
@@ -44,7 +44,7 @@ pub struct Search {
     pub seed: u64,
     /// The fewest maps of a candidate. Their number is uniform in `min_maps..=max_maps`.
     pub min_maps: usize,
-    /// The most maps of a candidate: 8 in the paper, 7 in the authors' program.
+    /// The most maps of a candidate: 8 in the paper, 7 in the authors' code.
     pub max_maps: usize,
     /// How the filling rate is measured.
     pub measure: Measure,
@@ -140,7 +140,7 @@ impl Search {
         })
     }
 
-    /// Returns the candidates of the released program, `block` at a time, if that is the sampler.
+    /// Returns the candidates of the released code, `block` at a time, if that is the sampler.
     fn released(&self, block: usize) -> Option<Candidates> {
         let maps = self.min_maps as u32..=self.max_maps as u32; // at most 256
         // `check` limits the seed of this sampler to 32 bits.
@@ -186,9 +186,9 @@ pub(in crate::formula) type Accepted<T, M> = (Vec<(T, M)>, u64);
 /// Takes candidates in the order of their numbers until enough are accepted; returns them with their
 /// measures, and how many were tried.
 ///
-/// `candidates` are asked for the next ones, after a number of them and with the best measure of those
-/// that were rejected, at first `least`. `wanted` is how many to accept, and after how many rejections in a
-/// row to give up.
+/// `candidates(n, best)` returns the next candidates after the first `n`; `best` is the best measure
+/// rejected so far, at first `least`. Accepts `wanted` candidates, and gives up after `max_tries`
+/// rejections in a row.
 pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
     (wanted, max_tries): (usize, u64),
     least: M,

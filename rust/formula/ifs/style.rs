@@ -33,7 +33,7 @@ pub enum Shading {
     /// The last point, whose black pixels erase.
     #[default]
     Last,
-    /// Any point: nothing erases. Gray alone.
+    /// Any point: nothing erases. Gray images only.
     Any,
     /// The number of points, as a share of the largest number in the image: a gray, or a hue.
     Density,
@@ -53,7 +53,7 @@ pub enum Variation {
 }
 
 /// surface/last.rs stores the number of a point in a u32, next to a position in its patch.
-const MOST_POINTS: usize = 1 << 24;
+const MAX_POINTS: usize = 1 << 24;
 
 /// The settings of an IFS.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -163,7 +163,7 @@ impl VariationKind {
 
 impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
-        if !(1..=MOST_POINTS).contains(&self.num_points) {
+        if !(1..=MAX_POINTS).contains(&self.num_points) {
             return Err(Error::NumPoints(self.num_points));
         }
         if let Variation::Grid(w) | Variation::Continuous(w) | Variation::Map(w) = self.variation
@@ -184,7 +184,7 @@ impl crate::formula::interface::Style for Style {
     fn scaled(&self, from: &Frame, to: &Frame) -> Self {
         let pixels = |frame: &Frame| (frame.height * frame.width) as f64;
         let num_points = (self.num_points as f64 * (pixels(to) / pixels(from))).round();
-        let num_points = (num_points as usize).clamp(1, MOST_POINTS); // saturates
+        let num_points = (num_points as usize).clamp(1, MAX_POINTS); // saturates
         Self { num_points, margin: to.scaled_margin(self.margin, from), ..self.clone() }
     }
 

@@ -5,7 +5,7 @@ use crate::formula::ifs::Map;
 /// A Walker alias table, which picks a map without branching. The number of slots is a power of two.
 /// A random word picks slot i with its high bits. Its low bits, the fraction, choose between two maps:
 /// map i if the fraction is below the slot's threshold, otherwise the slot's alias. (With the linear
-/// search of the authors' program, a prototype took 1.4 ms per image.)
+/// search of the authors' code, a prototype took 1.4 ms per image.)
 ///
 /// The table is rebuilt for every image, in the same memory.
 #[derive(Default)]

@@ -88,7 +88,7 @@ pub(super) fn vary(
     None
 }
 
-/// Draws a map and a factor that do not make it expand, as the program of "Improving Fractal
+/// Draws a map and a factor that do not make it expand, as the code of "Improving Fractal
 /// Pre-training" does; `None` if a few attempts fail.
 fn scaled(maps: &[Map], w: f64, rng: &mut Rng) -> Option<Scaled> {
     (0..MAP_ATTEMPTS).find_map(|_| {

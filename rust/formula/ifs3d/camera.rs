@@ -1,5 +1,5 @@
 //! From points in space to pixels: a perspective camera four units from the cloud's mean, as in the
-//! released program. OpenGL first rounds coordinates to 1/256 pixel, and so does this module.
+//! released code. OpenGL first rounds coordinates to 1/256 pixel, and so does this module.
 
 use std::f64::consts::TAU;
 

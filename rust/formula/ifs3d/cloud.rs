@@ -32,7 +32,7 @@ impl Cloud {
         (0..3).for_each(|axis| self.axes[axis][i] = point[axis]);
     }
 
-    /// Normalizes the points as the released program does, and returns the variance along each axis.
+    /// Normalizes the points as the released code does, and returns the variance along each axis.
     /// Returns `None` if a coordinate is NaN or its absolute value is above `limit`. If all points are the
     /// same, they move to the origin.
     pub(super) fn normalize(&mut self, limit: f32, simd: Simd) -> Option<[f64; 3]> {

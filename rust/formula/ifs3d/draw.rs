@@ -61,7 +61,7 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Plays the chaos game for an instance, unless it is the last one; returns whether there is a cloud.
-    /// `seed` seeds the random numbers; those of the released program use 32 bits of it.
+    /// `seed` seeds the random numbers; those of the released code use 32 bits of it.
     fn play(&mut self, formula: &Ifs3d, row: u64, seed: u64, style: &Style, at: At<'_>) -> bool {
         let Self { maps, laid, replay, cloud, of, next } = self;
         scale(&formula.maps, row, style.varied(), style.compat, maps);
@@ -135,7 +135,7 @@ impl Formula for Ifs3d {
     }
 }
 
-/// Renders one view with the given weight row, seed and camera, for tests against the released program's
+/// Renders one view with the given weight row, seed and camera, for tests against the released code's
 /// images. Returns the points, unless the orbit escapes.
 #[cfg(feature = "python")]
 pub(crate) fn draw_given(

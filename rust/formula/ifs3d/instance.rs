@@ -14,7 +14,7 @@ pub(super) const UNSCALED: u64 = 6;
 
 /// Factors per coefficient.
 const FACTORS: u64 = 12;
-/// A row of the released program that repeats another one, and that other one.
+/// A row of the released code that repeats another one, and that other one.
 const REPEATED: (u64, u64) = (108, 99);
 
 /// An image among those of its category: `index = (145·round + row)·12 + view`, with four indices per image
@@ -68,7 +68,7 @@ fn letter_and_factor(row: u64, w: f64) -> (usize, f64) {
     let scaled = if row < UNSCALED { row } else { row - 1 };
     let step =
         [-6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0][(scaled % FACTORS) as usize];
-    // The program's files have 0.9, which differs from 1 − 0.6/6 in the last digits.
+    // The original files have 0.9, which differs from 1 − 0.6/6 in the last digits.
     let factor = ((1.0 + step * w / 6.0) * 1e9).round() / 1e9;
     // A factor of 0 (at w = 1) would flatten the cloud.
     ((scaled / FACTORS) as usize, if factor == 0.0 { 0.01 } else { factor })

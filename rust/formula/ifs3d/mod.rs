@@ -4,7 +4,7 @@
 //!
 //! A category is a set of affine maps of space. An instance scales one coefficient of every map and plays
 //! the chaos game, which yields a point cloud; an image is one view of that cloud. The rules are those of
-//! the released program (MIT license, AIST); none of its code is here.
+//! the released code (MIT license, AIST); none of it is here.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | [`instance`] | from an index to the scaled coefficient and the view |
 //! | [`cloud`] | the points, and their normalization |
 //! | [`orbit`] | the chaos game: sixteen orbits side by side |
-//! | [`released`] | the program's chaos game, its determinant and its random stream |
+//! | [`released`] | the original chaos game, its determinant and its random stream |
 //! | [`camera`] | from points to pixels |
 //! | [`draw`] | one image |
 //! | [`search`] | the search for categories |

@@ -1,12 +1,12 @@
 //! The chaos game in space: sixteen orbits of one system, played side by side.
 //!
 //! In a single orbit, every point waits for the previous one. Sixteen orbits fill the lanes: 10,000 points
-//! take 10 µs, normalized, whereas the released program's single orbit takes 85 µs (AMD EPYC, Zen 5,
+//! take 10 µs, normalized, whereas the released code's single orbit takes 85 µs (AMD EPYC, Zen 5,
 //! AVX-512).
 //!
 //! The points should have the distribution of one long orbit from the origin, so all orbits start there. The
-//! points of the first orbit count from the start, as in the program, and those of the others after a
-//! warm-up. For 118 random instances of the program's categories, the means of three statistics over 100
+//! points of the first orbit count from the start, as in the released code, and those of the others after a
+//! warm-up. For 118 random instances of the original categories, the means of three statistics over 100
 //! images differ from those of single orbits by chance alone (mean z² 1.01). With more orbits, each would be
 //! shorter and spend a larger share on its warm-up.
 

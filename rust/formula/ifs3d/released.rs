@@ -1,4 +1,4 @@
-//! What the released program does differently: one orbit in float64 from the origin, random numbers from
+//! What the released code does differently: one orbit in float64 from the origin, random numbers from
 //! NumPy's legacy generator, and map probabilities from the determinant that NumPy computes.
 
 use crate::formula::ifs::released::Mersenne;
@@ -9,7 +9,7 @@ use crate::simd::{Kernel, Lanes, Simd};
 /// Draws that are turned into maps at a time.
 const CHUNK: usize = 256;
 
-/// The program's float64 orbit; the memory is kept from image to image.
+/// The original float64 orbit; the memory is kept from image to image.
 #[derive(Default)]
 pub struct Replay {
     axes: [Vec<f64>; 3],

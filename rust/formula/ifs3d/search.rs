@@ -36,13 +36,13 @@ pub struct Search {
     pub seed: u64,
     /// The number of maps is uniform in `min_maps ..= max_maps`.
     pub min_maps: usize,
-    /// See `min_maps`; the program's is 7.
+    /// See `min_maps`; the released code's is 7.
     pub max_maps: usize,
-    /// Points of a candidate's orbit; the released program keeps one fewer.
+    /// Points of a candidate's orbit; the released code keeps one fewer.
     pub num_points: usize,
     /// Gives up after this many candidates in a row without a category.
     pub max_tries: u64,
-    /// The random numbers to use; the released program's seed has 32 bits.
+    /// The random numbers to use; the released code's seed has 32 bits.
     pub sampler: Sampler,
 }
 
@@ -150,7 +150,7 @@ impl Search {
         Some((ifs, smallest(variances)))
     }
 
-    /// The program's candidates, `block` at a time, if the settings ask for them.
+    /// The original candidates, `block` at a time, if the settings ask for them.
     fn stream(&self, block: usize) -> Option<Stream> {
         if self.sampler == Sampler::Fdsl {
             return None;
@@ -178,7 +178,7 @@ struct Orbit {
     cloud: Cloud,
 }
 
-/// The program's candidates: one random stream for everything. Since drawing is cheap, one thread steps
+/// The original candidates: one random stream for everything. Since drawing is cheap, one thread steps
 /// through the stream and records where each candidate's orbit starts, while all threads play the block
 /// drawn before.
 struct Stream {

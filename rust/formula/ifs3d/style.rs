@@ -20,7 +20,7 @@ pub enum View {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Style {
-    /// Number of points; the released program keeps one fewer.
+    /// Number of points; the released code keeps one fewer.
     pub num_points: usize,
     /// Side of the square that a point covers, in pixels.
     pub point_size: usize,
@@ -43,7 +43,7 @@ impl Default for Style {
             point_size: 1,
             shade: false,
             view: View::Fixed,
-            jitter: std::f64::consts::PI, // degrees: the program treats radians as degrees
+            jitter: std::f64::consts::PI, // degrees: the released code treats radians as degrees
             variation: Some(0.6),
             compat: None,
         }
@@ -71,7 +71,7 @@ impl crate::formula::interface::Style for Style {
         }
         match self.variation {
             Some(w) if !(0.0..=1.0).contains(&w) => {
-                refused("variation", "None or between 0 and 1 (the program's is 0.6)", w)
+                refused("variation", "None or between 0 and 1 (the released code's is 0.6)", w)
             }
             _ => Ok(()),
         }

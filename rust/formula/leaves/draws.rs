@@ -1,9 +1,9 @@
-//! The randomness of leaves: the law of their radii, and random numbers, ours or the program's.
+//! The randomness of leaves: the power law of their radii, and random numbers, ours or the released code's.
 
 use crate::address::Rng;
 use crate::formula::ifs::released::mersenne::Mersenne;
 
-/// Number of radii that a law chooses from. Part of the format.
+/// Number of radii that a power law chooses from. Part of the format.
 const RADII: usize = 200;
 
 /// The distribution of radii: [`RADII`] values from the smallest to the largest, each with the
@@ -66,7 +66,7 @@ impl Draws for Rng {
     }
 }
 
-/// The random numbers of one image of the program. All come from NumPy except the kinds, which
+/// The random numbers of one image of the released code. All come from NumPy except the kinds, which
 /// Python's `random.choice` draws.
 pub(super) struct Released {
     numpy: Mersenne,

@@ -2,9 +2,9 @@
 //! al., "Learning to See by Looking at Noise", NeurIPS 2021): shapes of one color each, thrown on
 //! top of each other until they hide the ground.
 //!
-//! A category is a kind of shape and the law of its radius; an instance has its own positions,
-//! sizes and colors. Kinds, sizes and laws are those of the second paper's program, and `compat`
-//! replays its random numbers. (The program has no license: this is written from a description of
+//! A category is a kind of shape and the power law of its radius; an instance has its own positions,
+//! sizes and colors. Kinds, sizes and power laws are those of the second paper's code, and `compat`
+//! replays its random numbers. (The released code has no license: this is written from a description of
 //! what it does.)
 //!
 //! The last leaf thrown is in front. We draw leaves from front to back, each one behind the
@@ -15,7 +15,7 @@
 //! leaves, but the last one hides the last of the ground, and such leaves are large: with squares
 //! on 128² pixels, 212 leaves are visible instead of 246.
 //!
-//! On one core, 128² pixels of mixed shapes take 0.2 ms. The program takes 450 ms, since it looks
+//! On one core, 128² pixels of mixed shapes take 0.2 ms. The released code takes 450 ms, since it looks
 //! for black pixels after every leaf.
 
 mod draws;
@@ -49,9 +49,9 @@ const TEXTURES_PER_IMAGE: usize = 8;
 /// Most leaves in an image; behind them lies one more that fills the image. Part of the format.
 const MOST: usize = 1 << 20;
 /// Most leaves in a replayed image; the background is black.
-const MOST_RELEASED: usize = 5000;
+const MAX_RELEASED: usize = 5000;
 
-/// The kind of a leaf, in the program's order.
+/// The kind of a leaf, in the original order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Circle,
@@ -85,7 +85,7 @@ impl fmt::Debug for DeadLeaves {
 
 impl DeadLeaves {
     /// Makes categories from rows: the number of a kind (0…5, or 6 for all of them), the exponent of
-    /// the law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
+    /// the power law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
     ///
     /// The leaves are shaded by images of `texture`, a family without its own style.
     pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Family>>) -> Result<Vec<Self>, Error> {
@@ -219,7 +219,7 @@ impl DeadLeaves {
         MOST + 1
     }
 
-    /// Draws leaves on top of each other until no pixel is black, as in the program, and returns the
+    /// Draws leaves on top of each other until no pixel is black, as in the released code, and returns the
     /// number of leaves.
     fn draw_on_top(&self, mut draws: impl Draws, at: At<'_>, scratch: &mut Scratch) -> usize {
         let Scratch { runs, free: black, cells, .. } = scratch;
@@ -228,7 +228,7 @@ impl DeadLeaves {
         black.open(Window { of, top: 0, left: 0, height, width, flip_rows: false, flip_columns: false });
         cells.clear();
         cells.resize(height * width, 0);
-        for number in 0..MOST_RELEASED {
+        for number in 0..MAX_RELEASED {
             let size = [width as i64, height as i64];
             let cell = self.leaf(&mut draws, size, runs, |_, _| true).map_or(0, packed);
             for (row, from, to) in runs.iter() {
@@ -243,7 +243,7 @@ impl DeadLeaves {
                 return number + 1;
             }
         }
-        MOST_RELEASED
+        MAX_RELEASED
     }
 }
 
@@ -287,14 +287,14 @@ fn rectangle([x, y]: [i64; 2], half: [f64; 2], size: [i64; 2], runs: &mut Runs) 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaves {
-    /// Whether the program's random numbers are replayed.
+    /// Whether the original random numbers are replayed.
     pub compat: Option<Compat>,
 }
 
 impl Style for Leaves {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         if self.compat.is_some() && !frame.color {
-            let accepted = "True with compat='released', whose program draws in color";
+            let accepted = "True with compat='released', whose code draws in color";
             return Err(Error::Choice { name: "color", accepted, given: "False".to_owned() });
         }
         Ok(())
@@ -376,7 +376,7 @@ mod tests {
     use crate::frame::Crop;
     use crate::simd::Simd;
 
-    /// The quantiles of the radii are the program's; the medians are those of a few of its images.
+    /// The quantiles of the radii are the released code's; the medians are those of a few of its images.
     #[test]
     fn radii_and_how_many_leaves_it_takes_are_distributed_as_the_programs() {
         let quantiles = |mut values: Vec<f64>, shares: &[f64]| -> Vec<f64> {

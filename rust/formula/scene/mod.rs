@@ -1,7 +1,7 @@
 //! Scenes: several objects in one image, each an image of another family.
 //!
-//! The scene's categories are those of its parts, concatenated. A scene of category c has one object
-//! of that category; the address draws the others. Every object is rendered in its own square frame
+//! The scene's categories are those of its parts, concatenated. A scene of category c has an object
+//! of that category; the others are sampled by its address. Every object is rendered in its own square frame
 //! and covers what is behind it wherever it shows something ([`Ground`]). Objects are painted from
 //! front to back: each pixel is written once, and a hidden object is detected before it changes any
 //! pixel.

@@ -4,8 +4,8 @@
 //!
 //! A class fixes everything about a polygon except its center and the noise. In our own scenes, the
 //! last object has the scene's category, and the others have random ones. [`Replay`] draws the random
-//! numbers of the released program (MIT license, AIST), whose images have no category. The rules were
-//! read off the program; none of its code is here.
+//! numbers of the released code (MIT license, AIST), whose images have no category. The rules were
+//! read off the released code; none of it is here.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::surface::Plane;
 
 /// Classes, centers, grays and noise.
 const POLYGONS: Purpose = Purpose(42);
-/// Images that a process of the released program draws from one stream.
+/// Images that a process of the released code draws from one stream.
 const IMAGES_PER_PROCESS: u64 = 500;
 /// Most objects, whose numbers fit in a byte.
-const MOST_OBJECTS: u64 = 255;
+const MAX_OBJECTS: u64 = 255;
 
 /// The settings of SegRCDB.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,7 +61,7 @@ impl Default for SegStyle {
 
 impl Style for SegStyle {
     fn check(&self, _: &Frame) -> Result<(), Error> {
-        if !(1..=MOST_OBJECTS).contains(&self.objects) {
+        if !(1..=MAX_OBJECTS).contains(&self.objects) {
             let given = self.objects as f64; // only shown
             return Err(Error::Number { name: "objects", accepted: "between 1 and 255", given });
         }
@@ -97,7 +97,7 @@ pub struct SegRcdb {
     category: usize,
 }
 
-/// Returns the classes of the released program: rows of seven numbers as [`SegRcdb`] takes them.
+/// Returns the classes of the released code: rows of seven numbers as [`SegRcdb`] takes them.
 pub fn released_classes(count: usize) -> Vec<[f64; 7]> {
     let mut stream = Stream::new(0);
     let row = |_| {
@@ -122,7 +122,7 @@ pub struct Scratch {
     next: Option<Next>,
 }
 
-/// The next image of a process of the released program.
+/// The next image of a process of the released code.
 struct Next {
     /// These settings determine how many numbers the previous images drew.
     classes: Arc<[Class]>,
@@ -278,8 +278,8 @@ impl Formula for SegRcdb {
     }
 }
 
-/// A category of images of the released program: with C categories, the image of category c and index i
-/// is the program's image i·C + c.
+/// A category of images of the released code: with C categories, the image of category c and index i
+/// is the original image i·C + c.
 #[derive(Clone, Debug)]
 pub struct Replay(SegRcdb);
 
@@ -292,7 +292,7 @@ impl Formula for Replay {
         Ok(SegRcdb::family(parameters)?.into_iter().map(Self).collect())
     }
 
-    /// The program draws every image once.
+    /// The released code draws every image once.
     fn retries(_: &SegStyle) -> u8 {
         0
     }

@@ -7,7 +7,7 @@ use crate::formula::interface::Style;
 use crate::frame::Frame;
 
 /// The most objects of a scene.
-const MOST_OBJECTS: u64 = 1000;
+const MAX_OBJECTS: u64 = 1000;
 
 /// Settings for composing a scene.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -106,10 +106,10 @@ impl Style for SceneStyle {
             blur,
             ..
         } = *self;
-        if !(1..=MOST_OBJECTS).contains(&min_objects) {
+        if !(1..=MAX_OBJECTS).contains(&min_objects) {
             return number("min_objects", "between 1 and 1000", min_objects as f64);
         }
-        if !(min_objects..=MOST_OBJECTS).contains(&max_objects) {
+        if !(min_objects..=MAX_OBJECTS).contains(&max_objects) {
             return number("max_objects", "between min_objects and 1000", max_objects as f64);
         }
         if !(min_scale > 0.0 && min_scale <= 1.0) {

@@ -89,7 +89,7 @@ class Checkpoints:
         Args:
             resume: a file; or ``"auto"``, which is ``last.pt`` of the folder if there is one; or
                 ``None``, to start a new run.
-            keys: further keys that it must have, beside those that ``begin`` restores.
+            keys: keys that it must have in addition to those that ``begin`` restores.
 
         Returns:
             The saved state, on the CPU; ``None`` for a new run.

@@ -1,4 +1,4 @@
-"""The command line of a script: its settings, and a user's mistake in one sentence."""
+"""The command line of a script: its settings, and one-line messages for a user's mistakes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def run_script(
 ) -> int:
     """Calls ``work`` with the settings of the command line, and returns an exit code. Needs tyro.
 
-    What a user can cause (ValueError, OSError, ModuleNotFoundError, a network that
-    ``--deterministic`` rules out) becomes one sentence on stderr and exit code 2, and a training
-    that diverges (FloatingPointError) exit code 1. ``python -X dev`` shows the traceback all the
+    User errors (ValueError, OSError, ModuleNotFoundError, a network that ``--deterministic`` rules
+    out) become one line on stderr and exit code 2; a run that diverges (FloatingPointError) ends
+    with exit code 1. ``python -X dev`` shows the traceback all the
     same.
 
     Args:
         settings: a dataclass; its fields are the options, their comments the help.
         work: the script; returns the exit code.
-        argv: the words of the command line; those of this process if not given.
+        argv: the command-line arguments; those of this process if not given.
         renamed: options of earlier versions, and what to use instead.
         presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
             defaults, those of a later name before those of an earlier one; a path to another TOML
@@ -101,7 +101,7 @@ def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
     """Settings with the values of presets as defaults."""
     known = inspect.signature(settings).parameters
     if odd := [name for name in values if name not in known]:
-        raise ValueError(f"a preset sets {odd[0]!r}, which is no option of this script")
+        raise ValueError(f"a preset sets {odd[0]!r}, which is not an option of this script")
     return settings(**values)
 
 

@@ -130,7 +130,7 @@ def reduced(numbers: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
     """Returns the sum (or another reduction) of all ranks' tensors, on the CPU."""
     if not (dist.is_available() and dist.is_initialized()):
         return numbers.cpu()
-    # A group with NCCL alone cannot reduce tensors on the CPU.
+    # A group with only NCCL cannot reduce tensors on the CPU.
     numbers = numbers.to("cuda" if dist.get_backend() == "nccl" else "cpu", copy=True)
     dist.all_reduce(numbers, operation)
     return numbers.cpu()

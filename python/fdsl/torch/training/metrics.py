@@ -119,7 +119,7 @@ class MetricsLog:
         self._count = state["count"] if first else 0
 
     def plot(self, names: Sequence[str] = ("loss", "accuracy")) -> None:
-        """Draws ``curve.png``, on rank 0 alone: a panel for each of these columns and its ``val_``
+        """Plots ``curve.png``, on rank 0 only: a panel for each of these columns and its ``val_``
         column. Needs matplotlib."""
         if not is_first():
             return

@@ -131,7 +131,7 @@ def decay_groups(
 ) -> list[dict[str, Any]]:
     """Splits the parameter groups of an optimizer into parameters that decay and those that do not.
 
-    As in DeiT's program, biases and the scales of norms do not decay, nor do the embeddings and
+    As in DeiT's code, biases and the scales of norms do not decay, nor do the embeddings and
     tokens that a network of timm names in ``no_weight_decay()``.
 
     >>> layer = nn.Linear(2, 3)

@@ -58,7 +58,7 @@ class GracefulStop:
         self._handlers.clear()
 
     def requested(self, step: int = 0) -> bool:
-        """Whether to stop now, after so many steps. All ranks of ``torch.distributed`` must call it
+        """Whether to stop after ``step`` steps. All ranks of ``torch.distributed`` must call it
         together."""
         minutes = (time.monotonic() - self._start) / 60
         enough = self.max_steps is not None and step >= self.max_steps

@@ -182,8 +182,8 @@ def _timm_config(
     mean: float,
     std: float,
 ) -> dict[str, Any]:
-    """The configuration that timm reads beside the weights (timm/models/_hub.py). A model of timm
-    knows more about its input than we do."""
+    """The configuration that timm reads along with the weights (timm/models/_hub.py). A model of
+    timm knows more about its input than we do."""
     known = getattr(model, "pretrained_cfg", {})
     convolutions = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)]
     height, width = (size, size) if isinstance(size, int) else size

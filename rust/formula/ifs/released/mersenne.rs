@@ -1,5 +1,5 @@
 //! The Mersenne Twister (Matsumoto and Nishimura 1998), as NumPy's legacy `RandomState` and
-//! Python's `random` use it. Only for replaying the released program; everything else uses
+//! Python's `random` use it. Only for replaying the released code; everything else uses
 //! [`Rng`](crate::address::Rng).
 //!
 //! A block of 624 words is generated at once, and tempered only if it is read, so skipping takes

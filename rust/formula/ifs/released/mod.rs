@@ -1,4 +1,4 @@
-//! A replay of the authors' released program (MIT license, AIST): the same categories bit for bit,
+//! A replay of the authors' released code (MIT license, AIST): the same categories bit for bit,
 //! the same images byte for byte. This is a new implementation of its rules; none of its code is used.
 //!
 //! It differs from the rest of this crate in four ways: it plays a single f64 orbit from the origin,
@@ -26,14 +26,14 @@ use crate::surface::{LastPoint, Mark, Masks, Pen, lit};
 pub(crate) use mersenne::Mersenne;
 pub(crate) use orbit::Orbit;
 
-/// The program calls `np.random.seed(100)` before every image.
+/// The released code calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
 
-/// The top left corner of the program's patches is one pixel right of and one pixel below the point,
+/// The top left corner of the original patches is one pixel right of and one pixel below the point,
 /// so their center is two.
 const PATCH_SHIFT: usize = 2;
 
-/// A category, rendered as the program does.
+/// A category, rendered as the released code does.
 #[derive(Clone, Debug)]
 pub struct Released(pub Ifs);
 
@@ -44,7 +44,7 @@ pub struct ReleasedStyle {
     /// The settings shared with other IFS.
     pub points: Style,
     /// The seed of Python's `random`, set before every image; `None` derives it from the address.
-    /// (The program does not seed it.)
+    /// (The released code does not seed it.)
     pub mask_seed: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ pub struct Scratch {
     replay: Replay,
     surface: LastPoint,
     maps: Vec<Map>,
-    /// The fallback image is drawn by [`Ifs`]; the program has none.
+    /// The fallback image is drawn by [`Ifs`]; the released code has none.
     fallback: draw::Scratch,
 }
 
@@ -230,7 +230,7 @@ fn draw_masks<'a>(
 ) -> Masks<'a> {
     let mut python = Mersenne::python(seed);
     if patch == Patch::Fixed {
-        // The paper's "fix"; the line is commented out in the program.
+        // The paper's "fix"; the line is commented out in the released code.
         return Masks::Fixed(u32::from(python.mask()));
     }
     if *masks_seed != Some(seed) || masks.len() < points {

@@ -1,4 +1,4 @@
-//! The orbit of the released program and its conversion to pixels.
+//! The orbit of the released code and its conversion to pixels.
 
 use std::ops::ControlFlow;
 
@@ -73,7 +73,7 @@ impl Orbit {
         }
     }
 
-    /// Drops the points from the first NaN on and the hundred points before it, as the program does:
+    /// Drops the points from the first NaN on and the hundred points before it, as the released code does:
     /// first for x, then for y. Once a coordinate is NaN, both are from the next point on.
     fn drop_nan(&mut self) {
         for by_x in [true, false] {

@@ -1,4 +1,4 @@
-//! The search of the released program, which draws everything from one random stream.
+//! The search of the released code, which draws everything from one random stream.
 //!
 //! Skipping random numbers is cheap (`mersenne.rs`). One thread advances along the stream and saves
 //! the state at the start of each candidate's orbit; meanwhile all threads measure the previous block
