@@ -18,6 +18,7 @@
 //! | [`label`](mod@label) | labels, with optional label noise |
 //! | [`order`] | the order in which an endless stream visits addresses |
 //! | [`png`](mod@png) | PNG encoding |
+//! | `mersenne` | NumPy's and Python's random numbers, to replay released code |
 //! | [`machine`] | number of threads, SIMD backend, checks for an interrupt |
 //! | [`pool`] | thread pools that survive a fork |
 //! | [`simd`] | SIMD backends, bit-identical to each other |
@@ -32,6 +33,7 @@ pub mod formula;
 pub mod frame;
 pub mod label;
 pub mod machine;
+mod mersenne;
 pub mod order;
 pub mod png;
 pub mod points;

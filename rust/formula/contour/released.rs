@@ -18,10 +18,10 @@ use crate::formula::contour::noise::SPAN;
 use crate::formula::contour::rcdb::{Contour, draw_fallback, show};
 use crate::formula::contour::rings::{self, Draws, Polygon, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
-use crate::formula::ifs::released::Mersenne;
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::FLIPS;
 use crate::machine::{InterruptCheck, Machine, Watch};
+use crate::mersenne::Mersenne;
 use crate::sample::Sample;
 
 /// Python's `random`, and the number of words drawn from it.

@@ -6,7 +6,6 @@
 use crate::address::{Address, At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::ifs::released::Mersenne;
 use crate::formula::ifs3d::camera::{Camera, Plane};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::instance::{ROWS, Slot, UNSCALED, VIEWS, scale};
@@ -14,6 +13,7 @@ use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
 use crate::formula::ifs3d::released::Replay;
 use crate::formula::ifs3d::{Ifs3d, Map, Style, View};
 use crate::formula::interface::{Formula, Outcome};
+use crate::mersenne::Mersenne;
 use crate::sample::Sample;
 use crate::surface::lit;
 

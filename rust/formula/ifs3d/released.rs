@@ -1,9 +1,9 @@
 //! What the released code does differently: one orbit in float64 from the origin, random numbers from
 //! NumPy's legacy generator, and map probabilities from the determinant that NumPy computes.
 
-use crate::formula::ifs::released::Mersenne;
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
+use crate::mersenne::Mersenne;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Draws that are turned into maps at a time.

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
-use crate::formula::ifs::released::Mersenne;
 use crate::formula::ifs::search::{Sampler, Stopped, accepted};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
@@ -18,6 +17,7 @@ use crate::formula::ifs3d::released::{Replay, determinant};
 use crate::formula::ifs3d::{Ifs3d, Map, volume};
 use crate::formula::interface::Formula;
 use crate::machine::{Machine, with_scratch};
+use crate::mersenne::Mersenne;
 use crate::simd::Simd;
 
 /// The parameters of a candidate category.

@@ -1,7 +1,7 @@
 //! The randomness of leaves: the power law of their radii, and random numbers, ours or the released code's.
 
 use crate::address::Rng;
-use crate::formula::ifs::released::mersenne::Mersenne;
+use crate::mersenne::Mersenne;
 
 /// Number of radii that a power law chooses from. Part of the format.
 const RADII: usize = 200;

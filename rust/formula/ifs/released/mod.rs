@@ -5,7 +5,6 @@
 //! it uses the same random numbers for every image, it handles NaN and infinity in its own way, and
 //! its patches are shifted one pixel down and right. Flips and colors are the same.
 
-pub(crate) mod mersenne;
 mod orbit;
 pub(super) mod search;
 
@@ -19,11 +18,11 @@ use crate::formula::ifs::style::{Draw, Kind, Patch, Style, VariationKind};
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
+use crate::mersenne::Mersenne;
 use crate::sample::Sample;
 use crate::simd::Simd;
 use crate::surface::{LastPoint, Mark, Masks, Pen, lit};
 
-pub(crate) use mersenne::Mersenne;
 pub(crate) use orbit::Orbit;
 
 /// The released code calls `np.random.seed(100)` before every image.

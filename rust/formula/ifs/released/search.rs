@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::Orbit;
-use crate::formula::ifs::released::mersenne::Mersenne;
 use crate::formula::ifs::{Ifs, Map};
 use crate::machine::with_scratch;
+use crate::mersenne::Mersenne;
 use crate::simd::Simd;
 
 /// The candidates, in blocks.
