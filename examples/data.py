@@ -128,9 +128,8 @@ def load(
     except (RuntimeError, FileNotFoundError) as error:  # torchvision raises either
         if name not in NEEDS:
             raise
-        why = f"{name} is missing or incomplete in {root}: put {NEEDS[name]} there"
-        why += f", or {name}/ with train/ and val/; or name another --data-root, or --download"
-        raise FileNotFoundError(why) from error
+        why = f"no complete {name} in {root}: put {NEEDS[name]} there, or {name}/{{train,val}}/"
+        raise FileNotFoundError(f"{why}; or name another --data-root, or --download") from error
     if odd := sorted({*train.classes} ^ {*val.classes}):
         raise ValueError(f"{folder}: class {odd[0]} is in only one of train/ and val/")
     if classes:

@@ -104,10 +104,9 @@ def finetune(s: Settings) -> int:
             probed = probe(s, ranks, model, train, val, chosen)
             result(probed, {"accuracy": probed.accuracy, "epoch": None})
             return 0
-        frozen, groups = freeze(model, s.freeze, name), parameter_groups(s, model)
+        frozen, log = freeze(model, s.freeze, name), MetricsLog(s.out, tensorboard=s.tensorboard)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of(model, groups)
-        log = MetricsLog(s.out, tensorboard=s.tensorboard)
+        optimizer = s.optimizer_of(model, parameter_groups(s, model))
         rates = [group["lr"] for group in optimizer.param_groups]
         made = made_of(s, name, classes=len(train.classes), labels=len(chosen))
         step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)

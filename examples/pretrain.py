@@ -10,8 +10,7 @@ trained from scratch (docs/experiments.md). The paper's protocol needs a GPU and
 Writes last.pt (the full training state), weights.safetensors (parameter names as in torchvision
 and timm), weights.json (their provenance), config.json (for timm), categories.npz, metrics.csv and
 curve.png to OUT. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --resume auto
-is bit-identical to an uninterrupted one (on a GPU or with three or more processes, only with
---deterministic).
+is bit-identical to an uninterrupted one (on a GPU or with 3+ processes, only with --deterministic).
 """
 
 import ast

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import fdsl.cli.options
-import torch
 from fdsl.torch import training
+from torch import nn, optim
 
 COUNTS = (int, int | None)  # the types of numbers that start at 1
 MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
@@ -49,13 +49,10 @@ class Training:
             if type(value) in (int, float) and not value >= least:  # not "<": NaN is refused too
                 raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
 
-    def optimizer_of(
-        self, model: torch.nn.Module, groups: list[dict[str, Any]]
-    ) -> torch.optim.Optimizer:
+    def optimizer_of(self, model: nn.Module, groups: list[dict[str, Any]]) -> optim.Optimizer:
         if self.optimizer == "adamw":
-            groups = training.decay_groups(groups, self.weight_decay, model=model)
-            return torch.optim.AdamW(groups)
-        return torch.optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
+            return optim.AdamW(training.decay_groups(groups, self.weight_decay, model=model))
+        return optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def lr_factor(self, step: int, steps_per_epoch: int) -> float:
         """The factor of a step's learning rate, which depends only on the step."""

@@ -332,7 +332,10 @@ def test_bench_measures_every_simd_path(capsys, ifs):
         ("finalize nowhere", "no export in nowhere"),
         ("bench c.npz --seed -1", "seed must be 0 or more, got -1"),
         ("info perlin-9 --seed 18446744073709551616", "got 18446744073709551616"),
-        ("export c.npz f --layout folders --shard-size 3", "--shard-size is for webdataset shards"),
+        (
+            "export c.npz f --layout folders --shard-size 3",
+            "--shard-size applies to webdataset and coco, not to",
+        ),
         ("bench c.npz --seconds 0", "seconds must be above 0, got 0"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_error_for_an_old_setting_names_the_new_one(make, old):
             "redraw",
             "Frame: the setting 'redraw' was renamed to 'resample_degenerate'",
         ),
-        (Strokes, "redraw", "it is 'resample_degenerate' now"),
+        (Strokes, "redraw", "was renamed to 'resample_degenerate'"),
         (Strokes, "pad", "Strokes: the setting 'pad' was renamed to 'margin'"),
         # Settings that they lack have no new name.
         (Frame, "points", "Frame has no setting 'points'; it has size, crop, crop_position, flips"),
@@ -184,7 +184,7 @@ def test_the_error_for_an_old_value_of_the_variation_option_names_the_new_option
     assert "that is --variation-kind now" in capsys.readouterr().err
 
 
-# Settings that mean nothing to a family
+# Settings that do not apply to a family
 
 
 FOREIGN = {
@@ -203,8 +203,7 @@ FOREIGN = {
         lambda: Bezier(4), SMALL,
         "Bezier takes a Strokes (size, crop, crop_position, flips, color, resample_degenerate, "
         "draw, margin), got a Rendering, whose num_points, patch, shading, variation, "
-        "variation_kind, zoom, shift, transpose, background, blur, compat, mask_seed mean nothing "
-        "to it",
+        "variation_kind, zoom, shift, transpose, background, blur, compat, mask_seed do not apply",
     ),
     "IFS, Strokes": (
         lambda: fdsl.fractaldb(1), Strokes(size=32),

@@ -496,11 +496,11 @@ def test_a_study_under_torchrun_is_refused(tmp_path, monkeypatch, capsys):
         (["table1", *SMOKE, "--against", "nowhere.pth"], "no weights at nowhere.pth"),
         (
             ["table1", "--scale", "small", "--data-root", "nowhere"],
-            "no whole cifar10 in nowhere: put cifar-10-batches-py/ there",
+            "no complete cifar10 in nowhere: put cifar-10-batches-py/ there",
         ),
         (
             ["table6", "--scale", "full", "--data", "voc2012", "--data-root", "nowhere"],
-            "no whole voc2012 in nowhere: put VOCdevkit/VOC2012/ there",
+            "no complete voc2012 in nowhere: put VOCdevkit/VOC2012/ there",
         ),
     ],
 )

@@ -135,7 +135,7 @@ class Family:
         """Returns the settings as an instance of this family's style; its defaults for ``None``.
 
         Raises:
-            TypeError: some settings mean nothing to this family.
+            TypeError: some settings do not apply to this family.
         """
         style = self.style
         if rendering is None:
@@ -362,7 +362,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def _means_nothing(family: Family, rendering: Frame) -> str:
-    """Says which settings mean nothing to a family, and which it takes."""
+    """Says which settings do not apply to a family, and which do."""
     style = family.style
     foreign = [name for name in rendering.names() if name not in style.names()]
     settings = f", whose {', '.join(foreign)} do not apply" if foreign else ""
