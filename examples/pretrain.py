@@ -16,7 +16,7 @@ is bit-identical to an uninterrupted one (on a GPU or with 3+ processes, only wi
 import ast
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from typing import Any, Literal
 import fdsl
 import torch
 import torch.nn.functional as F
+from fdsl.families.published import preset
 from fdsl.torch import Loader, Normalize, Stream, training
 from fdsl.torch.training import Checkpoints, GracefulStop, MetricsLog, Ranks
 from settings import RENAMED, Training, recorded
@@ -245,13 +246,11 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
         option = foreign[0].replace("_", "-")
         kind = type(family).__name__
         raise ValueError(f"--{option} does not apply to {kind}; it takes {', '.join(valid)}")
-    if s.style == "published":
-        if s.source not in fdsl.PUBLISHED:
-            raise ValueError(f"--style published needs --source {', '.join(fdsl.PUBLISHED)}")
-        return replace(fdsl.published(s.source).rendering, **given)
+    if s.style == "published" and s.source not in fdsl.PUBLISHED:
+        raise ValueError(f"--style published needs --source {', '.join(fdsl.PUBLISHED)}")
     if s.style == "released" and family.style is fdsl.Rendering:
-        return fdsl.Rendering.released(**{"crop": 224, **given})  # 362², cropped in training
-    return family.style.paper(**given)
+        given = {"crop": 224, **given}  # 362², cropped in training
+    return preset(s.style, family, source=s.source or "", **given)
 
 
 def length_of_epoch(s: Settings, family: fdsl.Family) -> int:

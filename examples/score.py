@@ -32,7 +32,8 @@ class Settings(pretrain.Settings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return training.run_script(Settings, report, argv, renamed=RENAMED, presets=pretrain.PRESETS)
+    renamed = {old: new for old, new in RENAMED.items() if old != "--weights"}  # an option here
+    return training.run_script(Settings, report, argv, renamed=renamed, presets=pretrain.PRESETS)
 
 
 def report(s: Settings) -> int:

@@ -45,6 +45,16 @@ def test_a_folder_is_found_by_its_path_or_inside_the_root(folders):
         assert val.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_damaged_image_is_named(folders):
+    damaged = folders / "pets" / "train" / "cats" / "0.jpg"
+    image(damaged)
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    train, _ = load("pets", folders)
+    with pytest.raises(OSError, match=r"0\.jpg"):
+        for position in range(len(train)):
+            train[position]
+
+
 def test_a_list_keeps_its_classes_alone(folders):
     names = folders / "two.txt"
     names.write_text("fish\n\ncats\n")

@@ -850,6 +850,14 @@ def test_settings_can_be_chosen_on_images_that_are_held_out(tmp_path: Path) -> N
     assert finetune.main([*tune, "--held-out", "1e-9"]) == 2
 
 
+def test_the_released_style_is_that_of_the_family() -> None:
+    released = pretrain.Settings(source="rcdb-1k", style="released", size=64, crop=None)
+    found = pretrain.chosen_rendering(released, fdsl.load("rcdb-1k"))
+    assert found == fdsl.Contours.released(size=64)
+    with pytest.raises(ValueError, match="'released' does not apply to <Perlin"):
+        pretrain.chosen_rendering(pretrain.Settings(style="released"), fdsl.Perlin(4))
+
+
 def test_the_score_tells_categories_apart_from_none(capsys: pytest.CaptureFixture[str]) -> None:
     rng = torch.Generator().manual_seed(0)
     labels, noise = torch.arange(50).repeat(6), torch.randn(300, 8, generator=rng).double()
@@ -860,6 +868,9 @@ def test_the_score_tells_categories_apart_from_none(capsys: pytest.CaptureFixtur
     run = ["--source", "perlin-16", "--model", "resnet10s", "--size", "32", "--images", "4"]
     assert score.main([*run, "--crop", "32", "--device", "cpu"]) == 0
     assert 0.05 < float(capsys.readouterr().out.split()[-1]) < 1
+    # An option here, though the other scripts had it as the old name of another.
+    assert score.main([*run, "--crop", "32", "--weights", "nowhere.safetensors"]) == 2
+    assert "no weights at nowhere.safetensors" in capsys.readouterr().err
 
 
 def closure(script: str) -> dict[str, int]:

@@ -1,6 +1,8 @@
 """A family in Python works wherever a family of the core does."""
 
+import copy
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import json
@@ -471,6 +473,36 @@ def test_a_script_is_imported_once(tmp_path):
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             fdsl.load(f"{tmp_path / 'broken.py'}:spots-3")
+
+
+def test_an_export_of_a_script_is_checked_by_a_command_that_names_it(tmp_path):
+    script, folder = tmp_path / "spots.py", tmp_path / "shards"
+    script.write_text(SPOTS)
+    command = [sys.executable, "-m", "fdsl"]
+    options = ["--instances", "2", "--size", "32"]
+    export = [*command, "export", f"{script}:spots-3", str(folder), *options]
+    subprocess.run(export, check=True, capture_output=True, timeout=100)
+    ran = [
+        subprocess.run([*command, "finalize", name], capture_output=True, text=True, timeout=100)
+        for name in (str(folder), f"{script}:{folder}")
+    ]
+    assert [one.returncode for one in ran] == [2, 0] and "SCRIPT.py:" in ran[0].stderr
+    assert "6 images in 1 shard" in ran[1].stdout and (folder / "metadata.json").is_file()
+
+
+def test_tables_in_cached_properties_survive_copies_and_workers():
+    class Shaded(fdsl.Family):
+        @functools.cached_property
+        def table(self):
+            return np.arange(256, dtype=np.uint8)
+
+        def draw(self, category, rng, frame):
+            return self.table[rng.integers(1, 200, (frame.height, frame.width))]
+
+    family = Shaded(3)
+    first = fdsl.render(family, 0, 0, rendering=FRAME)
+    for same in (family[:2], copy.deepcopy(family)):
+        np.testing.assert_array_equal(fdsl.render(same, 0, 0, rendering=FRAME), first)
 
 
 def test_a_family_of_a_script_can_be_pickled_to_another_process(tmp_path):

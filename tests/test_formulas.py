@@ -977,6 +977,8 @@ def test_a_name_takes_the_options_of_its_family(tmp_path):
     assert fdsl.load("rcdb-5", seed=4) == fdsl.RCDB(5, seed=4)
     with pytest.raises(TypeError, match="perlin has no option 'octave'; its options: octaves, per"):
         fdsl.load("perlin-100", octave=3)
+    with pytest.raises(TypeError, match="set fractaldb-1k takes no options, got octaves"):
+        fdsl.load("fractaldb-1k", octaves=3)
     with pytest.raises(TypeError, match="fractaldb has no option 'seed'; its options: none"):
         fdsl.load("fractaldb-10", seed=3)
     with pytest.raises(ValueError, match="octaves"):

@@ -31,6 +31,10 @@ def test_the_page_lists_every_published_data_set():
     assert rows == expected
 
 
+def test_a_published_data_set_may_be_named_by_its_number_of_categories():
+    assert fdsl.published("fractaldb-1000").name == "fractaldb-1k"
+
+
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match=r"no published data set 'rcdb-2k'; known: fractaldb-1k"):
         fdsl.published("rcdb-2k")

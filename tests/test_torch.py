@@ -296,6 +296,12 @@ def test_asking_for_the_length_does_not_fix_the_rank(
 
 def test_impossible_ranks_are_refused(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ValueError, match="RANK=3 is set without WORLD_SIZE"):
+        next(iter(stream_of(ifs)))
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(ValueError, match="WORLD_SIZE must be a whole number, got 'many'"):
+        next(iter(stream_of(ifs)))
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="3 of 3"):
         next(iter(stream_of(ifs)))

@@ -785,6 +785,7 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
         (lambda: mixing(8, mixup=-1.0), "mixup and cutmix must be 0 or more, got -1.0 and 0.0"),
         (lambda: build_model("vit6s", 3, input_size=30), "square images with a side of 4, 8, 12"),
         (lambda: build_model("resnet10s", 3, drop_path=0.1), "drop_path is for networks of timm"),
+        (lambda: build_model("fcn_resnet50", 3), "torchvision has no classifier 'fcn_resnet50'"),
     ],
 )
 def test_augmentation_out_of_range_is_one_sentence(make: Any, says: str) -> None:

@@ -174,7 +174,7 @@ def checked_positive(name: str, value: SupportsIndex) -> int:
 def checked_number(name: str, value: float) -> float:
     """Returns any real number as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise TypeError(f"{name} must be a number or None, got {shown(value)}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from fdsl import export
@@ -22,6 +23,7 @@ from fdsl.cli.output import STDOUT, binary_stdout
 from fdsl.cli.progress import progress_bar
 from fdsl.export.plan import LAYOUTS
 from fdsl.families import Family, published
+from fdsl.families.load import without_script
 from fdsl.targets import TARGETS
 
 
@@ -106,7 +108,12 @@ def add_finalize(commands: Commands) -> None:
         "Check every shard of an export and describe it in metadata.json",
         "fdsl finalize shards",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="Folder of the export")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="Folder of the export; SCRIPT.py:FOLDER "
+        "imports the script that defines its family first",
+    )
 
 
 def _export(a: argparse.Namespace) -> None:
@@ -156,7 +163,8 @@ def _to_folder(family: Family, a: argparse.Namespace, settings: dict[str, Any]) 
 
 def _finalize(a: argparse.Namespace) -> None:
     with progress_bar("check", "shards") as progress:
-        found = export.finalize(a.folder, progress=progress)
+        folder = a.folder if Path(a.folder).exists() else without_script(a.folder)
+        found = export.finalize(folder, progress=progress)
     size = found["bytes"] / 1e6
     amount = f"{size / 1000:,.2f} GB" if size >= 1000 else f"{size:,.2f} MB"
     units = counted(len(found["shards"]), LAYOUTS[found["layout"]].unit)

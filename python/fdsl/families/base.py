@@ -60,6 +60,8 @@ class Family:
     A subclass may have options of its own: attributes that ``__init__`` sets on ``self``, without a
     leading underscore. They are saved, compared and sent to workers with the categories, and
     restored without calling ``__init__``. Each must be a number, a string or an array of numbers.
+    Anything else, such as a table, is derived from them in a ``functools.cached_property``: copies
+    and workers do not have attributes with a leading underscore.
 
     Args:
         categories: how many; or an array (C, …) of numbers, the parameters of each.
@@ -224,8 +226,8 @@ class Family:
             if arrays[name].dtype.kind not in "biufU" or name in ("categories", "family"):
                 raise TypeError(
                     f"{type(self).__name__}.{name} must be a number, a string or an array of "
-                    f"numbers, got {shown(value)}; start the names of other attributes with an "
-                    "underscore (categories and family are reserved)"
+                    f"numbers, got {shown(value)}; derive other attributes in a "
+                    "functools.cached_property (categories and family are reserved)"
                 )
         return arrays
 

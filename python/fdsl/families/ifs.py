@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fdsl import _core
 from fdsl._checks import (
     checked_number,
+    checked_positive,
     checked_seed,
     checked_threads,
     checked_type,
@@ -274,7 +275,7 @@ class IFS(Systems):
         if checked_type("sampler", sampler, str) != "contractive":
             raise ValueError(f"sampler must be 'contractive', got {sampler!r}")
         most = checked_whole("max_maps", max_maps)
-        if checked_whole("categories", categories) * most > MAX_MAPS_IN_ALL:
+        if checked_positive("categories", categories) * most > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{categories} categories of up to {most} maps"))
         if singular_sum is not None:
             low, high = singular_sum

@@ -69,11 +69,8 @@ def load(source: PathLike, **options: Any) -> Family:
         exists = path.exists()
     except OSError:  # longer than a file name can be
         exists = False
-    scripted = None if exists else re.fullmatch(r"(.+\.py):(.+)", str(source))
-    if scripted is not None:
-        run_script(scripted[1])
-        if Path(scripted[2]).exists():
-            return load(scripted[2], **options)
+    if not exists and Path(rest := without_script(str(source))).exists():
+        return load(rest, **options)
     if not exists:
         if (found := _by_name(str(source), options)) is not None:
             return found
@@ -94,6 +91,15 @@ def load(source: PathLike, **options: Any) -> Family:
     if path.suffix in (".pkl", ".pickle"):
         return IFS.from_pickle(path)
     return Family.load(path)
+
+
+def without_script(source: str) -> str:
+    """Imports the script of ``families.py:rest``, if there is one, and returns the rest."""
+    scripted = re.fullmatch(r"(.+\.py):(.+)", source)
+    if scripted is None:
+        return source
+    run_script(scripted[1])
+    return scripted[2]
 
 
 def makers() -> dict[str, Callable[..., Family]]:
@@ -121,7 +127,10 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     """Makes the family of a name, if it is known; one that follows a script must be."""
-    if not options and (family := published_family(source)) is not None:
+    if (family := published_family(source)) is not None:
+        if options:
+            given = ", ".join(options)
+            raise TypeError(f"the published set {source} takes no options, got {given}")
         return family
     named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
     if named is None:

@@ -11,7 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import checked_seed, checked_type, counted, shown, whole_or_none
+from fdsl._checks import (
+    checked_seed,
+    checked_type,
+    checked_whole,
+    counted,
+    shown,
+    whole_or_none,
+)
 from fdsl.families.base import Arrays, Family
 from fdsl.families.compose import compose
 from fdsl.families.contour import RCDB, Contours, VisualAtom
@@ -259,7 +266,8 @@ class Scene(CoreFamily):
         frame = self.checked_style(rendering)
         image = np.empty((1, *frame.image_shape), np.uint8)
         objects = np.empty((1, *frame.output_size), np.uint16)
-        numbers = np.array([self._checked(category)], np.uint64), np.array([index], np.uint64)
+        at = checked_whole("index", index)
+        numbers = np.array([self._checked(category)], np.uint64), np.array([at], np.uint64)
         rendered = self.render_into(Job(frame, checked_seed(seed)), numbers, image, objects)
         assert rendered.objects is not None
         return Sample(image[0], objects[0], rendered.objects[0])

@@ -21,10 +21,18 @@ def ranks_of_distributed() -> tuple[int, int] | None:
 
 
 def ranks_of_launcher() -> tuple[int, int] | None:
-    """Returns torchrun's (rank, world_size), if set in the environment."""
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        return checked_ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    return None
+    """Returns torchrun's (rank, world_size), if set in the environment.
+
+    Raises:
+        ValueError: a rank is set without a world size, or one of them is not a number.
+    """
+    given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE") if name in os.environ}
+    if given.keys() == {"RANK"} and given["RANK"] != "0":  # or every rank would be the first
+        raise ValueError(f"RANK={given['RANK']} is set without WORLD_SIZE: set both, or neither")
+    for name, value in given.items():
+        if not value.isdecimal():
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return checked_ranks(*map(int, given.values())) if len(given) == 2 else None
 
 
 def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:

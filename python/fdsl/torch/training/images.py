@@ -117,8 +117,13 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         from torchvision.transforms.functional import center_crop, resize
 
         one = self.source[position]
-        with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
-            small = center_crop(resize(image.convert("RGB"), self.size), self.size)
+        try:
+            with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
+                small = center_crop(resize(image.convert("RGB"), self.size), self.size)
+        except OSError as error:
+            if str(one) in str(error):
+                raise
+            raise OSError(f"cannot read {one}: {error}") from error
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
     def __getstate__(self) -> dict[str, Any]:

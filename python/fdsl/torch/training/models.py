@@ -48,6 +48,9 @@ def build_model(
         return vit6s(num_classes, input_size)
     import torchvision
 
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        known = "torchvision.models.list_models(module=torchvision.models) lists them"
+        raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
     # These two have a second head, for training, which pre-training on formulas has no use for.
     extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = torchvision.models.get_model(
