@@ -77,7 +77,8 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
 
 def _gains(study: Study, rows: Rows) -> Figure:
     """How much better each formula is than scratch: the accuracies of all formulas with as many
-    images, best first, and beside them the gain against the images of pre-training."""
+    images, best first, and next to them the gain against the images of pre-training, if any formula
+    was run with several numbers of them."""
     found = cells(rows)
     whole = {line.group: line.name for line in study.lines if line.x == 1 and not line.on_demand}
     scratch = next(line.name for line in study.lines if not line.group)
@@ -90,9 +91,12 @@ def _gains(study: Study, rows: Rows) -> Figure:
         (group for group, name in whole.items() if name in first),
         key=lambda group: float(np.mean(first[whole[group]])),
     )
-    figure = Figure(figsize=(7 + 3 * len(shown), 6), layout="constrained")
-    ratios = [2.0, *(1.0 for _ in shown)]
-    curves, *panels = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
+    grows = any(len({line.x for line in of}) > 1 for of in _networks(study, first).values())
+    ratios = [*([2.0] if grows or not shown else []), *(1.0 for _ in shown)]
+    width = 1 + 3 * sum(ratios)
+    figure = Figure(figsize=(width, 6 if grows else 4), layout="constrained")
+    panels = [*figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]]
+    curves = panels.pop(0) if grows or not shown else None
     styles = {
         group: {"color": f"C{i % 10}", "marker": "os^Dv"[i // 5 % 5], "ls": ("-", "--")[i >= 10]}
         for i, group in enumerate(reversed(ranked))
@@ -101,7 +105,7 @@ def _gains(study: Study, rows: Rows) -> Figure:
         axes.set_title(f"{data}, {view}", fontsize=10)
         _ranking(axes, study, own, scratch, ranked, styles)
         axes.tick_params(labelleft=axes is panels[0])
-    if shown:
+    if curves is not None and shown:
         (data, view), own = next(iter(shown.items()))
         curves.set_title(f"{data}, {view}: gain", fontsize=10)
         _growth(curves, study, own, scratch, rows, styles)

@@ -28,8 +28,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     "Perlin noise": {"source": "perlin-1296"},
     "Bezier curves": {"source": "bezier-1024"},
     "dead leaves": {"source": "deadleaves-1000"},
-    "fractals by density": {"source": "multi-fractal-1k", "set": ("max_objects=1",)},
-    "fractals by density, augmented": {
+    "density-shaded fractals": {"source": "multi-fractal-1k", "set": ("max_objects=1",)},
+    "density-shaded fractals, augmented": {
         "source": "multi-fractal-1k",
         "set": ("max_objects=1",),
         "preset": ("augmented",),
