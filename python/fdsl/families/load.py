@@ -69,9 +69,10 @@ def load(source: PathLike, **options: Any) -> Family:
         exists = path.exists()
     except OSError:  # longer than a file name can be
         exists = False
-    if not exists and Path(rest := without_script(str(source))).exists():
-        return load(rest, **options)
     if not exists:
+        rest = without_script(str(source))
+        if rest != str(source) and Path(rest).exists():
+            return load(rest, **options)
         if (found := _by_name(str(source), options)) is not None:
             return found
         accepted = ", ".join(f"{name}-N" for name in makers())
