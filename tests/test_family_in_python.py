@@ -461,7 +461,7 @@ def test_a_script_is_imported_once(tmp_path):
         fdsl.load(f"{script}:squares-3")
     family.save(tmp_path / "spots.npz")
     del registry._known["spots"]
-    with pytest.raises(ValueError, match=r"no family 'spots'; import the module that"):
+    with pytest.raises(ValueError, match=r"no family 'spots'; import its module, or"):
         fdsl.load(tmp_path / "spots.npz")
     code = "import fdsl, sys; print(len(fdsl.load(sys.argv[1])))"
     command = [sys.executable, "-c", code, f"{script}:{tmp_path / 'spots.npz'}"]

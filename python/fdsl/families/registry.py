@@ -76,8 +76,8 @@ def find(name: str) -> FamilyClass:
                 )
     if name not in _known:
         raise ValueError(
-            f"there is no family {shown(name)}; import the module that defines it first "
-            f"(in commands: SCRIPT.py:…); known: {', '.join(names())}"
+            f"there is no family {shown(name)}; import its module, or name SCRIPT.py:…; known: "
+            f"{', '.join(names())}"
         )
     return _known[name]
 
