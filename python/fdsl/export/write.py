@@ -38,7 +38,7 @@ class Written(NamedTuple):
     @property
     def pictures(self) -> NoReturn:  # codespell:ignore
         """The name of ``images`` in the first releases."""
-        raise AttributeError("Written.pictures was renamed to Written.images")
+        raise AttributeError("Written: the field 'pictures' was renamed to 'images'")
 
     def __str__(self) -> str:
         skipped = f", {self.skipped:,} already existed" if self.skipped else ""
