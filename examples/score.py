@@ -32,8 +32,7 @@ class Settings(pretrain.Settings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    renamed = {old: new for old, new in RENAMED.items() if old != "--weights"}  # an option here
-    return training.run_script(Settings, report, argv, renamed=renamed, presets=pretrain.PRESETS)
+    return training.run_script(Settings, report, argv, renamed=RENAMED, presets=pretrain.PRESETS)
 
 
 def report(s: Settings) -> int:

@@ -81,7 +81,7 @@ _ENTRIES: dict[str, _Entry] = {
         paper=_FRACTALDB,
         exact=True,
     ),
-    # The authors searched it, too, but publish no categories: ours continue FractalDB-1k.
+    # Not published in this form: our continuation of the search for FractalDB-1k.
     "fractaldb-10k": _Entry(
         family=lambda: fractaldb(10_000),
         rendering=Rendering.released,

@@ -35,7 +35,8 @@ def run_script(
         settings: a dataclass; its fields are the options, their comments the help.
         work: the script; returns the exit code.
         argv: the command-line arguments; those of this process if not given.
-        renamed: options of earlier versions, and what to use instead.
+        renamed: options of earlier versions, and what to use instead; an option that the script
+            has now is not one of them.
         presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
             defaults, those of a later name before those of an earlier one; a path to another TOML
             file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``.
@@ -43,9 +44,10 @@ def run_script(
     import tyro
 
     words = sys.argv[1:] if argv is None else list(argv)
+    own = {f"--{name.replace('_', '-')}" for name in inspect.signature(settings).parameters}
     try:
         for word in (word.split("=")[0] for word in words):
-            if renamed and word in renamed:
+            if renamed and word in renamed and word not in own:
                 raise ValueError(f"{word} is now {renamed[word]}")
         if presets is None:
             return work(tyro.cli(settings, args=words))
