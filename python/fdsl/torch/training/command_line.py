@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,8 @@ def run_script(
     import tyro
 
     words = sys.argv[1:] if argv is None else list(argv)
-    own = {f"--{name.replace('_', '-')}" for name in inspect.signature(settings).parameters}
+    fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
+    own = {f"--{field.name.replace('_', '-')}" for field in fields}
     try:
         for word in (word.split("=")[0] for word in words):
             if renamed and word in renamed and word not in own:
