@@ -13,7 +13,6 @@ curve.png to OUT. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed 
 is bit-identical to an uninterrupted one (on a GPU or with 3+ processes, only with --deterministic).
 """
 
-import ast
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 ONE_LABEL = ("mixup", "cutmix", "label_smoothing")  # what needs one label per image
+FRACTIONS = ("fill_rate", "erasing", "label_smoothing", "drop_path", "label_noise")  # 0 to 1
 MEAN, STD = 0.2, 0.5  # as the authors' code normalizes fractals; the paper does not say
 #: TOML files, each with its source: --preset NAME takes their values as defaults.
 PRESETS = Path(__file__).parent / "presets"
@@ -89,6 +89,9 @@ class Settings(Training):
         super().__post_init__()
         if self.target == "labels" and (odd := [one for one in ONE_LABEL if getattr(self, one)]):
             raise ValueError(f"--{odd[0].replace('_', '-')} is for --target label")
+        for name in FRACTIONS:
+            if (value := getattr(self, name)) > 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be 0 to 1, got {value}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -236,21 +239,18 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
-    given, valid = {name: getattr(s, name) for name in names}, family.style.names()
-    for name, equals, value in (word.partition("=") for word in s.set):
-        try:
-            given[name] = ast.literal_eval(value) if equals else value
-        except (ValueError, SyntaxError):
-            given[name] = value  # a string
-    if foreign := sorted(set(given) - set(valid)):
-        option = foreign[0].replace("_", "-")
+    given = {name: getattr(s, name) for name in names} | training.read_values(s.set)
+    if foreign := sorted(set(given) - set(valid := family.style.names())):
         kind = type(family).__name__
-        raise ValueError(f"--{option} does not apply to {kind}; it takes {', '.join(valid)}")
+        raise ValueError(f"{foreign[0]} does not apply to {kind}; it takes {', '.join(valid)}")
     if s.style == "published" and s.source not in fdsl.PUBLISHED:
         raise ValueError(f"--style published needs --source {', '.join(fdsl.PUBLISHED)}")
     if s.style == "released" and family.style is fdsl.Rendering:
         given = {"crop": 224, **given}  # 362², cropped in training
-    return preset(s.style, family, source=s.source or "", **given)
+    try:
+        return preset(s.style, family, source=s.source or "", **given)
+    except TypeError as error:  # the user's mistake, here
+        raise ValueError(*error.args) from error
 
 
 def length_of_epoch(s: Settings, family: fdsl.Family) -> int:

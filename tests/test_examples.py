@@ -764,7 +764,7 @@ def test_a_preset_sets_all_that_it_means(monkeypatch: pytest.MonkeyPatch) -> Non
     given = settings_of(monkeypatch, "--preset", "released", "--lr", "0.3", "--variation", "0.1")
     assert (given.lr, given.fill_rate) == (0.3, 0.2)
     assert pretrain.chosen_rendering(given, ifs).variation == 0.1
-    with pytest.raises(ValueError, match="--variation does not apply to Perlin; it takes"):
+    with pytest.raises(ValueError, match="variation does not apply to Perlin; it takes"):
         pretrain.chosen_rendering(given, fdsl.Perlin(4))
     noise = pretrain.chosen_rendering(pretrain.Settings(), fdsl.Perlin(4))
     assert noise == fdsl.Frame.paper()
@@ -822,12 +822,24 @@ def test_every_setting_of_a_source_can_be_given() -> None:
     )
     scene = fdsl.load("multi-fractal-4")
     assert pretrain.chosen_rendering(given, scene) == expected
-    for word in ("wings=2", "wings"):
-        odd = dataclasses.replace(given, set=(word,))
-        with pytest.raises(ValueError, match="--wings does not apply to Scene; it takes size, "):
-            pretrain.chosen_rendering(odd, scene)
-    with pytest.raises(ValueError, match="min_objects must be"):
-        pretrain.chosen_rendering(dataclasses.replace(given, set=("min_objects=0",)), scene)
+    for word, says in (
+        ("wings=2", "wings does not apply to Scene; it takes size, "),
+        ("wings", "a setting must be NAME=VALUE, such as max_objects=2, got 'wings'"),
+        ("min_objects=0", "min_objects must be"),
+        ("min_objects=few", "min_objects must be an integer, got 'few'"),
+        ("object_color=3", "object_color must be 'own' or 'random', got 3"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            pretrain.chosen_rendering(dataclasses.replace(given, set=(word,)), scene)
+
+
+@pytest.mark.parametrize("option", ["--label-smoothing", "--erasing", "--label-noise"])
+def test_a_fraction_above_one_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit):
+        pretrain.main([*PRETRAIN, option, "2", "--out", str(tmp_path)])
+    assert f"{option} must be 0 to 1, got 2" in capfd.readouterr().err
 
 
 def test_a_fixed_set_is_augmented_and_resumes_exactly(tmp_path: Path) -> None:

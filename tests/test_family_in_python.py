@@ -151,6 +151,7 @@ class Shade(fdsl.Frame):
     """A style with a setting of its own."""
 
     shade: int = 255
+    note: str = ""
 
 
 class Shaded(Disks):
@@ -174,6 +175,9 @@ def test_a_family_can_have_a_style_of_its_own(tmp_path):
         fdsl.render(family, 2, 5, 0, fdsl.Strokes())
     with pytest.raises(TypeError, match="shade must be an integer"):
         Shade(shade="gray")
+    with pytest.raises(TypeError, match="note must be str, got 3"):
+        Shade(note=3)
+    assert Shade(shade=-3).shade == -3
     pytest.importorskip("webdataset")
     fdsl.export.folders(family, tmp_path, instances=2, rendering=style)
     assert fdsl.export.finalize(tmp_path)["rendering"]["shade"] == 99

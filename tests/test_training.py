@@ -625,6 +625,8 @@ def test_fewer_labels_are_a_part_of_more() -> None:
     assert choose_labels(labels, per_class=2, seed=6).tolist() != few.tolist()
     with pytest.raises(ValueError, match="21 images per class: class 0 has only 20"):
         choose_labels(labels, per_class=21)
+    with pytest.raises(ValueError, match=r"share must be above 0, up to 1, got 1\.5"):
+        choose_labels(labels, share=1.5)
     several = np.zeros((10, 4), dtype=np.int64)
     assert len(choose_labels(several, share=0.3)) == 3
     with pytest.raises(ValueError, match="needs one label per image"):
@@ -786,6 +788,9 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
         (lambda: build_model("vit6s", 3, input_size=30), "square images with a side of 4, 8, 12"),
         (lambda: build_model("resnet10s", 3, drop_path=0.1), "drop_path is for networks of timm"),
         (lambda: build_model("fcn_resnet50", 3), "torchvision has no classifier 'fcn_resnet50'"),
+        (lambda: build_model("vit_b_32", 3, input_size=60), "vit_b_32 does not take images of 60"),
+        (lambda: build_model("maxvit_t", 3, input_size=64), "maxvit_t does not take images of 64"),
+        (lambda: build_model("vit_b_32", 3, input_size=(64, 32)), "square images, got 64×32"),
     ],
 )
 def test_augmentation_out_of_range_is_one_sentence(make: Any, says: str) -> None:
@@ -821,6 +826,12 @@ def test_a_small_transformer_is_pretrained_and_fine_tuned(tmp_path: Path) -> Non
     tuned, name = load_pretrained(tmp_path / "weights.safetensors", 7, input_size=32)
     assert name == "vit6s" and tuned(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     assert torch.equal(tuned.conv_proj.weight, model.conv_proj.weight)
+
+
+def test_a_transformer_of_torchvision_is_built_for_the_size_of_the_images() -> None:
+    model = build_model("vit_b_32", 3, seed=0, input_size=64)
+    assert model.encoder.pos_embedding.shape[1] == 1 + 2 * 2
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
 
 
 def test_paths_are_dropped_in_networks_of_timm() -> None:

@@ -150,12 +150,17 @@ def whole_or_none(value: object) -> int | None:
         return None
 
 
-def checked_whole(name: str, value: SupportsIndex) -> int:
-    """Returns an integer, 0…2⁶⁴-1."""
+def checked_integer(name: str, value: SupportsIndex) -> int:
+    """Returns any integer as an ``int``."""
     try:
-        whole = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
+
+
+def checked_whole(name: str, value: SupportsIndex) -> int:
+    """Returns an integer, 0…2⁶⁴-1."""
+    whole = checked_integer(name, value)
     if whole < 0:
         raise ValueError(f"{name} must be 0 or more, got {shown(value)}")
     if whole >= 2**64:  # the core takes 64 bits

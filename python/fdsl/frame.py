@@ -15,6 +15,7 @@ import numpy as np
 from fdsl import _core
 from fdsl._checks import (
     Size,
+    checked_integer,
     checked_number,
     checked_pair,
     checked_type,
@@ -96,7 +97,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         for name, kind in _kinds(typing.cast(Any, type(self))).items():
-            object.__setattr__(self, name, _plain(name, getattr(self, name), kind))
+            value = _plain(name, getattr(self, name), kind, signed=self._checked_as is None)
+            object.__setattr__(self, name, value)
         # Not a cached_property: before Python 3.12 it takes a lock, for which a child would wait
         # forever if it was forked while another thread held it.
         self.__dict__["_settings"] = self._as_json()
@@ -232,9 +234,9 @@ def _kinds(cls: Any) -> dict[str, Any]:
     return {name: hints[name] for name in cls.names()}
 
 
-def _plain(name: str, value: Any, kind: Any) -> Any:
+def _plain(name: str, value: Any, kind: Any, *, signed: bool) -> Any:
     """Checks a setting against its type and returns it as a plain Python value. Accepts the types
-    that JSON and NumPy use for it."""
+    that JSON and NumPy use for it. Only styles of one's own have integers with a sign."""
     kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -245,10 +247,12 @@ def _plain(name: str, value: Any, kind: Any) -> Any:
         for choice in typing.get_args(one)
     ]
     if choices:
-        checked_type(name, value, str)
+        names = [repr(choice) for choice in choices] + ["None"] * (type(None) in kinds)
+        says = f"{name} must be {' or '.join(names)}, got {shown(value)}"
+        if not isinstance(value, str):
+            raise TypeError(says)
         if value not in choices:
-            names = [repr(choice) for choice in choices] + ["None"] * (type(None) in kinds)
-            raise ValueError(f"{name} must be {' or '.join(names)}, got {shown(value)}")
+            raise ValueError(says)
         return str(value)
     if name in ("size", "crop"):
         return side_or_pair(checked_pair(name, value))
@@ -259,7 +263,9 @@ def _plain(name: str, value: Any, kind: Any) -> Any:
         if not math.isfinite(number):  # JSON cannot hold it
             raise ValueError(f"{name} must be a finite number, got {number}")
         return number
-    return checked_whole(name, value) if int in kinds else value
+    if int in kinds:
+        return checked_integer(name, value) if signed else checked_whole(name, value)
+    return checked_type(name, value, str) if str in kinds else value
 
 
 _UNIONS = (typing.Union, types.UnionType)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import inspect
 import sys
@@ -91,6 +92,27 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"{path} is not TOML: {error}") from error
         values |= found
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def read_values(words: Sequence[str]) -> dict[str, Any]:
+    """Reads settings that are written ``NAME=VALUE``. A value that is no literal of Python is text.
+
+    >>> read_values(["max_objects=2", "background=None", "line_color=random"])
+    {'max_objects': 2, 'background': None, 'line_color': 'random'}
+
+    Raises:
+        ValueError: a word is not of this form.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not (name and equals):
+            raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name] = text
+    return values
 
 
 def _named_presets(words: Sequence[str]) -> list[str]:

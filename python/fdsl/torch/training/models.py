@@ -28,12 +28,13 @@ def build_model(
             ``timm:vit_tiny_patch16_224``.
         num_classes: outputs of the last layer.
         seed: given to ``torch.manual_seed`` first, if given.
-        input_size: side, or height and width, of the images, for those networks of timm that are
-            built for one size.
+        input_size: side, or height and width, of the images, for networks that are built for one
+            size, as vision transformers are.
         drop_path: the rate of stochastic depth (Huang et al., 2016), for networks of timm.
 
     Raises:
-        ValueError: there is no such network, or it has no stochastic depth.
+        ValueError: there is no such network, it does not take images of this size, or it has no
+            stochastic depth.
         ModuleNotFoundError: torchvision or timm is not installed.
     """
     if seed is not None:
@@ -51,11 +52,23 @@ def build_model(
     if name not in torchvision.models.list_models(module=torchvision.models):
         known = "torchvision.models.list_models(module=torchvision.models) lists them"
         raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
-    # These two have a second head, for training, which pre-training on formulas has no use for.
-    extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-    model: nn.Module = torchvision.models.get_model(
-        name, weights=None, num_classes=num_classes, **extra
-    )
+    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    extra: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        extra["aux_logits"] = False  # a second head, which is only for training on ImageNet
+    elif name.startswith("vit_"):
+        if height != width:
+            raise ValueError(f"{name} takes square images, got {height}×{width}")
+        extra["image_size"] = height
+    elif name == "maxvit_t":
+        extra["input_size"] = (height, width)
+    try:
+        model: nn.Module = torchvision.models.get_model(
+            name, weights=None, num_classes=num_classes, **extra
+        )
+    except (AssertionError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"{name} does not take images of {height}×{width}: {why}") from error
     return model
 
 
