@@ -135,6 +135,39 @@ def test_a_slice_of_a_family_is_a_family(family):
             family.parameters(beyond)
 
 
+def test_categories_are_chosen_by_their_numbers_or_a_mask(family):
+    numbers = [4, 0, -1, 4]
+    expected = [family.parameters(number) for number in numbers]
+    part = family[numbers]
+    assert type(part) is type(family)
+    assert [part.parameters(number) for number in range(4)] == expected
+    assert part == family[np.array(numbers, np.int16)] == pickle.loads(pickle.dumps(part))
+    mask = np.arange(len(family)) % 3 == 1
+    assert family[mask] == family[mask.tolist()] == family[1::3] == family[range(1, len(family), 3)]
+    small = style(family)
+    np.testing.assert_array_equal(
+        fdsl.render(family[:3], range(3), 0, rendering=small),
+        fdsl.render(family[[0, 1, 2]], range(3), 0, rendering=small),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "says"),
+    [
+        ([0, 99], IndexError, "category 99 is out of range"),
+        ([0, -99], IndexError, "category -99 is out of range"),
+        ([True, False], IndexError, "a mask needs a value for each of .* categories, got 2"),
+        ([0.5], TypeError, r"by integers \(N,\) or by a mask, bool \(C,\), got float64 \(1,\)"),
+        (np.ones((2, 2), int), TypeError, r"got int64 \(2, 2\)"),
+        ([], ValueError, "needs at least one category, got none"),
+        (slice(3, 3), ValueError, "needs at least one category, got none"),
+    ],
+)
+def test_a_wrong_choice_of_categories_is_one_sentence(family, key, error, says):
+    with pytest.raises(error, match=says):
+        family[key]
+
+
 def test_parameters_can_be_held_by_json(family):
     everything = [family.parameters(category) for category in range(len(family))]
     assert json.loads(json.dumps(everything)) == everything

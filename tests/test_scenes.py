@@ -277,6 +277,8 @@ def test_a_scene_is_saved_copied_and_sliced_with_its_parts(scene, tmp_path):
         np.testing.assert_array_equal(fdsl.render(other, range(9), 5, 3, frame), expected)
     assert [str(one) for one in scene[2:11:3]] == [str(scene[n]) for n in (2, 5, 8)]
     assert [str(one) for one in scene[::-1]] == [str(scene[n]) for n in range(len(scene))][::-1]
+    chosen = [10, 0, 1, 9, 2, 10]
+    assert [str(one) for one in scene[chosen]] == [str(scene[n]) for n in chosen]
     assert scene != scene[1:] and scene.parameters(10)["family"]
     with pytest.raises(IndexError, match="category 99 is out of range"):
         fdsl.render(scene, 99, 0)

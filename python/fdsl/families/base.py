@@ -8,7 +8,7 @@ import io
 import operator
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Arrays = dict[str, npt.NDArray[Any]]
+#: What chooses several categories: a slice, their numbers, or a mask, bool (C,).
+Several: TypeAlias = "slice | range | list[int] | npt.NDArray[Any]"
 
 #: The largest number of categories of a family.
 MAX_CATEGORIES = 4096**2
@@ -83,6 +85,8 @@ class Family:
     #: Number of instances in one cycle of variations of a category. An endless stream visits each
     #: block of this many instances in random order before the next block.
     period: ClassVar[int] = 1000
+    #: The name, in ``_arrays``, of the array that has a row for each category.
+    _array: ClassVar[str] = "categories"
     #: Whether this is a base class of families and not a family itself.
     _abstract: ClassVar[bool] = False
 
@@ -123,11 +127,61 @@ class Family:
         return len(self._parameters)
 
     def __getitem__(self, key: Any) -> Any:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
-        if isinstance(key, slice):
-            return self._from_arrays({**self._arrays(), "categories": self._parameters[key]})
-        parameters = self._parameters[self._checked(key)]
+        """Returns a category; or several as a family of those categories, renumbered from 0.
+
+        >>> import fdsl
+        >>> ifs = fdsl.fractaldb(1000)
+        >>> len(ifs[:16]), len(ifs[[31, 7]]), len(ifs[ifs.fill_rates(size=64) > 0.5])
+        (16, 2, 7)
+
+        Args:
+            key: a number; or for several categories a slice, a list or array of their numbers, or
+                a mask, bool (C,).
+
+        Raises:
+            IndexError: there is no such category, or the mask has another length.
+            ValueError: nothing is chosen.
+        """
+        numbers = self._several(key)
+        return self._one(self._checked(key)) if numbers is None else self._taken(numbers)
+
+    def _one(self, category: int) -> Any:
+        """Returns a category."""
+        parameters = self._parameters[category]
         return parameters.item() if parameters.ndim == 0 else parameters
+
+    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+        """Returns a family of these categories, at least one, in their order."""
+        arrays = self._arrays()
+        return self._from_arrays({**arrays, self._array: arrays[self._array][categories]})
+
+    def _several(self, key: Any) -> npt.NDArray[np.int64] | None:
+        """Returns the numbers of several categories, or ``None`` if ``key`` is for one."""
+        if isinstance(key, slice):
+            numbers = np.arange(len(self))[key]
+        elif isinstance(key, list | range) or (isinstance(key, np.ndarray) and key.ndim):
+            numbers = np.asarray(key)
+            if numbers.size == 0:
+                numbers = numbers.astype(np.int64)
+            if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
+                raise TypeError(
+                    "categories are chosen by a slice, by integers (N,) or by a mask, bool (C,), "
+                    f"got {numbers.dtype} {numbers.shape}"
+                )
+            if numbers.dtype.kind == "b":
+                if len(numbers) != len(self):
+                    raise IndexError(
+                        f"a mask needs a value for each of {len(self)} categories, got "
+                        f"{len(numbers)}"
+                    )
+                numbers = np.flatnonzero(numbers)
+        else:
+            return None
+        if len(numbers) == 0:
+            raise ValueError(f"{type(self).__name__} needs at least one category, got none")
+        for extreme in (numbers.min(), numbers.max()):
+            self._checked(extreme)
+        return np.where(numbers < 0, numbers + len(self), numbers).astype(np.int64)
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the parameters of a category as plain values that JSON can hold."""
@@ -216,7 +270,7 @@ class Family:
 
     def _arrays(self) -> Arrays:
         """Returns everything that samples depend on."""
-        arrays = {"categories": self._parameters}
+        arrays = {self._array: self._parameters}
         for name, value in vars(self).items():
             if name.startswith("_") or isinstance(
                 getattr(type(self), name, None), functools.cached_property

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl.families.base import Arrays, counted
+from fdsl.families.base import Arrays, Several, counted
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.rendering import Strokes
 
@@ -51,6 +51,7 @@ class Bezier(CoreFamily):
     """
 
     name = "bezier"
+    _array = "counts"
     style = Strokes
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 144) -> None:
@@ -72,12 +73,12 @@ class Bezier(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> Counts: ...
     @overload
-    def __getitem__(self, key: slice) -> Bezier: ...
-    def __getitem__(self, key: int | slice) -> Counts | Bezier:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
-        if isinstance(key, slice):
-            return Bezier(self._counts[key])
-        return Counts(*self._counts[self._checked(key)].tolist())
+    def __getitem__(self, key: Several) -> Bezier: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Counts:
+        return Counts(*self._counts[category].tolist())
 
     def __repr__(self) -> str:
         points, curves = self._counts.max(axis=0)

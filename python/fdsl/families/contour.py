@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.readers import Floats
 from fdsl.frame import Frame
@@ -243,11 +243,9 @@ class _Contours(CoreFamily):
         rows = rows_of(arrays[cls._array], cls._columns).astype(np.float64)
         return cls._of(rows, None if origins is None else rows_of(origins, 7).astype(np.float64))
 
-    def _slice(self, key: slice) -> Any:
-        rows = self._rows[key]
-        if len(rows) == 0:
-            raise ValueError(f"{type(self).__name__} needs at least one category, got none")
-        return self._of(rows, None if self._origins is None else self._origins[key])
+    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+        origins = None if self._origins is None else self._origins[categories]
+        return self._of(self._rows[categories], origins)
 
     def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
         """Returns where an image shows a ring, that is, where it differs from the background."""
@@ -306,12 +304,12 @@ class RCDB(_Contours):
     @overload
     def __getitem__(self, key: int) -> Rings: ...
     @overload
-    def __getitem__(self, key: slice) -> RCDB: ...
-    def __getitem__(self, key: int | slice) -> Any:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return self._slice(key)
-        vertices, rings, noise, step = self._rows[self._checked(key)].tolist()
+    def __getitem__(self, key: Several) -> RCDB: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Rings:
+        vertices, rings, noise, step = self._rows[category].tolist()
         return Rings(int(vertices), int(rings), noise, step)
 
 
@@ -364,11 +362,11 @@ class VisualAtom(_Contours):
     @overload
     def __getitem__(self, key: int) -> Atom: ...
     @overload
-    def __getitem__(self, key: slice) -> VisualAtom: ...
-    def __getitem__(self, key: int | slice) -> Any:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return self._slice(key)
-        n, rings, noise, step, first, second, radius, x, y = self._rows[self._checked(key)].tolist()
+    def __getitem__(self, key: Several) -> VisualAtom: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Atom:
+        n, rings, noise, step, first, second, radius, x, y = self._rows[category].tolist()
         frequencies = (int(first), int(second))
         return Atom(int(n), int(rings), noise, step, frequencies, radius, (x, y))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import count_up_to, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, counted
+from fdsl.families.base import MAX_CATEGORIES, Arrays, Several, counted
 from fdsl.families.core import CoreFamily
 
 #: The range of decays, which is divided into one interval per category.
@@ -54,6 +54,7 @@ class DiamondSquare(CoreFamily):
     """
 
     name = "diamond-square"
+    _array = "decays"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 6) -> None:
         number = whole_or_none(categories)
@@ -86,12 +87,12 @@ class DiamondSquare(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> Decay: ...
     @overload
-    def __getitem__(self, key: slice) -> DiamondSquare: ...
-    def __getitem__(self, key: int | slice) -> Decay | DiamondSquare:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return DiamondSquare(self._decays[key])
-        return Decay(float(self._decays[self._checked(key)]))
+    def __getitem__(self, key: Several) -> DiamondSquare: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Decay:
+        return Decay(float(self._decays[category]))
 
     def __repr__(self) -> str:
         return f"<DiamondSquare: {counted(len(self), 'category', 'categories')}>"

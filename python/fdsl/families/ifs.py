@@ -21,7 +21,7 @@ from fdsl._checks import (
     renamed,
 )
 from fdsl._files import PathLike, write_all
-from fdsl.families.base import counted
+from fdsl.families.base import Several, counted
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
     MAX_MAPS,
@@ -427,11 +427,9 @@ class IFS(Systems):
     @overload
     def __getitem__(self, key: int) -> Category: ...
     @overload
-    def __getitem__(self, key: slice) -> IFS: ...
-    def __getitem__(self, key: int | slice) -> Category | IFS:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
-        found: Category | IFS = super().__getitem__(key)
-        return found
+    def __getitem__(self, key: Several) -> IFS: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
 
     def _core_name(self, frame: Frame | None) -> str:
         compat = frame.compat if isinstance(frame, Rendering) else None

@@ -21,6 +21,7 @@ from fdsl._checks import (
     shown,
     whole_or_none,
 )
+from fdsl.families.base import Several
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 from fdsl.families.systems import Lengths, Systems, rows_of_categories
 from fdsl.frame import Frame
@@ -177,11 +178,9 @@ class IFS3D(Systems):
     @overload
     def __getitem__(self, key: int) -> Category3D: ...
     @overload
-    def __getitem__(self, key: slice) -> IFS3D: ...
-    def __getitem__(self, key: int | slice) -> Category3D | IFS3D:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        found: Category3D | IFS3D = super().__getitem__(key)
-        return found
+    def __getitem__(self, key: Several) -> IFS3D: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
 
 
 def points3d(

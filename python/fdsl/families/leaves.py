@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
 from fdsl.frame import Frame
@@ -104,6 +104,7 @@ class DeadLeaves(CoreFamily):
     """
 
     name = "deadleaves"
+    _array = "leaves"
     style = Leaves
 
     def __init__(
@@ -176,12 +177,12 @@ class DeadLeaves(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> LeafCategory: ...
     @overload
-    def __getitem__(self, key: slice) -> DeadLeaves: ...
-    def __getitem__(self, key: int | slice) -> LeafCategory | DeadLeaves:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return DeadLeaves(self._leaves[key], texture=self._texture)
-        shape, *radii = self._leaves[self._checked(key)].tolist()
+    def __getitem__(self, key: Several) -> DeadLeaves: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> LeafCategory:
+        shape, *radii = self._leaves[category].tolist()
         return LeafCategory(SHAPES[int(shape)], *radii)
 
     def _arrays(self) -> Arrays:

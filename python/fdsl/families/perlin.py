@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole
-from fdsl.families.base import Arrays, counted
+from fdsl.families.base import Arrays, Several, counted
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.frame import Range
 
@@ -56,6 +56,7 @@ class Perlin(CoreFamily):
     """
 
     name = "perlin"
+    _array = "frequencies"
 
     def __init__(
         self,
@@ -106,12 +107,12 @@ class Perlin(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> Frequencies: ...
     @overload
-    def __getitem__(self, key: slice) -> Perlin: ...
-    def __getitem__(self, key: int | slice) -> Frequencies | Perlin:
-        """Returns a category; or for a slice a family of those categories, renumbered from 0."""
-        if isinstance(key, slice):
-            return self._from_arrays({**self._arrays(), "frequencies": self._frequencies[key]})
-        return Frequencies(*self._frequencies[self._checked(key)].tolist())
+    def __getitem__(self, key: Several) -> Perlin: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Frequencies:
+        return Frequencies(*self._frequencies[category].tolist())
 
     def __repr__(self) -> str:
         octaves = counted(self.octaves, "octave", "octaves")

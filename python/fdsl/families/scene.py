@@ -316,26 +316,21 @@ class Scene(CoreFamily):
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
-    def __getitem__(self, key: Any) -> Any:
-        """Returns a category or, for a slice, a scene of those categories renumbered from 0."""
-        if not isinstance(key, slice):
-            part, number = self.part_of(self._checked(key))
-            return self._parts[part][number]
-        chosen = range(len(self))[key]
-        kept = []
-        numbers = range(len(self._parts))
-        for number in numbers if chosen.step > 0 else reversed(numbers):
-            first, end = int(self._firsts[number]), int(self._firsts[number + 1])
-            here = [category - first for category in chosen if first <= category < end]
-            if here:
-                stop = here[-1] + (1 if chosen.step > 0 else -1)
-                piece = slice(here[0], None if stop < 0 else stop, chosen.step)
-                kept.append((self._parts[number][piece], self._styles[number]))
-        if not kept:
-            raise ValueError("a scene needs at least one category, got none")
-        parts, styles = zip(*kept, strict=True)
+    def _one(self, category: int) -> Any:
+        part, number = self.part_of(category)
+        return self._parts[part][number]
+
+    def _taken(self, categories: npt.NDArray[np.int64]) -> Scene:
+        """Returns a scene with a part for each run of categories of one part."""
+        owners = np.searchsorted(self._firsts, categories, side="right") - 1
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        runs = np.split(categories - self._firsts[owners], starts[1:])
+        parts = [self._parts[part][run] for part, run in zip(owners[starts], runs, strict=True)]
         return type(self)(
-            parts, styles=styles, backdrop=self._backdrop, backdrop_style=self._backdrop_style
+            parts,
+            styles=[self._styles[part] for part in owners[starts]],
+            backdrop=self._backdrop,
+            backdrop_style=self._backdrop_style,
         )
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays, counted
+from fdsl.families.base import Arrays, Several, counted
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
@@ -108,6 +108,7 @@ class SegRCDB(CoreFamily):
     """
 
     name = "segrcdb"
+    _array = "classes"
     style = RingScenes
     targets = ("labels", "mask", "boxes")
 
@@ -134,12 +135,12 @@ class SegRCDB(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> RingClass: ...
     @overload
-    def __getitem__(self, key: slice) -> SegRCDB: ...
-    def __getitem__(self, key: int | slice) -> RingClass | SegRCDB:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return SegRCDB(self._rows[key])
-        vertices, rings, noise, step, radius, x, y = self._rows[self._checked(key)].tolist()
+    def __getitem__(self, key: Several) -> SegRCDB: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> RingClass:
+        vertices, rings, noise, step, radius, x, y = self._rows[category].tolist()
         return RingClass(int(vertices), int(rings), noise, step, radius, (x, y))
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, square_grid
 
 #: The exponents of the paper: from, to.
@@ -50,6 +50,7 @@ class Spectrum(CoreFamily):
     """
 
     name = "spectrum"
+    _array = "exponents"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 49) -> None:
         grid = square_grid(categories, first=(0, 0), most=4096).astype(np.float64)
@@ -70,12 +71,12 @@ class Spectrum(CoreFamily):
     @overload
     def __getitem__(self, key: int) -> Exponents: ...
     @overload
-    def __getitem__(self, key: slice) -> Spectrum: ...
-    def __getitem__(self, key: int | slice) -> Exponents | Spectrum:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if isinstance(key, slice):
-            return Spectrum(self._exponents[key])
-        return Exponents(*self._exponents[self._checked(key)].tolist())
+    def __getitem__(self, key: Several) -> Spectrum: ...
+    def __getitem__(self, key: int | Several) -> Any:
+        return super().__getitem__(key)
+
+    def _one(self, category: int) -> Exponents:
+        return Exponents(*self._exponents[category].tolist())
 
     def _arrays(self) -> Arrays:
         return {"exponents": self._exponents}

@@ -77,17 +77,14 @@ class Systems(CoreFamily):
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def __getitem__(self, key: Any) -> Any:
-        """Returns a category or, for a slice, a family of those categories renumbered from 0."""
-        if not isinstance(key, slice):
-            number = self._checked(key)
-            part = slice(self._borders[number], self._borders[number + 1])
-            return self._category(self._maps[part], self._probabilities[part])
-        lengths = self._lengths[key]
-        if len(lengths) == 0:
-            raise ValueError(self._none_given())
-        rows = rows_of_categories(self._borders[:-1][key], lengths)
-        return self._from_flat(self._maps[rows], self._probabilities[rows], lengths.copy(), None)
+    def _one(self, category: int) -> Any:
+        part = slice(self._borders[category], self._borders[category + 1])
+        return self._category(self._maps[part], self._probabilities[part])
+
+    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+        lengths = self._lengths[categories]
+        rows = rows_of_categories(self._borders[categories], lengths)
+        return self._from_flat(self._maps[rows], self._probabilities[rows], lengths, None)
 
     def __repr__(self) -> str:
         tried = self._candidates_tried
