@@ -562,6 +562,16 @@ def test_average_precision_leaves_out_what_does_not_count() -> None:
     assert scores.accuracy == pytest.approx((5 / 6 + 1) / 2)  # no image shows the third class
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_an_image_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path, mode: str) -> None:
+    shades = np.arange(0, 2**16, 256, dtype=np.uint16).reshape(16, 16) + 3
+    stored = shades if mode == "I;16" else shades.astype(np.int32)
+    Image.fromarray(stored).save(tmp_path / "one.tif")
+    assert Image.open(tmp_path / "one.tif").mode == mode
+    decoded, _ = LabeledImages([tmp_path / "one.tif"], [0], ["chest"], 16)[0]
+    np.testing.assert_array_equal(decoded, np.broadcast_to(shades >> 8, (3, 16, 16)))
+
+
 def test_images_kept_in_memory_are_those_decoded_from_disk(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     files = [tmp_path / f"{i}.png" for i in range(5)]

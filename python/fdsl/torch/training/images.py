@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fdsl.torch.training.stop import ignore_signals
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Positions = npt.NDArray[np.int64]
 
@@ -28,7 +31,8 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     [((2, 3, 32, 32), [1, 0])]
 
     Args:
-        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image.
+        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image. Of 16 bits, as in
+            radiographs, the upper 8 are used.
         labels: the class of each image, (N,); or (N, classes) if an image may show several: 1 if
             it shows the class, 0 if not, -1 to ignore the class.
         classes: the names of the classes.
@@ -119,7 +123,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         one = self.source[position]
         try:
             with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
-                small = center_crop(resize(image.convert("RGB"), self.size), self.size)
+                small = center_crop(resize(_in_rgb(image), self.size), self.size)
         except OSError as error:
             if str(one) in str(error):
                 raise
@@ -133,3 +137,12 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._decode = functools.cache(self._decoded) if self.cached else self._decoded
+
+
+def _in_rgb(image: Image) -> Image:
+    """Returns an image of Pillow in 8-bit RGB. Its own conversion of 16 bits cuts off at 255."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # "I;16", or in older versions "I"
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
