@@ -847,6 +847,29 @@ def test_a_data_set_gives_pil_images_to_transforms_of_torchvision(
     assert Dataset(ifs, 2, rendering=rendering, as_pil=mode)[0][0].size == (40, 32)
 
 
+@pytest.mark.parametrize("as_pil", [False, True])
+def test_transforms_move_masks_and_boxes_with_the_image(as_pil: bool) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    scene, frame = fdsl.Scene(5), fdsl.Scenes(size=(32, 48), backdrop="black")
+    flip = v2.Compose([v2.RandomHorizontalFlip(1.0), v2.ToImage()])
+    for target in ("label", "labels", "mask", "boxes"):
+        about: dict[str, Any] = {"rendering": frame, "target": target, "seed": 4}
+        plain = Dataset(scene, 2, **about, as_pil=as_pil)
+        turned = Dataset(scene, 2, **about, as_pil=as_pil, transforms=flip)
+        for (image, what), (mirrored, same) in zip(plain, turned, strict=True):
+            assert torch.equal(v2.functional.to_image(image).flip(-1), mirrored)
+            if target == "mask":
+                assert torch.equal(what.flip(-1), same)
+            elif target == "boxes":
+                left, top, right, bottom = what["boxes"].unbind(1)
+                expected = torch.stack([48 - right, top, 48 - left, bottom], 1)
+                torch.testing.assert_close(expected, torch.Tensor(same["boxes"]))
+                assert torch.equal(what["masks"].flip(-1), same["masks"])
+                assert torch.equal(what["labels"], same["labels"])
+            else:
+                assert torch.equal(torch.as_tensor(what), torch.as_tensor(same))
+
+
 def test_a_transform_for_pil_images_is_answered_by_what_to_write(ifs: fdsl.IFS) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
     for transform in (transforms.ToTensor(), transforms.PILToTensor()):
@@ -1001,6 +1024,8 @@ def test_a_stream_refuses_bad_arguments(
         ({"num_threads": 0}, ValueError, "threads .* 0"),
         ({"transform": 3}, TypeError, "transform must be callable, got 3"),
         ({"target_transform": 3}, TypeError, "target_transform must be callable, got 3"),
+        ({"transforms": 3}, TypeError, "transforms must be callable, got 3"),
+        ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform and "),
         ({"as_pil": "CMYK"}, ValueError, "as_pil must be True, False, 'RGB' or 'L', got 'CMYK'"),
         ({"as_pil": 1}, ValueError, "as_pil must be .* got 1"),
     ],

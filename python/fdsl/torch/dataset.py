@@ -15,7 +15,7 @@ from fdsl import dataset
 from fdsl._checks import shown
 from fdsl.families import Family
 from fdsl.frame import Frame
-from fdsl.torch.tensors import channels_first, checked_transform, to_tensors
+from fdsl.torch.tensors import as_tv_tensors, channels_first, checked_transform, to_tensors
 
 #: The modes of PIL images that ``as_pil`` accepts.
 MODES = ("RGB", "L")
@@ -44,12 +44,16 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         transform: called with each image, uint8 (C, H, W) or a PIL image, on every access, even if
             the image is cached. It does not see the target.
         target_transform: called with each target: an int, a tensor, or a dict of tensors.
+        transforms: called with each image and its target instead of the two above; returns both.
+            Images, masks and boxes are ``torchvision.tv_tensors``, so the transforms of
+            ``torchvision.transforms.v2`` crop and flip them together. Needs torchvision.
         num_threads: the number of rendering threads. If not given, one for a single item and in a
             worker, otherwise all cores.
 
     Raises:
         IndexError: there is no such item.
-        ModuleNotFoundError: ``as_pil`` is given, and Pillow is not installed.
+        ModuleNotFoundError: ``as_pil`` needs Pillow or ``transforms`` torchvision, which is not
+            installed.
         TypeError, ValueError: an argument is of the wrong type or out of range.
     """
 
@@ -66,11 +70,18 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         as_pil: bool | str = False,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        transforms: Callable[[Any, Any], Any] | None = None,
         num_threads: int | None = None,
     ) -> None:
         self.as_pil = _checked_mode(as_pil)
         self.transform = checked_transform("transform", transform)
         self.target_transform = checked_transform("target_transform", target_transform)
+        self.transforms = checked_transform("transforms", transforms)
+        if transforms is not None:
+            if not transform is target_transform is None:
+                raise ValueError("give transforms, or transform and target_transform, not both")
+            if find_spec("torchvision") is None:
+                raise ModuleNotFoundError("transforms needs torchvision: pip install torchvision")
         super().__init__(
             family,
             instances,
@@ -113,10 +124,9 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         else:
             images = [pil_image(array, self.as_pil) for array in arrays]
         pairs = zip(images, to_tensors(targets), strict=True)
-        return [
-            (self._transform_image(image), self._transform_target(target))
-            for image, target in pairs
-        ]
+        if self.transforms is None:
+            return [(self._transform_image(x), self._transform_target(y)) for x, y in pairs]
+        return [self.transforms(*as_tv_tensors(x, y, self.target)) for x, y in pairs]
 
     def _transform_image(self, image: Any) -> Any:
         if self.transform is None:

@@ -34,9 +34,32 @@ def map_arrays(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value) if isinstance(value, Tensor | np.ndarray) else value
 
 
-def checked_transform(
-    name: str, transform: Callable[[Any], Any] | None
-) -> Callable[[Any], Any] | None:
+def as_tv_tensors(image: Any, target: Any, kind: str) -> tuple[Any, Any]:
+    """Marks the tensors of one sample as an image, masks and boxes for torchvision's transforms.
+
+    Args:
+        image: uint8 (C, H, W), or a PIL image, which stays as it is.
+        target: the sample's target.
+        kind: what it is: ``"label"``, ``"labels"``, ``"mask"`` or ``"boxes"``.
+    """
+    from torchvision import tv_tensors
+
+    if isinstance(image, Tensor):
+        image = tv_tensors.Image(image)
+    if kind == "mask":
+        return image, tv_tensors.Mask(target)
+    if kind == "boxes":
+        masks = tv_tensors.Mask(target["masks"])
+        boxes = tv_tensors.BoundingBoxes(
+            target["boxes"],
+            format="XYXY",
+            canvas_size=(masks.shape[-2], masks.shape[-1]),
+        )
+        target = {**target, "boxes": boxes, "masks": masks}
+    return image, target
+
+
+def checked_transform(name: str, transform: Callable[..., Any] | None) -> Callable[..., Any] | None:
     """Checks that a transform is callable or ``None``, and returns it."""
     if transform is not None and not callable(transform):
         raise TypeError(f"{name} must be callable, got {shown(transform)}")
