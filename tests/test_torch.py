@@ -856,8 +856,8 @@ def test_transforms_move_masks_and_boxes_with_the_image(as_pil: bool) -> None:
         about: dict[str, Any] = {"rendering": frame, "target": target, "seed": 4}
         plain = Dataset(scene, 2, **about, as_pil=as_pil)
         turned = Dataset(scene, 2, **about, as_pil=as_pil, transforms=flip)
-        for (image, what), (mirrored, same) in zip(plain, turned, strict=True):
-            assert torch.equal(v2.functional.to_image(image).flip(-1), mirrored)
+        for (image, what), (flipped, same) in zip(plain, turned, strict=True):
+            assert torch.equal(v2.functional.to_image(image).flip(-1), flipped)
             if target == "mask":
                 assert torch.equal(what.flip(-1), same)
             elif target == "boxes":
