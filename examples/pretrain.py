@@ -87,6 +87,7 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        training.read_values(self.set)  # a mistake in it ends the run before the search
         if self.target == "labels" and (odd := [one for one in ONE_LABEL if getattr(self, one)]):
             raise ValueError(f"--{odd[0].replace('_', '-')} is for --target label")
         for name in FRACTIONS:

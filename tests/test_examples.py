@@ -833,7 +833,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
             pretrain.chosen_rendering(dataclasses.replace(given, set=(word,)), scene)
 
 
-@pytest.mark.parametrize("option", ["--label-smoothing", "--erasing", "--label-noise"])
+@pytest.mark.parametrize("option", ["--fill-rate", "--label-smoothing", "--erasing"])
 def test_a_fraction_above_one_is_one_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str
 ) -> None:

@@ -160,12 +160,37 @@ def test_categories_are_chosen_by_their_numbers_or_a_mask(family):
         ([0.5], TypeError, r"by integers \(N,\) or by a mask, bool \(C,\), got float64 \(1,\)"),
         (np.ones((2, 2), int), TypeError, r"got int64 \(2, 2\)"),
         ([], ValueError, "needs at least one category, got none"),
+        (np.zeros(0, bool), IndexError, "a mask needs a value for each of .* categories, got 0"),
         (slice(3, 3), ValueError, "needs at least one category, got none"),
     ],
 )
 def test_a_wrong_choice_of_categories_is_one_sentence(family, key, error, says):
     with pytest.raises(error, match=says):
         family[key]
+
+
+SEVERAL = [
+    *(fdsl.IFS.sample(300), fdsl.IFS3D(6), fdsl.RCDB(300), fdsl.VisualAtom(300), fdsl.SegRCDB()),
+    *(fdsl.Spectrum(9), fdsl.DiamondSquare(9), fdsl.DeadLeaves(9, texture=Perlin(4))),
+    fdsl.load("visualatom-1k"),
+]
+
+
+@pytest.mark.parametrize("family", SEVERAL, ids=lambda family: type(family).__name__)
+def test_every_family_chooses_categories(family):
+    numbers = np.array([5, 0, 5, len(family) - 1])
+    part = family[numbers]
+    assert type(part) is type(family) and part == pickle.loads(pickle.dumps(part))
+    expected = [family.parameters(int(number)) for number in numbers]
+    assert [part.parameters(number) for number in range(4)] == expected
+    few = np.array([-1, 1], np.int8)  # len(family) may be beyond its type
+    assert family[few] == family[few.astype(np.int64)] == family[(len(family) - 1, 1)]
+    assert family[few.astype(np.uint8)[1:]] == family[[1]] == family[1:2]
+
+
+def test_the_largest_family_is_sliced_without_numbering_all_categories():
+    many = Family(4096**2)
+    assert len(many[3:5]) == 2 and many[-2:][1] == 4096**2 - 1
 
 
 def test_parameters_can_be_held_by_json(family):

@@ -279,6 +279,9 @@ def test_a_scene_is_saved_copied_and_sliced_with_its_parts(scene, tmp_path):
     assert [str(one) for one in scene[::-1]] == [str(scene[n]) for n in range(len(scene))][::-1]
     chosen = [10, 0, 1, 9, 2, 10]
     assert [str(one) for one in scene[chosen]] == [str(scene[n]) for n in chosen]
+    if len(scene.parts) > 1:
+        with pytest.raises(ValueError, match="alternate between the parts of the scene 100 times"):
+            scene[[0, len(scene) - 1] * 50]
     assert scene != scene[1:] and scene.parameters(10)["family"]
     with pytest.raises(IndexError, match="category 99 is out of range"):
         fdsl.render(scene, 99, 0)

@@ -562,6 +562,13 @@ def test_average_precision_leaves_out_what_does_not_count() -> None:
     assert scores.accuracy == pytest.approx((5 / 6 + 1) / 2)  # no image shows the third class
 
 
+def test_weights_for_another_size_are_one_sentence(tmp_path: Path) -> None:
+    saved(tmp_path, "vit6s", 4, 32)
+    says = "does not hold a vit6s for images of 64: encoder.pos_embedding has the shape"
+    with pytest.raises(ValueError, match=says):
+        load_pretrained(tmp_path / "weights.safetensors", 3, input_size=64)
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I"])
 def test_an_image_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path, mode: str) -> None:
     shades = np.arange(0, 2**16, 256, dtype=np.uint16).reshape(16, 16) + 3
@@ -570,6 +577,9 @@ def test_an_image_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path, mode: st
     assert Image.open(tmp_path / "one.tif").mode == mode
     decoded, _ = LabeledImages([tmp_path / "one.tif"], [0], ["chest"], 16)[0]
     np.testing.assert_array_equal(decoded, np.broadcast_to(shades >> 8, (3, 16, 16)))
+    Image.fromarray(np.int32([[255, 0], [7, 9]])).save(tmp_path / "few.tif")  # 8 bits in 32
+    few, _ = LabeledImages([tmp_path / "few.tif"], [0], ["chest"], 2)[0]
+    assert few[0].tolist() == [[255, 0], [7, 9]]
 
 
 def test_images_kept_in_memory_are_those_decoded_from_disk(tmp_path: Path) -> None:
@@ -635,7 +645,7 @@ def test_fewer_labels_are_a_part_of_more() -> None:
     assert choose_labels(labels, per_class=2, seed=6).tolist() != few.tolist()
     with pytest.raises(ValueError, match="21 images per class: class 0 has only 20"):
         choose_labels(labels, per_class=21)
-    with pytest.raises(ValueError, match=r"share must be above 0, up to 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"share must be above 0 and at most 1, got 1\.5"):
         choose_labels(labels, share=1.5)
     several = np.zeros((10, 4), dtype=np.int64)
     assert len(choose_labels(several, share=0.3)) == 3
@@ -798,8 +808,14 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
         (lambda: build_model("vit6s", 3, input_size=30), "square images with a side of 4, 8, 12"),
         (lambda: build_model("resnet10s", 3, drop_path=0.1), "drop_path is for networks of timm"),
         (lambda: build_model("fcn_resnet50", 3), "torchvision has no classifier 'fcn_resnet50'"),
-        (lambda: build_model("vit_b_32", 3, input_size=60), "vit_b_32 does not take images of 60"),
-        (lambda: build_model("maxvit_t", 3, input_size=64), "maxvit_t does not take images of 64"),
+        (
+            lambda: build_model("vit_b_32", 3, input_size=60),
+            "vit_b_32 does not take images of 60",
+        ),
+        (
+            lambda: build_model("maxvit_t", 3, input_size=64),
+            "does not take images of 64: Input size",
+        ),
         (lambda: build_model("vit_b_32", 3, input_size=(64, 32)), "square images, got 64×32"),
     ],
 )

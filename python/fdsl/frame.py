@@ -236,7 +236,7 @@ def _kinds(cls: Any) -> dict[str, Any]:
 
 def _plain(name: str, value: Any, kind: Any, *, signed: bool) -> Any:
     """Checks a setting against its type and returns it as a plain Python value. Accepts the types
-    that JSON and NumPy use for it. Only styles of one's own have integers with a sign."""
+    that JSON and NumPy use for it. ``signed`` allows negative integers."""
     kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -249,11 +249,11 @@ def _plain(name: str, value: Any, kind: Any, *, signed: bool) -> Any:
     if choices:
         names = [repr(choice) for choice in choices] + ["None"] * (type(None) in kinds)
         says = f"{name} must be {' or '.join(names)}, got {shown(value)}"
-        if not isinstance(value, str):
+        if not isinstance(value, tuple(map(type, choices))):
             raise TypeError(says)
         if value not in choices:
             raise ValueError(says)
-        return str(value)
+        return choices[choices.index(value)]
     if name in ("size", "crop"):
         return side_or_pair(checked_pair(name, value))
     if bool in kinds:

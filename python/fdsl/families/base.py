@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeAlias
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Arrays = dict[str, npt.NDArray[Any]]
-#: What chooses several categories: a slice, their numbers, or a mask, bool (C,).
-Several: TypeAlias = "slice | range | list[int] | npt.NDArray[Any]"
+#: What chooses several categories: a slice, their numbers, or a mask with a bool for each.
+Several: TypeAlias = slice | Sequence[int] | npt.NDArray[Any]
 
 #: The largest number of categories of a family.
 MAX_CATEGORIES = 4096**2
@@ -86,7 +86,7 @@ class Family:
     #: block of this many instances in random order before the next block.
     period: ClassVar[int] = 1000
     #: The name, in ``_arrays``, of the array that has a row for each category.
-    _array: ClassVar[str] = "categories"
+    _categories_array: ClassVar[str] = "categories"
     #: Whether this is a base class of families and not a family itself.
     _abstract: ClassVar[bool] = False
 
@@ -142,26 +142,28 @@ class Family:
             IndexError: there is no such category, or the mask has another length.
             ValueError: nothing is chosen.
         """
-        numbers = self._several(key)
-        return self._one(self._checked(key)) if numbers is None else self._taken(numbers)
+        numbers = self._chosen(key)
+        return self._single(self._checked(key)) if numbers is None else self._subset(numbers)
 
-    def _one(self, category: int) -> Any:
+    def _single(self, category: int) -> Any:
         """Returns a category."""
         parameters = self._parameters[category]
         return parameters.item() if parameters.ndim == 0 else parameters
 
-    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+    def _subset(self, categories: npt.NDArray[np.int64]) -> Any:
         """Returns a family of these categories, at least one, in their order."""
-        arrays = self._arrays()
-        return self._from_arrays({**arrays, self._array: arrays[self._array][categories]})
+        arrays, name = self._arrays(), self._categories_array
+        return self._from_arrays({**arrays, name: arrays[name][categories]})
 
-    def _several(self, key: Any) -> npt.NDArray[np.int64] | None:
+    def _chosen(self, key: Any) -> npt.NDArray[np.int64] | None:
         """Returns the numbers of several categories, or ``None`` if ``key`` is for one."""
         if isinstance(key, slice):
-            numbers = np.arange(len(self))[key]
-        elif isinstance(key, list | range) or (isinstance(key, np.ndarray) and key.ndim):
+            numbers = np.arange(*key.indices(len(self)))
+        elif isinstance(key, str) or not (isinstance(key, Sequence) or getattr(key, "ndim", 0) > 0):
+            return None
+        else:
             numbers = np.asarray(key)
-            if numbers.size == 0:
+            if numbers.size == 0 and numbers.dtype.kind == "f":  # an empty list
                 numbers = numbers.astype(np.int64)
             if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
                 raise TypeError(
@@ -175,13 +177,12 @@ class Family:
                         f"{len(numbers)}"
                     )
                 numbers = np.flatnonzero(numbers)
-        else:
-            return None
         if len(numbers) == 0:
             raise ValueError(f"{type(self).__name__} needs at least one category, got none")
         for extreme in (numbers.min(), numbers.max()):
             self._checked(extreme)
-        return np.where(numbers < 0, numbers + len(self), numbers).astype(np.int64)
+        numbers = numbers.astype(np.int64)
+        return np.where(numbers < 0, numbers + len(self), numbers)
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the parameters of a category as plain values that JSON can hold."""
@@ -270,7 +271,7 @@ class Family:
 
     def _arrays(self) -> Arrays:
         """Returns everything that samples depend on."""
-        arrays = {self._array: self._parameters}
+        arrays = {"categories": self._parameters}
         for name, value in vars(self).items():
             if name.startswith("_") or isinstance(
                 getattr(type(self), name, None), functools.cached_property

@@ -51,7 +51,7 @@ class Bezier(CoreFamily):
     """
 
     name = "bezier"
-    _array = "counts"
+    _categories_array = "counts"
     style = Strokes
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 144) -> None:
@@ -77,7 +77,7 @@ class Bezier(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Counts:
+    def _single(self, category: int) -> Counts:
         return Counts(*self._counts[category].tolist())
 
     def __repr__(self) -> str:

@@ -127,7 +127,7 @@ class _Contours(CoreFamily):
     _abstract = True
     style = Contours
     #: The core's name for the array of categories, and its number of columns.
-    _array: ClassVar[str]
+    _categories_array: ClassVar[str]
     _columns: ClassVar[int]
     #: Number of processes that the authors' script starts.
     _processes: ClassVar[int]
@@ -232,7 +232,7 @@ class _Contours(CoreFamily):
         return len(self._rows)
 
     def _arrays(self) -> Arrays:
-        arrays: Arrays = {self._array: self._rows}
+        arrays: Arrays = {self._categories_array: self._rows}
         if self._origins is not None:
             arrays["origins"] = self._origins
         return arrays
@@ -240,10 +240,10 @@ class _Contours(CoreFamily):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
         origins = arrays.get("origins")
-        rows = rows_of(arrays[cls._array], cls._columns).astype(np.float64)
+        rows = rows_of(arrays[cls._categories_array], cls._columns).astype(np.float64)
         return cls._of(rows, None if origins is None else rows_of(origins, 7).astype(np.float64))
 
-    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+    def _subset(self, categories: npt.NDArray[np.int64]) -> Any:
         origins = None if self._origins is None else self._origins[categories]
         return self._of(self._rows[categories], origins)
 
@@ -292,7 +292,7 @@ class RCDB(_Contours):
     """
 
     name = "rcdb"
-    _array, _columns, _processes = "contours", 4, 10
+    _categories_array, _columns, _processes = "contours", 4, 10
 
     @staticmethod
     def _drawn(uniform: Callable[[], float]) -> list[float]:
@@ -308,7 +308,7 @@ class RCDB(_Contours):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Rings:
+    def _single(self, category: int) -> Rings:
         vertices, rings, noise, step = self._rows[category].tolist()
         return Rings(int(vertices), int(rings), noise, step)
 
@@ -343,7 +343,7 @@ class VisualAtom(_Contours):
     """
 
     name = "visualatom"
-    _array, _columns, _processes = "atoms", 9, 20
+    _categories_array, _columns, _processes = "atoms", 9, 20
 
     @staticmethod
     def _drawn(uniform: Callable[[], float]) -> list[float]:
@@ -366,7 +366,7 @@ class VisualAtom(_Contours):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Atom:
+    def _single(self, category: int) -> Atom:
         n, rings, noise, step, first, second, radius, x, y = self._rows[category].tolist()
         frequencies = (int(first), int(second))
         return Atom(int(n), int(rings), noise, step, frequencies, radius, (x, y))

@@ -54,7 +54,7 @@ class DiamondSquare(CoreFamily):
     """
 
     name = "diamond-square"
-    _array = "decays"
+    _categories_array = "decays"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 6) -> None:
         number = whole_or_none(categories)
@@ -91,7 +91,7 @@ class DiamondSquare(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Decay:
+    def _single(self, category: int) -> Decay:
         return Decay(float(self._decays[category]))
 
     def __repr__(self) -> str:

@@ -104,7 +104,7 @@ class DeadLeaves(CoreFamily):
     """
 
     name = "deadleaves"
-    _array = "leaves"
+    _categories_array = "leaves"
     style = Leaves
 
     def __init__(
@@ -181,7 +181,7 @@ class DeadLeaves(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> LeafCategory:
+    def _single(self, category: int) -> LeafCategory:
         shape, *radii = self._leaves[category].tolist()
         return LeafCategory(SHAPES[int(shape)], *radii)
 

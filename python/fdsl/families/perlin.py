@@ -56,7 +56,7 @@ class Perlin(CoreFamily):
     """
 
     name = "perlin"
-    _array = "frequencies"
+    _categories_array = "frequencies"
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Perlin(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Frequencies:
+    def _single(self, category: int) -> Frequencies:
         return Frequencies(*self._frequencies[category].tolist())
 
     def __repr__(self) -> str:

@@ -316,16 +316,22 @@ class Scene(CoreFamily):
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
-    def _one(self, category: int) -> Any:
+    def _single(self, category: int) -> Any:
         part, number = self.part_of(category)
         return self._parts[part][number]
 
-    def _taken(self, categories: npt.NDArray[np.int64]) -> Scene:
+    def _subset(self, categories: npt.NDArray[np.int64]) -> Scene:
         """Returns a scene with a part for each run of categories of one part."""
         owners = np.searchsorted(self._firsts, categories, side="right") - 1
         starts = np.flatnonzero(np.diff(owners, prepend=-1))
         runs = np.split(categories - self._firsts[owners], starts[1:])
-        parts = [self._parts[part][run] for part, run in zip(owners[starts], runs, strict=True)]
+        if len(runs) > MAX_PARTS:
+            raise ValueError(
+                "in this order the categories alternate between the parts of the scene "
+                f"{len(runs)} times, more than {MAX_PARTS}: sort them"
+            )
+        pairs = zip(owners[starts], runs, strict=True)
+        parts = [self._parts[part]._subset(run) for part, run in pairs]
         return type(self)(
             parts,
             styles=[self._styles[part] for part in owners[starts]],

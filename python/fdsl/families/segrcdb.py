@@ -108,7 +108,7 @@ class SegRCDB(CoreFamily):
     """
 
     name = "segrcdb"
-    _array = "classes"
+    _categories_array = "classes"
     style = RingScenes
     targets = ("labels", "mask", "boxes")
 
@@ -139,7 +139,7 @@ class SegRCDB(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> RingClass:
+    def _single(self, category: int) -> RingClass:
         vertices, rings, noise, step, radius, x, y = self._rows[category].tolist()
         return RingClass(int(vertices), int(rings), noise, step, radius, (x, y))
 

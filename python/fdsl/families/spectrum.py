@@ -50,7 +50,7 @@ class Spectrum(CoreFamily):
     """
 
     name = "spectrum"
-    _array = "exponents"
+    _categories_array = "exponents"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 49) -> None:
         grid = square_grid(categories, first=(0, 0), most=4096).astype(np.float64)
@@ -75,7 +75,7 @@ class Spectrum(CoreFamily):
     def __getitem__(self, key: int | Several) -> Any:
         return super().__getitem__(key)
 
-    def _one(self, category: int) -> Exponents:
+    def _single(self, category: int) -> Exponents:
         return Exponents(*self._exponents[category].tolist())
 
     def _arrays(self) -> Arrays:

@@ -77,11 +77,11 @@ class Systems(CoreFamily):
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def _one(self, category: int) -> Any:
+    def _single(self, category: int) -> Any:
         part = slice(self._borders[category], self._borders[category + 1])
         return self._category(self._maps[part], self._probabilities[part])
 
-    def _taken(self, categories: npt.NDArray[np.int64]) -> Any:
+    def _subset(self, categories: npt.NDArray[np.int64]) -> Any:
         lengths = self._lengths[categories]
         rows = rows_of_categories(self._borders[categories], lengths)
         return self._from_flat(self._maps[rows], self._probabilities[rows], lengths, None)

@@ -78,7 +78,7 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         self.target_transform = checked_transform("target_transform", target_transform)
         self.transforms = checked_transform("transforms", transforms)
         if transforms is not None:
-            if not transform is target_transform is None:
+            if transform is not None or target_transform is not None:
                 raise ValueError("give transforms, or transform and target_transform, not both")
             if find_spec("torchvision") is None:
                 raise ModuleNotFoundError("transforms needs torchvision: pip install torchvision")

@@ -95,7 +95,8 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def read_values(words: Sequence[str]) -> dict[str, Any]:
-    """Reads settings that are written ``NAME=VALUE``. A value that is no literal of Python is text.
+    """Reads settings that are written ``NAME=VALUE``. A value that is not a Python
+    literal is text.
 
     >>> read_values(["max_objects=2", "background=None", "line_color=random"])
     {'max_objects': 2, 'background': None, 'line_color': 'random'}
@@ -110,7 +111,7 @@ def read_values(words: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
         try:
             values[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             values[name] = text
     return values
 

@@ -31,8 +31,9 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     [((2, 3, 32, 32), [1, 0])]
 
     Args:
-        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image. Of 16 bits, as in
-            radiographs, the upper 8 are used.
+        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image. Files with 16 bits
+            per pixel, such as radiographs, are reduced to the upper 8; values of 12 bits should be
+            scaled up first, or the images will be dark.
         labels: the class of each image, (N,); or (N, classes) if an image may show several: 1 if
             it shows the class, 0 if not, -1 to ignore the class.
         classes: the names of the classes.
@@ -140,9 +141,11 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def _in_rgb(image: Image) -> Image:
-    """Returns an image of Pillow in 8-bit RGB. Its own conversion of 16 bits cuts off at 255."""
+    """Returns a Pillow image in 8-bit RGB. Pillow would cut off 16-bit values at 255."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # "I;16", or in older versions "I"
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    values = np.asarray(image)
+    # Older versions of Pillow read files of 16 bits in mode "I", of 32 bits.
+    if image.mode.startswith("I;16") or (image.mode == "I" and values.max() > 255):
+        image = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
     return image.convert("RGB")

@@ -35,7 +35,7 @@ def choose_labels(
             ``per_class`` is given although an image may show several classes.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0, up to 1, got {share}")
+        raise ValueError(f"share must be above 0 and at most 1, got {share}")
     if labels.ndim == 2 and per_class is not None:
         raise ValueError("a number of images per class needs one label per image: give a share")
     own, kept = labels if labels.ndim == 1 else np.zeros(len(labels), dtype=np.int64), []

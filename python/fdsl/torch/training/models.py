@@ -33,8 +33,8 @@ def build_model(
         drop_path: the rate of stochastic depth (Huang et al., 2016), for networks of timm.
 
     Raises:
-        ValueError: there is no such network, it does not take images of this size, or it has no
-            stochastic depth.
+        ValueError: there is no such network, it cannot be built for images of this size, or it has
+            no stochastic depth.
         ModuleNotFoundError: torchvision or timm is not installed.
     """
     if seed is not None:
@@ -52,24 +52,32 @@ def build_model(
     if name not in torchvision.models.list_models(module=torchvision.models):
         known = "torchvision.models.list_models(module=torchvision.models) lists them"
         raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
-    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
-    extra: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
-        extra["aux_logits"] = False  # a second head, which is only for training on ImageNet
-    elif name.startswith("vit_"):
-        if height != width:
-            raise ValueError(f"{name} takes square images, got {height}×{width}")
-        extra["image_size"] = height
-    elif name == "maxvit_t":
-        extra["input_size"] = (height, width)
+    # These two have a second head, for training, which pre-training on formulas has no use for.
+    extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    sized = _sized(name, *_sides(input_size))
     try:
         model: nn.Module = torchvision.models.get_model(
-            name, weights=None, num_classes=num_classes, **extra
+            name, weights=None, num_classes=num_classes, **extra, **sized
         )
     except (AssertionError, ValueError) as error:
+        if not sized:
+            raise
         why = str(error).partition("\n")[0]
-        raise ValueError(f"{name} does not take images of {height}×{width}: {why}") from error
+        raise ValueError(f"{name} does not take images of {input_size}: {why}") from error
     return model
+
+
+def _sized(name: str, height: int, width: int) -> dict[str, Any]:
+    """The argument of a network of torchvision that is built for one size."""
+    if name.startswith("vit_"):
+        if height != width or height < 1:
+            raise ValueError(f"{name} takes square images, got {height}×{width}")
+        return {"image_size": height}
+    return {"input_size": (height, width)} if name == "maxvit_t" else {}
+
+
+def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
 
 
 def resnet10s(num_classes: int) -> nn.Module:
@@ -104,7 +112,7 @@ def vit6s(num_classes: int, input_size: int | tuple[int, int] = 32) -> nn.Module
     """
     from torchvision.models import VisionTransformer
 
-    height, width = (input_size, input_size) if isinstance(input_size, int) else input_size
+    height, width = _sides(input_size)
     if height != width or height % 4:
         raise ValueError(f"vit6s takes square images with a side of 4, 8, 12, …, got {input_size}")
     small: nn.Module = VisionTransformer(

@@ -127,7 +127,7 @@ def load_pretrained(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or holds another architecture.
+        ValueError: the file is damaged, or holds another architecture or one for another size.
     """
     weights, theirs = ({}, None) if path is None else load_weights(path)
     name = name or theirs or "resnet50"
@@ -138,10 +138,14 @@ def load_pretrained(
         return model, name
     head = f"{last_layer(model)}."
     body = {key: value for key, value in weights.items() if not key.startswith(head)}
-    try:
-        missing, extra = model.load_state_dict(body, strict=False)
-    except RuntimeError as error:  # of another shape
-        raise ValueError(f"{path} does not hold a {name}: {error}") from error
+    own = model.state_dict()
+    for key in body:
+        if key in own and own[key].shape != body[key].shape:
+            raise ValueError(
+                f"{path} does not hold a {name} for images of {input_size}: {key} has the shape "
+                f"{tuple(body[key].shape)}, not {tuple(own[key].shape)}"
+            )
+    missing, extra = model.load_state_dict(body, strict=False)
     # Older files of torchvision lack the batch counts of batch-norm layers, used only in training.
     missing = [key for key in missing if not key.startswith(head) and "num_batches" not in key]
     if missing or extra:
