@@ -44,7 +44,8 @@ def family_of(name, made, seed=None):
     begins = [made["seed"], made["skip_words"]] if seed is None else [seed, 0]
     origin = [*begins, *(made[key] for key in ("r", "ox", "oy", "cy", "cx"))]
     cls = FAMILIES[name]
-    return cls._from_arrays({cls._categories_array: np.array([row], float), "origins": np.array([origin])})
+    arrays = {cls._categories_array: np.array([row], float), "origins": np.array([origin])}
+    return cls._from_arrays(arrays)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

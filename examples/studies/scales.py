@@ -210,7 +210,7 @@ _ALL = {"epochs": 3, "validate_every": 3}
 _RATES = (0.1, 0.03, 0.3, 1.0)
 
 SMALL = Scale(
-    note="a ResNet-10 of 0.7 million parameters at 32×32, 256,000 images, 3.2 million in the "
+    note="small networks at 32×32, 256,000 images, a million of each formula, 3.2 million in the "
     "longer runs",
     size=72,
     crop=64,

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdsl.torch.training.models import sides
+
 #: Takes and returns images and labels.
 Mixing = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -52,7 +54,7 @@ class Augmentation(nn.Module):
             raise ValueError(f"crop_scale must be above 0, up to 1, got {crop_scale}")
         if rand_augment is not None and not 0 <= rand_augment <= 30:
             raise ValueError(f"rand_augment must be 0 to 30, got {rand_augment}")
-        self.size = (size, size) if isinstance(size, int) else size
+        self.size = sides(size)
         self.crop_scale, self.flip = crop_scale, flip
         self.resize = v2.Resize(self.size)
         self.distort = None if rand_augment is None else v2.RandAugment(2, rand_augment)

@@ -54,7 +54,7 @@ def build_model(
         raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
     # These two have a second head, for training, which pre-training on formulas has no use for.
     extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-    sized = _sized(name, *_sides(input_size))
+    sized = _sized(name, *sides(input_size))
     try:
         model: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **extra, **sized
@@ -76,7 +76,8 @@ def _sized(name: str, height: int, width: int) -> dict[str, Any]:
     return {"input_size": (height, width)} if name == "maxvit_t" else {}
 
 
-def _sides(size: int | tuple[int, int]) -> tuple[int, int]:
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of images, where one number means square ones."""
     return size if isinstance(size, tuple) else (size, size)
 
 
@@ -112,7 +113,7 @@ def vit6s(num_classes: int, input_size: int | tuple[int, int] = 32) -> nn.Module
     """
     from torchvision.models import VisionTransformer
 
-    height, width = _sides(input_size)
+    height, width = sides(input_size)
     if height != width or height % 4:
         raise ValueError(f"vit6s takes square images with a side of 4, 8, 12, …, got {input_size}")
     small: nn.Module = VisionTransformer(

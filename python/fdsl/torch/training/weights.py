@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import fdsl
 from fdsl._files import PathLike, write_whole
 from fdsl.torch.training.checkpoints import read_checkpoint
-from fdsl.torch.training.models import build_model
+from fdsl.torch.training.models import build_model, sides
 
 
 def save_weights(
@@ -190,7 +190,7 @@ def _timm_config(
     timm knows more about its input than we do."""
     known = getattr(model, "pretrained_cfg", {})
     convolutions = [name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)]
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = sides(size)
     return {
         "architecture": architecture,
         "num_classes": num_classes,
