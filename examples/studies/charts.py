@@ -171,7 +171,9 @@ def _growth(
     axes.axhspan(-spread, spread, color="gray", alpha=0.15)
     axes.set_xscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(top=top + 0.3 * (top - bottom))  # room for the legend, which would hide points
+    axes.legend(fontsize=8, loc="upper left", ncols=2)
     axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
 
 
