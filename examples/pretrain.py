@@ -240,11 +240,7 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
-    given, others = {name: getattr(s, name) for name in names}, training.read_values(s.set)
-    if twice := sorted(given.keys() & others.keys()):
-        name = twice[0]
-        raise ValueError(f"--{name.replace('_', '-')} and --set {name}=… are the same: give one")
-    given |= others
+    given = {name: getattr(s, name) for name in names} | training.read_values(s.set, given=names)
     if foreign := sorted(set(given) - set(valid := family.style.names())):
         kind = type(family).__name__
         raise ValueError(f"{foreign[0]} does not apply to {kind}; it takes {', '.join(valid)}")

@@ -7,7 +7,7 @@ import ast
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,21 +94,28 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def read_values(words: Sequence[str]) -> dict[str, Any]:
+def read_values(words: Sequence[str], *, given: Collection[str] = ()) -> dict[str, Any]:
     """Reads settings that are written ``NAME=VALUE``. A value that is not a Python
     literal is text.
 
     >>> read_values(["max_objects=2", "background=None", "line_color=random"])
     {'max_objects': 2, 'background': None, 'line_color': 'random'}
 
+    Args:
+        words: the settings.
+        given: names of settings that were given as options, such as ``--size``.
+
     Raises:
-        ValueError: a word is not of this form.
+        ValueError: a word is not of this form, or its setting was also given as an option.
     """
     values: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not (name and equals):
             raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
+        if name in given:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} and --set {word} set the same: give one of them")
         try:
             values[name] = ast.literal_eval(text)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
