@@ -827,6 +827,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
         ("wings", "a setting must be NAME=VALUE, such as max_objects=2, got 'wings'"),
         ("min_objects=0", "min_objects must be"),
         ("min_objects=few", "min_objects must be an integer, got 'few'"),
+        ("size=32", "--size and --set size=32 set the same: give one of them"),
         ("object_color=3", "object_color must be 'own' or 'random', got 3"),
     ):
         with pytest.raises(ValueError, match=says):
