@@ -87,7 +87,7 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        training.read_values(self.set)  # a mistake in it ends the run before the search
+        training.read_values(self.set, given=vars(self))  # a mistake ends the run now
         if self.target == "labels" and (odd := [one for one in ONE_LABEL if getattr(self, one)]):
             raise ValueError(f"--{odd[0].replace('_', '-')} is for --target label")
         for name in FRACTIONS:
@@ -240,7 +240,7 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
-    given = {name: getattr(s, name) for name in names} | training.read_values(s.set, given=names)
+    given = {name: getattr(s, name) for name in names} | training.read_values(s.set)
     if foreign := sorted(set(given) - set(valid := family.style.names())):
         kind = type(family).__name__
         raise ValueError(f"{foreign[0]} does not apply to {kind}; it takes {', '.join(valid)}")

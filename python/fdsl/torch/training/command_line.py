@@ -7,7 +7,7 @@ import ast
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,7 +94,7 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def read_values(words: Sequence[str], *, given: Collection[str] = ()) -> dict[str, Any]:
+def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Reads settings that are written ``NAME=VALUE``. A value that is not a Python
     literal is text.
 
@@ -103,17 +103,17 @@ def read_values(words: Sequence[str], *, given: Collection[str] = ()) -> dict[st
 
     Args:
         words: the settings.
-        given: names of settings that were given as options, such as ``--size``.
+        given: the values of options such as ``--size``, or None for those that were not given.
 
     Raises:
-        ValueError: a word is not of this form, or its setting was also given as an option.
+        ValueError: a word is not of this form, or its setting has a value from an option.
     """
     values: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not (name and equals):
             raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
-        if name in given:
+        if given and given.get(name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"{option} and --set {word} set the same: give one of them")
         try:
