@@ -810,11 +810,15 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
         (lambda: build_model("fcn_resnet50", 3), "torchvision has no classifier 'fcn_resnet50'"),
         (
             lambda: build_model("vit_b_32", 3, input_size=60),
-            "vit_b_32 does not take images of 60",
+            "vit_b_32 does not take images of 60×60",
         ),
         (
             lambda: build_model("maxvit_t", 3, input_size=64),
-            "does not take images of 64: Input size",
+            "does not take images of 64×64: Input size",
+        ),
+        (
+            lambda: build_model("alexnet", 3, input_size=(32, 48)),
+            "alexnet does not take images of 32×48: .*Output size is too small",
         ),
         (lambda: build_model("vit_b_32", 3, input_size=(64, 32)), "square images, got 64×32"),
     ],
@@ -822,6 +826,13 @@ def test_mixed_labels_are_the_shares_of_the_images() -> None:
 def test_augmentation_out_of_range_is_one_sentence(make: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         make()
+
+
+def test_a_network_for_small_images_is_ready_to_train() -> None:
+    assert all(part.training for part in build_model("resnet10s", 3, input_size=32).modules())
+    small, large = (build_model("resnet10s", 3, seed=0, input_size=side) for side in (32, 224))
+    for name, value in small.state_dict().items():  # checking the size changed nothing
+        assert torch.equal(value, large.state_dict()[name]), name
 
 
 def test_norms_and_biases_do_not_decay() -> None:

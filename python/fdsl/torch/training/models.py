@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+#: Every network takes images of this side or more; some take smaller ones, too.
+COMMON_SIZE = 224
+
 
 def build_model(
     name: str,
@@ -39,14 +42,23 @@ def build_model(
     """
     if seed is not None:
         torch.manual_seed(seed)
+    size = sides(input_size)
     if name.startswith("timm:"):
-        return _of_timm(name.removeprefix("timm:"), num_classes, input_size, drop_path)
-    if drop_path:
+        model = _of_timm(name.removeprefix("timm:"), num_classes, input_size, drop_path)
+    elif drop_path:
         raise ValueError(f"drop_path is for networks of timm, got {drop_path} for {name}")
-    if name == "resnet10s":
-        return resnet10s(num_classes)
-    if name == "vit6s":
-        return vit6s(num_classes, input_size)
+    elif name == "resnet10s":
+        model = resnet10s(num_classes)
+    elif name == "vit6s":
+        model = vit6s(num_classes, input_size)
+    else:
+        model = _of_torchvision(name, num_classes, *size)
+    if min(size) < COMMON_SIZE:
+        _check_takes(model, name, *size)
+    return model
+
+
+def _of_torchvision(name: str, num_classes: int, height: int, width: int) -> nn.Module:
     import torchvision
 
     if name not in torchvision.models.list_models(module=torchvision.models):
@@ -54,7 +66,7 @@ def build_model(
         raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
     # These two have a second head, for training, which pre-training on formulas has no use for.
     extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-    sized = _sized(name, *sides(input_size))
+    sized = _sized(name, height, width)
     try:
         model: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **extra, **sized
@@ -62,9 +74,23 @@ def build_model(
     except (AssertionError, ValueError) as error:
         if not sized:
             raise
-        why = str(error).partition("\n")[0]
-        raise ValueError(f"{name} does not take images of {input_size}: {why}") from error
+        raise _does_not_take(name, height, width, error) from error
     return model
+
+
+def _check_takes(model: nn.Module, name: str, height: int, width: int) -> None:
+    """Passes one image through a network, whose layers may shrink small images to nothing."""
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, height, width))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _does_not_take(name, height, width, error) from error
+    model.train()
+
+
+def _does_not_take(name: str, height: int, width: int, error: Exception) -> ValueError:
+    why = str(error).partition("\n")[0]
+    return ValueError(f"{name} does not take images of {height}×{width}: {why}")
 
 
 def _sized(name: str, height: int, width: int) -> dict[str, Any]:
