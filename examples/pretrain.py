@@ -81,7 +81,7 @@ class Settings(Training):
     drop_path: float = 0.0  # Drop paths of a network of timm at this rate.
     # Set other settings of the source's images, such as min_objects=2 or line_color=random.
     set: tuple[str, ...] = ()
-    label_noise: float = 0.0  # Give this share of the images a random label (Figure 5).
+    label_noise: float = 0.0  # Give this fraction of the images a random label (Figure 5).
     steps_per_epoch: int | None = None  # By default, enough for 1,000 images of each category.
     workers: int = 0  # Render in this many processes; 0 renders in a thread, which is cheapest.
 
