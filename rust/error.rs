@@ -52,27 +52,25 @@ pub enum Error {
 
     #[error("category {category} is out of range: there are {categories}, counted from 0")]
     Category { category: u64, categories: usize },
-    #[error("the output buffer must hold {expected} bytes, got {given}")]
-    Buffer { expected: usize, given: usize },
-    #[error("num_threads must be at least 1, got 0")]
-    Threads,
+    #[error("{name} must have the length {expected}, got {given}")]
+    Length { name: &'static str, expected: usize, given: usize },
     #[error("could not start {threads} threads: {reason}")]
     Pool { threads: usize, reason: String },
 
     #[error("fill_rate must be above 0 and at most 1, got {0}")]
     FillRate(f64),
-    #[error("categories must be at least 1, got 0")]
-    NoCategories,
+    #[error("{0} must be at least 1, got 0")]
+    Zero(&'static str),
     #[error("the numbers of maps must satisfy 1 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
     MapRange { min: usize, max: usize },
     #[error("contractive systems need 2 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
     ContractiveMaps { min: usize, max: usize },
+    #[error("no map of {tried} systems had an area: singular_sum must be larger, got {low:?} and {high:?}")]
+    NoArea { tried: u64, low: f64, high: f64 },
     #[error("singular_sum must satisfy 0 < low ≤ high < 3·min_maps = {most}, got {low} and {high}")]
     SingularSum { low: f64, high: f64, most: f64 },
     #[error("the released sampler takes a seed between 0 and 2**32 - 1, got {0}")]
     ReleasedSeed(u64),
-    #[error("max_tries must be at least 1, got 0")]
-    MaxTries,
     #[error(
         "gave up after {tried} candidates, the last {in_a_row} of them below fill_rate {fill_rate}: \
          found {found} of {wanted} categories; the best filling rate was {best:.4}. \
@@ -81,9 +79,9 @@ pub enum Error {
     Search { tried: u64, in_a_row: u64, fill_rate: f64, found: usize, wanted: usize, best: f64 },
 
     #[error(
-        "gave up after {tried} candidates, the last {in_a_row} of them in a row without a variance above \
-         threshold {threshold} along every axis: found {found} of {wanted} categories, and the best was \
-         {best:.4}; ask for a lower threshold or a larger max_tries"
+        "gave up after {tried} candidates, the last {in_a_row} of them with a variance below threshold \
+         {threshold} along some axis: found {found} of {wanted} categories; the best smallest variance was \
+         {best:.4}. Try a lower threshold or a larger max_tries"
     )]
     VarianceSearch { tried: u64, in_a_row: u64, threshold: f64, found: usize, wanted: usize, best: f64 },
 

@@ -19,6 +19,10 @@ use crate::simd::Simd;
 /// middle of a single image of millions of points, which may take a few seconds.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
+/// The largest amount of scratch memory that a thread keeps for its next sample. Without a limit, every
+/// thread would keep as much as its largest image has needed.
+const MAX_SCRATCH_BYTES: usize = 64 << 20;
+
 /// The number of threads and the SIMD backend. Samples do not depend on either.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
@@ -47,7 +51,7 @@ impl Machine {
     /// Returns the number of threads.
     pub fn threads(&self) -> Result<usize, Error> {
         match self.threads {
-            Some(0) => Err(Error::Threads),
+            Some(0) => Err(Error::Zero("num_threads")),
             Some(threads) => Ok(threads),
             None => Ok(pool::cores()),
         }
@@ -114,12 +118,14 @@ impl Machine {
         }
     }
 
-    /// Frees the scratch memory of this machine's threads.
-    pub(crate) fn free_scratch(&self) -> Result<(), Error> {
-        if self.threads()? == 1 {
+    /// Frees the scratch memory of the calling thread and of this machine's threads, if a sample took
+    /// `bytes` and that is more than a thread may keep.
+    pub(crate) fn free_large_scratch(&self, bytes: usize) -> Result<(), Error> {
+        if bytes > MAX_SCRATCH_BYTES {
             drop(SCRATCH.take());
-        } else {
-            pool::pool(self.threads()?)?.broadcast(|_| drop(SCRATCH.take()));
+            if let Some(pool) = pool::started(self.threads()?) {
+                pool.broadcast(|_| drop(SCRATCH.take()));
+            }
         }
         Ok(())
     }

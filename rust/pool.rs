@@ -57,17 +57,30 @@ pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
     CACHE.pool(threads)
 }
 
+/// Returns this process's pool of `threads` threads, if there is one.
+pub(crate) fn started(threads: usize) -> Option<Arc<ThreadPool>> {
+    CACHE.pools.load().as_ref()?.find(CACHE.process(), threads)
+}
+
+impl Pools {
+    fn find(&self, process: Process, threads: usize) -> Option<Arc<ThreadPool>> {
+        let mut pools = self.pools.iter().filter(|_| self.process == process);
+        pools.find(|pool| pool.current_num_threads() == threads).cloned()
+    }
+}
+
 impl Cache {
     const fn new() -> Self {
         Self { pools: ArcSwapOption::const_empty(), forks: AtomicU64::new(0) }
     }
 
+    fn process(&self) -> Process {
+        (std::process::id(), self.forks.load(Ordering::Relaxed))
+    }
+
     fn pool(&self, threads: usize) -> Result<Arc<ThreadPool>, Error> {
-        let process = (std::process::id(), self.forks.load(Ordering::Relaxed));
-        let found = |pools: &Option<Arc<Pools>>| {
-            let pools = pools.as_ref().filter(|pools| pools.process == process)?;
-            pools.pools.iter().find(|pool| pool.current_num_threads() == threads).cloned()
-        };
+        let process = self.process();
+        let found = |pools: &Option<Arc<Pools>>| pools.as_ref()?.find(process, threads);
         if let Some(pool) = found(&self.pools.load()) {
             return Ok(pool);
         }

@@ -9,10 +9,6 @@ use crate::frame::Frame;
 use crate::machine::{Clock, InterruptCheck, Machine, Watch, with_scratch};
 use crate::sample::{Objects, Sample, SampleObjects, Samples};
 
-/// The largest amount of scratch memory that a thread keeps for its next sample. Without a limit, every
-/// thread would keep as much as its largest image has needed.
-const MAX_SCRATCH_BYTES: usize = 64 << 20;
-
 /// What to render, and how.
 pub struct Job<'a, F: Formula> {
     /// The categories.
@@ -80,9 +76,8 @@ pub fn render<F: Formula>(
             });
         })
     };
-    if style.memory(frame) > MAX_SCRATCH_BYTES {
-        machine.free_scratch()?;
-    }
+    let memory = categories.first().map_or(0, |category| category.memory(style, frame));
+    machine.free_large_scratch(memory)?;
     done
 }
 
@@ -102,13 +97,14 @@ fn tasks<'a>(
 ) -> Result<impl Iterator<Item = Task<'a>>, Error> {
     let Samples { images, retries, objects } = samples;
     let (bytes, pixels) = (frame.bytes(), frame.bytes() / frame.channels());
-    let check =
-        |expected, given| if expected == given { Ok(()) } else { Err(Error::Buffer { expected, given }) };
-    check(addresses.len() * bytes, images.len())?;
-    check(addresses.len(), retries.len())?;
+    let check = |name, expected, given| {
+        if expected == given { Ok(()) } else { Err(Error::Length { name, expected, given }) }
+    };
+    check("images", addresses.len() * bytes, images.len())?;
+    check("retries", addresses.len(), retries.len())?;
     if let Some(SampleObjects { maps, categories }) = &objects {
-        check(addresses.len() * pixels, maps.len())?;
-        check(addresses.len(), categories.len())?;
+        check("maps", addresses.len() * pixels, maps.len())?;
+        check("categories", addresses.len(), categories.len())?;
     }
     let (maps, categories) = objects.map_or((None, None), |o| (Some(o.maps), Some(o.categories)));
     let mut maps = maps.map(|maps| maps.chunks_exact_mut(pixels));

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
-use fdsl::formula::contour::{Contour, ContourStyle};
+use fdsl::formula::contour::style::{Background as Behind, LineColor};
+use fdsl::formula::contour::{Atom, Contour, ContourStyle};
 use fdsl::formula::ifs::contractive::Contractive;
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs::search::{Sampler, Search};
@@ -20,7 +21,7 @@ use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
-use fdsl::formula::spectrum::{Plain, Spectrum};
+use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, DiamondSquare, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -246,6 +247,55 @@ fn contours_have_not_changed() {
     );
 }
 
+#[test]
+fn styled_contours_have_not_changed() {
+    let thick = || ContourStyle { line_width: 3, ..ContourStyle::default() };
+    let style = ContourStyle {
+        background: Some(Behind::Black),
+        line_color: LineColor::Cycle,
+        centered: true,
+        ..thick()
+    };
+    check(
+        "rcdb_styled",
+        |_| vec![Contour::new([14.0, 20.0, 0.25, 0.5]).unwrap()],
+        &[
+            ("thick", small(), thick(), 0xB19E_3684_4500_C9C9),
+            ("centered_cycle", color(), style.clone(), 0xF781_1AFE_EB23_318D),
+            (
+                "random",
+                color(),
+                ContourStyle { line_color: LineColor::Random, ..style },
+                0x5B57_916F_524B_62A9,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn atoms_have_not_changed() {
+    let rows = [
+        [200.0, 60.0, 1.0, 0.5, 3.0, 17.0, 60.0, 1.0, 1.0],
+        [1000.0, 200.0, 0.0, 1.6, 0.0, 20.0, 30.0, 0.5, 2.0],
+        [3.0, 1.0, 16.0, 16.0, 100.0, 1.0, 0.0, 4.0, 0.0],
+    ];
+    check(
+        "visualatom",
+        |_| rows.iter().map(|&row| Atom::new(row).unwrap()).collect(),
+        &[
+            ("gray", small(), ContourStyle::default(), 0x0127_F148_E571_8A07),
+            ("color", color(), ContourStyle::default(), 0x3DF1_8352_CFCC_9F97),
+            ("crop_random", crop(20, 16, true), ContourStyle::default(), 0x633B_7F54_0F08_6D01),
+            (
+                "wide",
+                wide(),
+                ContourStyle { line_width: 2, ..ContourStyle::default() },
+                0x3150_7266_C4DD_538E,
+            ),
+        ],
+    );
+}
+
 fn categories_3d(simd: Simd, sampler: Sampler) -> Vec<Ifs3d> {
     let search = Search3d { categories: 4, seed: 1, sampler, ..Default::default() };
     let machine = Machine { threads: Some(2), simd };
@@ -377,11 +427,11 @@ fn spectra_are_what_they_always_were() {
         "spectrum",
         |_| spectra(),
         &[
-            ("gray", small(), Plain {}, 0x7FBA_9BEC_A775_40DB),
-            ("color", color(), Plain {}, 0x9B35_5AB5_3569_519E),
-            ("crop_random", crop(48, 40, true), Plain {}, 0xF2E0_8ABE_DED3_7B74),
-            ("wide", wide(), Plain {}, 0x7E9B_84AA_7677_9088),
-            ("smallest", Frame { height: 16, width: 17, ..small() }, Plain {}, 0x965C_6D3F_F811_3381),
+            ("gray", small(), NoStyle {}, 0x7FBA_9BEC_A775_40DB),
+            ("color", color(), NoStyle {}, 0x9B35_5AB5_3569_519E),
+            ("crop_random", crop(48, 40, true), NoStyle {}, 0xF2E0_8ABE_DED3_7B74),
+            ("wide", wide(), NoStyle {}, 0x7E9B_84AA_7677_9088),
+            ("smallest", Frame { height: 16, width: 17, ..small() }, NoStyle {}, 0x965C_6D3F_F811_3381),
         ],
     );
 }

@@ -2,7 +2,7 @@
 
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
-use fdsl::formula::contour::{Contour, ContourStyle};
+use fdsl::formula::contour::{Atom, Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs3d::{self, Ifs3d, View as View3d};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
@@ -10,7 +10,7 @@ use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::segrcdb::{Mask, SegRcdb, SegStyle};
 use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
-use fdsl::formula::spectrum::{Plain, Spectrum};
+use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, DiamondSquare, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -107,9 +107,30 @@ fn curves() -> impl Strategy<Value = Bezier> {
         .prop_map(|(points, curves)| Bezier::from_counts(&[[points, curves]]).unwrap().remove(0))
 }
 
-fn contours() -> impl Strategy<Value = Contour> {
+fn contour_numbers() -> impl Strategy<Value = [f64; 4]> {
     (3..1001u32, 1..6u32, 0.0..16.0f64, 0.0..16.0f64)
-        .prop_map(|(n, rings, noise, step)| Contour::new([n.into(), rings.into(), noise, step]).unwrap())
+        .prop_map(|(n, rings, noise, step)| [n.into(), rings.into(), noise, step])
+}
+
+fn contours() -> impl Strategy<Value = Contour> {
+    contour_numbers().prop_map(|row| Contour::new(row).unwrap())
+}
+
+fn atoms() -> impl Strategy<Value = Atom> {
+    let waves = [0.0..100.0f64, 0.0..100.0f64];
+    (contour_numbers(), waves, 0.0..256.0f64, [0.0..4.0f64, 0.0..4.0f64]).prop_map(
+        |([n, rings, noise, step], [n1, n2], radius, [x, y])| {
+            Atom::new([n, rings, noise, step, n1, n2, radius, x, y]).unwrap()
+        },
+    )
+}
+
+fn contour_style() -> impl Strategy<Value = ContourStyle> {
+    (1..5usize, any::<bool>()).prop_map(|(line_width, centered)| ContourStyle {
+        line_width,
+        centered,
+        ..ContourStyle::default()
+    })
 }
 
 fn leaves() -> impl Strategy<Value = DeadLeaves> {
@@ -284,6 +305,16 @@ proptest! {
     }
 
     #[test]
+    fn any_atoms_are_the_same_on_every_path_and_not_blank(
+        atom in atoms(),
+        frame in frame(),
+        style in contour_style(),
+        index in 0..3000u64,
+    ) {
+        on_every_path(atom, index, &frame, &style, 0)?;
+    }
+
+    #[test]
     fn any_leaves_are_the_same_on_every_path_and_not_blank(leaves in leaves(), frame in frame(), released in any::<bool>(), index in 0..3000u64) {
         let compat = (released && frame.color).then_some(Compat::Released);
         on_every_path(leaves, index, &frame, &Leaves { compat }, 0)?;
@@ -291,7 +322,7 @@ proptest! {
 
     #[test]
     fn any_spectrum_is_the_same_on_every_path_and_not_blank(spectrum in spectra(), frame in frame(), index in 0..3000u64) {
-        on_every_path(spectrum, index, &frame, &Plain {}, 0)?;
+        on_every_path(spectrum, index, &frame, &NoStyle {}, 0)?;
     }
 
     #[test]

@@ -128,7 +128,18 @@ print(kept)
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")  # noqa: PTH110
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_memory_of_a_huge_image_is_not_kept(threads: int) -> None:
+@pytest.mark.parametrize(
+    "work",
+    [
+        "fdsl.render(ifs, 0, range(2), rendering=huge, num_threads=threads)",
+        "fdsl.render(fdsl.Scene(ifs), 0, range(2), rendering=large, num_threads=threads)",
+        "ifs.fill_rates(num_points=2**24, num_threads=threads)",
+        "fdsl.IFS.search(1, 1e-5, num_points=2**23, num_threads=threads)",
+        "fdsl.points3d(fdsl.IFS3D(1), 0, [0, 12], rendering=many, num_threads=threads)",
+    ],
+    ids=["render", "scene", "fill rates", "search", "points"],
+)
+def test_the_memory_of_a_huge_image_is_not_kept(threads: int, work: str) -> None:
     code = f"""
 import os
 import fdsl
@@ -136,10 +147,13 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 ifs = fdsl.IFS([[[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5, 0.25, 0.5]]])
-fdsl.render(ifs, 0, range(2), num_threads={threads})
+threads = {threads}
+fdsl.render(ifs, 0, range(2), num_threads=threads)
 before = resident()
 huge = fdsl.Rendering(size=4096, num_points=2**24)
-fdsl.render(ifs, 0, range(2), rendering=huge, num_threads={threads})
+large = fdsl.Scenes(size=1024, min_scale=1, max_scale=1)  # of fractals of 200,000 points at 256²
+many = fdsl.Views(num_points=2**23)
+{work}
 print(resident() - before)
 """
     assert int(run(code).stdout) < 60  # MiB; a thread once kept 200

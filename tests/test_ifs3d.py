@@ -394,6 +394,13 @@ def test_settings_that_cannot_be_are_refused(wrong, said):
         ),
         (lambda: fdsl.points3d(fdsl.RCDB(2), 0, 0), TypeError, "family must be IFS3D"),
         (
+            lambda: fdsl.points3d(
+                IFS3D(1), 0, range(10_000), rendering=Views(num_points=2**24), num_threads=1
+            ),
+            MemoryError,
+            "10000, 16777216, 3",
+        ),
+        (
             lambda: fdsl.render(IFS3D(1), 0, 0, rendering=fdsl.Rendering()),
             TypeError,
             "do not apply",

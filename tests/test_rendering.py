@@ -282,7 +282,7 @@ def test_an_unknown_simd_path_is_refused_in_a_sentence(ifs):
     last = in_another_process("nonsense").stderr.strip().splitlines()[-1]
     assert last.startswith("ValueError: FDSL_SIMD must be 'plain'")
     assert "nonsense" in last
-    with pytest.raises(ValueError, match=r"FDSL_SIMD must be 'plain'.*got .sse"):
+    with pytest.raises(ValueError, match=r"simd must be 'plain'.*got .sse"):
         on("sse", ifs, [0], [0], SMALL)
 
 

@@ -55,6 +55,38 @@ def is_noise(scene, category):
     return isinstance(scene.parts[scene.part_of(category)[0]], Perlin)
 
 
+def speck(kind):
+    """A scene of fractals of one point each, composed by the core or in Python."""
+    point = fdsl.IFS([[[0.0, 0, 0, 0, 0.1, 0.1]]], [[1.0]])
+    return Scene(point) if kind == "core" else Scene([point, Blank(1)])
+
+
+class Blank(fdsl.Family):
+    """Images that show nothing."""
+
+    name = "blank"
+
+    def draw(self, category, rng, frame):
+        return np.zeros((frame.height, frame.width), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["core", "python"])
+@pytest.mark.parametrize("crop", [None, 64])
+def test_an_object_of_one_pixel_is_shown_even_if_it_is_resized(kind, crop):
+    one = {"min_objects": 1, "max_objects": 1, "min_scale": 0.152, "max_scale": 0.152}
+    frame = Scenes(**one, size=224, render_scale=1.0, crop=crop)
+    for index in range(8):
+        sample = speck(kind).sample(0, index, 0, frame)
+        assert sample.image.any() and (sample.objects == 1).any()
+
+
+def test_a_part_that_shows_nothing_leaves_the_background():
+    sample = Scene([Blank(1), fdsl.Perlin(4)]).sample(
+        0, 0, 0, Scenes(size=64, crop=32, max_objects=1)
+    )
+    assert not sample.image.any() and not sample.objects.any()
+
+
 @each_scene
 def test_objects_are_the_same_on_every_backdrop(scene):
     settings = {"color": True, "crop": (50, 40)}

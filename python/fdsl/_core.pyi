@@ -117,7 +117,8 @@ def points3d(
     indices: npt.NDArray[np.uint64],
     seed: int,
     num_threads: int | None,
-) -> npt.NDArray[np.float32]: ...
+    points: npt.NDArray[np.float32],
+) -> None: ...
 def draw_view(
     settings: str,
     maps: npt.NDArray[np.float64],

@@ -9,7 +9,7 @@ use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::interface::{Formula, NoStyle, Outcome};
-use crate::frame::Window;
+use crate::frame::{Frame, Window};
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -45,6 +45,10 @@ impl Formula for DiamondSquare {
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         parameters.floats("decays")?.iter().map(|&decay| Self::new(decay)).collect()
+    }
+
+    fn memory(&self, _: &NoStyle, frame: &Frame) -> usize {
+        Heights::memory(frame)
     }
 
     /// Draws the heights; an image whose heights are all far below 0 is black and degenerate.
@@ -101,6 +105,12 @@ pub struct Heights {
 }
 
 impl Heights {
+    /// Returns the number of bytes that the heights of a whole image take.
+    pub fn memory(frame: &Frame) -> usize {
+        let side = frame.height.max(frame.width).next_power_of_two() + 1;
+        4 * side * side
+    }
+
     /// Draws heights that cover the whole image of a frame; heights beyond it are not shown.
     pub fn fill_at(&mut self, at: At<'_>, decay: f64, rng: &mut Rng) {
         let size = at.frame.height.max(at.frame.width);

@@ -38,6 +38,11 @@ pub trait Formula: Send + Sync + Sized + 'static {
         8
     }
 
+    /// Returns the approximate number of bytes of scratch memory that rendering a sample takes.
+    fn memory(&self, _style: &Self::Style, frame: &Frame) -> usize {
+        8 * frame.height * frame.width
+    }
+
     /// Returns what the images of this category hold where they show nothing. A scene shows what is
     /// behind the object there.
     fn ground(&self, _style: &Self::Style) -> Ground {
@@ -75,11 +80,6 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
     /// of the size of `from`. An object of a scene is such an image.
     fn scaled(&self, _from: &Frame, _to: &Frame) -> Self {
         self.clone()
-    }
-
-    /// Returns the approximate number of bytes of scratch memory that rendering a sample takes.
-    fn memory(&self, frame: &Frame) -> usize {
-        8 * frame.height * frame.width
     }
 }
 

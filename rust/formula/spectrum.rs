@@ -15,7 +15,7 @@
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::interface::{Formula, Outcome, Style};
+use crate::formula::interface::{Formula, NoStyle, Outcome};
 use crate::frame::{Frame, Window};
 use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes};
@@ -57,35 +57,28 @@ impl Spectrum {
 
 impl Formula for Spectrum {
     const NAME: &'static str = "spectrum";
-    type Style = Plain;
+    type Style = NoStyle;
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         parameters.rows("exponents")?.iter().map(|&exponents| Self::new(exponents)).collect()
     }
 
+    fn memory(&self, _: &NoStyle, frame: &Frame) -> usize {
+        let [width, height] = tile(frame);
+        8 * width * height
+    }
+
     /// Renders the noise; an image that is all black (a crop of a few pixels) is degenerate.
-    fn draw(&self, at: At<'_>, _: &Plain, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
+    fn draw(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         self.draw_noise(at, at.attempt, scratch, sample);
         if sample.image.iter().any(|&pixel| pixel != 0) { Outcome::Shown } else { Outcome::Degenerate }
     }
 
     /// Renders the negative of the last attempt, which was black.
-    fn draw_fallback(&self, at: At<'_>, _: &Plain, scratch: &mut Scratch, sample: &mut Sample<'_>) {
+    fn draw_fallback(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         self.draw_noise(at, at.attempt.saturating_sub(1), scratch, sample);
         sample.image.iter_mut().for_each(|pixel| *pixel = 255 - *pixel);
-    }
-}
-
-/// Noise has no settings other than the frame.
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plain {}
-
-impl Style for Plain {
-    fn memory(&self, frame: &Frame) -> usize {
-        let [width, height] = tile(frame);
-        8 * width * height
     }
 }
 
@@ -353,7 +346,7 @@ mod tests {
             let flag = Flag::default();
             let at = At::new(Address { seed: 1, category: 0, index: 0 }, &frame, 1, Simd::PLAIN, &flag);
             let (mut scratch, mut image) = (Scratch::default(), vec![0; frame.bytes()]);
-            spectrum.draw(at, &Plain {}, &mut scratch, &mut Sample { image: &mut image, objects: None });
+            spectrum.draw(at, &NoStyle {}, &mut scratch, &mut Sample { image: &mut image, objects: None });
             let value = |x: usize, y: usize| {
                 f64::from(scratch.rows[y % 2][y / 32 * width + x][y / 2 % 16]) / (width * height) as f64
             };

@@ -79,7 +79,7 @@ impl Categories {
         let machine = machine(num_threads, simd)?;
         let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
         if indices.len() != categories.len() {
-            Err(Error::Buffer { expected: categories.len(), given: indices.len() })?;
+            Err(Error::Length { name: "indices", expected: categories.len(), given: indices.len() })?;
         }
         let addresses: Vec<(u64, u64)> = categories.iter().copied().zip(indices.iter().copied()).collect();
         let (images, retries) = (images.as_slice_mut()?, retries.as_slice_mut()?);
@@ -109,7 +109,7 @@ impl Categories {
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let machine = machine(num_threads, None)?;
         if instances == Some(0) {
-            Err(Error::NoCategories)?;
+            Err(Error::Zero("instances"))?;
         }
         let (numbers, images) = (numbers.as_slice()?, images.as_slice_mut()?);
         let labels = detached(py, |interrupted| {
@@ -199,10 +199,12 @@ fn fill_rates(
         let mut rng = address.rng(Ifs::FORMAT, ORBIT, 0);
         with_scratch(|scratch| measure.fill_rate(ifs, &mut rng, machine.simd, scratch))
     };
-    machine.install_watched(interrupted, |flag| {
+    let rates = machine.install_watched(interrupted, |flag| {
         let categories = categories.par_iter().enumerate().with_max_len(1);
         categories.map(|category| rate(category, flag)).collect()
-    })
+    });
+    machine.free_large_scratch(measure.memory())?;
+    rates
 }
 
 /// Copies a dictionary of float64, int64 and uint64 arrays, and texts.

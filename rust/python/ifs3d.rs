@@ -1,9 +1,6 @@
 //! Systems in three dimensions: the search, their points, and one view for tests.
 
-use numpy::{
-    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1,
-    ToPyArray,
-};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
@@ -53,12 +50,12 @@ pub(super) fn search3d<'py>(
     Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py), found.tried))
 }
 
-/// Returns the points (B, N, 3) of the images at (category, index) of systems of one category each, given
-/// as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,).
+/// Writes the points (B, N, 3) of the images at (category, index) of systems of one category each, given
+/// as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,), to `points`.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
-pub(super) fn points3d<'py>(
-    py: Python<'py>,
+pub(super) fn points3d(
+    py: Python<'_>,
     settings: &str,
     maps: PyReadonlyArray2<'_, f64>,
     probabilities: PyReadonlyArray1<'_, f64>,
@@ -67,7 +64,8 @@ pub(super) fn points3d<'py>(
     indices: PyReadonlyArray1<'_, u64>,
     seed: u64,
     num_threads: Option<usize>,
-) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    mut points: PyReadwriteArray1<'_, f32>,
+) -> PyResult<()> {
     let (frame, style) = &family::settings::<Style>(settings)?;
     let machine = machine(num_threads, None)?;
     let (mut maps, mut probabilities) = (maps.as_slice()?, probabilities.as_slice()?);
@@ -87,11 +85,13 @@ pub(super) fn points3d<'py>(
         .map(|(&category, &index)| Address { seed, category, index })
         .collect();
     if addresses.len() != systems.len() {
-        Err(Error::Buffer { expected: systems.len(), given: addresses.len() })?;
+        Err(Error::Length { name: "lengths", expected: addresses.len(), given: systems.len() })?;
     }
     let count = style.num_points - usize::from(style.compat.is_some());
-    let shape = [systems.len(), count, 3];
-    let mut points = vec![[0f32; 3]; systems.len() * count];
+    let points = points.as_slice_mut()?;
+    if points.len() != 3 * systems.len() * count {
+        Err(Error::Length { name: "points", expected: 3 * systems.len() * count, given: points.len() })?;
+    }
     let fill = |(points, (ifs, &address)): (&mut [[f32; 3]], (&Ifs3d, &Address)), flag: &Flag| {
         if flag.stopped() {
             return;
@@ -106,16 +106,18 @@ pub(super) fn points3d<'py>(
             }
         });
     };
-    detached(py, |look| {
-        machine.install_watched(look, |flag| {
+    detached(py, |interrupted| {
+        let done = machine.install_watched(interrupted, |flag| {
+            let (points, _) = points.as_chunks_mut::<3>();
             points
                 .par_chunks_exact_mut(count)
                 .zip(systems.par_iter().zip(&addresses))
                 .with_max_len(1)
                 .for_each(|work| fill(work, flag));
-        })
-    })?;
-    PyArray1::from_vec(py, points.into_flattened()).reshape(shape)
+        });
+        machine.free_large_scratch(style.memory(frame))?;
+        done
+    })
 }
 
 /// Renders one view of a system with the weight row, the seed of the orbit and the camera given, into an
@@ -146,7 +148,7 @@ pub(super) fn draw_view<'py>(
     let at = At::new(address, &frame, Ifs3d::FORMAT, machine(None, simd)?.simd, &flag);
     let image = image.as_slice_mut()?;
     if image.len() != frame.bytes() {
-        Err(Error::Buffer { expected: frame.bytes(), given: image.len() })?;
+        Err(Error::Length { name: "image", expected: frame.bytes(), given: image.len() })?;
     }
     let camera = Camera::fixed(view, turn);
     let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;

@@ -108,8 +108,12 @@ fn stream_order<'py>(
     period: u64,
     seed: u64,
 ) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
-    if categories == 0 || instances == Some(0) || period == 0 {
-        Err(Error::NoCategories)?;
+    for (name, count) in
+        [("categories", Some(categories)), ("instances", instances), ("period", Some(period))]
+    {
+        if count == Some(0) {
+            Err(Error::Zero(name))?;
+        }
     }
     let numbers = numbers.as_slice()?;
     filled(py, numbers.len(), |i| order::sample(numbers[i], categories, instances, period, seed))
@@ -127,7 +131,7 @@ fn noisy_labels<'py>(
 ) -> PyResult<Bound<'py, PyArray1<u64>>> {
     let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
     if categories.len() != indices.len() {
-        Err(Error::Buffer { expected: categories.len(), given: indices.len() })?;
+        Err(Error::Length { name: "indices", expected: categories.len(), given: indices.len() })?;
     }
     let address = |i: usize| Address { seed, category: categories[i], index: indices[i] };
     let [labels, _] = filled(py, categories.len(), |i| (label(address(i), count, noise), 0))?;
@@ -192,6 +196,8 @@ mod core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         // Imports NumPy's functions now. At their first use, Ctrl-C could break in, which is a panic.
         super::PyArray1::<u8>::zeros(module.py(), 0, false);
+        // Chooses the backend now: a fork during the first render could inherit a lock that is held.
+        let _ = super::Simd::chosen(); // an error is raised by the first call that renders
         let forked = module.getattr("forked")?;
         let os = module.py().import("os")?;
         if os.hasattr("register_at_fork")? {

@@ -24,7 +24,7 @@ pub(super) fn encode_png<'py>(
     let (height, width) = size;
     let bytes = height * width * channels;
     if bytes == 0 || !matches!(channels, 1 | 3) || pixels.len() % bytes != 0 {
-        Err(Error::Buffer { expected: bytes, given: pixels.len() })?;
+        Err(Error::Length { name: "pixels", expected: bytes, given: pixels.len() })?;
     }
     let machine = machine(num_threads, None)?;
     // Copied, because the encoding of a large image takes seconds and cannot be stopped: after Ctrl-C

@@ -72,7 +72,7 @@ impl Simd {
         static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
         CHOSEN
             .get_or_init(|| match std::env::var("FDSL_SIMD") {
-                Ok(name) if !name.is_empty() => Self::named(&name),
+                Ok(name) if !name.is_empty() => Self::of("FDSL_SIMD", &name),
                 _ => Ok(*Self::available().last().expect("PLAIN is always available")),
             })
             .clone()
@@ -84,6 +84,10 @@ impl Simd {
     ///
     /// Returns an error if the backend is unknown or not supported by this processor.
     pub fn named(name: &str) -> Result<Self, Error> {
+        Self::of("simd", name)
+    }
+
+    fn of(setting: &'static str, name: &str) -> Result<Self, Error> {
         if let Some(&backend) = Self::available().iter().find(|backend| backend.name() == name) {
             return Ok(backend);
         }
@@ -92,7 +96,7 @@ impl Simd {
             "avx512" => Error::Simd("AVX-512 (F, BW, DQ and VL)"),
             "neon" => Error::Simd("NEON"),
             _ => Error::Choice {
-                name: "FDSL_SIMD",
+                name: setting,
                 accepted: "'plain', 'avx2', 'avx512' or 'neon'",
                 given: name.to_owned(),
             },

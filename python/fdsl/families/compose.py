@@ -95,6 +95,9 @@ def compose(
             if last:
                 asked = [_alone(frame, asked[0])]
             canvas = _painted(scene, job, asked, rng)
+            if last and not (canvas.map == 1).any():  # resizing has lost an object of a few pixels
+                sharp = job._replace(frame=dataclasses.replace(frame, render_scale=None))
+                canvas = _painted(scene, sharp, asked, rng)
             window = _window(frame, address, attempt, canvas if last else None)
             image, seen = (flipped(whole, frame, index)[window] for whole in canvas)
             if (seen == 1).any() or not frame.resample_degenerate:
@@ -274,9 +277,11 @@ def _window(
     """Returns the window to keep; with a canvas, one that shows its first object."""
     kept = frame.output_size
     room = (frame.height - kept[0], frame.width - kept[1])
+    cells = np.empty((0, 2), np.intp)
     if showing is not None and frame.crop is not None:
-        cell = np.argwhere(flipped(showing.map, frame, address[-1]) == 1)[0]
-        corner = [int(c) - k // 2 for c, k in zip(cell, kept, strict=True)]
+        cells = np.argwhere(flipped(showing.map, frame, address[-1]) == 1)
+    if len(cells) > 0:  # a part in Python may draw an empty image
+        corner = [int(c) - k // 2 for c, k in zip(cells[0], kept, strict=True)]
         top, left = (min(max(c, 0), most) for c, most in zip(corner, room, strict=True))
     elif frame.crop is not None and frame.crop_position == "random":
         rng = generator(address, CROP + attempt)

@@ -213,6 +213,7 @@ def points3d(
     Raises:
         IndexError: there is no such category.
         ValueError: categories and indices are arrays of different lengths.
+        MemoryError: there is no memory for B·N points of 12 bytes.
         TypeError: family has no points in space.
 
     >>> points3d(IFS3D(3), 1, 12).shape
@@ -232,8 +233,11 @@ def points3d(
         family._checked(int(category))
     lengths = family._lengths[chosen]
     rows = rows_of_categories(family._borders[:-1][chosen], lengths)
-    points = _core.points3d(
-        family.checked_style(rendering).settings,
+    style: Any = family.checked_style(rendering)
+    count = style.num_points - (style.compat is not None)
+    points: npt.NDArray[np.float32] = np.empty((len(chosen), count, 3), np.float32)
+    _core.points3d(
+        style.settings,
         family._maps[rows],
         family._probabilities[rows],
         lengths,
@@ -241,6 +245,7 @@ def points3d(
         np.ascontiguousarray(numbers),
         checked_seed(seed),
         checked_threads(num_threads),
+        points.ravel(),
     )
     return points[0] if is_one else points
 

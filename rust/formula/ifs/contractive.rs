@@ -13,6 +13,8 @@ use crate::formula::interface::Formula;
 
 /// The number of maps, the singular values, the angles and the shifts of a system.
 const CONTRACTIVE: Purpose = Purpose(15);
+/// Attempts at a system with an area.
+const ATTEMPTS: u64 = 100;
 
 /// What to sample.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +47,9 @@ impl Contractive {
         (0..categories as u64).map(|k| self.system(k)).collect()
     }
 
-    /// Samples system `k`; again where every map collapsed to a line, which no seed has shown.
+    /// Samples system `k`; again where every map collapsed to a line, which takes a tiny sum.
     fn system(&self, k: u64) -> Result<Ifs, Error> {
-        for attempt in 0..100 {
+        for attempt in 0..ATTEMPTS {
             let address = Address { seed: self.seed, category: 0, index: k };
             let mut rng = address.rng(Ifs::FORMAT, CONTRACTIVE, attempt);
             let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
@@ -56,7 +58,8 @@ impl Contractive {
                 return Ok(ifs);
             }
         }
-        Err(Error::NoCategories)
+        let [low, high] = self.sum.unwrap_or_default();
+        Err(Error::NoArea { tried: ATTEMPTS, low, high })
     }
 
     fn maps(&self, n: usize, rng: &mut Rng) -> Vec<Map> {

@@ -57,6 +57,10 @@ impl Formula for Ifs {
         retries(style)
     }
 
+    fn memory(&self, style: &Style, frame: &Frame) -> usize {
+        style.memory(frame)
+    }
+
     fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let Scratch { maps, table, points, surface, single, density, weights, finish } = scratch;
         let Frame { height, width, color, .. } = *at.frame;

@@ -28,9 +28,21 @@ impl Default for Measure {
 impl Measure {
     /// Checks the settings against each other and returns them.
     pub fn checked(self) -> Result<Self, Error> {
-        let frame = Frame { height: self.size, width: self.size, ..Frame::default() }.checked()?;
-        Style { num_points: self.num_points, margin: self.margin, ..Style::default() }.check(&frame)?;
+        let (style, frame) = self.settings();
+        style.check(&frame.checked()?)?;
         Ok(self)
+    }
+
+    /// Returns the approximate number of bytes of scratch memory that a category takes.
+    pub fn memory(&self) -> usize {
+        let (style, frame) = self.settings();
+        style.memory(&frame)
+    }
+
+    fn settings(&self) -> (Style, Frame) {
+        let Self { size, num_points, margin } = *self;
+        let frame = Frame { height: size, width: size, ..Frame::default() };
+        (Style { num_points, margin, ..Style::default() }, frame)
     }
 
     /// Returns the share of pixels that the category lights without variation; 0 if it diverges.

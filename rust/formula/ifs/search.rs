@@ -131,7 +131,9 @@ impl Search {
         };
         let accepts = |lit| self.measure.rate(lit) >= self.fill_rate;
         let wanted = (self.categories, self.max_tries);
-        let (found, tried) = accepted(wanted, 0, candidates, accepts, gave_up, progress)?;
+        let found = accepted(wanted, 0, candidates, accepts, gave_up, progress);
+        machine.free_large_scratch(self.measure.memory())?;
+        let (found, tried) = found?;
         let (categories, lit): (Vec<Ifs>, Vec<usize>) = found.into_iter().unzip();
         Ok(Found {
             categories,
@@ -153,13 +155,13 @@ impl Search {
             return Err(Error::FillRate(self.fill_rate));
         }
         if self.categories == 0 {
-            return Err(Error::NoCategories);
+            return Err(Error::Zero("categories"));
         }
         if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
             return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
         }
         if self.max_tries == 0 {
-            return Err(Error::MaxTries);
+            return Err(Error::Zero("max_tries"));
         }
         if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
             return Err(Error::ReleasedSeed(self.seed));

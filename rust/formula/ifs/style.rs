@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::formula::diamond_square::Heights;
 use crate::formula::ifs::finish::{Background, Finish};
 use crate::formula::ifs::view::View;
 use crate::frame::Frame;
@@ -187,14 +188,12 @@ impl crate::formula::interface::Style for Style {
         let num_points = (num_points as usize).clamp(1, MAX_POINTS); // saturates
         Self { num_points, margin: to.scaled_margin(self.margin, from), ..self.clone() }
     }
+}
 
-    fn memory(&self, frame: &Frame) -> usize {
-        let of_background = if self.finish.background.is_some() {
-            let side = frame.height.max(frame.width).next_power_of_two() + 1;
-            4 * side * side
-        } else {
-            0
-        };
+impl Style {
+    /// Returns the approximate number of bytes of scratch memory that an image takes.
+    pub fn memory(&self, frame: &Frame) -> usize {
+        let of_background = if self.finish.background.is_some() { Heights::memory(frame) } else { 0 };
         // A blur keeps two bytes for each byte of the image.
         let of_blur = if self.finish.blur > 0.0 { 2 * frame.bytes() } else { 0 };
         8 * (frame.height * frame.width) + 16 * self.num_points + of_background + of_blur

@@ -13,6 +13,7 @@ use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
 use crate::formula::ifs3d::released::Replay;
 use crate::formula::ifs3d::{Ifs3d, Map, Style, View};
 use crate::formula::interface::{Formula, Outcome};
+use crate::frame::Frame;
 use crate::mersenne::Mersenne;
 use crate::sample::Sample;
 use crate::surface::lit;
@@ -100,6 +101,10 @@ impl Formula for Ifs3d {
     /// Without a variation, every attempt would use the same maps.
     fn retries(style: &Style) -> u8 {
         if style.varied().is_some() { VARIED } else { 0 }
+    }
+
+    fn memory(&self, style: &Style, frame: &Frame) -> usize {
+        style.memory(frame)
     }
 
     fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {

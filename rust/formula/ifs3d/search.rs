@@ -107,14 +107,16 @@ impl Search {
         };
         let accepts = |variance| variance > self.threshold;
         let wanted = (self.categories, self.max_tries);
-        let (found, tried) = accepted(wanted, 0.0, candidates, accepts, gave_up, progress)?;
+        let found = accepted(wanted, 0.0, candidates, accepts, gave_up, progress);
+        machine.free_large_scratch(44 * self.num_points)?; // of a replay; ours take 12
+        let (found, tried) = found?;
         Ok(Found { categories: found.into_iter().map(|(ifs, _)| ifs).collect(), tried })
     }
 
     fn check(&self) -> Result<(), Error> {
         let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
         if self.categories == 0 {
-            return Err(Error::NoCategories);
+            return Err(Error::Zero("categories"));
         }
         // The variance of coordinates in an interval of length 2 is at most 1.
         if !(0.0..1.0).contains(&self.threshold) {
@@ -127,7 +129,7 @@ impl Search {
             return refused("num_points", "between 2 and 16777216", self.num_points as f64);
         }
         if self.max_tries == 0 {
-            return Err(Error::MaxTries);
+            return Err(Error::Zero("max_tries"));
         }
         if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
             return Err(Error::ReleasedSeed(self.seed));

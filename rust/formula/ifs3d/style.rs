@@ -76,8 +76,11 @@ impl crate::formula::interface::Style for Style {
             _ => Ok(()),
         }
     }
+}
 
-    fn memory(&self, frame: &Frame) -> usize {
+impl Style {
+    /// Returns the approximate number of bytes of scratch memory that an image takes.
+    pub fn memory(&self, frame: &Frame) -> usize {
         let replay = if self.compat.is_some() { 32 } else { 0 }; // f64 points and draws
         let side = |pixels: usize| pixels + self.point_size;
         side(frame.height) * side(frame.width) + (12 + replay) * self.num_points

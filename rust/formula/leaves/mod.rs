@@ -299,11 +299,6 @@ impl Style for Leaves {
         }
         Ok(())
     }
-
-    fn memory(&self, frame: &Frame) -> usize {
-        // Cells and textures.
-        (4 + TEXTURES_PER_IMAGE) * frame.height * frame.width
-    }
 }
 
 /// Memory kept from image to image.
@@ -328,6 +323,11 @@ impl Formula for DeadLeaves {
             .map(|(name, arrays)| BuiltIn::named(name)?.make(&arrays).map(Arc::from))
             .transpose()?;
         Self::of_rows(parameters.rows("leaves")?, texture)
+    }
+
+    fn memory(&self, _: &Leaves, frame: &Frame) -> usize {
+        // Cells and textures.
+        (4 + TEXTURES_PER_IMAGE) * frame.height * frame.width
     }
 
     /// Renders the leaves; an image that is all black (a small crop of one leaf) is degenerate.

@@ -197,6 +197,14 @@ impl Formula for Scene {
         Ok((0..parts.categories()).map(|category| Self { parts: parts.clone(), category }).collect())
     }
 
+    fn memory(&self, style: &SceneStyle, frame: &Frame) -> usize {
+        let largest = side(frame, style.render_scale.unwrap_or(style.max_scale));
+        let of_object = self.parts.parts.iter().map(|part| part.memory(largest, largest)).max();
+        let backdrop = self.parts.backdrop.as_ref().filter(|_| style.backdrop.is_none());
+        let of_backdrop = backdrop.map(|part| part.memory(frame.height, frame.width));
+        24 * frame.height * frame.width + of_object.max(of_backdrop).unwrap_or(0)
+    }
+
     fn ground(&self, _: &SceneStyle) -> Ground {
         Ground::None
     }
@@ -225,6 +233,10 @@ impl Formula for Scene {
         scratch.objects.clear();
         scratch.objects.push(alone(at, style, self.category));
         self.compose(at, style, scratch);
+        if scratch.canvas.cell(1).is_none() {
+            // Resizing has lost an object of a few pixels.
+            self.compose(at, &SceneStyle { render_scale: None, ..style.clone() }, scratch);
+        }
         if let Some(cell) = scratch.canvas.cell(1) {
             window.show(cell);
         }

@@ -19,6 +19,9 @@ pub trait Part: Send + Sync {
     /// Returns the frame that the settings are meant for; an object is a scaled copy of it.
     fn frame(&self) -> &Frame;
 
+    /// Returns the approximate number of bytes of scratch memory that an image of this size takes.
+    fn memory(&self, height: usize, width: usize) -> usize;
+
     /// Returns the pixels of a category's images where they show nothing.
     fn ground(&self, category: u64) -> Ground;
 
@@ -42,6 +45,11 @@ impl<F: Formula> Part for Styled<F> {
 
     fn frame(&self) -> &Frame {
         &self.frame
+    }
+
+    fn memory(&self, height: usize, width: usize) -> usize {
+        let frame = Frame { height, width, crop: None, ..self.frame.clone() };
+        self.categories[0].memory(&self.style.scaled(&self.frame, &frame), &frame)
     }
 
     fn ground(&self, category: u64) -> Ground {

@@ -134,8 +134,4 @@ impl Style for SceneStyle {
         }
         Ok(())
     }
-
-    fn memory(&self, frame: &Frame) -> usize {
-        24 * frame.height * frame.width
-    }
 }

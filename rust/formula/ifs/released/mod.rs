@@ -74,11 +74,6 @@ impl crate::formula::interface::Style for ReleasedStyle {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         self.points.check(frame)
     }
-
-    fn memory(&self, frame: &Frame) -> usize {
-        // f64 coordinates, random numbers, cells and masks.
-        self.points.memory(frame) + 30 * self.points.num_points
-    }
 }
 
 /// Memory kept from image to image.
@@ -103,6 +98,11 @@ impl Formula for Released {
 
     fn retries(style: &ReleasedStyle) -> u8 {
         draw::retries(&style.points)
+    }
+
+    fn memory(&self, style: &ReleasedStyle, frame: &Frame) -> usize {
+        // f64 coordinates, random numbers, cells and masks.
+        style.points.memory(frame) + 30 * style.points.num_points
     }
 
     fn draw(
