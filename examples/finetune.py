@@ -109,7 +109,7 @@ def finetune(s: Settings) -> int:
         optimizer = s.optimizer_of(model, parameter_groups(s, model))
         rates = [group["lr"] for group in optimizer.param_groups]
         made = made_of(s, name, classes=len(train.classes), labels=len(chosen))
-        step = checkpoints.begin(made, weights=model, optimizer=optimizer, log=log)
+        step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         best: dict[str, Any] = saved["best"] if saved else {"accuracy": -1.0, "epoch": None}
         flip = s.data not in ("digits", "omniglot") if s.flip is None else s.flip
         normalize = Normalize(MEAN, STD).to(ranks.device)
@@ -262,7 +262,8 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
-    own = {name: getattr(s, name) for name in names} | {"model": name, "classes": str(s.classes)}
+    own = {name: getattr(s, name) for name in (*names, "flip")}
+    own |= {"model": name, "classes": str(s.classes)}
     return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
 
 

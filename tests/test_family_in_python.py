@@ -162,6 +162,30 @@ class Shaded(Disks):
         return np.minimum(super().draw(category, rng, frame), frame.shade).astype(np.uint8)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dots(fdsl.Frame):
+    """A style whose settings have names that settings of fdsl once had."""
+
+    points: int = 5
+    weights: tuple[float, float] = (0.5, 0.5)
+
+
+def test_a_setting_with_an_old_name_is_kept():
+    style = Dots(size=16, points=8, weights=(0.1, 0.9))
+    for same in (pickle.loads(pickle.dumps(style)), copy.deepcopy(style)):
+        assert same == style and same.points == 8
+    assert Dots.from_dict({"points": 8}).points == 8
+
+
+def test_a_setting_that_would_hide_one_of_frame_is_refused():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Lines(fdsl.Frame):
+        width: float = 3.0
+
+    with pytest.raises(TypeError, match="Lines: a setting cannot be called 'width'"):
+        Lines()
+
+
 def test_a_family_can_have_a_style_of_its_own(tmp_path):
     family, style = Shaded(3), Shade(size=24, shade=99)
     image = fdsl.render(family, 2, 5, 0, style)
@@ -331,6 +355,8 @@ def test_a_family_is_saved_compared_and_pickled_with_its_settings(tmp_path):
                 )
     assert Disks(6) == Disks(6) != Disks(7)
     assert Disks(6, radius=2.5) != Disks(6) and Disks(6).key() != Disks(6, radius=2.5).key()
+    scalar = Disks(6, radius=np.float32(2.5))
+    assert scalar == pickle.loads(pickle.dumps(scalar)) == Disks(6, radius=2.5)
     more = Disks(6)
     more.kind = "round"
     assert more != Disks(6) and Disks(6, radius=4) != Disks(6, radius=4.0)
@@ -347,6 +373,10 @@ def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a string or an array"):
         family.save(tmp_path / "family.npz")
     del family.helper
+    family.period = 4  # would change the order of a stream
+    with pytest.raises(TypeError, match=r"Disks\.period: every family has an attribute of this na"):
+        family.save(tmp_path / "family.npz")
+    del family.period
     family._helper = object()
     family.filled, family.kind = True, "round"
     family.save(tmp_path / "family.npz")

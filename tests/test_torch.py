@@ -280,6 +280,7 @@ def test_the_ranks_of_a_launcher_are_found(ifs: fdsl.IFS, monkeypatch: pytest.Mo
     # Arguments take precedence over the launcher.
     alone = contents(stream_of(ifs, rank=0, world_size=1), 4)
     monkeypatch.delenv("RANK")
+    monkeypatch.delenv("WORLD_SIZE")
     assert alone == contents(stream_of(ifs), 4) != expected
 
 
@@ -299,6 +300,11 @@ def test_impossible_ranks_are_refused(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ValueError, match="RANK=3 is set without WORLD_SIZE"):
         next(iter(stream_of(ifs)))
+    monkeypatch.delenv("RANK")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match="WORLD_SIZE=4 is set without RANK"):
+        next(iter(stream_of(ifs)))
+    monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(ValueError, match="WORLD_SIZE must be a whole number, got 'many'"):
         next(iter(stream_of(ifs)))

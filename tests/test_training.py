@@ -44,6 +44,9 @@ from fdsl.torch.training import (
 from PIL import Image
 from torch import nn
 
+#: Two black images.
+EMPTY = np.zeros((2, 8, 8), np.uint8)
+
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="") as file:
@@ -108,7 +111,7 @@ with Ranks("cpu") as ranks, GracefulStop() as stop:
     log = MetricsLog(out, echo=False)
     log.update(4 * (rank + 1), loss=torch.tensor(float(rank)))  # 4 zeros, and 8 ones
     state = log.state_dict()
-    assert state["count"] == 12 and state["sums"] == {"loss": 8.0}
+    assert state["counts"] == {"loss": 12} and state["sums"] == {"loss": 8.0}
     again = MetricsLog(out, echo=False)
     again.load_state_dict(state)
     for one in (log, again):
@@ -187,6 +190,32 @@ def test_limits_request_a_stop_that_is_a_success() -> None:
     assert stop.exit_code == late.exit_code == 0
 
 
+def test_a_daemon_may_end_in_its_own_way_at_exit(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import multiprocessing, pathlib, signal, sys, time
+import fdsl.torch.training
+
+def daemon(ready):
+    def save(*_):
+        pathlib.Path(sys.argv[1]).write_text("saved")
+        sys.exit()
+    signal.signal(signal.SIGTERM, save)
+    ready.set()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    context.Process(target=daemon, args=(ready,), daemon=True).start()
+    ready.wait()
+"""
+    )
+    subprocess.run([sys.executable, script, tmp_path / "file"], check=True, timeout=60)
+    assert (tmp_path / "file").read_text() == "saved"
+
+
 @pytest.mark.slow
 def test_an_unforeseen_error_does_not_wait_for_workers_that_ignore_signals(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -257,6 +286,56 @@ def test_parts_are_restored_and_an_optimizer_keeps_its_new_settings(tmp_path: Pa
     assert other.param_groups[0]["weight_decay"] == 0.2
     momentum = other.state_dict()["state"][0]["momentum_buffer"]
     assert torch.equal(momentum, sgd.state_dict()["state"][0]["momentum_buffer"])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda sgd: torch.optim.lr_scheduler.StepLR(sgd, 2),
+        lambda sgd: torch.optim.lr_scheduler.CosineAnnealingLR(sgd, 6),
+        lambda sgd: torch.optim.lr_scheduler.OneCycleLR(sgd, 0.3, total_steps=7),
+    ],
+)
+def test_a_resumed_scheduler_continues_its_learning_rates(schedule: Any, tmp_path: Path) -> None:
+    def rates(folder: Path, stops: tuple[int, ...]) -> list[float]:
+        found = []
+        for stop in stops:
+            model = nn.Linear(2, 1)
+            sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+            scheduler = schedule(sgd)
+            with Checkpoints(folder) as checkpoints:
+                checkpoints.load("auto")
+                parts = {"weights": model, "scheduler": scheduler, "optimizer": sgd}
+                for step in range(checkpoints.begin({}, **parts), stop):
+                    found.append(sgd.param_groups[0]["lr"])
+                    sgd.step()
+                    scheduler.step()
+                    checkpoints.save(step + 1)
+        return found
+
+    assert rates(tmp_path / "parts", (3, 4, 6)) == rates(tmp_path / "whole", (6,))
+
+
+def test_an_optimizer_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+        checkpoints.save(1)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.load("auto")
+        with pytest.raises(ValueError, match="doesn't match the size of optimizer's group"):
+            checkpoints.begin({}, optimizer=torch.optim.SGD([model.bias], lr=0.1))
+
+
+def test_a_run_that_was_not_loaded_is_not_overwritten(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, weights=nn.Linear(3, 2))
+        checkpoints.save(1)
+    before = (tmp_path / "last.pt").read_bytes()
+    already = pytest.raises(FileExistsError, match="already holds a run")
+    with Checkpoints(tmp_path) as checkpoints, already:
+        checkpoints.begin({}, weights=nn.Linear(3, 2))
+    assert (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_a_run_with_other_settings_is_refused_and_touches_nothing(tmp_path: Path) -> None:
@@ -384,6 +463,23 @@ def test_a_row_holds_averages_over_images(
     assert "step 2 epoch 0 lr 0.1 loss 2 accuracy 0.25" in capsys.readouterr().out
     log.plot()
     assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_a_step_may_log_its_metrics_in_several_calls(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, echo=False)
+    for step in range(4):
+        log.update(8, loss=1.0)
+        log.update(8, accuracy=torch.tensor(0.5))
+        if step == 2:
+            log.update(8, norm=torch.tensor(3.0))
+    again = MetricsLog(tmp_path, echo=False)
+    again.load_state_dict(log.state_dict())
+    for one in (log, again):
+        row = one.write(4)
+        assert [row[name] for name in ("loss", "accuracy", "norm")] == [1.0, 0.5, 3.0]
+    old = {"rows": [], "count": 16, "sums": {"loss": 8.0}}  # as saved by earlier versions
+    log.load_state_dict(old)
+    assert log.write(5)["loss"] == 0.5
 
 
 def test_a_resumed_log_ends_with_the_same_rows(tmp_path: Path) -> None:
@@ -833,6 +929,34 @@ def test_a_network_for_small_images_is_ready_to_train() -> None:
     small, large = (build_model("resnet10s", 3, seed=0, input_size=side) for side in (32, 224))
     for name, value in small.state_dict().items():  # checking the size changed nothing
         assert torch.equal(value, large.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    "make, error, says",
+    [
+        (lambda: Augmentation(4)(torch.rand(2, 3, 8, 8)), ValueError, "uint8 .*torch.float32"),
+        (lambda: LabeledImages(np.ones((1, 8, 8)), [0], ["a"], 8), TypeError, "got an array of fl"),
+        (lambda: LabeledImages(EMPTY, [0], ["a"], 8), ValueError, "got 2 images, but 1 labels"),
+        (lambda: LabeledImages(EMPTY, [0.9, 0.2], ["a"], 8), TypeError, "integers, got float64"),
+        (lambda: LabeledImages(EMPTY, [0, 1], ["a"], 8), ValueError, "at most 0, got 1"),
+        (lambda: choose_labels(np.arange(3), per_class=0), ValueError, "at least 1, got 0"),
+        (lambda: Normalize(dtype=torch.int64), TypeError, "floating-point dtype .*torch.int64"),
+    ],
+)
+def test_a_wrong_array_is_one_sentence(make: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_images_may_be_a_tensor() -> None:
+    images = torch.arange(2 * 8 * 8, dtype=torch.uint8).reshape(2, 8, 8)
+    assert torch.equal(LabeledImages(images, [0, 1], ["a", "b"], 8)[1][0][0], images[1])
+
+
+def test_a_network_of_two_heads_is_refused() -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(ValueError, match="has several heads, for distillation"):
+        build_model("timm:deit_tiny_distilled_patch16_224", 3)
 
 
 def test_norms_and_biases_do_not_decay() -> None:

@@ -32,7 +32,7 @@ class Range(NamedTuple):
     """The usual range of a number, which ``fdsl explore`` uses for its slider.
 
     Annotate a field of a style, or an argument of a family's ``__init__``, with it:
-    ``width: Annotated[float, Range(1, 20)] = 3.0``. Values are not checked against the range;
+    ``thickness: Annotated[float, Range(1, 20)] = 3.0``. Values are not checked against the range;
     numbers outside it can be typed in.
     """
 
@@ -125,7 +125,7 @@ class Frame:
         Settings in the format of the first releases are accepted, too. Every family had the same
         settings then; those that do not apply to this class are dropped.
         """
-        if "points" in settings or "weights" in settings:
+        if any(old in settings and old not in cls.names() for old in ("points", "weights")):
             settings = _translated(settings)
             for name in FIRST - set(cls.names()):
                 settings.pop(name, None)
@@ -212,7 +212,8 @@ class Frame:
         return f"{cls.__name__} has no setting {shown(name)}; it has {', '.join(cls.names())}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_dict, (self.to_dict(),)
+        settings = {name: getattr(self, name) for name in self.names()}
+        return functools.partial(type(self), **settings), ()
 
 
 def _translated(settings: dict[str, Any]) -> dict[str, Any]:
@@ -230,6 +231,8 @@ def _translated(settings: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _kinds(cls: Any) -> dict[str, Any]:
+    if taken := [name for name in cls.names() if name in dir(Frame) and name not in Frame.names()]:
+        raise TypeError(f"{cls.__name__}: a setting cannot be called {taken[0]!r}, as Frame has it")
     hints = typing.get_type_hints(cls)
     return {name: hints[name] for name in cls.names()}
 

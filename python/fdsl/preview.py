@@ -68,9 +68,9 @@ def show(
 
     Args:
         family: the categories.
-        category: which, one or several.
-        index: which instances of each, one or several.
-        seed: of every address.
+        category: the category, or several.
+        index: the index of the instance of each category, or several.
+        seed: the seed of every address.
         rendering: how images are rendered; the family's defaults if not given.
         **settings: settings of the family's style, instead of those of ``rendering``.
 
@@ -113,10 +113,11 @@ def contact_sheet(
 
     Args:
         family: the categories.
-        categories: how many, from the first on; or a list of them.
-        instances: how many of each, spread over the authors' grid of 1,000; or a list of them.
+        categories: the number of categories, from the first on; or a list of them.
+        instances: the number of instances of each, spread over the authors' grid of 1,000; or a
+            list of their indices.
         rendering: how images are rendered; the family's defaults if not given.
-        seed: of every address.
+        seed: the seed of every address.
         label: write category and index beside the images; needs Pillow.
         progress: called with (images rendered, images of the sheet) after each row.
 

@@ -1,4 +1,4 @@
-"""One sample: the image, and what else there is to know of it."""
+"""One sample: an image and its annotations."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What ``Family.draw`` returns where there is more to learn than a label.
+    """What ``Family.draw`` returns for targets other than a label.
 
-    Masks, boxes and the labels of all objects are made of the two: which object each pixel shows,
-    and the category of each object.
+    Masks, boxes and the labels of all objects are derived from the last two: the object that each
+    pixel shows, and the category of each object.
     """
 
     #: uint8 (H, W), or (H, W, 3) in color.

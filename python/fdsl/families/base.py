@@ -203,10 +203,10 @@ class Family:
         if type(rendering) is Frame:
             return style(**rendering.to_dict())
         if not isinstance(rendering, style):
-            raise TypeError(_means_nothing(self, rendering))
+            raise TypeError(_does_not_apply(self, rendering))
         foreign = set(rendering.names()) - set(style.names())
         if foreign and style is Frame:
-            raise TypeError(_means_nothing(self, rendering))
+            raise TypeError(_does_not_apply(self, rendering))
         return rendering
 
     def shows(self, image: npt.NDArray[np.uint8], frame: Any) -> npt.NDArray[np.bool_]:
@@ -277,12 +277,18 @@ class Family:
                 getattr(type(self), name, None), functools.cached_property
             ):
                 continue
-            arrays[name] = np.asarray(value)
-            if arrays[name].dtype.kind not in "biufU" or name in ("categories", "family"):
+            if name in ("categories", "family") or hasattr(Family, name):
+                raise TypeError(
+                    f"{type(self).__name__}.{name}: every family has an attribute of this name; "
+                    "choose another"
+                )
+            # A scalar comes back from a file as Python's.
+            arrays[name] = np.asarray(value.item() if isinstance(value, np.generic) else value)
+            if arrays[name].dtype.kind not in "biufU":
                 raise TypeError(
                     f"{type(self).__name__}.{name} must be a number, a string or an array of "
                     f"numbers, got {shown(value)}; derive other attributes in a "
-                    "functools.cached_property (categories and family are reserved)"
+                    "functools.cached_property"
                 )
         return arrays
 
@@ -418,7 +424,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     return array
 
 
-def _means_nothing(family: Family, rendering: Frame) -> str:
+def _does_not_apply(family: Family, rendering: Frame) -> str:
     """Says which settings do not apply to a family, and which do."""
     style = family.style
     foreign = [name for name in rendering.names() if name not in style.names()]

@@ -45,7 +45,7 @@ class Contours(Frame):
     #: Whether the rings are in the center of the image, as for an object, instead of anywhere.
     centered: bool = False
     #: ``"released"`` replays the random numbers of the authors' code. It needs the original
-    #: own categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws from the
+    #: categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws from the
     #: address.
     compat: Literal["released"] | None = None
 

@@ -43,7 +43,8 @@ class Leaves(Frame):
     """
 
     #: ``"released"`` replays the random numbers of the authors' code: the image of index i is
-    #: the original image i, whatever the seed. It needs ``color=True``.
+    #: the original image i, whatever the seed (with ``flips``, indices 4·n to 4·n + 3 are the flips
+    #: of image 4·n). It needs ``color=True``.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "deadleaves"
@@ -160,10 +161,10 @@ class DeadLeaves(CoreFamily):
         return own if self._texture is None else {**own, "texture": self._texture.name}
 
     def checked_style(self, rendering: Frame | None) -> Frame:
-        """Returns the settings as this family obeys them; its defaults if there are none.
+        """Returns the settings as an instance of this family's style; its defaults for ``None``.
 
         Raises:
-            TypeError: there are settings that mean nothing to this family.
+            TypeError: some settings do not apply to this family.
             ValueError: the settings replay the released code, which has no textures.
         """
         style = super().checked_style(rendering)

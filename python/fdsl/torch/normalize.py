@@ -24,6 +24,7 @@ class Normalize(nn.Module):
 
     Raises:
         ValueError: ``mean`` or ``std`` is out of range.
+        TypeError: ``dtype`` is not a floating-point dtype.
 
     >>> import torch
     >>> Normalize()(torch.zeros(8, 1, 32, 32, dtype=torch.uint8)).shape
@@ -40,6 +41,8 @@ class Normalize(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise TypeError(f"dtype must be a floating-point dtype of torch, got {dtype!r}")
         self._given = {"mean": mean, "std": std}
         self.register_buffer("mean", _three("mean", mean), persistent=False)
         self.register_buffer("std", _three("std", std), persistent=False)
@@ -71,6 +74,10 @@ class Normalize(nn.Module):
         # channels.
         scale, shift = self._factors()
         return (images * scale - shift).to(self.dtype)
+
+    def extra_repr(self) -> str:
+        """Returns the arguments, for the ``repr``."""
+        return ", ".join(f"{name}={value}" for name, value in self._given.items())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalize:
         # What .to(), .half() and .cuda() do to each tensor of a module.

@@ -24,11 +24,12 @@ def ranks_of_launcher() -> tuple[int, int] | None:
     """Returns torchrun's (rank, world_size), if set in the environment.
 
     Raises:
-        ValueError: a rank is set without a world size, or one of them is not a number.
+        ValueError: one of the two is set without the other, or one of them is not a number.
     """
     given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE") if name in os.environ}
-    if given.keys() == {"RANK"} and given["RANK"] != "0":  # or every rank would be the first
-        raise ValueError(f"RANK={given['RANK']} is set without WORLD_SIZE: set both, or neither")
+    for name, other, alone in (("RANK", "WORLD_SIZE", "0"), ("WORLD_SIZE", "RANK", "1")):
+        if given.keys() == {name} and given[name] != alone:  # or every rank would be the first
+            raise ValueError(f"{name}={given[name]} is set without {other}: set both, or neither")
     for name, value in given.items():
         if not value.isdecimal():
             raise ValueError(f"{name} must be a whole number, got {value!r}")

@@ -227,10 +227,10 @@ class Stream(IterableDataset[Sample]):
         """Returns {"samples": n}, the number of samples that all ranks together have seen.
 
         Args:
-            batches: the number of batches that the training loop has taken in the current pass.
-                Required with DataLoader workers, which run ahead of the loop (a ``Loader`` keeps
-                count itself). If not given, this counts the batches that the latest iterator of
-                this process has yielded.
+            batches: the number of batches (samples, if ``batch_size=None``) that the training loop
+                has taken in the current pass. Required with DataLoader workers, which run ahead of
+                the loop (a ``Loader`` keeps count itself). If not given, this counts the batches
+                that the latest iterator of this process has yielded.
 
         Raises:
             RuntimeError: DataLoader workers or a ``Loader`` iterate over the stream, and

@@ -60,7 +60,13 @@ class Augmentation(nn.Module):
         self.distort = None if rand_augment is None else v2.RandAugment(2, rand_augment)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns uint8 (B, C, *size) for uint8 (B, C, H, W)."""
+        """Returns uint8 (B, C, *size) for uint8 (B, C, H, W).
+
+        Raises:
+            ValueError: the images are not uint8.
+        """
+        if images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8 (B, C, H, W), got {images.dtype}")
         images = self.resize(images) if self.crop_scale is None else self._cropped(images)
         if self.flip:
             chosen = torch.rand(len(images), 1, 1, 1) < 0.5

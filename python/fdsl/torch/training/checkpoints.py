@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.distributed import ReduceOp
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from fdsl._files import PART, PathLike, writing_whole
 from fdsl.torch.training.distributed import reduced
@@ -58,6 +60,7 @@ class Checkpoints:
         self._settings: dict[str, Any] = {}
         self._parts: dict[str, Stateful] = {}
         self._saved: dict[str, Any] | None = None
+        self._looked = False  # for a run to resume
         self._lock: Any = None
         #: The settings that the run had, in order, each as a dict with the ``"first_step"`` and the
         #: ``"settings"``. There is more than one if a resumed run changed any.
@@ -99,6 +102,7 @@ class Checkpoints:
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged, or lacks a key.
         """
+        self._looked = True
         last = self.folder / "last.pt"
         if resume is None and last.exists():
             raise FileExistsError(
@@ -127,15 +131,20 @@ class Checkpoints:
             recorded: all settings of this run, for ``history``.
             parts: the objects that ``save`` saves: modules, optimizers and anything else with a
                 ``state_dict``. If there is a checkpoint, their states are restored from it, but an
-                optimizer keeps its current learning rate, weight decay and so on.
+                optimizer keeps its current learning rate, weight decay and so on, unless one of
+                torch's schedulers, which derive the next rate from the last, is among the parts.
 
         Returns:
             The step to continue from.
 
         Raises:
-            ValueError: the checkpoint belongs to a run with other settings, or lacks a part; or the
-                ranks of ``torch.distributed`` have read different checkpoints.
+            FileExistsError: ``load`` was not called, and the folder holds a run.
+            ValueError: the checkpoint belongs to a run with other settings or an optimizer of other
+                parameters, or lacks a part; or the ranks of ``torch.distributed`` have read
+                different checkpoints.
         """
+        if not self._looked:
+            self.load(None)
         saved = self._saved or {"made": settings, "step": 0}
         for name in sorted({*settings, *saved["made"]}):
             if (theirs := saved["made"].get(name)) != (ours := settings.get(name)):
@@ -151,10 +160,11 @@ class Checkpoints:
             )
         if self._saved is not None:
             self._require(*parts)
+            scheduled = any(isinstance(part, LRScheduler) for part in parts.values())
             for name, part in parts.items():
                 state = saved[name]
-                if isinstance(part, torch.optim.Optimizer):
-                    state = {**state, "param_groups": part.state_dict()["param_groups"]}
+                if isinstance(part, Optimizer) and not scheduled:
+                    state = _with_current_settings(part, state)
                 part.load_state_dict(state)
         for file in self.folder.glob(f"*{PART}") if self.rank == 0 else ():
             file.unlink()
@@ -198,6 +208,17 @@ class Checkpoints:
                     f"cannot resume: the checkpoint has no {key!r}; it is of another script or "
                     "version, or damaged"
                 )
+
+
+def _with_current_settings(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Returns a saved state with the learning rate and so on that the optimizer has now.
+
+    If the groups are of other sizes, they stay as saved, and torch refuses them.
+    """
+    saved, current = state["param_groups"], optimizer.state_dict()["param_groups"]
+    if [len(group["params"]) for group in saved] != [len(group["params"]) for group in current]:
+        return state
+    return {**state, "param_groups": current}
 
 
 def read_checkpoint(path: PathLike) -> dict[str, Any]:

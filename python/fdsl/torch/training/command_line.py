@@ -30,8 +30,7 @@ def run_script(
 
     User errors (ValueError, OSError, ModuleNotFoundError, a network that ``--deterministic`` rules
     out) become one line on stderr and exit code 2; a run that diverges (FloatingPointError) ends
-    with exit code 1. ``python -X dev`` shows the traceback all the
-    same.
+    with exit code 1. ``python -X dev`` still shows the traceback.
 
     Args:
         settings: a dataclass; its fields are the options, their comments the help.

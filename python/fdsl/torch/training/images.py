@@ -39,6 +39,10 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         classes: the names of the classes.
         size: side of the decoded images.
         cache_bytes: most bytes of memory for decoded images.
+
+    Raises:
+        TypeError: an array is not uint8, or labels are not integers.
+        ValueError: there are more images than labels or fewer, or there is no such class.
     """
 
     def __init__(
@@ -51,7 +55,19 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         cache_bytes: int = 2**30,
     ) -> None:
         self.source, self.classes, self.size = source, list(classes), size
-        self.labels: Positions = np.asarray(labels, dtype=np.int64)
+        if isinstance(source, torch.Tensor):
+            source = self.source = source.numpy()
+        if isinstance(source, np.ndarray) and source.dtype != np.uint8:
+            raise TypeError(f"images must be uint8, got an array of {source.dtype}")
+        given = np.asarray(labels)
+        if given.dtype.kind not in "iub":
+            raise TypeError(f"labels must be integers, got {given.dtype}")
+        if len(given) != len(source):
+            raise ValueError(f"got {len(source)} images, but {len(given)} labels")
+        highest = len(self.classes) - 1 if given.ndim == 1 else 1
+        if given.size and given.max() > highest:
+            raise ValueError(f"labels must be at most {highest}, got {given.max()}")
+        self.labels: Positions = given.astype(np.int64)
         self.cache_bytes = cache_bytes
         self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
         self._decode = functools.cache(self._decoded) if self.cached else self._decoded

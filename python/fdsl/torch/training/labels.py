@@ -31,11 +31,13 @@ def choose_labels(
         The positions of the chosen images, sorted.
 
     Raises:
-        ValueError: a class has fewer images, ``share`` is not above 0 and up to 1, or
-            ``per_class`` is given although an image may show several classes.
+        ValueError: a class has fewer images, ``share`` is not above 0 and up to 1, ``per_class``
+            is below 1, or it is given although an image may show several classes.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
+    if per_class is not None and per_class < 1:
+        raise ValueError(f"per_class must be at least 1, got {per_class}")
     if labels.ndim == 2 and per_class is not None:
         raise ValueError("a number of images per class needs one label per image: give a share")
     own, kept = labels if labels.ndim == 1 else np.zeros(len(labels), dtype=np.int64), []

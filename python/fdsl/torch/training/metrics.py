@@ -50,7 +50,7 @@ class MetricsLog:
         #: The rows: a number for each column that a row has.
         self.rows: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}  # of the images in each sum
         self._board: Any = None
         self._waited: float | None = None
         self._restart_clock()
@@ -68,15 +68,15 @@ class MetricsLog:
             self._waited = (self._waited or 0.0) + time.perf_counter() - asked
             yield batch
 
-    def update(self, count: int, **metrics: Tensor) -> None:
+    def update(self, count: int, **metrics: Tensor | float) -> None:
         """Adds a step's metrics, each the mean over ``count`` images, without waiting for the
-        device."""
+        device. A step may add them in several calls, and need not add every metric."""
         for name, value in metrics.items():
-            total = value.detach().float() * count
+            total = torch.as_tensor(value).detach().float() * count
             before = self._sums.get(name)
             self._sums[name] = total if before is None else before.to(total.device) + total
-        self._count += count
-        self._seen += count
+            self._counts[name] = self._counts.get(name, 0) + count
+            self._seen[name] = self._seen.get(name, 0) + count
 
     def write(self, step: int, **values: float) -> dict[str, float]:
         """Writes the row of a step: these values, the averages since the last row, and the speed.
@@ -93,10 +93,11 @@ class MetricsLog:
         row: dict[str, float] = {"step": step, **values, **averages}
         if self._seen:
             seconds = max(time.perf_counter() - self._start, 1e-9)
-            row["images_per_second"] = int(reduced(torch.tensor(self._seen))) / seconds
+            seen = max(self._seen.values())
+            row["images_per_second"] = int(reduced(torch.tensor(seen))) / seconds
             if self._waited is not None:
                 row["data_wait"] = self._waited / seconds
-        self._sums, self._count = {}, 0
+        self._sums, self._counts = {}, {}
         self._restart_clock()
         if self.rows and self.rows[-1]["step"] == step:
             self.rows[-1] |= row
@@ -108,15 +109,17 @@ class MetricsLog:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a resumed run needs; every rank must call it."""
-        sums, count = self._reduced()
-        return {"rows": [dict(row) for row in self.rows], "count": count, "sums": sums}
+        sums, counts = self._reduced()
+        return {"rows": [dict(row) for row in self.rows], "counts": counts, "sums": sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from there, with any number of ranks."""
         self.rows = [dict(row) for row in state["rows"]]
         first = is_first()
         self._sums = {name: torch.tensor(v if first else 0.0) for name, v in state["sums"].items()}
-        self._count = state["count"] if first else 0
+        # Earlier versions had one count for all.
+        counts = state["counts"] if "counts" in state else dict.fromkeys(self._sums, state["count"])
+        self._counts = {name: count if first else 0 for name, count in counts.items()}
 
     def plot(self, names: Sequence[str] = ("loss", "accuracy")) -> None:
         """Plots ``curve.png``, on rank 0 only: a panel for each of these columns and its ``val_``
@@ -139,17 +142,22 @@ class MetricsLog:
             file.write(content.getbuffer())
 
     def _averages(self) -> dict[str, float]:
-        sums, count = self._reduced()
-        return {name: total / count for name, total in sums.items()}
+        sums, counts = self._reduced()
+        return {name: total / counts[name] for name, total in sums.items()}
 
-    def _reduced(self) -> tuple[dict[str, float], int]:
-        """The sums and the count of all ranks."""
+    def _reduced(self) -> tuple[dict[str, float], dict[str, int]]:
+        """The sums and the counts of all ranks."""
         if not self._sums:
-            return {}, 0
-        numbers = torch.stack([*self._sums.values()]).cpu()
-        totals = reduced(torch.cat([numbers, torch.tensor([float(self._count)])]).double())
-        *sums, count = totals.tolist()
-        return dict(zip(self._sums, sums, strict=True)), int(count)
+            return {}, {}
+        sums = torch.stack([*self._sums.values()]).double().cpu()
+        counts = torch.tensor([self._counts[name] for name in self._sums], dtype=torch.float64)
+        totals = reduced(torch.stack([sums, counts]))
+        both = zip(self._sums, *totals.tolist(), strict=True)
+        found = {name: (total, int(count)) for name, total, count in both}
+        return (
+            {name: total for name, (total, _) in found.items()},
+            {name: count for name, (_, count) in found.items()},
+        )
 
     def _write(self, row: dict[str, float]) -> None:
         columns = list(dict.fromkeys(name for one in self.rows for name in one))
@@ -181,7 +189,8 @@ class MetricsLog:
     def _restart_clock(self) -> None:
         self._start = time.perf_counter()
         self._waited = None
-        self._seen = 0  # images of this rank since then; a resume does not count
+        # Images of this rank since then, by metric; a resume does not count.
+        self._seen: dict[str, int] = {}
 
 
 def _shown(value: float | str) -> str:

@@ -163,6 +163,8 @@ def _of_timm(name: str, num_classes: int, input_size: Any, drop_path: float) -> 
     if not timm.is_model(name):
         raise ValueError(f"timm has no model {name!r}; timm.list_models() lists those it has")
     config: Any = timm.get_pretrained_cfg(name)
+    if config is not None and isinstance(config.classifier, tuple | list):
+        raise ValueError(f"timm:{name} has several heads, for distillation: choose another network")
     fixed = config is not None and config.fixed_input_size  # most transformers
     options = {"img_size": input_size} if fixed else {}
     if drop_path:

@@ -67,6 +67,7 @@ def linear_probe(
     return predictions
 
 
+@torch.no_grad()
 def features_of(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
     """Returns the input of the model's last linear layer for each image, float32 (N, D), and the
     labels (N,), on the CPU."""

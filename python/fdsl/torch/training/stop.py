@@ -83,6 +83,10 @@ def ignore_signals(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+#: How long daemons have to end at exit, all of them together.
+SECONDS_TO_END = 1.0
+
+
 @atexit.register
 def _kill_workers() -> None:
     # At exit multiprocessing sends daemons SIGTERM and waits for them: forever, if they ignore it.
@@ -90,4 +94,9 @@ def _kill_workers() -> None:
     if workers and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error
     for child in workers:
-        child.kill()
+        child.terminate()
+    deadline = time.monotonic() + SECONDS_TO_END
+    for child in workers:
+        child.join(max(0.0, deadline - time.monotonic()))
+        if child.is_alive():
+            child.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ def save_weights(
     name: str,
     family: fdsl.Family,
     rendering: fdsl.Frame,
-    mean: float,
-    std: float,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
     input_size: int | tuple[int, int] | None = None,
     **more: Any,
 ) -> None:
@@ -44,8 +45,8 @@ def save_weights(
         family: the categories that it was trained on. Its last layer has one output per category,
             or ``more["num_classes"]`` outputs.
         rendering: how the images were rendered.
-        mean: mean that the pixels were normalized with, 0…1.
-        std: standard deviation that the pixels were normalized with, 0…1.
+        mean: mean that the pixels were normalized with, 0…1; one number or three.
+        std: standard deviation that the pixels were normalized with, 0…1; one number or three.
         input_size: side, or height and width, of the network's input; by default that of the
             images.
         **more: further entries of the JSON, such as the settings of the run.
@@ -183,8 +184,8 @@ def _timm_config(
     architecture: str,
     num_classes: int,
     size: int | tuple[int, int],
-    mean: float,
-    std: float,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
 ) -> dict[str, Any]:
     """The configuration that timm reads along with the weights (timm/models/_hub.py). A model of
     timm knows more about its input than we do."""
@@ -200,12 +201,16 @@ def _timm_config(
             "fixed_input_size": bool(known.get("fixed_input_size", False)),
             "interpolation": known.get("interpolation", "bilinear"),
             "crop_pct": 1.0,
-            "mean": [mean] * 3,
-            "std": [std] * 3,
+            "mean": _three(mean),
+            "std": _three(std),
             "first_conv": known.get("first_conv", convolutions[0] if convolutions else None),
             "classifier": known.get("classifier") or last_layer(model),
         },
     }
+
+
+def _three(value: float | Sequence[float]) -> list[float]:
+    return list(value) if isinstance(value, Sequence) else [value] * 3
 
 
 def digest_of(weights: PathLike) -> str:
