@@ -139,6 +139,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// Returns the window that keeps the whole image, unflipped.
+    pub fn whole(height: usize, width: usize) -> Self {
+        let of = (height, width);
+        Self { of, top: 0, left: 0, height, width, flip_rows: false, flip_columns: false }
+    }
+
     /// Moves the window so that it shows a cell of the surface, as close to its center as possible.
     pub fn show(&mut self, (row, column): (usize, usize)) {
         let (height, width) = self.of;

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-import types
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -13,9 +12,7 @@ from typing import Annotated, Any, Literal
 from fdsl._checks import shown
 from fdsl.families.base import Family
 from fdsl.families.load import options_of
-from fdsl.frame import Frame, Range
-
-_UNIONS = (typing.Union, types.UnionType)
+from fdsl.frame import UNIONS, Frame, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,7 +151,7 @@ def _taken_apart(hint: Any) -> tuple[set[Any], list[Any], Range | None]:
     if origin is Annotated:
         kinds, choices, span = _taken_apart(parts[0])
         return kinds, choices, next((p for p in parts[1:] if isinstance(p, Range)), span)
-    if origin not in _UNIONS:
+    if origin not in UNIONS:
         return {origin or hint}, [], None
     every = [_taken_apart(part) for part in parts]
     return (

@@ -240,7 +240,7 @@ def _kinds(cls: Any) -> dict[str, Any]:
 def _plain(name: str, value: Any, kind: Any, *, signed: bool) -> Any:
     """Checks a setting against its type and returns it as a plain Python value. Accepts the types
     that JSON and NumPy use for it. ``signed`` allows negative integers."""
-    kinds = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in UNIONS else (kind,)
     if value is None and type(None) in kinds:
         return None
     choices = [
@@ -271,4 +271,5 @@ def _plain(name: str, value: Any, kind: Any, *, signed: bool) -> Any:
     return checked_type(name, value, str) if str in kinds else value
 
 
-_UNIONS = (typing.Union, types.UnionType)
+#: The origins of ``Union[A, B]`` and of ``A | B``.
+UNIONS = (typing.Union, types.UnionType)

@@ -233,7 +233,7 @@ impl Kernel for Show<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { heights: Heights { heights, side }, window, colors, color, over, pixels } = self;
         let everything = over == Over::Everything;
         let first = window.first_column();

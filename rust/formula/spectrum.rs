@@ -156,7 +156,7 @@ impl Kernel for Noise<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { mut rng, at, window, scratch, pixels, channels } = self;
         let Scratch { size, powers, cosines, twiddles, columns, rows, strip } = scratch;
         let [width, height] = *size;

@@ -1,18 +1,16 @@
-//! Systems in three dimensions: the search, their points, and one view for tests.
+//! Systems in three dimensions: the search, and their points.
 
 use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
 use super::search::{reported, sampler_named};
-use super::{detached, guarded, machine};
+use super::{detached, machine};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
-use crate::formula::ifs3d::camera::Camera;
-use crate::formula::ifs3d::draw::draw_given;
 use crate::formula::ifs3d::search::Search;
-use crate::formula::ifs3d::{Ifs3d, Map, Scratch, Style};
+use crate::formula::ifs3d::{Ifs3d, Scratch, Style};
 use crate::formula::interface::Formula;
 use crate::machine::{Flag, Watch, with_scratch};
 use crate::render;
@@ -118,40 +116,4 @@ pub(super) fn points3d(
         machine.free_large_scratch(style.memory(frame))?;
         done
     })
-}
-
-/// Renders one view of a system with the weight row, the seed of the orbit and the camera given, into an
-/// image that is neither flipped nor cropped, and returns the points (N, 3), or `None` if the orbit escapes.
-/// `orbit_seed` seeds NumPy's generator (32 bits) if the settings replay the released code, and this
-/// library's otherwise. The camera is `view` of the fixed ones, turned by `turn` degrees.
-#[pyfunction]
-#[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (settings, maps, probabilities, weight_row, orbit_seed, view, turn, image, simd=None))]
-pub(super) fn draw_view<'py>(
-    py: Python<'py>,
-    settings: &str,
-    maps: PyReadonlyArray2<'_, f64>,
-    probabilities: PyReadonlyArray1<'_, f64>,
-    weight_row: u64,
-    orbit_seed: u64,
-    view: u64,
-    turn: f64,
-    mut image: PyReadwriteArray1<'_, u8>,
-    simd: Option<&str>,
-) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
-    let (frame, style) = family::settings::<Style>(settings)?;
-
-    let maps: Vec<Map> = maps.as_slice()?.as_chunks::<12>().0.to_vec();
-    let ifs = Ifs3d::new(maps, probabilities.as_slice()?.to_vec())?;
-    let address = Address { seed: 0, category: 0, index: 0 };
-    let flag = Flag::default();
-    let at = At::new(address, &frame, Ifs3d::FORMAT, machine(None, simd)?.simd, &flag);
-    let image = image.as_slice_mut()?;
-    if image.len() != frame.bytes() {
-        Err(Error::Length { name: "image", expected: frame.bytes(), given: image.len() })?;
-    }
-    let camera = Camera::fixed(view, turn);
-    let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;
-    let points = cloud.map(|cloud| cloud.points().map(|point| point.to_vec()).collect::<Vec<_>>());
-    Ok(points.map(|points| PyArray2::from_vec2(py, &points)).transpose()?)
 }

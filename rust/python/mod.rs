@@ -180,13 +180,13 @@ mod core {
     #[pymodule_export]
     use super::categories::Categories;
     #[pymodule_export]
-    use super::ifs3d::{draw_view, points3d, search3d};
+    use super::ifs3d::{points3d, search3d};
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
     use super::search::{released_contours, sample_contractive, search, segrcdb_classes};
     #[pymodule_export]
-    use super::testing::{diamond_square, draw_density, draw_points, fail, released_patches};
+    use super::testing::{diamond_square, draw_density, draw_points, draw_view, fail, released_patches};
     #[pymodule_export]
     use super::{address_key, check_settings, cores, forked, noisy_labels, simd_paths, stream_order};
     use pyo3::prelude::*;

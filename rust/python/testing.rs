@@ -1,15 +1,22 @@
 //! Parts of the core, exposed for tests.
 
-use numpy::{PyArray1, PyReadonlyArray2, ToPyArray};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::{detached, guarded, machine};
+use crate::address::{Address, At};
+use crate::error::Error;
 use crate::family;
 use crate::formula::diamond_square::{Colors, Heights, Over};
 use crate::formula::ifs::released::Replay;
 use crate::formula::ifs::{Draw, Ifs, Style};
+use crate::formula::ifs3d::camera::Camera;
+use crate::formula::ifs3d::draw::draw_given;
+use crate::formula::ifs3d::{self, Ifs3d};
+use crate::formula::interface::Formula;
 use crate::frame::{Frame, Window};
+use crate::machine::Flag;
 use crate::points::{Bounds, Points};
 use crate::surface::{Density, LastPoint, Mark, Masks, Tone, hsv};
 
@@ -39,8 +46,7 @@ pub(super) fn draw_points<'py>(
     guarded(|| {
         let mut surface = LastPoint::default();
         surface.plot(&points, Bounds::of(&points), height, width, style.margin, simd);
-        let of = (height, width);
-        let window = Window { of, top: 0, left: 0, height, width, flip_rows: true, flip_columns: false };
+        let window = Window { flip_rows: true, ..Window::whole(height, width) };
         surface.resolve(window, mark, color, simd, &mut pixels);
     })?;
     Ok(pixels.to_pyarray(py))
@@ -65,15 +71,7 @@ pub(super) fn draw_density<'py>(
     let simd = machine(None, simd)?.simd;
     let (x, y) = points.as_array().rows().into_iter().map(|point| (point[0], point[1])).unzip();
     let points = Points { x, y };
-    let window = Window {
-        of: (size, size),
-        top: 0,
-        left: 0,
-        height: size,
-        width: size,
-        flip_rows: true,
-        flip_columns: false,
-    };
+    let window = Window { flip_rows: true, ..Window::whole(size, size) };
     let colors = std::array::from_fn(|hue| hsv(hue as u8, saturation, value));
     let images = guarded(|| {
         let mut density = Density::default();
@@ -101,15 +99,7 @@ pub(super) fn diamond_square<'py>(
     colors: [[f32; 2]; 3],
 ) -> PyResult<(Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<u8>>)> {
     let simd = machine(None, None)?.simd;
-    let window = Window {
-        of: (size, size),
-        top: 0,
-        left: 0,
-        height: size,
-        width: size,
-        flip_rows: false,
-        flip_columns: false,
-    };
+    let window = Window::whole(size, size);
     let [hue, saturation, value] = colors;
     let mut pixels = vec![0; 3 * size * size];
     let rows = guarded(|| {
@@ -140,12 +130,45 @@ pub(super) fn released_patches<'py>(
     guarded(|| {
         let mut surface = LastPoint::default();
         Replay::default().plot_for_masks(&ifs, &frame, &style, simd, &mut surface);
-        let of = (size, size);
-        let window =
-            Window { of, top: 0, left: 0, height: size, width: size, flip_rows: true, flip_columns: false };
+        let window = Window { flip_rows: true, ..Window::whole(size, size) };
         surface.resolve(window, Mark::Patch(Masks::Listed(&masks)), false, simd, &mut pixels);
     })?;
     Ok(pixels.to_pyarray(py))
+}
+
+/// Renders one view of a system with the weight row, the seed of the orbit and the camera given, into an
+/// image that is neither flipped nor cropped, and returns the points (N, 3), or `None` if the orbit escapes.
+/// `orbit_seed` seeds NumPy's generator (32 bits) if the settings replay the released code, and this
+/// library's otherwise. The camera is `view` of the fixed ones, turned by `turn` degrees.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (settings, maps, probabilities, weight_row, orbit_seed, view, turn, image, simd=None))]
+pub(super) fn draw_view<'py>(
+    py: Python<'py>,
+    settings: &str,
+    maps: PyReadonlyArray2<'_, f64>,
+    probabilities: PyReadonlyArray1<'_, f64>,
+    weight_row: u64,
+    orbit_seed: u64,
+    view: u64,
+    turn: f64,
+    mut image: PyReadwriteArray1<'_, u8>,
+    simd: Option<&str>,
+) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
+    let (frame, style) = family::settings::<ifs3d::Style>(settings)?;
+    let maps: Vec<ifs3d::Map> = maps.as_slice()?.as_chunks::<12>().0.to_vec();
+    let ifs = Ifs3d::new(maps, probabilities.as_slice()?.to_vec())?;
+    let address = Address { seed: 0, category: 0, index: 0 };
+    let flag = Flag::default();
+    let at = At::new(address, &frame, Ifs3d::FORMAT, machine(None, simd)?.simd, &flag);
+    let image = image.as_slice_mut()?;
+    if image.len() != frame.bytes() {
+        Err(Error::Length { name: "image", expected: frame.bytes(), given: image.len() })?;
+    }
+    let camera = Camera::fixed(view, turn);
+    let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;
+    let points = cloud.map(|cloud| cloud.points().map(|point| point.to_vec()).collect::<Vec<_>>());
+    Ok(points.map(|points| PyArray2::from_vec2(py, &points)).transpose()?)
 }
 
 /// Panics in one of the core's threads.

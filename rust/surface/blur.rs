@@ -44,7 +44,7 @@ impl Kernel for Apply<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { rows, pixels, line, channels, side } = self;
         let center = 256 - 2 * side;
         let mix = |before: u8, here: u8, after: u8| {

@@ -134,7 +134,7 @@ impl Kernel for Cover<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> u32 {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { counts, covered, width, mask } = self;
         let mut largest = 0;
         for (row, covered) in covered.chunks_exact_mut(width).enumerate() {
@@ -167,7 +167,7 @@ impl Kernel for Show<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> usize {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { covered, largest, shades, window, tone, color, pixels } = self;
         let (width, columns) = (window.of.1, window.width);
         let first = window.first_column();

@@ -84,16 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_is_taken_is_free_no_more_and_each_free_part_is_told_once() {
-        let window = Window {
-            of: (2, 200),
-            top: 0,
-            left: 0,
-            height: 2,
-            width: 200,
-            flip_rows: true,
-            flip_columns: false,
-        };
+    fn a_run_that_is_taken_is_no_longer_free_and_each_free_part_is_reported_once() {
+        let window = Window { flip_rows: true, ..Window::whole(2, 200) };
         let mut free = Free::default();
         free.open(window);
         let mut taken = vec![];

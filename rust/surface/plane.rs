@@ -179,15 +179,7 @@ mod tests {
             plane.closed_line(&[from, to], 1, value, Simd::PLAIN);
         }
         let mut pixels = vec![0; height * width];
-        let upright = Window {
-            of: (height, width),
-            top: 0,
-            left: 0,
-            height,
-            width,
-            flip_rows: true,
-            flip_columns: false,
-        };
+        let upright = Window { flip_rows: true, ..Window::whole(height, width) };
         plane.show(upright, None, false, &mut pixels);
         assert_eq!(pixels, slow(height, width, &lines));
         plane.show(Window { flip_columns: true, ..upright }, None, false, &mut pixels);

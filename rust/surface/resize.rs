@@ -1,4 +1,4 @@
-//! Bilinear resizing, in integers: the same on every path.
+//! Bilinear resizing, in integers: the same on every backend.
 
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -69,7 +69,7 @@ impl Kernel for Apply<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each path.
+        // Plain loops, which the compiler vectorizes for each backend.
         let Self { scratch: Resize { rows, columns, between }, image, channels, resized } = self;
         let line = between.len();
         for (row, resized) in rows.iter().zip(resized.chunks_exact_mut(columns.len() * channels)) {

@@ -30,7 +30,7 @@ from fdsl.rendering import Views
 #: Most categories that ``IFS3D(number)`` searches for; this many take a minute on one core.
 MAX_SEARCHED = 100_000
 #: Coefficients of a map, a…l.
-LETTERS = 12
+COEFFICIENTS = 12
 
 
 class Category3D(NamedTuple):
@@ -79,7 +79,7 @@ class IFS3D(Systems):
     name = "ifs3d"
     style = Views
     period = 145 * 12
-    _columns, _category = LETTERS, Category3D
+    _columns, _category = COEFFICIENTS, Category3D
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ def _joined(
             f"expected probabilities for each of {len(maps)} categories, got {len(probabilities)}"
         )
     rows = [
-        _numbers(f"the maps of category {category}", given, (-1, LETTERS))
+        _numbers(f"the maps of category {category}", given, (-1, COEFFICIENTS))
         for category, given in enumerate(maps)
     ]
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -283,7 +283,7 @@ def _joined(
 
 def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Returns the numbers as an array of the given shape, in which −1 stands for 1…256."""
-    most = LETTERS * MAX_MAPS
+    most = COEFFICIENTS * MAX_MAPS
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
     array = np.asarray(given)
@@ -293,7 +293,7 @@ def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDA
         wanted in (-1, side) for side, wanted in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        wanted = f"(n, {LETTERS})" if shape[0] == -1 else str(shape)
+        wanted = f"(n, {COEFFICIENTS})" if shape[0] == -1 else str(shape)
         raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
     if not 1 <= len(array) <= MAX_MAPS:
         raise ValueError(f"{what} must be between 1 and {MAX_MAPS}, got {len(array)}")

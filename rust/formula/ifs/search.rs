@@ -74,8 +74,6 @@ impl Default for Search {
 pub struct Found {
     /// The categories, in the order of their candidates.
     pub categories: Vec<Ifs>,
-    /// The measured filling rate of each category.
-    pub fill_rates: Vec<f64>,
     /// The number of candidates up to and including the last one accepted.
     pub tried: u64,
 }
@@ -134,12 +132,7 @@ impl Search {
         let found = accepted(wanted, 0, candidates, accepts, gave_up, progress);
         machine.free_large_scratch(self.measure.memory())?;
         let (found, tried) = found?;
-        let (categories, lit): (Vec<Ifs>, Vec<usize>) = found.into_iter().unzip();
-        Ok(Found {
-            categories,
-            fill_rates: lit.into_iter().map(|lit| self.measure.rate(lit)).collect(),
-            tried,
-        })
+        Ok(Found { categories: found.into_iter().map(|(ifs, _)| ifs).collect(), tried })
     }
 
     /// Returns the candidates of the released code, `block` at a time, if that is the sampler.

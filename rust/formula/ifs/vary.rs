@@ -18,28 +18,10 @@ pub const GRID: u64 = ROWS * PATCHES * FLIPS;
 /// The weight row that leaves the category unchanged.
 const UNSCALED: u64 = 2;
 
-/// A cell of the authors' grid: `index = weight·40 + patch·4 + flip`. From 1000 on, the grid repeats
-/// with new patch seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GridCell {
-    /// The weight row, 0 to 24.
-    pub weight: u64,
-    /// The patch seed: 0 to 9 in the first thousand instances, 10 to 19 in the second, and so on.
-    pub patch: u64,
-    /// Bit 0 flips top and bottom, bit 1 left and right.
-    pub flip: u64,
-}
-
-impl GridCell {
-    /// Returns the cell of an instance.
-    pub fn of(index: u64) -> Self {
-        let within = index % GRID;
-        Self {
-            weight: within / (PATCHES * FLIPS),
-            patch: index / GRID * PATCHES + within % (PATCHES * FLIPS) / FLIPS,
-            flip: within % FLIPS,
-        }
-    }
+/// Returns the weight row of an instance, 0 to 24, on the authors' grid:
+/// `index = weight·40 + patch·4 + flip`. From 1000 on, the grid repeats with new patch seeds.
+fn weight_row(index: u64) -> u64 {
+    index % GRID / (PATCHES * FLIPS)
 }
 
 /// Attempts at scaling a map without making it expand.
@@ -68,7 +50,7 @@ pub(super) fn vary(
     let (parameter, factor) = match variation {
         Variation::Identity => return None,
         Variation::Grid(w) => {
-            let row = if at.attempt == 0 { GridCell::of(at.index()).weight } else { rng.below(ROWS) };
+            let row = if at.attempt == 0 { weight_row(at.index()) } else { rng.below(ROWS) };
             if row == UNSCALED {
                 return None;
             }
@@ -131,12 +113,8 @@ mod tests {
 
     #[test]
     fn the_grid_is_the_authors_grid() {
-        let cell = |weight, patch, flip| GridCell { weight, patch, flip };
-        assert_eq!(GridCell::of(0), cell(0, 0, 0));
-        assert_eq!(GridCell::of(999), cell(24, 9, 3));
-        assert_eq!(GridCell::of(7 * 40 + 6 * 4 + 1), cell(7, 6, 1));
-        assert_eq!(GridCell::of(1000), cell(0, 10, 0));
-        assert_eq!(GridCell::of(2999), cell(24, 29, 3));
+        assert_eq!([0, 39, 40, 7 * 40 + 6 * 4 + 1, 999].map(weight_row), [0, 0, 1, 7, 24]);
+        assert_eq!([1000, 2999].map(weight_row), [0, 24]);
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Kernel for Project<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
-        // Plain loops here and below, which the compiler vectorizes for each path.
+        // Plain loops here and below, which the compiler vectorizes for each backend.
         let Self { cloud, camera, plane, point_size, shade } = self;
         let view = View::new(camera, plane.height, plane.width);
         let [all_x, all_y, all_z] = cloud.axes.each_ref().map(|axis| axis.chunks(CHUNK));

@@ -2,7 +2,7 @@
 
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// Partial sums and extremes kept side by side; their order is the same on every path.
+/// Partial sums and extremes kept side by side; their order is the same on every backend.
 const SIDE_BY_SIDE: usize = 16;
 
 /// Points, axis by axis. Normalizing scales the coordinates of all axes together to a span of 2, then shifts
@@ -70,7 +70,7 @@ impl Kernel for Measure<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> Measured {
-        // Plain loops here and below, which the compiler vectorizes for each path.
+        // Plain loops here and below, which the compiler vectorizes for each backend.
         let (mut low, mut high) = ([f32::INFINITY; SIDE_BY_SIDE], [-f32::INFINITY; SIDE_BY_SIDE]);
         let mut sums = [0.0; SIDE_BY_SIDE];
         let (whole, rest) = self.0.as_chunks::<SIDE_BY_SIDE>();

@@ -52,7 +52,7 @@ impl Scratch {
 #[derive(Default)]
 pub(super) struct Instance {
     maps: Vec<Map>,
-    laid: Maps,
+    table: Maps,
     replay: Replay,
     cloud: Cloud,
     /// Everything that the cloud depends on; empty if the cloud is not valid.
@@ -64,7 +64,7 @@ impl Instance {
     /// Plays the chaos game for an instance, unless it is the last one; returns whether there is a cloud.
     /// `seed` seeds the random numbers; those of the released code use 32 bits of it.
     fn play(&mut self, formula: &Ifs3d, row: u64, seed: u64, style: &Style, at: At<'_>) -> bool {
-        let Self { maps, laid, replay, cloud, of, next } = self;
+        let Self { maps, table, replay, cloud, of, next } = self;
         scale(&formula.maps, row, style.varied(), style.compat, maps);
         next.clear();
         next.extend([style.num_points as u64, seed, style.compat.is_some().into()]);
@@ -77,8 +77,8 @@ impl Instance {
             let numbers = Mersenne::numpy(seed as u32); // its low 32 bits
             replay.play(maps, &formula.probabilities, numbers, style.num_points, at.simd, cloud).is_some()
         } else {
-            laid.lay(maps, &formula.probabilities);
-            orbit::play(laid, &mut Rng::new(seed), style.num_points, at.simd, cloud)
+            table.build(maps, &formula.probabilities);
+            orbit::play(table, &mut Rng::new(seed), style.num_points, at.simd, cloud)
                 && cloud.normalize(ESCAPED, at.simd).is_some()
         };
         if played {
@@ -125,11 +125,11 @@ impl Formula for Ifs3d {
     /// Renders finite points of the category, or of the instance itself if it may not be re-rendered. At
     /// least one pixel is lit.
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
-        let Scratch { instance: Instance { maps, laid, cloud, of, .. }, plane } = scratch;
+        let Scratch { instance: Instance { maps, table, cloud, of, .. }, plane } = scratch;
         of.clear();
         scale(&self.maps, row(at, at.attempt > 0), style.varied(), style.compat, maps);
-        laid.lay(maps, &self.probabilities);
-        orbit::play_tamed(laid, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
+        table.build(maps, &self.probabilities);
+        orbit::play_restarting(table, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
         let normalized = cloud.normalize(ESCAPED, at.simd);
         debug_assert!(normalized.is_some(), "tamed points are finite");
         project(at, style, camera(at, style), cloud, plane);

@@ -36,12 +36,12 @@ pub struct Maps {
     /// For each map but the last, a bound: random words below it choose this map or an earlier one.
     bounds: Vec<u32>,
     /// Coefficients a…l of each map.
-    letters: Vec<[f32; 12]>,
+    coefficients: Vec<[f32; 12]>,
 }
 
 impl Maps {
     /// Lays out `maps`: a random number chooses the first map whose cumulative probability is larger.
-    pub fn lay(&mut self, maps: &[Map], probabilities: &[f64]) {
+    pub fn build(&mut self, maps: &[Map], probabilities: &[f64]) {
         let total: f64 = probabilities.iter().sum();
         let mut sum = 0.0;
         self.bounds.clear();
@@ -49,13 +49,13 @@ impl Maps {
             sum += p;
             (sum / total * f64::from(1u32 << BITS)).round() as u32 // at most 2³⁰, or an ulp above: the same
         }));
-        self.letters.clear();
-        self.letters.extend(maps.iter().map(|map| map.map(|letter| letter as f32)));
+        self.coefficients.clear();
+        self.coefficients.extend(maps.iter().map(|map| map.map(|coefficient| coefficient as f32)));
     }
 
     fn chosen(&self, word: u32) -> &[f32; 12] {
         let word = word >> (32 - BITS);
-        &self.letters[self.bounds.iter().filter(|&&bound| bound <= word).count()]
+        &self.coefficients[self.bounds.iter().filter(|&&bound| bound <= word).count()]
     }
 }
 
@@ -88,8 +88,8 @@ pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cl
 }
 
 /// Plays the game for a system that escapes: an escaped orbit restarts at the origin. A last resort (see
-/// `draw.rs`); slow, and the same on every path.
-pub(super) fn play_tamed(maps: &Maps, rng: &mut Rng, count: usize, cloud: &mut Cloud) {
+/// `draw.rs`); slow, and the same on every backend.
+pub(super) fn play_restarting(maps: &Maps, rng: &mut Rng, count: usize, cloud: &mut Cloud) {
     let mut orbits = Orbits::start(rng);
     cloud.resize(count);
     for i in 0..count {
@@ -122,7 +122,7 @@ impl Orbits {
 
     /// Plays whole steps until the points of `range` are filled; returns whether all orbits are within reach.
     fn play(&mut self, maps: &Maps, range: std::ops::Range<usize>, simd: Simd, cloud: &mut Cloud) -> bool {
-        if maps.letters.len() <= FEW {
+        if maps.coefficients.len() <= FEW {
             let points = cloud.axes.each_mut().map(|axis| &mut axis[range.clone()]);
             simd.run(Steps { maps, orbits: self, points });
         } else {
@@ -153,7 +153,7 @@ impl Orbits {
         let word = self.random(orbit);
         let &[a, b, c, d, e, f, g, h, i, j, k, l] = maps.chosen(word);
         let [x, y, z] = [0, 1, 2].map(|axis: usize| self.axes[axis][orbit]);
-        // Three products, then three sums from left to right: the order is the same on every path.
+        // Three products, then three sums from left to right: the order is the same on every backend.
         let point = [x * a + y * b + z * c + j, x * d + y * e + z * f + k, x * g + y * h + z * i + l];
         self.set(orbit, point);
         point
@@ -174,12 +174,12 @@ impl Kernel for Steps<'_> {
     fn run<L: Lanes>(self, l: L) {
         let Self { maps, orbits, points: [points_x, points_y, points_z] } = self;
         // Sixteen lanes look up in sixteen entries, which hold the eight maps twice.
-        let mut letters = [l.splat_f(0.0); 12];
-        for (letter, lanes) in letters.iter_mut().enumerate() {
-            let of_map = |map: usize| maps.letters.get(map % FEW).map_or(0.0, |map| map[letter]);
+        let mut coefficients = [l.splat_f(0.0); 12];
+        for (coefficient, lanes) in coefficients.iter_mut().enumerate() {
+            let of_map = |map: usize| maps.coefficients.get(map % FEW).map_or(0.0, |map| map[coefficient]);
             *lanes = l.load_f(&std::array::from_fn::<f32, 16, _>(of_map));
         }
-        let [a, b, c, d, e, f, g, h, i, j, k, m] = letters;
+        let [a, b, c, d, e, f, g, h, i, j, k, m] = coefficients;
         let mut bounds = [l.splat_u(0); FEW - 1];
         let several = maps.bounds.len();
         for (lanes, &bound) in bounds.iter_mut().zip(&maps.bounds) {
@@ -222,10 +222,10 @@ impl Kernel for Steps<'_> {
 }
 
 /// `x · p + y · q + z · r + s` with the coefficients of each lane's map. A function, since a closure would be
-/// compiled without the instructions of the path.
+/// compiled without the instructions of the backend.
 #[inline(always)]
-fn affine<L: Lanes>(l: L, [x, y, z]: [L::F; 3], letters: [L::F; 4], map: L::U) -> L::F {
-    let [p, q, r, s] = letters.map(|letter| l.lookup_f(letter, map));
+fn affine<L: Lanes>(l: L, [x, y, z]: [L::F; 3], coefficients: [L::F; 4], map: L::U) -> L::F {
+    let [p, q, r, s] = coefficients.map(|coefficient| l.lookup_f(coefficient, map));
     l.add_f(l.add_f(l.add_f(l.mul_f(x, p), l.mul_f(y, q)), l.mul_f(z, r)), s)
 }
 
@@ -233,16 +233,16 @@ fn affine<L: Lanes>(l: L, [x, y, z]: [L::F; 3], letters: [L::F; 4], map: L::U) -
 mod tests {
     use super::*;
 
-    fn laid(maps: &[Map], probabilities: &[f64]) -> Maps {
-        let mut laid = Maps::default();
-        laid.lay(maps, probabilities);
-        laid
+    fn table(maps: &[Map], probabilities: &[f64]) -> Maps {
+        let mut table = Maps::default();
+        table.build(maps, probabilities);
+        table
     }
 
     #[test]
     fn a_map_is_chosen_as_often_as_its_probability_says_and_never_at_zero() {
         let probabilities = [0.0, 0.25, 0.0, 0.5, 0.25, 0.0];
-        let maps = laid(&[0, 1, 2, 3, 4, 5].map(|map| [f64::from(map); 12]), &probabilities);
+        let maps = table(&[0, 1, 2, 3, 4, 5].map(|map| [f64::from(map); 12]), &probabilities);
         let mut counts = [0.0; 6];
         for word in (0..=u32::MAX).step_by(1 << 16).chain([u32::MAX]) {
             counts[maps.chosen(word)[0] as usize] += 1.0 / 65_536.0;
@@ -255,10 +255,12 @@ mod tests {
     /// Few enough steps for Miri. Small systems use the lanes; larger ones are played orbit by orbit.
     #[test]
     fn the_points_are_the_same_on_every_path_and_for_every_way_of_playing() {
-        let map = |n: usize| std::array::from_fn(|letter| ((7 * n + 3 * letter) % 11) as f64 / 20.0 - 0.25);
+        let map = |n: usize| {
+            std::array::from_fn(|coefficient| ((7 * n + 3 * coefficient) % 11) as f64 / 20.0 - 0.25)
+        };
         for n in [1, 2, 5, 8, 9] {
             let (maps, p): (Vec<Map>, _) = ((0..n).map(map).collect(), vec![1.0 / n as f64; n]);
-            let maps = laid(&maps, &p);
+            let maps = table(&maps, &p);
             for count in [1, 100, 128, 129, 400] {
                 let played = |simd| {
                     let mut cloud = Cloud::default();
@@ -285,11 +287,11 @@ mod tests {
         for scale in [2.0, 1e30, 1e300] {
             let mut map = [0.0; 12];
             (map[0], map[9]) = (scale, 1.0);
-            let (maps, mut cloud) = (laid(&[map], &[1.0]), Cloud::default());
+            let (maps, mut cloud) = (table(&[map], &[1.0]), Cloud::default());
             for simd in Simd::available() {
                 assert!(!play(&maps, &mut Rng::new(0), 10_000, simd, &mut cloud));
             }
-            play_tamed(&maps, &mut Rng::new(0), 10_000, &mut cloud);
+            play_restarting(&maps, &mut Rng::new(0), 10_000, &mut cloud);
             assert!(cloud.points().flatten().all(|v| v.abs() <= ESCAPED));
         }
     }

@@ -101,7 +101,7 @@ impl Kernel for Normalize<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) -> f64 {
-        // Plain loops here and below, which the compiler vectorizes for each path.
+        // Plain loops here and below, which the compiler vectorizes for each backend.
         let Self { axis, to, low, range, draws } = self;
         axis.iter_mut().for_each(|v| *v = ((*v - low) / range) * 2.0 - 1.0);
         let middle = sum(axis, |v| v) / draws as f64;

@@ -145,7 +145,7 @@ impl Search {
         let maps: Vec<Map> = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
         let ifs = Ifs3d::by_determinant(maps, volume)?;
         let variances = with_scratch(|Orbit { maps, cloud }: &mut Orbit| {
-            maps.lay(&ifs.maps, &ifs.probabilities);
+            maps.build(&ifs.maps, &ifs.probabilities);
             let within_reach = orbit::play(maps, &mut rng, self.num_points, simd, cloud);
             within_reach.then(|| cloud.normalize(ESCAPED, simd))?
         })?;

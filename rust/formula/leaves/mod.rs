@@ -224,8 +224,7 @@ impl DeadLeaves {
     fn draw_on_top(&self, mut draws: impl Draws, at: At<'_>, scratch: &mut Scratch) -> usize {
         let Scratch { runs, free: black, cells, .. } = scratch;
         let Frame { height, width, .. } = *at.frame;
-        let of = (height, width);
-        black.open(Window { of, top: 0, left: 0, height, width, flip_rows: false, flip_columns: false });
+        black.open(Window::whole(height, width));
         cells.clear();
         cells.resize(height * width, 0);
         for number in 0..MAX_RELEASED {
