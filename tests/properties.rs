@@ -117,7 +117,7 @@ fn contours() -> impl Strategy<Value = Contour> {
 }
 
 fn atoms() -> impl Strategy<Value = Atom> {
-    let waves = [0.0..100.0f64, 0.0..100.0f64];
+    let waves = [0..101u32, 0..101u32].prop_map(|waves| waves.map(f64::from));
     (contour_numbers(), waves, 0.0..256.0f64, [0.0..4.0f64, 0.0..4.0f64]).prop_map(
         |([n, rings, noise, step], [n1, n2], radius, [x, y])| {
             Atom::new([n, rings, noise, step, n1, n2, radius, x, y]).unwrap()
