@@ -262,8 +262,7 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
-    own = {name: getattr(s, name) for name in (*names, "flip")}
-    own |= {"model": name, "classes": str(s.classes)}
+    own = {k: getattr(s, k) for k in (*names, "flip")} | {"model": name, "classes": str(s.classes)}
     return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
 
 
