@@ -41,6 +41,7 @@ from fdsl.torch.training import (
     save_weights,
     write_whole,
 )
+from fdsl.torch.training.probe import features_of
 from PIL import Image
 from torch import nn
 
@@ -585,6 +586,25 @@ def test_timm_loads_the_weights_in_one_line(tmp_path: Path, name: str, size: int
     config = timm.data.resolve_data_config({}, model=local)
     assert [*config["mean"]] == [0.2] * 3 and [*config["std"]] == [0.5] * 3
     assert [*config["input_size"]] == [3, size, size]
+
+
+def test_a_config_has_three_means(tmp_path: Path) -> None:
+    mean = (0.485, 0.456, 0.406)
+    family, rendering = fdsl.fractaldb(4), fdsl.Rendering(size=32, num_points=100)
+    about = {"name": "resnet18", "family": family, "rendering": rendering}
+    save_weights(tmp_path, build_model("resnet18", 4), mean=mean, std=0.5, **about)
+    config = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
+    assert (config["mean"], config["std"]) == ([*mean], [0.5] * 3)
+
+
+def test_features_record_no_gradients() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.ReLU(), nn.Linear(3, 2))
+    features, labels = features_of(model, [(torch.ones(5, 3, 2, 2), torch.arange(5))])
+    assert features.shape == (5, 3) and not features.requires_grad and len(labels) == 5
+
+
+def test_normalize_shows_its_arguments() -> None:
+    assert repr(Normalize(0.1, (0.2, 0.3, 0.4))) == "Normalize(mean=0.1, std=(0.2, 0.3, 0.4))"
 
 
 def test_timm_loads_a_transformer_of_another_input_size(tmp_path: Path) -> None:

@@ -31,9 +31,10 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     [((2, 3, 32, 32), [1, 0])]
 
     Args:
-        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image. Files with 16 bits
-            per pixel, such as radiographs, are reduced to the upper 8; values of 12 bits should be
-            scaled up first, or the images will be dark.
+        source: a file, or an array, uint8 (H, W) or (H, W, 3), for each image; or all of them as
+            one array or tensor with another axis in front. Files with 16 bits per pixel, such as
+            radiographs, are reduced to the upper 8; values of 12 bits should be scaled up first, or
+            the images will be dark.
         labels: the class of each image, (N,); or (N, classes) if an image may show several: 1 if
             it shows the class, 0 if not, -1 to ignore the class.
         classes: the names of the classes.
@@ -47,16 +48,16 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(
         self,
-        source: Sequence[Any] | npt.NDArray[np.uint8],
+        source: Sequence[Any] | npt.NDArray[np.uint8] | Tensor,
         labels: npt.ArrayLike,
         classes: Sequence[str],
         size: int,
         *,
         cache_bytes: int = 2**30,
     ) -> None:
+        if isinstance(source, Tensor):
+            source = source.numpy()
         self.source, self.classes, self.size = source, list(classes), size
-        if isinstance(source, torch.Tensor):
-            source = self.source = source.numpy()
         if isinstance(source, np.ndarray) and source.dtype != np.uint8:
             raise TypeError(f"images must be uint8, got an array of {source.dtype}")
         given = np.asarray(labels)

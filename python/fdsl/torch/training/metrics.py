@@ -72,7 +72,7 @@ class MetricsLog:
         """Adds a step's metrics, each the mean over ``count`` images, without waiting for the
         device. A step may add them in several calls, and need not add every metric."""
         for name, value in metrics.items():
-            total = torch.as_tensor(value).detach().float() * count
+            total = torch.as_tensor(value).detach().float() * count  # a number stays on the CPU
             before = self._sums.get(name)
             self._sums[name] = total if before is None else before.to(total.device) + total
             self._counts[name] = self._counts.get(name, 0) + count
@@ -149,14 +149,11 @@ class MetricsLog:
         """The sums and the counts of all ranks."""
         if not self._sums:
             return {}, {}
-        sums = torch.stack([*self._sums.values()]).double().cpu()
-        counts = torch.tensor([self._counts[name] for name in self._sums], dtype=torch.float64)
-        totals = reduced(torch.stack([sums, counts]))
-        both = zip(self._sums, *totals.tolist(), strict=True)
-        found = {name: (total, int(count)) for name, total, count in both}
+        own = [(float(total), self._counts[name]) for name, total in self._sums.items()]
+        sums, counts = reduced(torch.tensor(own, dtype=torch.float64)).T.tolist()
         return (
-            {name: total for name, (total, _) in found.items()},
-            {name: count for name, (_, count) in found.items()},
+            dict(zip(self._sums, sums, strict=True)),
+            dict(zip(self._sums, map(int, counts), strict=True)),
         )
 
     def _write(self, row: dict[str, float]) -> None:

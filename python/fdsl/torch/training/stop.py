@@ -89,7 +89,8 @@ SECONDS_TO_END = 1.0
 
 @atexit.register
 def _kill_workers() -> None:
-    # At exit multiprocessing sends daemons SIGTERM and waits for them: forever, if they ignore it.
+    # At exit multiprocessing sends daemons SIGTERM and waits for them: forever, if they ignore it,
+    # as workers do (see ignore_signals). Here they have a moment to obey.
     workers = [child for child in multiprocessing.active_children() if child.daemon]
     if workers and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -201,16 +202,12 @@ def _timm_config(
             "fixed_input_size": bool(known.get("fixed_input_size", False)),
             "interpolation": known.get("interpolation", "bilinear"),
             "crop_pct": 1.0,
-            "mean": _three(mean),
-            "std": _three(std),
+            "mean": np.broadcast_to(mean, 3).tolist(),
+            "std": np.broadcast_to(std, 3).tolist(),
             "first_conv": known.get("first_conv", convolutions[0] if convolutions else None),
             "classifier": known.get("classifier") or last_layer(model),
         },
     }
-
-
-def _three(value: float | Sequence[float]) -> list[float]:
-    return list(value) if isinstance(value, Sequence) else [value] * 3
 
 
 def digest_of(weights: PathLike) -> str:
