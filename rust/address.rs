@@ -26,7 +26,7 @@ pub struct Purpose(pub u64);
 
 /// The position of the crop window.
 const CROP: Purpose = Purpose(4);
-/// The address of one object in a scene.
+/// The address of one part of an image.
 const PART: Purpose = Purpose(11);
 /// The seed of a random generator outside this crate. It uses number 13 as well.
 #[cfg(feature = "python")]
@@ -70,6 +70,11 @@ impl<'a> At<'a> {
         Self { address, attempt: 0, frame, simd, format, watch }
     }
 
+    /// Returns the same attempt for a formula whose format has another version.
+    pub fn with_format(self, format: u64) -> Self {
+        Self { format, ..self }
+    }
+
     /// Returns the random stream for `purpose` in this attempt. The four flips of an image share
     /// one stream, which is what makes them flips of each other.
     pub fn rng(&self, purpose: Purpose) -> Rng {
@@ -111,14 +116,14 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Returns the first attempt at object `k` of a scene: an instance of `category`, rendered in the
-    /// given `frame`.
+    /// Returns the first attempt at part `k` of this image, an object of a scene or a texture: an
+    /// instance of `category`, rendered in the given `frame`.
     pub fn part<'b>(&self, k: u64, category: u64, frame: &'b Frame) -> At<'b>
     where
         'a: 'b,
     {
-        let Address { seed, category: scene, index } = self.address;
-        let seed = key(self.format, PART, [seed, scene, index, self.attempt << 32 | k]);
+        let Address { seed, category: whole, index } = self.address;
+        let seed = key(self.format, PART, [seed, whole, index, self.attempt << 32 | k]);
         let index = Rng::new(seed).next_u64() >> 32;
         At { address: Address { seed, category, index }, attempt: 0, frame, ..*self }
     }

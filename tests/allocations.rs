@@ -7,6 +7,7 @@ use fdsl::formula::bezier::Strokes;
 use fdsl::formula::ifs3d::{self, Ifs3d};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
+use fdsl::formula::part::part;
 use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
@@ -64,6 +65,9 @@ fn nothing_is_allocated_per_image() {
     }
     let leaves = DeadLeaves::of_rows(&[[6.0, 3.0, 0.03, 1.0]], None).unwrap();
     assert_eq!(allocations(&leaves, &gray, &Leaves::default()), 0);
+    let spectrum = part(vec![Spectrum::new([1.0, 2.0]).unwrap()], Frame::default(), NoStyle {});
+    let textured = DeadLeaves::of_rows(&[[6.0, 3.0, 0.03, 1.0]], Some(spectrum.into())).unwrap();
+    assert_eq!(allocations(&textured, &gray, &Leaves::default()), 0);
     assert_eq!(allocations(&[Spectrum::new([1.0, 2.0]).unwrap()], &gray, &NoStyle {}), 0);
     let half = |k| [0.5, 0.1, 0.0, -0.2, 0.6, 0.0, 0.1, 0.0, 0.5, k, 0.3 - k, k * k];
     let in_space = Ifs3d::new(vec![half(0.0), half(0.5), half(-0.4)], vec![0.5, 0.25, 0.25]).unwrap();

@@ -6,9 +6,11 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::contour::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::contour::style::{Background as Behind, LineColor};
 use fdsl::formula::contour::{Atom, Contour, ContourStyle};
 use fdsl::formula::ifs::contractive::Contractive;
@@ -18,13 +20,13 @@ use fdsl::formula::ifs3d::search::Search as Search3d;
 use fdsl::formula::ifs3d::{self, Ifs3d, View as View3d};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
+use fdsl::formula::part::{Part, part};
 use fdsl::formula::scene::Scene;
-use fdsl::formula::scene::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
-use fdsl::{Bezier, Crop, DiamondSquare, Family, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
+use fdsl::{Bezier, Crop, DiamondSquare, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
 /// 64-bit FNV-1a: enough to detect a change, and short enough to read.
 fn digest(bytes: &[u8]) -> u64 {
@@ -411,7 +413,8 @@ fn leaves_are_what_they_always_were() {
     let squares = [[1.0, 3.0, 0.03, 1.0], [3.0, 0.5, 0.001, 0.002], [4.0, 10.0, 0.2, 0.3]];
     let modes = [("color", color(), Leaves::default(), 0x8D77_3ED6_B20F_0BC2)];
     check("deadleaves_more", |_| DeadLeaves::of_rows(&squares, None).unwrap(), &modes);
-    let spectra: std::sync::Arc<dyn Family> = std::sync::Arc::new(spectra());
+    let plain = Frame { flips: false, ..Frame::default() };
+    let spectra: Arc<dyn Part> = Arc::from(part(spectra(), plain, NoStyle {}));
     let modes = [("color", color(), Leaves::default(), 0x6FAE_B473_BD8B_80CF)];
     check("deadleaves_textured", |_| DeadLeaves::of_rows(&rows, Some(spectra.clone())).unwrap(), &modes);
 }

@@ -2,13 +2,13 @@
 
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
+use fdsl::formula::contour::segrcdb::{Mask, SegRcdb, SegStyle};
 use fdsl::formula::contour::{Atom, Contour, ContourStyle};
 use fdsl::formula::ifs::released::{Released, ReleasedStyle};
 use fdsl::formula::ifs3d::{self, Ifs3d, View as View3d};
 use fdsl::formula::interface::{Compat, Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
-use fdsl::formula::scene::segrcdb::{Mask, SegRcdb, SegStyle};
 use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};

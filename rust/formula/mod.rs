@@ -15,6 +15,7 @@ pub mod ifs;
 pub mod ifs3d;
 pub mod interface;
 pub mod leaves;
+pub mod part;
 pub mod perlin;
 pub mod scene;
 pub mod spectrum;
@@ -23,7 +24,7 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::family::{self, Family};
 use crate::formula::interface::Formula;
-use crate::formula::scene::part::{self, Part};
+use crate::formula::part::Part;
 
 /// Every family of this crate.
 pub const BUILT_IN: &[BuiltIn] = &[
@@ -37,11 +38,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::released::Released<contour::Contour>>(),
     BuiltIn::of::<contour::Atom>(),
     BuiltIn::of::<contour::released::Released<contour::Atom>>(),
+    BuiltIn::of::<contour::segrcdb::SegRcdb>(),
+    BuiltIn::of::<contour::segrcdb::Replay>(),
     BuiltIn::of::<leaves::DeadLeaves>(),
     BuiltIn::of::<spectrum::Spectrum>(),
     BuiltIn::of::<scene::Scene>(),
-    BuiltIn::of::<scene::segrcdb::SegRcdb>(),
-    BuiltIn::of::<scene::segrcdb::Replay>(),
 ];
 
 /// A family that can be created by name.
@@ -76,7 +77,7 @@ impl BuiltIn {
         (self.make)(parameters)
     }
 
-    /// Creates the categories as a part of a scene, with their settings as JSON.
+    /// Creates the categories as a part of an image, with their settings as JSON.
     pub fn part(&self, parameters: &Arrays, settings: &str) -> Result<Box<dyn Part>, Error> {
         (self.part)(parameters, settings)
     }

@@ -9,12 +9,12 @@ use super::{detached, guarded, machine};
 use crate::error::Error;
 use crate::formula::contour::released::{Origin, classes};
 use crate::formula::contour::rings::Start;
+use crate::formula::contour::segrcdb::released_classes;
 use crate::formula::contour::{Atom, Contour};
 use crate::formula::ifs::contractive::Contractive;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::search::{Sampler, Search, Stopped};
 use crate::formula::ifs::{Ifs, Map};
-use crate::formula::scene::segrcdb::released_classes;
 
 type CategoryArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
 type FoundArrays<'py> =

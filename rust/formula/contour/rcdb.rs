@@ -87,7 +87,7 @@ pub(super) fn show(
 }
 
 /// Draws one line across the part of the image that is kept.
-pub(in crate::formula) fn draw_fallback(
+pub(super) fn draw_fallback(
     polygon: &Polygon,
     at: At<'_>,
     style: &ContourStyle,

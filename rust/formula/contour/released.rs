@@ -32,7 +32,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(in crate::formula) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { words: Mersenne::python(seed), drawn: 0 }
     }
 
@@ -48,12 +48,12 @@ impl Stream {
     }
 
     /// Like `uniform(low, high)`.
-    pub(in crate::formula) fn uniform(&mut self, low: f64, high: f64) -> f64 {
+    pub(super) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Like `randint(low, high)`, for small numbers.
-    pub(in crate::formula) fn integer(&mut self, low: i64, high: i64) -> f64 {
+    pub(super) fn integer(&mut self, low: i64, high: i64) -> f64 {
         (low + self.below((high - low + 1) as u64) as i64) as f64
     }
 }
@@ -176,7 +176,7 @@ impl Program for Atom {
 }
 
 /// Like `int(expovariate(1/100))`, repeated until it is a valid number of vertices.
-pub(in crate::formula) fn vertices(stream: &mut Stream, most: f64) -> f64 {
+pub(super) fn vertices(stream: &mut Stream, most: f64) -> f64 {
     loop {
         let n = (-libm::log(1.0 - stream.unit()) / 0.01).trunc();
         if 2.0 < n && n <= most {

@@ -272,7 +272,7 @@ fn cut(v: f64) -> i32 {
 }
 
 /// Checks a number.
-pub(in crate::formula) fn within(
+pub(super) fn within(
     name: &'static str,
     accepted: &'static str,
     range: std::ops::RangeInclusive<f64>,

@@ -30,12 +30,11 @@ use serde::Deserialize;
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::family::Family;
 use crate::formula::BuiltIn;
 use crate::formula::interface::{Compat, Formula, Outcome, Style};
+use crate::formula::part::Part;
 use crate::frame::{Frame, Window};
-use crate::machine::Machine;
-use crate::sample::{Sample, Samples};
+use crate::sample::Sample;
 use crate::surface::fill::Runs;
 use crate::surface::free::{Free, image_row};
 use draws::{Draws, Law, Released};
@@ -50,6 +49,14 @@ const TEXTURES_PER_IMAGE: usize = 8;
 const MOST: usize = 1 << 20;
 /// Most leaves in a replayed image; the background is black.
 const MAX_RELEASED: usize = 5000;
+/// The settings of a family of textures. They are rendered in the size of the image.
+const TEXTURE: &str = r#"{
+    "frame": {
+        "size": [256, 256], "crop": null, "crop_position": "center", "flips": false, "color": false,
+        "resample_degenerate": true
+    },
+    "style": {}
+}"#;
 
 /// The kind of a leaf, in the original order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +79,13 @@ pub struct DeadLeaves {
     kind: Option<Kind>,
     law: Arc<Law>,
     /// The family that shades the leaves, if there is one.
-    texture: Option<Arc<dyn Family>>,
+    texture: Option<Arc<dyn Part>>,
 }
 
 impl fmt::Debug for DeadLeaves {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texture = self.texture.as_ref().map(|family| family.name());
         let mut fields = f.debug_struct("DeadLeaves");
-        fields.field("kind", &self.kind).field("law", &self.law).field("texture", &texture).finish()
+        fields.field("kind", &self.kind).field("law", &self.law).finish_non_exhaustive()
     }
 }
 
@@ -87,8 +93,8 @@ impl DeadLeaves {
     /// Makes categories from rows: the number of a kind (0…5, or 6 for all of them), the exponent of
     /// the power law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
     ///
-    /// The leaves are shaded by images of `texture`, a family without its own style.
-    pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Family>>) -> Result<Vec<Self>, Error> {
+    /// The leaves are shaded by gray images of `texture`.
+    pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Part>>) -> Result<Vec<Self>, Error> {
         let mut laws = HashMap::<[u64; 3], Arc<Law>>::new();
         let category = |&[kind, exponent, min, max]: &[f64; 4]| {
             let check = |fits, name, accepted, given| {
@@ -177,10 +183,8 @@ impl DeadLeaves {
         free.open(at.window());
         cells.resize(height * width, 0);
         let mut texture_of = at.rng(TEXTURES);
-        if let Some(family) = &self.texture
-            && draw_textures(&**family, at, &mut texture_of, textures).is_err()
-        {
-            return 0; // stopped
+        if let Some(family) = &self.texture {
+            draw_textures(&**family, at, &mut texture_of, textures);
         }
         let size = [width as i64, height as i64];
         for number in 0..=MOST {
@@ -247,28 +251,17 @@ impl DeadLeaves {
 }
 
 /// Renders the textures of an image one after the other, uncropped.
-fn draw_textures(
-    family: &dyn Family,
-    mut at: At<'_>,
-    rng: &mut Rng,
-    textures: &mut Vec<u8>,
-) -> Result<(), Error> {
+fn draw_textures(family: &dyn Part, mut at: At<'_>, rng: &mut Rng, textures: &mut Vec<u8>) {
     let Frame { height, width, .. } = *at.frame;
     at.address.index = at.index(); // flips share their textures
-    let settings = format!(
-        r#"{{"frame": {{"size": [{height}, {width}], "crop": null, "crop_position": "center", "flips": false,
-            "color": false, "resample_degenerate": true}}, "style": {{}}}}"#
-    );
+    let frame = Frame { height, width, ..family.frame().clone() };
     textures.resize(TEXTURES_PER_IMAGE * height * width, 0);
     for (k, image) in textures.chunks_exact_mut(height * width).enumerate() {
-        let category = rng.below(family.len() as u64);
-        let part = at.part(k as u64, category, at.frame).address;
-        let machine = Machine { threads: Some(1), simd: at.simd };
-        let samples = Samples { images: image, retries: &mut [0], objects: None };
-        let place = [(category, part.index)];
-        family.render(&place, part.seed, &settings, &machine, &mut || at.stopped(), samples)?;
+        if at.stopped() {
+            return;
+        }
+        family.draw(at.part(k as u64, rng.below(family.len() as u64), &frame), image);
     }
-    Ok(())
 }
 
 /// Makes a color lighter or darker; a shade of middle gray leaves it unchanged.
@@ -319,14 +312,15 @@ impl Formula for DeadLeaves {
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         let texture = parameters
             .family("texture")
-            .map(|(name, arrays)| BuiltIn::named(name)?.make(&arrays).map(Arc::from))
+            .map(|(name, arrays)| BuiltIn::named(name)?.part(&arrays, TEXTURE).map(Arc::from))
             .transpose()?;
         Self::of_rows(parameters.rows("leaves")?, texture)
     }
 
     fn memory(&self, _: &Leaves, frame: &Frame) -> usize {
         // Cells and textures.
-        (4 + TEXTURES_PER_IMAGE) * frame.height * frame.width
+        let own = (4 + TEXTURES_PER_IMAGE) * frame.height * frame.width;
+        own + self.texture.as_ref().map_or(0, |family| family.memory(frame.height, frame.width))
     }
 
     /// Renders the leaves; an image that is all black (a small crop of one leaf) is degenerate.
@@ -371,6 +365,8 @@ fn show(cells: &[u32], window: Window, color: bool, pixels: &mut [u8]) {
 mod tests {
     use super::*;
     use crate::address::Address;
+    use crate::formula::interface::NoStyle;
+    use crate::formula::part::part;
     use crate::formula::spectrum::Spectrum;
     use crate::frame::Crop;
     use crate::simd::Simd;
@@ -420,7 +416,9 @@ mod tests {
 
     #[test]
     fn a_crop_shows_what_the_whole_image_shows_there() {
-        let texture: Arc<dyn Family> = Arc::new(vec![Spectrum::new([1.0, 2.0]).unwrap()]);
+        let spectrum = vec![Spectrum::new([1.0, 2.0]).unwrap()];
+        let plain = Frame { flips: false, ..Frame::default() };
+        let texture: Arc<dyn Part> = Arc::from(part(spectrum, plain, NoStyle {}));
         let leaves = &DeadLeaves::of_rows(&[[6.0, 3.0, 0.03, 1.0]], Some(texture)).unwrap()[0];
         let mut scratch = Scratch::default();
         let flag = crate::machine::Flag::default();

@@ -6,12 +6,10 @@
 //! front to back: each pixel is written once, and a hidden object is detected before it changes any
 //! pixel.
 //!
-//! [`mod@layout`] positions the objects, [`paint`] paints them, and [`part`] turns any family into a part.
+//! [`mod@layout`] positions the objects, and [`paint`] paints them.
 
 pub mod layout;
 pub mod paint;
-pub mod part;
-pub mod segrcdb;
 pub mod style;
 
 use std::sync::Arc;
@@ -23,10 +21,10 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::BuiltIn;
 use crate::formula::interface::{Formula, Ground, NoStyle, Outcome};
+use crate::formula::part::Part;
 use crate::formula::perlin::Perlin;
 use crate::formula::scene::layout::{Object, alone, layout, side};
 use crate::formula::scene::paint::{Canvas, Paint};
-use crate::formula::scene::part::Part;
 use crate::formula::scene::style::{Backdrop, ObjectColor, SceneStyle};
 use crate::frame::{Frame, Window};
 use crate::machine::with_scratch;

@@ -1,4 +1,4 @@
-//! A family as a part of a scene.
+//! A family as a part of another family's images: an object of a scene, or a texture.
 
 use crate::address::At;
 use crate::arrays::Arrays;
@@ -16,7 +16,7 @@ pub trait Part: Send + Sync {
     /// Returns the number of categories.
     fn len(&self) -> usize;
 
-    /// Returns the frame that the settings are meant for; an object is a scaled copy of it.
+    /// Returns the frame that the settings are meant for; a part is a scaled copy of it.
     fn frame(&self) -> &Frame;
 
     /// Returns the approximate number of bytes of scratch memory that an image of this size takes.
@@ -25,7 +25,7 @@ pub trait Part: Send + Sync {
     /// Returns the pixels of a category's images where they show nothing.
     fn ground(&self, category: u64) -> Ground;
 
-    /// Renders an object into the image of `at.frame`, and re-renders it while it is degenerate.
+    /// Renders an image of `at.frame`, and re-renders it while it is degenerate.
     fn draw(&self, at: At<'_>, image: &mut [u8]);
 }
 
@@ -60,7 +60,9 @@ impl<F: Formula> Part for Styled<F> {
         let category = &self.categories[at.address.category as usize];
         let style = self.style.scaled(&self.frame, at.frame);
         let mut sample = Sample { image, objects: None };
-        with_scratch(|scratch| render::draw(category, at, &style, scratch, &mut sample));
+        with_scratch(|scratch| {
+            render::draw(category, at.with_format(F::FORMAT), &style, scratch, &mut sample)
+        });
     }
 }
 
@@ -69,7 +71,11 @@ pub(in crate::formula) fn styled<F: Formula>(
     parameters: &Arrays,
     settings: &str,
 ) -> Result<Box<dyn Part>, Error> {
-    let categories = F::family(parameters)?;
-    let (frame, style) = family::settings::<F::Style>(settings)?;
-    Ok(Box::new(Styled { categories, frame, style }))
+    let (frame, style) = family::settings(settings)?;
+    Ok(part(F::family(parameters)?, frame, style))
+}
+
+/// Creates a part from categories and their settings.
+pub fn part<F: Formula>(categories: Vec<F>, frame: Frame, style: F::Style) -> Box<dyn Part> {
+    Box::new(Styled { categories, frame, style })
 }

@@ -2,8 +2,8 @@
 //! Learning", ICCV 2023): ring polygons all over the image, later ones over earlier ones, and a mask
 //! of their classes.
 //!
-//! A class fixes everything about a polygon except its center and the noise. In our own scenes, the
-//! last object has the scene's category, and the others have random ones. [`Replay`] draws the random
+//! A class fixes everything about a polygon except its center and the noise. In our own images, the
+//! last object has the image's category, and the others have random ones. [`Replay`] draws the random
 //! numbers of the released code (MIT license, AIST), whose images have no category. The rules were
 //! read off the released code; none of it is here.
 
