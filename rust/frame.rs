@@ -160,6 +160,11 @@ impl Window {
         if self.flip_rows { self.of.0 - 1 - row } else { row }
     }
 
+    /// Maps a row of the window to its row in the whole image, whose rows are counted from the top.
+    pub fn image_row(&self, row: usize) -> usize {
+        self.of.0 - 1 - self.surface_row(row)
+    }
+
     /// Returns the leftmost surface column in the window.
     pub fn first_column(&self) -> usize {
         if self.flip_columns { self.of.1 - self.left - self.width } else { self.left }

@@ -9,6 +9,7 @@
 //! [`surface`](crate::surface) draws points, strokes and gray cells, and crops, flips and colors them.
 
 pub mod bezier;
+mod choice;
 pub mod contour;
 pub mod diamond_square;
 pub mod ifs;

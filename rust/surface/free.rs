@@ -21,7 +21,7 @@ impl Free {
         self.bits.clear();
         self.bits.resize(height * self.stride, 0);
         let (from, to) = (window.first_column(), window.first_column() + window.width - 1);
-        (0..window.height).for_each(|row| self.put(image_row(window, row), from, to));
+        (0..window.height).for_each(|row| self.put(window.image_row(row), from, to));
     }
 
     /// Calls `each` with the columns of a run that are free (the first one, and how many), and takes
@@ -71,12 +71,6 @@ fn words(from: usize, to: usize) -> impl Iterator<Item = (usize, u64)> {
         let (first, last) = (from.saturating_sub(64 * word), (to - 64 * word).min(63));
         (word, u64::MAX >> (63 - last) & u64::MAX << first)
     })
-}
-
-/// Returns the row of the image, counted from the top, that row `row` of the window shows. (Windows
-/// count from the bottom.)
-pub fn image_row(window: Window, row: usize) -> usize {
-    window.of.0 - 1 - window.surface_row(row)
 }
 
 #[cfg(test)]

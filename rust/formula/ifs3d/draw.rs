@@ -197,7 +197,7 @@ fn show(plane: &Plane, window: crate::frame::Window, color: bool, pixels: &mut [
     let channels = if color { 3 } else { 1 };
     for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
         // Windows count rows from the bottom.
-        let cells = plane.row(window.of.0 - 1 - window.surface_row(row));
+        let cells = plane.row(window.image_row(row));
         let cells = &cells[window.first_column()..][..window.width];
         if color {
             for (column, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {

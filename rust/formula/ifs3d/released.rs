@@ -1,13 +1,11 @@
 //! What the released code does differently: one orbit in float64 from the origin, random numbers from
 //! NumPy's legacy generator, and map probabilities from the determinant that NumPy computes.
 
+use crate::formula::choice::{CHUNK, Choice};
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::mersenne::Mersenne;
 use crate::simd::{Kernel, Lanes, Simd};
-
-/// Draws that are turned into maps at a time.
-const CHUNK: usize = 256;
 
 /// The original float64 orbit; the memory is kept from image to image.
 #[derive(Default)]
@@ -27,14 +25,7 @@ impl Replay {
         simd: Simd,
         cloud: &mut Cloud,
     ) -> Option<[f64; 3]> {
-        let mut sum = 0.0;
-        let sums: Vec<f64> = probabilities
-            .iter()
-            .map(|p| {
-                sum += p;
-                sum
-            })
-            .collect();
+        let choice = Choice::new(probabilities);
         let count = draws - 1;
         self.axes.iter_mut().for_each(|axis| axis.resize(count, 0.0));
         let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
@@ -43,7 +34,7 @@ impl Replay {
         for from in (0..count).step_by(CHUNK) {
             let range = from..count.min(from + CHUNK);
             numbers.units(&mut units[..range.len()]);
-            simd.run(Choose { units: &units, sums: &sums, chosen: &mut chosen });
+            choice.choose(&units, &mut chosen, simd);
             let [xs, ys, zs] = self.axes.each_mut().map(|axis| &mut axis[range.clone()]);
             for (((to_x, to_y), to_z), &map) in xs.iter_mut().zip(ys).zip(zs).zip(&chosen) {
                 // Because of rounding, no map may be chosen; then the point repeats.
@@ -129,27 +120,6 @@ fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
         *sum += of(v);
     }
     sums.into_iter().sum()
-}
-
-/// Counts the cumulative probabilities below each draw, which gives the number of the chosen map.
-struct Choose<'a> {
-    units: &'a [f64; CHUNK],
-    sums: &'a [f64],
-    chosen: &'a mut [u64; CHUNK],
-}
-
-impl Kernel for Choose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        self.chosen.fill(0);
-        for &sum in self.sums {
-            for (map, &unit) in self.chosen.iter_mut().zip(self.units) {
-                *map += u64::from(sum < unit);
-            }
-        }
-    }
 }
 
 /// Returns |det A| with the bits of `numpy.linalg.det`: LAPACK's LU factors of a 3×3 matrix, column by

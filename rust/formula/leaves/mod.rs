@@ -36,7 +36,7 @@ use crate::formula::part::Part;
 use crate::frame::{Frame, Window};
 use crate::sample::Sample;
 use crate::surface::fill::Runs;
-use crate::surface::free::{Free, image_row};
+use crate::surface::free::Free;
 use draws::{Draws, Law, Released};
 
 /// Colors, radii, centers and angles.
@@ -349,7 +349,7 @@ fn packed([r, g, b]: [u8; 3]) -> u32 {
 fn show(cells: &[u32], window: Window, color: bool, pixels: &mut [u8]) {
     let channels = if color { 3 } else { 1 };
     for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
-        let first = image_row(window, row) * window.of.1 + window.first_column();
+        let first = window.image_row(row) * window.of.1 + window.first_column();
         let cells = &cells[first..][..window.width];
         let write = |(pixel, cell): (&mut [u8], &u32)| pixel.copy_from_slice(&cell.to_le_bytes()[..channels]);
         let pixels = pixels.chunks_exact_mut(channels);

@@ -124,7 +124,7 @@ impl Canvas {
     /// Returns whether the window shows an object.
     pub fn shows(&self, window: Window, number: u16) -> bool {
         (0..window.height).any(|row| {
-            let first = (self.height - 1 - window.surface_row(row)) * self.width + window.first_column();
+            let first = window.image_row(row) * self.width + window.first_column();
             self.map[first..][..window.width].contains(&number)
         })
     }
@@ -138,9 +138,9 @@ impl Canvas {
 
 /// Copies a window, top row first.
 fn copy<T: Copy>(whole: &[T], channels: usize, window: Window, out: &mut [T]) {
-    let (height, width) = window.of;
+    let width = window.of.1;
     for (row, out) in out.chunks_exact_mut(window.width * channels).enumerate() {
-        let first = (height - 1 - window.surface_row(row)) * width + window.first_column();
+        let first = window.image_row(row) * width + window.first_column();
         let cells = &whole[first * channels..][..window.width * channels];
         if window.flip_columns {
             let pixels = cells.chunks_exact(channels).rev();

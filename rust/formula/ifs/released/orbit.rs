@@ -2,13 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use crate::formula::choice::{CHUNK, Choice};
 use crate::formula::ifs::Map;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Points dropped before the first NaN.
 const DROPPED: usize = 100;
-/// Points processed at once.
-const CHUNK: usize = 256;
 
 /// The points of one image, as coordinates and as pixels.
 #[derive(Default)]
@@ -32,14 +31,7 @@ impl Orbit {
         simd: Simd,
         mut draws: impl FnMut(usize, &mut [f64]),
     ) {
-        let mut sum = 0.0;
-        let cumulative: Vec<f64> = probabilities
-            .iter()
-            .map(|p| {
-                sum += p;
-                sum
-            })
-            .collect();
+        let choice = Choice::new(probabilities);
         self.x.resize(count, 0.0);
         self.y.resize(count, 0.0);
         (self.x[0], self.y[0]) = (0.0, 0.0);
@@ -49,7 +41,7 @@ impl Orbit {
         let mut played = 1;
         for (xs, ys) in self.x[1..].chunks_mut(CHUNK).zip(self.y[1..].chunks_mut(CHUNK)) {
             draws(played - 1, &mut units[..xs.len()]);
-            simd.run(Choose { units: &units, cumulative: &cumulative, chosen: &mut chosen });
+            choice.choose(&units, &mut chosen, simd);
             for ((at_x, at_y), &map) in xs.iter_mut().zip(ys).zip(&chosen) {
                 // Due to rounding, no map may be chosen; the point is then repeated.
                 if let Some(&[a, b, c, d, e, f]) = maps.get(map as usize) {
@@ -131,28 +123,6 @@ impl Orbit {
     /// Returns the (row, column) of each point; some may lie outside the image.
     pub(super) fn cells(&self) -> impl Iterator<Item = (usize, usize)> {
         self.rows.iter().zip(&self.columns).map(|(&row, &column)| (row.into(), column.into()))
-    }
-}
-
-/// Picks a map for each random number: the number of cumulative probabilities below it.
-struct Choose<'a> {
-    units: &'a [f64; CHUNK],
-    cumulative: &'a [f64],
-    chosen: &'a mut [u64; CHUNK],
-}
-
-impl Kernel for Choose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, _: L) {
-        // Plain loops, which the compiler vectorizes for each backend.
-        self.chosen.fill(0);
-        for &bound in self.cumulative {
-            for (map, &unit) in self.chosen.iter_mut().zip(self.units) {
-                *map += u64::from(bound < unit);
-            }
-        }
     }
 }
 
