@@ -120,7 +120,8 @@ class Dataset:
         return list(zip(images, targets, strict=True))
 
     def __repr__(self) -> str:
-        return f"<Dataset: {len(self.family)} categories of {self.instances}>"
+        categories = counted(len(self.family), "category", "categories")
+        return f"<Dataset: {categories} of {self.instances:,}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cached": None, "_lock": None}

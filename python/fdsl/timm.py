@@ -49,7 +49,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from fdsl._checks import checked_positive, shown
+from fdsl._checks import checked_positive, counted, shown
 from fdsl.families import Family, load
 from fdsl.families.published import preset, published
 from fdsl.frame import Frame
@@ -167,7 +167,8 @@ class FormulaImages(torch.utils.data.Dataset[tuple[Any, int]]):
         )
 
     def __repr__(self) -> str:
-        return f"<FormulaImages: {len(self.classes)} categories of {self.instances}>"
+        categories = counted(len(self.classes), "category", "categories")
+        return f"<FormulaImages: {categories} of {self.instances:,}>"
 
 
 class FormulaStream(IterableDataset[tuple[Any, int]]):

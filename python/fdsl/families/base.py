@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_type, shortened, shown, whole_or_none
+from fdsl._checks import checked_type, counted, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MAX_BYTES, read_arrays
@@ -395,11 +395,6 @@ class Family:
     def _repr_png_(self) -> bytes | None:
         """Returns a small contact sheet, which notebooks show."""
         return family_thumbnails(self)
-
-
-def counted(count: int, one: str, several: str) -> str:
-    """Returns ``"1 category"``, ``"2 categories"`` and so on."""
-    return f"{count} {one if count == 1 else several}"
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl.families.base import Arrays, Several, counted
+from fdsl._checks import counted
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.rendering import Strokes
 
@@ -83,7 +84,7 @@ class Bezier(CoreFamily):
     def __repr__(self) -> str:
         points, curves = self._counts.max(axis=0)
         categories = counted(len(self), "category", "categories")
-        curves = counted(int(curves), "curve", "curves")
+        curves = counted(int(curves), "curve")
         return f"<Bezier: {categories} of up to {points} points and {curves}>"
 
     def _arrays(self) -> Arrays:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import count_up_to, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, Several, counted
+from fdsl._checks import count_up_to, counted, shown, whole_or_none
+from fdsl.families.base import MAX_CATEGORIES, Arrays, Several
 from fdsl.families.core import CoreFamily
 
 #: The range of decays, which is divided into one interval per category.

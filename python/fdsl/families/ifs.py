@@ -18,10 +18,11 @@ from fdsl._checks import (
     checked_type,
     checked_whole,
     count_up_to,
+    counted,
     renamed,
 )
 from fdsl._files import PathLike, write_all
-from fdsl.families.base import Several, counted
+from fdsl.families.base import Several
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
     MAX_MAPS,
@@ -47,7 +48,7 @@ class Category(NamedTuple):
     def __repr__(self) -> str:
         shares = ", ".join(f"{share:.2f}" for share in self.probabilities[:8])
         more = ", …" if len(self.probabilities) > 8 else ""
-        return f"<Category: {counted(len(self.maps), 'map', 'maps')}, chosen {shares}{more}>"
+        return f"<Category: {counted(len(self.maps), 'map')}, chosen {shares}{more}>"
 
     def _repr_png_(self) -> bytes | None:
         """Returns a row of instances, which notebooks show."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import checked_number, checked_whole
-from fdsl.families.base import Arrays, Several, counted
+from fdsl._checks import checked_number, checked_whole, counted
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.frame import Range
 
@@ -115,7 +115,7 @@ class Perlin(CoreFamily):
         return Frequencies(*self._frequencies[category].tolist())
 
     def __repr__(self) -> str:
-        octaves = counted(self.octaves, "octave", "octaves")
+        octaves = counted(self.octaves, "octave")
         return f"<Perlin: {counted(len(self), 'category', 'categories')}, {octaves}>"
 
     def _arrays(self) -> Arrays:

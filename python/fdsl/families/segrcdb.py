@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays, Several, counted
+from fdsl._checks import counted, shown, whole_or_none
+from fdsl.families.base import Arrays, Several
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 

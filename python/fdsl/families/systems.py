@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fdsl.families.base import Arrays, counted
+from fdsl._checks import counted
+from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 
@@ -90,7 +91,7 @@ class Systems(CoreFamily):
         tried = self._candidates_tried
         found = "" if tried is None else f", {tried} candidates tried"
         least, most = self._lengths.min(), self._lengths.max()
-        sizes = f"{least} to {most} maps" if least < most else counted(most, "map", "maps")
+        sizes = f"{least} to {most} maps" if least < most else counted(most, "map")
         categories = counted(len(self), "category", "categories")
         return f"<{type(self).__name__}: {categories} of {sizes}{found}>"
 

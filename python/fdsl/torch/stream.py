@@ -19,6 +19,7 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
+    counted,
     renamed,
 )
 from fdsl.dataset import Dataset
@@ -293,8 +294,11 @@ class Stream(IterableDataset[Sample]):
         return {**self.__dict__, "_inherited_ranks": ranks, "_current": None}
 
     def __repr__(self) -> str:
-        length = "endless" if self.steps_per_epoch is None else f"{self.steps_per_epoch} steps"
-        return f"<Stream: {len(self.family)} categories, batch_size={self.batch_size}, {length}>"
+        categories = counted(len(self.family), "category", "categories")
+        length = (
+            "endless" if self.steps_per_epoch is None else counted(self.steps_per_epoch, "step")
+        )
+        return f"<Stream: {categories}, batch_size={self.batch_size}, {length}>"
 
     def _repr_png_(self) -> bytes | None:
         """Returns thumbnails of the first samples, for display in notebooks."""
