@@ -42,7 +42,7 @@ PRESETS = Path(__file__).parent / "presets"
 class Settings(Training):
     """Pre-train on fractals, or on any other formula."""
 
-    model: str = "resnet50"  # Train a classifier of torchvision.models, timm:NAME, or resnet10s.
+    model: str = "resnet50"  # Train this network: torchvision's, timm:NAME or FILE.py:FUNCTION.
     # Take defaults from presets: released, fixed, deit and so on (see presets/), or a .toml file.
     preset: tuple[str, ...] = ()
     lr: float = 0.01  # Set the learning rate (paper: 0.01).

@@ -501,7 +501,7 @@ def test_a_script_is_imported_once(tmp_path):
     command = [sys.executable, "-c", code, f"{script}:{tmp_path / 'spots.npz'}"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert run.stdout.strip() == "3", run.stderr
-    with pytest.raises(FileNotFoundError, match=r"no script of families at .*none\.py"):
+    with pytest.raises(FileNotFoundError, match=r"no script at .*none\.py"):
         fdsl.load(f"{tmp_path / 'none.py'}:spots-3")
     script.with_name("broken.py").write_text("1 / 0")
     for _ in range(2):

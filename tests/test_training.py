@@ -944,6 +944,81 @@ def test_augmentation_out_of_range_is_one_sentence(make: Any, says: str) -> None
         make()
 
 
+@pytest.mark.parametrize(
+    "name, error, says",
+    [
+        ("missing", ValueError, "networks.py has no function or class 'missing'"),
+        ("text", TypeError, "text must return a torch.nn.Module, got str"),
+        (
+            "headless",
+            ValueError,
+            r"must return logits \(B, 3\), got \(1, 4, 1, 1\)",
+        ),
+        ("pair", ValueError, r"must return logits \(B, 3\), got a tuple"),
+        ("flat", ValueError, "flat does not take images of 32×32: .*mat1 and mat2"),
+    ],
+)
+def test_a_network_of_ones_own_that_does_not_fit_is_one_sentence(
+    name: str, error: type[Exception], says: str, networks: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        build_model(f"{networks}:{name}", 3, input_size=32)
+
+
+def test_a_network_of_ones_own_trains_and_its_weights_load(networks: Path, tmp_path: Path) -> None:
+    name = f"{networks}:Small"
+    pretrained = saved(tmp_path / "run", name, 4, 32)
+    loaded, own = load_pretrained(tmp_path / "run" / "weights.safetensors", 7)
+    assert own == name and loaded.training
+    assert torch.equal(loaded.get_submodule("0").weight, pretrained.get_submodule("0").weight)
+    elsewhere = tmp_path / "elsewhere.py"
+    elsewhere.write_text(networks.read_text())
+    networks.unlink()  # another computer has other folders
+    _, moved = load_pretrained(
+        tmp_path / "run" / "weights.safetensors", 7, name=f"{elsewhere}:Small"
+    )
+    assert moved == f"{elsewhere}:Small"
+    with pytest.raises(FileNotFoundError, match=r"no script at .*none\.py"):
+        build_model("none.py:Small", 3)
+    with pytest.raises(ValueError, match=r"weights\.safetensors does not hold a .*:wide"):
+        load_pretrained(tmp_path / "run" / "weights.safetensors", 7, name=f"{elsewhere}:wide")
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> Path:
+    """A script with networks, good and bad."""
+    script = tmp_path / "networks.py"
+    script.write_text(
+        """
+from torch import nn
+
+class Small(nn.Sequential):
+    def __init__(self, num_classes, width=4):
+        pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        super().__init__(nn.Conv2d(3, width, 3), *pooled, nn.Linear(width, num_classes))
+
+def wide(num_classes):
+    return Small(num_classes, width=8)
+
+def text(num_classes):
+    return "a network"
+
+def headless(num_classes):
+    return nn.Sequential(*list(Small(num_classes))[:2])
+
+class Pair(Small):
+    def forward(self, images):
+        return super().forward(images), None
+
+pair = Pair
+
+def flat(num_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, num_classes))
+"""
+    )
+    return script
+
+
 def test_a_network_for_small_images_is_ready_to_train() -> None:
     assert all(part.training for part in build_model("resnet10s", 3, input_size=32).modules())
     small, large = (build_model("resnet10s", 3, seed=0, input_size=side) for side in (32, 224))

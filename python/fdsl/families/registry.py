@@ -90,7 +90,7 @@ def run_script(script: PathLike) -> ModuleType:
     """
     path = Path(script).resolve()
     if not path.is_file():
-        raise FileNotFoundError(f"no script of families at {shortened(str(script))}")
+        raise FileNotFoundError(f"no script at {shortened(str(script))}")
     for module in list(sys.modules.values()):  # including the running script
         file = getattr(module, "__file__", None)
         if file is not None and Path(file).resolve() == path:

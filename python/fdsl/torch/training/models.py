@@ -1,12 +1,15 @@
-"""Networks by name: torchvision's, timm's, and two that are small enough for a CPU."""
+"""Networks by name: torchvision's, timm's, your own, and two that are small enough for a CPU."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+
+from fdsl.families.registry import run_script
 
 #: Every network takes images of this side or more; some take smaller ones, too.
 COMMON_SIZE = 224
@@ -27,8 +30,9 @@ def build_model(
 
     Args:
         name: ``resnet10s`` or ``vit6s``, which are small enough for a CPU; a classifier of
-            ``torchvision.models`` such as ``resnet50``; or one of timm, such as
-            ``timm:vit_tiny_patch16_224``.
+            ``torchvision.models`` such as ``resnet50``; one of timm, such as
+            ``timm:vit_tiny_patch16_224``; or your own, as ``networks.py:mine``: a script and a
+            function or class in it, which is called with ``num_classes``.
         num_classes: outputs of the last layer.
         seed: given to ``torch.manual_seed`` first, if given.
         input_size: side, or height and width, of the images, for networks that are built for one
@@ -38,6 +42,8 @@ def build_model(
     Raises:
         ValueError: there is no such network, it cannot be built for images of this size, or it has
             no stochastic depth.
+        FileNotFoundError: there is no such script.
+        TypeError: the function of the script does not return a network.
         ModuleNotFoundError: torchvision or timm is not installed.
     """
     if seed is not None:
@@ -47,14 +53,32 @@ def build_model(
         model = _of_timm(name.removeprefix("timm:"), num_classes, input_size, drop_path)
     elif drop_path:
         raise ValueError(f"drop_path is for networks of timm, got {drop_path} for {name}")
+    elif own := own_network(name):
+        model = _of_script(*own, num_classes)
     elif name == "resnet10s":
         model = resnet10s(num_classes)
     elif name == "vit6s":
         model = vit6s(num_classes, input_size)
     else:
         model = _of_torchvision(name, num_classes, *size)
-    if min(size) < COMMON_SIZE:
-        _check_takes(model, name, *size)
+    if min(size) < COMMON_SIZE or own_network(name):
+        _check_takes(model, name, *size, num_classes)
+    return model
+
+
+def own_network(name: str) -> tuple[str, str] | None:
+    """Returns the script and the function of a name such as ``networks.py:mine``."""
+    parts = re.fullmatch(r"(.+\.py):(\w+)", name)
+    return None if parts is None else (parts[1], parts[2])
+
+
+def _of_script(script: str, function: str, num_classes: int) -> nn.Module:
+    make = getattr(run_script(script), function, None)
+    if not callable(make):
+        raise ValueError(f"{script} has no function or class {function!r}")
+    model = make(num_classes)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{function} must return a torch.nn.Module, got {type(model).__name__}")
     return model
 
 
@@ -63,7 +87,8 @@ def _of_torchvision(name: str, num_classes: int, height: int, width: int) -> nn.
 
     if name not in torchvision.models.list_models(module=torchvision.models):
         known = "torchvision.models.list_models(module=torchvision.models) lists them"
-        raise ValueError(f"torchvision has no classifier {name!r}; {known}; or timm:NAME")
+        others = "other networks are timm:NAME and SCRIPT.py:FUNCTION"
+        raise ValueError(f"torchvision has no classifier {name!r}; {known}; {others}")
     # These two have a second head, for training, which pre-training on formulas has no use for.
     extra = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     sized = _sized(name, height, width)
@@ -78,13 +103,17 @@ def _of_torchvision(name: str, num_classes: int, height: int, width: int) -> nn.
     return model
 
 
-def _check_takes(model: nn.Module, name: str, height: int, width: int) -> None:
+def _check_takes(model: nn.Module, name: str, height: int, width: int, num_classes: int) -> None:
     """Passes one image through a network, whose layers may shrink small images to nothing."""
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, height, width))
+            logits = model.eval()(torch.zeros(1, 3, height, width))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _does_not_take(name, height, width, error) from error
+    if getattr(logits, "shape", None) != (1, num_classes):
+        shape = getattr(logits, "shape", None)
+        got = f"a {type(logits).__name__}" if shape is None else tuple(shape)
+        raise ValueError(f"{name} must return logits (B, {num_classes}), got {got}")
     model.train()
 
 

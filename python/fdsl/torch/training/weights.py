@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import fdsl
 from fdsl._files import PathLike, write_whole
 from fdsl.torch.training.checkpoints import read_checkpoint
-from fdsl.torch.training.models import build_model, sides
+from fdsl.torch.training.models import build_model, own_network, sides
 
 
 def save_weights(
@@ -133,7 +133,8 @@ def load_pretrained(
     """
     weights, theirs = ({}, None) if path is None else load_weights(path)
     name = name or theirs or "resnet50"
-    if theirs not in (None, name):
+    moved = own_network(name) and own_network(theirs or "")  # then the shapes decide
+    if theirs not in (None, name) and not moved:
         raise ValueError(f"{path} holds a {theirs}, not a {name}")
     model = build_model(name, num_classes, seed=seed, input_size=input_size)
     if path is None:
