@@ -22,7 +22,7 @@ import numpy as np
 import pretrain
 import torch
 from fdsl.torch import Dataset
-from fdsl.torch.training import load_weights
+from fdsl.torch.training import load_weights, read_presets
 from studies import charts, lab, report, study
 from studies.plan import Line, Study
 from studies.scales import FULL, SCALES, SMALL, View
@@ -318,6 +318,24 @@ def test_the_small_scale_keeps_the_papers_proportions():
     finer = SMALL.pretraining({"finer": 2})
     assert finer["num_points"] == 4 * usual["num_points"] and finer["crop"] == 2 * usual["crop"]
     assert SMALL.pretraining({"num_points": 400_000})["num_points"] == 2 * usual["num_points"]
+
+
+@pytest.mark.parametrize(
+    "preset, name, line",
+    [
+        ("resnet10s", "formulas", "density-shaded fractals, augmented"),
+        ("vit6s", "formulas-vit", "FractalDB, fixed"),
+    ],
+)
+def test_the_recommended_presets_are_rows_of_the_study(preset, name, line):
+    what = STUDIES[name]
+    row = next(one for one in what.lines if one.name == line)
+    ran = pretrain.Settings(**SMALL.of(what.network).pretraining(row.pretrain, budget=what.budget))
+    recommended = pretrain.Settings(**read_presets(pretrain.PRESETS, [preset]))
+    family = fdsl.load("multi-fractal-4") if ran.source else fdsl.IFS.sample(4)
+    assert pretrain.chosen_rendering(ran, family) == pretrain.chosen_rendering(recommended, family)
+    rendered = {"set": (), "variation": None}  # compared as a rendering, above
+    assert dataclasses.replace(ran, **rendered) == dataclasses.replace(recommended, **rendered)
 
 
 @pytest.mark.slow

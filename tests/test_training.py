@@ -1019,6 +1019,19 @@ def flat(num_classes):
     return script
 
 
+def test_a_probe_recomputes_the_statistics_of_whole_images() -> None:
+    from torchvision.ops import StochasticDepth
+
+    images, labels = torch.rand(24, 3, 8, 8), torch.arange(24) % 2
+    norm = nn.BatchNorm2d(3)
+    dropping = nn.Dropout(0.9), StochasticDepth(0.9, "row")
+    model = nn.Sequential(*dropping, norm, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2))
+    batches = [(images[:12], labels[:12]), (images[12:], labels[12:])]
+    linear_probe(model, lambda: batches, lambda: batches)
+    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
+    assert not model.training
+
+
 def test_a_network_for_small_images_is_ready_to_train() -> None:
     assert all(part.training for part in build_model("resnet10s", 3, input_size=32).modules())
     small, large = (build_model("resnet10s", 3, seed=0, input_size=side) for side in (32, 224))

@@ -12,7 +12,7 @@ from studies.plan import OTHERS, Line, Study
 
 #: One image per category with augmentation, instead of new images.
 FIXED: dict[str, Any] = {"preset": ("fixed",)}
-#: Additional settings for transformers (DeiT).
+#: Additional settings for transformers. DeiT's RandAugment has three times this magnitude.
 ERASING: dict[str, Any] = {"rand_augment": 9, "erasing": 0.25}
 
 SOURCES: dict[str, dict[str, Any]] = {

@@ -30,8 +30,9 @@ def linear_probe(
 
     The parameters of the network do not change, but its batch-norm statistics do. They are computed
     again from the training images, since the statistics of formula images do not fit photographs,
-    and random weights have none. Dropout is turned off. If there are at least five training images
-    per class, the strength of the penalty is chosen on a fifth of them. Needs scikit-learn.
+    and random weights have none. Dropout and stochastic depth are off. If there are at least five
+    training images per class, the strength of the penalty is chosen on a fifth of them. Needs
+    scikit-learn.
 
     Args:
         model: a classifier; the inputs of its last linear layer are the features.
@@ -48,13 +49,12 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    model.eval()  # all but the layers whose statistics are recomputed
     for part in model.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.reset_running_stats()
             part.momentum = None  # a plain average
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    model.train()
+            part.train()
     features_of(model, train())
     model.eval()
     features, labels = (part.numpy() for part in features_of(model, train()))
