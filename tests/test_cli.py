@@ -1,5 +1,6 @@
 """The ``fdsl`` command: every command does its work, and every mistake gets a sentence."""
 
+import argparse
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from fdsl import png
 from fdsl.cli import progress as progress_module
+from fdsl.cli.options import add_rendering, rendering_of
 from fdsl.preview import contact_sheet
 from processes import started
 
@@ -57,6 +59,24 @@ def test_every_command_explains_itself_with_an_example(capsys):
         with pytest.raises(SystemExit, match="0"):
             run(command, "--help")
         assert f"example:\n  fdsl {command}" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    "family, options, setting, value",
+    [
+        ("multi-fractal-3", ("--preset", "wacv22", "--render-scale", "none"), "render_scale", None),
+        ("fractaldb-3", ("--preset", "paper", "--crop", "none"), "crop", None),
+        ("fractaldb-3", ("--preset", "paper", "--variation", "none"), "variation", None),
+        ("fractaldb-3", ("--preset", "released", "--mask-seed", "none"), "mask_seed", None),
+        ("fractaldb-3", ("--crop", "20x24"), "crop", (20, 24)),
+    ],
+)
+def test_none_is_a_value_of_options_that_may_be_none(family, options, setting, value):
+    parser = argparse.ArgumentParser()
+    add_rendering(parser)
+    arguments = parser.parse_args(options)
+    arguments.categories = family
+    assert getattr(rendering_of(arguments, fdsl.load(family)), setting) == value
 
 
 def test_no_command_shows_the_help(capsys):
@@ -392,6 +412,22 @@ def command(*arguments: str, without: tuple[str, ...] = (), **how) -> subprocess
     )
 
 
+def test_files_go_to_a_folder_whose_name_has_a_dot(ifs, capsys):
+    Path("dir.v1").mkdir()
+    assert run("render", "c.npz", "--index", "0,1", *SMALL, "--out", "dir.v1") == 0
+    assert run("convert", "c.npz", "dir.v1") == 0
+    assert len([*Path("dir.v1").glob("*.png")]) == 2 and len([*Path("dir.v1").glob("*.csv")]) == 6
+    for command in (("render", "c.npz", "--out"), ("export", "c.npz"), ("convert", "c.npz")):
+        assert run(*command, "") == 2
+        assert "give the name of a file or folder, or . for this folder" in capsys.readouterr().err
+
+
+def test_categories_are_counted_or_named(ifs, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("preview", "c.npz", "--categories", "2", "--category", "3", "--out", "x.png")
+    assert "not allowed with argument --categories" in capsys.readouterr().err
+
+
 def test_it_needs_numpy_alone(ifs):
     """Except for labels on sheets, which say what they need."""
     without = ("torch", "torchvision", "PIL", "tqdm", "webdataset", "matplotlib")
@@ -590,6 +626,22 @@ def clock(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     return now
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_work_goes_on_when_nobody_reads_its_progress(monkeypatch, clock, terminal):
+    class Closed(io.StringIO):
+        def isatty(self):
+            return terminal
+
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(sys, "stderr", Closed())
+    with progress_module.progress_bar("export", "images", 10) as update:
+        clock[0] += 31
+        update(5, None)
 
 
 def test_a_terminal_has_a_progress_bar(monkeypatch):

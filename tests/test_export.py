@@ -22,7 +22,7 @@ import fdsl
 import fdsl.export
 import numpy as np
 import pytest
-from fdsl import png
+from fdsl import _files, png
 from processes import started
 
 resource = pytest.importorskip("resource")  # also: the signals that are sent here
@@ -468,6 +468,82 @@ def test_a_folder_that_cannot_be_written_is_reported(ifs, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         write(ifs, tmp_path / "file" / "export")
+
+
+def test_numbers_of_numpy_are_numbers(ifs, tmp_path):
+    numbers = {"instances": np.int64(20), "seed": np.uint64(3), "shard_size": np.int32(16)}
+    write(ifs, tmp_path / "numpy", **numbers)
+    write(ifs, tmp_path / "python")
+    assert contents(tmp_path / "numpy") == contents(tmp_path / "python")
+
+
+class Textured(fdsl.Family):
+    """Shows a picture from a file that is gone."""
+
+    name = "textured-in-a-test"
+
+    def draw(self, category, rng, frame):
+        return Image.open("/nowhere/texture.png")
+
+
+@pytest.mark.parametrize("writes", [fdsl.export.shards, fdsl.export.folders])
+def test_a_family_that_misses_a_file_says_so(tmp_path, writes):
+    with pytest.raises(FileNotFoundError) as caught:
+        writes(Textured(2), tmp_path, instances=2, rendering=FRAME)
+    assert caught.value.filename == "/nowhere/texture.png"
+    assert not [name for name in contents(tmp_path) if "part" in name]
+
+
+def test_an_empty_name_is_not_the_current_folder(ifs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for writes in (fdsl.export.shards, fdsl.export.folders, fdsl.export.coco):
+        with pytest.raises(ValueError, match=r"or \. for this folder; got ''"):
+            writes(fdsl.Scene(ifs), "", instances=2)
+    with pytest.raises(ValueError, match="got ''"):
+        fdsl.export.finalize("")
+    assert not contents(tmp_path)
+    write(ifs, ".")
+    fdsl.export.finalize(".")
+
+
+def test_an_export_in_another_layout_is_refused_for_that_reason(tmp_path):
+    family = fdsl.DiamondSquare(1100)
+    fdsl.export.folders(family, tmp_path, instances=1, rendering=FRAME, job_index=0, num_jobs=1100)
+    with pytest.raises(ValueError, match="an export with other settings: layout is 'folders'"):
+        fdsl.export.shards(family, tmp_path, instances=1000, rendering=FRAME)
+
+
+def test_damaged_categories_are_noticed_before_anything_is_rendered(ifs, tmp_path):
+    write(ifs, tmp_path)
+    (kept,) = tmp_path.glob("categories-*.npz")
+    kept.write_bytes(kept.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"categories-.*\.npz is damaged: delete it, and export"):
+        write(ifs, tmp_path)
+    kept.unlink()
+    write(ifs, tmp_path)
+    fdsl.export.finalize(tmp_path)
+
+
+def test_of_two_writers_of_csv_files_one_comes_after_the_other(tmp_path, monkeypatch):
+    """Not in between, which would leave files of both."""
+    renaming, other = threading.Event(), threading.Event()
+    replace = Path.replace
+
+    def slow(self, target):
+        if self.name.startswith("0.csv") and not renaming.is_set():
+            renaming.set()
+            other.wait(0.5)  # the second writer's chance to come in between
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    files = {who: [(f"{k}.csv", who) for k in range(3)] for who in (b"a", b"b")}
+    first = threading.Thread(target=_files.write_all, args=(tmp_path, files[b"a"]))
+    first.start()
+    assert renaming.wait(10)
+    _files.write_all(tmp_path, files[b"b"])
+    other.set()
+    first.join()
+    assert set(contents(tmp_path).values()) == {b"b"} and len(contents(tmp_path)) == 3
 
 
 # One shard, to a file or pipe

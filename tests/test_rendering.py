@@ -776,6 +776,16 @@ def cells(sheet, rows, columns, side, top=0, left=0, gap=2):
     )
 
 
+def test_a_sheet_of_nothing_is_refused(monkeypatch):
+    with pytest.raises(TypeError, match="family must be Family, got 'fractaldb-10'"):
+        contact_sheet("fractaldb-10")
+    with pytest.raises(ValueError, match="at least one category and one index"):
+        fdsl.show(fdsl.Bezier(4), 0, [])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="labels are written with Pillow"):
+        contact_sheet(fdsl.Bezier(4), progress=lambda *_: pytest.fail("rendered in vain"))
+
+
 @pytest.mark.parametrize("color", [False, True])
 def test_a_contact_sheet_shows_the_chosen_images(ifs, color):
     rendering = dataclasses.replace(SMALL, color=color)

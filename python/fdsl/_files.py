@@ -15,6 +15,17 @@ from typing import BinaryIO
 PathLike = str | os.PathLike[str]
 
 
+def named_path(path: PathLike) -> Path:
+    """Returns a path that must have a name: an empty one would be the current folder.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not str(path):
+        raise ValueError("give the name of a file or folder, or . for this folder; got ''")
+    return Path(path)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all."""
     with writing_whole(path) as file:
@@ -40,18 +51,30 @@ def _rename_unless_present(part: Path, path: Path) -> None:
     if sys.platform == "win32":
         part.rename(path)  # raises FileExistsError if it exists
         return
-    import fcntl
-
-    # Renaming replaces an existing file, so writers take turns. The kernel releases the lock of a
-    # killed writer, and a lock on the folder leaves no file behind.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # no locks either: the check below must do
-            fcntl.flock(folder, fcntl.LOCK_EX)
+    # Renaming replaces an existing file.
+    with _turn(path.parent):
         if not path.exists():
             part.rename(path)
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Lets the writers of a folder take turns, where the file system has locks.
+
+    The kernel releases the lock of a killed writer, and a lock on the folder leaves no file behind.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -71,13 +94,15 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
                     file.write(content)
                     _to_disk(file)
                 names.append(name)
-            write_whole(
-                folder / INCOMPLETE,
-                b"Writing the files in this folder was interrupted: write them again.\n",
-            )
-            for name in names:
-                (part / f"{name}{PART}").replace(folder / name)
-            (folder / INCOMPLETE).unlink(missing_ok=True)  # may be gone: another writer's
+            with _turn(folder):
+                write_whole(
+                    folder / INCOMPLETE,
+                    b"Writing the files in this folder was interrupted: write them again.\n",
+                )
+                for name in names:
+                    (part / f"{name}{PART}").replace(folder / name)
+                # Without locks, another writer may have removed it.
+                (folder / INCOMPLETE).unlink(missing_ok=True)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -132,13 +157,22 @@ def _to_disk(file: BinaryIO) -> None:
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Adds the file name to an OS error."""
+    """Adds the name of a file or folder to an OS error, if it is about this file or its parts."""
     try:
         yield
     except OSError as error:
         if error.errno is None:  # raised by us, with a message of its own
             raise
+        if isinstance(error.filename, str) and not _belongs(Path(error.filename), path):
+            raise  # a family in Python, for example, did not find its texture
         raise type(error)(error.errno, f"cannot write: {error.strerror}", str(path)) from None
+
+
+def _belongs(file: Path, path: Path) -> bool:
+    """Returns whether a file is the one at ``path``, is inside it, or is written in its place."""
+    part = f".{path.name}."
+    beside = (one for one in (file, *file.parents) if one.parent == path.parent)
+    return any(one == path or one.name.startswith(part) for one in beside)
 
 
 def part_of(path: Path) -> Path:

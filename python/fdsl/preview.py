@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import operator
 from collections.abc import Callable, Sequence
@@ -93,6 +94,8 @@ def show(
     if settings:
         frame = type(frame)(**{**frame.to_dict(), **settings})
     categories, indices = checked_numbers("category", category), checked_numbers("index", index)
+    if not (categories.size and indices.size):
+        raise ValueError("there is no image to show: give at least one category and one index")
     if categories.ndim == indices.ndim == 0:
         return Image(render(family, categories, indices, seed, frame))
     rows, columns = np.atleast_1d(categories).tolist(), np.atleast_1d(indices).tolist()
@@ -128,7 +131,11 @@ def contact_sheet(
         ModuleNotFoundError: labels are wanted and Pillow is missing.
         IndexError, TypeError, ValueError: an argument is wrong; the message says what is accepted.
     """
-    frame = family.checked_style(rendering)
+    frame = checked_type("family", family, Family).checked_style(rendering)
+    if label and importlib.util.find_spec("PIL") is None:
+        raise ModuleNotFoundError(
+            "labels are written with Pillow: pip install pillow, or leave them out"
+        )
     rows = _numbers_or_count("categories", categories)
     if isinstance(rows, int):
         rows = list(range(min(rows, len(family))))
@@ -175,13 +182,8 @@ def _labeled(
     sheet: Sheet, rows: list[int], columns: list[int], height: int, letters: int
 ) -> Images:
     """Writes categories on the left and indices above."""
-    try:
-        from PIL import Image as Canvas
-        from PIL import ImageDraw, ImageFont
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "labels are written with Pillow: pip install pillow, or leave them out"
-        ) from None
+    from PIL import Image as Canvas
+    from PIL import ImageDraw, ImageFont
 
     image = Canvas.fromarray(sheet.pixels)
     pen = ImageDraw.Draw(image)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fdsl.cli.values import size, variation
+from fdsl.cli.values import crop, size, variation, whole_or_none
 from fdsl.controls import Control, style_controls, text
 from fdsl.families import Family, Perlin, load
 from fdsl.families.load import SOURCES
@@ -166,7 +166,7 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "published data set (default: default)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
-    add("--crop", type=size, metavar="N", help="Crop the image to this size")
+    add("--crop", type=crop, metavar="N", help="Crop the image to this size, or none")
     add("--crop-position", choices=["random", "center"], help="Where to crop")
     add("--color", action=switch, help="Render three channels instead of one")
     add("--flips", action=switch, help="Flip the image according to index %% 4")
@@ -193,7 +193,10 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "one parameter of every map (continuous) or for all parameters of one map (map)",
     )
     fractals(
-        "--mask-seed", type=int, metavar="N", help="Seed of the patches, for --preset released"
+        "--mask-seed",
+        type=whole_or_none,
+        metavar="N",
+        help="Seed of the patches, for --preset released",
     )
     for style in dict.fromkeys(kind.style for kind in imported()):
         _add_settings(parser, style)
@@ -234,6 +237,8 @@ def _reader(control: Control) -> Callable[[str], Any]:
     """Returns a function that parses the value of an option."""
 
     def read(given: str) -> Any:
+        if control.optional and given == "none":
+            return given  # argparse has None for an option that was not given
         try:
             return control.read(given)
         except ValueError as error:
@@ -251,10 +256,12 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
     style = family.style
     given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
-    optional = {control.name for control in style_controls(style) if control.optional}
-    for name in optional & set(given):
-        if given[name] == "none":
-            given[name] = None
+    for control in style_controls(style):
+        texts = {text(choice): choice for choice in control.choices}
+        if control.optional:
+            texts["none"] = None
+        if isinstance(value := given.get(control.name), str):
+            given[control.name] = texts.get(value, value)
     for name in given:
         if name not in style.names():
             options = ", ".join(

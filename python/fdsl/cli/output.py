@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from fdsl._files import named_path
 from fdsl.families import IFS, Family
 
 #: The name of a file that stands for stdout.
@@ -25,8 +26,8 @@ def binary_stdout(content: str) -> BinaryIO:
 
 def check_categories_file(name: str) -> Path:
     """Returns the path for ``save_categories``, or raises before long work is wasted."""
-    out = Path(name)
-    if out.suffix not in ("", ".npz"):
+    out = named_path(name)
+    if out.suffix not in ("", ".npz") and not out.is_dir():
         raise ValueError(f"OUT must be a .npz file or a folder for CSV files, got {name}")
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} to write {out.name} to")

@@ -38,7 +38,8 @@ def add_preview(commands: Commands) -> None:
     )
     add_source(parser)
     add = parser.add_argument
-    add(
+    rows, columns = parser.add_mutually_exclusive_group(), parser.add_mutually_exclusive_group()
+    rows.add_argument(
         "--categories",
         dest="rows",
         type=int,
@@ -46,13 +47,13 @@ def add_preview(commands: Commands) -> None:
         metavar="N",
         help="Number of categories, spread over all of them (default: 8)",
     )
-    add(
+    rows.add_argument(
         "--category",
         type=numbers,
         metavar="N,…",
         help="Categories to show instead, such as 3 or 0-7,159",
     )
-    add(
+    columns.add_argument(
         "--instances",
         dest="columns",
         type=int,
@@ -60,7 +61,7 @@ def add_preview(commands: Commands) -> None:
         metavar="N",
         help="Number of instances, spread over the authors' grid of 1,000 (default: 8)",
     )
-    add(
+    columns.add_argument(
         "--index",
         type=numbers,
         metavar="N,…",

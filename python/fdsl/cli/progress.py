@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
 #: Seconds between two lines in a log file.
@@ -53,7 +53,8 @@ def _log(label: str, unit: str, total: int | None) -> Update:
         if now - last >= LOG_INTERVAL:
             last = now
             line = _line(label, unit, done, total if known is None else known, now - start)
-            print(line, file=sys.stderr, flush=True)
+            with suppress(OSError):  # the reader of a log may stop; the work goes on
+                print(line, file=sys.stderr, flush=True)
 
     return update
 
@@ -68,14 +69,16 @@ def _terminal_line(label: str, unit: str, total: int | None) -> Iterator[Update]
         now = time.monotonic()
         if now - last > TERMINAL_INTERVAL and now - start > TERMINAL_DELAY:
             line = _line(label, unit, done, total if known is None else known, now - start)
-            print(f"\r{line} ", end="", file=sys.stderr, flush=True)
+            with suppress(OSError):  # the terminal was closed
+                print(f"\r{line} ", end="", file=sys.stderr, flush=True)
             last, shown = now, True
 
     try:
         yield update
     finally:
         if shown:
-            print(file=sys.stderr)
+            with suppress(OSError):
+                print(file=sys.stderr)
 
 
 def _line(label: str, unit: str, done: int, total: int | None, seconds: float) -> str:

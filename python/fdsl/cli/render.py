@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from pathlib import Path
 
 from fdsl import png
 from fdsl._checks import counted
-from fdsl._files import write_whole
+from fdsl._files import named_path, write_whole
 from fdsl.cli.options import (
     Commands,
     add_rendering,
@@ -64,13 +63,13 @@ def add_render(commands: Commands) -> None:
 
 
 def _render(a: argparse.Namespace) -> None:
-    out, total = Path(a.out), len(a.category) * len(a.index)
+    out, total = named_path(a.out), len(a.category) * len(a.index)
     to_stdout = a.out == STDOUT
     single = to_stdout or out.suffix.lower() == ".png"
     if single and total > 1:
         where = "stdout" if to_stdout else out
         raise ValueError(f"{where} takes one image, got {total:,}: give a folder as OUT")
-    if not single and out.suffix:
+    if not single and out.suffix and not out.is_dir():
         raise ValueError(f"OUT must be a .png file, a folder or -, got {out}")
     if total > MAX_NUMBERS:
         raise ValueError(

@@ -98,7 +98,7 @@ def _search(a: argparse.Namespace) -> None:
     out = check_categories_file(a.out)
     if a.categories > MAX_CATEGORIES:
         raise ValueError(f"categories must be at most {MAX_CATEGORIES:,}, got {a.categories:,}")
-    if not out.suffix:
+    if out.suffix != ".npz":
         refuse_other_csv(out, a.categories)
     with progress_bar("search", "categories", a.categories) as progress:
         found = IFS.search(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl._checks import counted
-from fdsl._files import PART, PathLike, write_whole
+from fdsl._files import PART, PathLike, named_path, write_whole
 from fdsl.export.coco import ANNOTATIONS
 from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
@@ -57,7 +57,7 @@ def finalize(
     Warns:
         UserWarning: there are fewer than 64 shards, too few for 8 ranks of 8 workers.
     """
-    path = Path(folder)
+    path = named_path(folder)
     plan = Plan.of(path)
     layout = plan.files
     home = layout.home(path)

@@ -54,7 +54,8 @@ def default_shard_size(images: int) -> int:
     """Returns how many images a shard holds by default.
 
     A multiple of 64 shards, if they hold at least 100 images each: 8 workers on each of 8 ranks
-    then read the same number of shards. No shard holds more than 10,000 images.
+    then read the same number of shards. (From 100 million images on, there may be a few shards less
+    than a multiple.) No shard holds more than 10,000 images.
 
     >>> default_shard_size(1_000_000), default_shard_size(60_000), default_shard_size(1000)
     (7813, 938, 100)
@@ -267,7 +268,11 @@ class ReleasedFolders(ClassFolders):
 
 
 def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Writes a folder of files, whole or not at all, unless another process finishes it first."""
+    """Writes a folder of files, whole or not at all, unless another process finishes it first.
+
+    Its files are not flushed to the disk one by one, which would take longer than rendering them.
+    After a power cut, ``finalize`` finds folders whose files were lost.
+    """
     part = part_of(path)
     with naming_file(path):
         try:

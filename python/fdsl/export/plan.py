@@ -18,7 +18,6 @@ from fdsl.export.layout import (
     Layout,
     ReleasedFolders,
     WebDataset,
-    default_shard_size,
 )
 from fdsl.families import Family
 from fdsl.frame import Frame
@@ -57,9 +56,9 @@ class Plan:
     def __post_init__(self) -> None:
         checked_type("family", self.family, Family)
         checked_type("rendering", self.rendering, Frame)
-        checked_seed(self.seed)
-        checked_positive("instances", self.instances)
-        checked_positive("shard_size", self.shard_size)
+        object.__setattr__(self, "seed", checked_seed(self.seed))  # Python's integers, for JSON
+        for name in ("instances", "shard_size"):
+            object.__setattr__(self, name, checked_positive(name, getattr(self, name)))
         if self.layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
         checked_target(self.family, self.target)
@@ -129,8 +128,16 @@ class Plan:
             self._refuse_others(folder)
             write_once(file, (json.dumps(self.settings(), indent=1) + "\n").encode())
         self.confirm(folder)  # another process may have been first
-        if not (folder / self.categories_file).exists():
-            self.family.save(folder / self.categories_file)
+        categories = folder / self.categories_file
+        if categories.exists():
+            try:
+                Family.load(categories)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{categories} is damaged: delete it, and export again ({error})"
+                ) from None
+        else:
+            self.family.save(categories)
 
     def confirm(self, folder: Path) -> None:
         """Checks that the folder still has this plan.
@@ -189,13 +196,14 @@ class Plan:
         return plan
 
 
-def shard_size_for(folder: Path, images: int) -> int:
-    """Returns the shard size of the export in a folder, or the default for this many images."""
+def planned_shard_size(folder: Path, layout: str) -> int | None:
+    """Returns the shard size of the export in a folder, if there is one in this layout."""
     try:
-        planned = _read(folder / PLAN).get("shard_size")
+        found = _read(folder / PLAN)
     except (OSError, ValueError):  # ``claim`` reports it
-        planned = None
-    return planned if isinstance(planned, int) and planned > 0 else default_shard_size(images)
+        return None
+    size = found.get("shard_size")
+    return size if found.get("layout") == layout and isinstance(size, int) and size > 0 else None
 
 
 def _read(file: Path) -> dict[str, Any]:

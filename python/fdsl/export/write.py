@@ -15,9 +15,9 @@ from fdsl._checks import (
     counted,
     renamed,
 )
-from fdsl._files import PathLike
+from fdsl._files import PathLike, named_path
 from fdsl.export.layout import Files, Sample, WebDataset, default_shard_size
-from fdsl.export.plan import Plan, shard_size_for
+from fdsl.export.plan import Plan, planned_shard_size
 from fdsl.export.samples import rendered_files
 from fdsl.families import Family
 from fdsl.frame import Frame
@@ -104,10 +104,11 @@ def shards(
             complete by then stay.
         ModuleNotFoundError: masks or boxes are exported and Pillow is not installed.
     """
+    path = named_path(folder)
     plan = _plan_in_stream_order(
-        "webdataset", family, rendering, target, seed, instances, shard_size, Path(folder)
+        "webdataset", family, rendering, target, seed, instances, shard_size, path
     )
-    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
+    return _write(plan, path, job_index, num_jobs, num_threads, progress)
 
 
 @renamed(threads="num_threads", shard_index="job_index", num_shards="num_jobs")
@@ -161,7 +162,7 @@ def folders(
         layout="folders" if names == "plain" else "released",
         shard_size=instances,
     )
-    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
+    return _write(plan, named_path(folder), job_index, num_jobs, num_threads, progress)
 
 
 def coco(
@@ -205,10 +206,11 @@ def coco(
         OSError: a file cannot be written, or was removed by another program. Folders that are
             complete by then stay.
     """
+    path = named_path(folder)
     plan = _plan_in_stream_order(
-        "coco", family, rendering, "boxes", seed, instances, shard_size, Path(folder)
+        "coco", family, rendering, "boxes", seed, instances, shard_size, path
     )
-    return _write(plan, Path(folder), job_index, num_jobs, num_threads, progress)
+    return _write(plan, path, job_index, num_jobs, num_threads, progress)
 
 
 def write_shard(
@@ -277,7 +279,9 @@ def _plan_in_stream_order(
     checked_type("family", family, Family)
     if shard_size is None:
         images = len(family) * checked_positive("instances", instances)
-        shard_size = shard_size_for(folder, images) if folder else default_shard_size(images)
+        shard_size = default_shard_size(images)
+        if folder is not None:
+            shard_size = planned_shard_size(folder, layout) or shard_size
     return Plan(
         family=family,
         rendering=family.checked_style(rendering),
