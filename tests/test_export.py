@@ -478,7 +478,7 @@ def test_numbers_of_numpy_are_numbers(ifs, tmp_path):
 
 
 class Textured(fdsl.Family):
-    """Shows a picture from a file that is gone."""
+    """Shows a image from a file that is gone."""
 
     name = "textured-in-a-test"
 
