@@ -968,7 +968,9 @@ def test_a_network_of_ones_own_that_does_not_fit_is_one_sentence(
 def test_a_network_of_ones_own_trains_and_its_weights_load(networks: Path, tmp_path: Path) -> None:
     name = f"{networks}:Small"
     pretrained = saved(tmp_path / "run", name, 4, 32)
-    loaded, own = load_pretrained(tmp_path / "run" / "weights.safetensors", 7)
+    with pytest.raises(ValueError, match="name it yourself .*no file of weights may choose"):
+        load_pretrained(tmp_path / "run" / "weights.safetensors", 7)
+    loaded, own = load_pretrained(tmp_path / "run" / "weights.safetensors", 7, name=name)
     assert own == name and loaded.training
     assert torch.equal(loaded.get_submodule("0").weight, pretrained.get_submodule("0").weight)
     elsewhere = tmp_path / "elsewhere.py"

@@ -110,8 +110,8 @@ def _check_takes(model: nn.Module, name: str, height: int, width: int, num_class
             logits = model.eval()(torch.zeros(1, 3, height, width))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _does_not_take(name, height, width, error) from error
-    if getattr(logits, "shape", None) != (1, num_classes):
-        shape = getattr(logits, "shape", None)
+    shape = getattr(logits, "shape", None)
+    if shape != (1, num_classes):
         got = f"a {type(logits).__name__}" if shape is None else tuple(shape)
         raise ValueError(f"{name} must return logits (B, {num_classes}), got {got}")
     model.train()

@@ -120,7 +120,7 @@ def load_pretrained(
         path: a file that ``load_weights`` reads; ``None`` leaves all weights random.
         num_classes: outputs of the new last layer.
         name: name of the architecture, as for ``build_model``; by default the one that the file
-            names, or ``resnet50``.
+            names, or ``resnet50``. A network of your own must be named.
         seed: seed of the new weights.
         input_size: as for ``build_model``.
 
@@ -132,6 +132,11 @@ def load_pretrained(
         ValueError: the file is damaged, or holds another architecture or one for another size.
     """
     weights, theirs = ({}, None) if path is None else load_weights(path)
+    if name is None and theirs is not None and own_network(theirs):
+        raise ValueError(
+            f"{path} holds the network {theirs}: name it yourself (--model), since no file of weights "
+            "may choose the script that runs"
+        )
     name = name or theirs or "resnet50"
     moved = own_network(name) and own_network(theirs or "")  # then the shapes decide
     if theirs not in (None, name) and not moved:
