@@ -968,7 +968,7 @@ def test_a_network_of_ones_own_that_does_not_fit_is_one_sentence(
 def test_a_network_of_ones_own_trains_and_its_weights_load(networks: Path, tmp_path: Path) -> None:
     name = f"{networks}:Small"
     pretrained = saved(tmp_path / "run", name, 4, 32)
-    with pytest.raises(ValueError, match="name it yourself .*no file of weights may choose"):
+    with pytest.raises(ValueError, match=r"name it yourself .*no file of weights may choose"):
         load_pretrained(tmp_path / "run" / "weights.safetensors", 7)
     loaded, own = load_pretrained(tmp_path / "run" / "weights.safetensors", 7, name=name)
     assert own == name and loaded.training

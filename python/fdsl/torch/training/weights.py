@@ -134,8 +134,8 @@ def load_pretrained(
     weights, theirs = ({}, None) if path is None else load_weights(path)
     if name is None and theirs is not None and own_network(theirs):
         raise ValueError(
-            f"{path} holds the network {theirs}: name it yourself (--model), since no file of weights "
-            "may choose the script that runs"
+            f"{path} holds the network {theirs}: name it yourself (--model), since no file of "
+            "weights may choose the script that runs"
         )
     name = name or theirs or "resnet50"
     moved = own_network(name) and own_network(theirs or "")  # then the shapes decide
