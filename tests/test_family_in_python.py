@@ -524,6 +524,29 @@ def test_an_export_of_a_script_is_checked_by_a_command_that_names_it(tmp_path):
     assert "6 images in 1 shard" in ran[1].stdout and (folder / "metadata.json").is_file()
 
 
+def test_an_option_has_the_same_type_in_every_process():
+    class Sized(fdsl.Family):
+        def __init__(self, categories, sizes, gain):
+            super().__init__(categories)
+            self.sizes, self.gain = sizes, gain
+
+        def draw(self, category, rng, frame):
+            sizes = np.array(self.sizes + self.sizes)  # a tuple would be twice as long
+            gray = np.arange(frame.width, dtype=np.uint8) * self.gain + sizes.sum()
+            return np.broadcast_to(gray, (frame.height, frame.width)).astype(np.uint8)
+
+    for sizes in ((1, 2, 3), [1, 2, 3], np.array([1, 2, 3])):
+        family = Sized(2, sizes, np.float32(0.3))
+        assert type(family.gain) is float and type(family.sizes) is np.ndarray
+        copied = copy.deepcopy(family)
+        assert family == copied
+        images = [fdsl.render(one, 0, 0, rendering=FRAME) for one in (family, copied)]
+        assert (images[0] == images[1]).all()
+    for wrong in ([[1, 2], [3]], [object()]):
+        with pytest.raises(TypeError, match=r"Sized\.sizes must be a number, a string or an array"):
+            Sized(2, wrong, 0.3).key()
+
+
 def test_tables_in_cached_properties_survive_copies_and_workers():
     class Shaded(fdsl.Family):
         @functools.cached_property

@@ -61,7 +61,8 @@ class Family:
 
     A subclass may have options of its own: attributes that ``__init__`` sets on ``self``, without a
     leading underscore. They are saved, compared and sent to workers with the categories, and
-    restored without calling ``__init__``. Each must be a number, a string or an array of numbers.
+    restored without calling ``__init__``. Each must be a number, a string or an array of numbers;
+    a list or tuple of numbers becomes an array.
     Anything else, such as a table, is derived from them in a ``functools.cached_property``: copies
     and workers do not have attributes with a leading underscore.
 
@@ -100,6 +101,15 @@ class Family:
         if "name" not in cls.__dict__:
             cls.name = cls.__name__.lower()
         register(cls)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Files and workers have arrays and Python's numbers. Other types would make them differ
+        # from the process that sets them.
+        if not name.startswith("_") and isinstance(value, tuple | list | np.generic):
+            array = _array_of(value)
+            if array is not None:
+                value = array if array.ndim else array.item()
+        super().__setattr__(name, value)
 
     def draw(
         self, category: Any, rng: np.random.Generator, frame: Any
@@ -282,14 +292,14 @@ class Family:
                     f"{type(self).__name__}.{name}: every family has an attribute of this name; "
                     "choose another"
                 )
-            # A scalar comes back from a file as Python's.
-            arrays[name] = np.asarray(value.item() if isinstance(value, np.generic) else value)
-            if arrays[name].dtype.kind not in "biufU":
+            array = _array_of(value)
+            if array is None:
                 raise TypeError(
                     f"{type(self).__name__}.{name} must be a number, a string or an array of "
                     f"numbers, got {shown(value)}; derive other attributes in a "
                     "functools.cached_property"
                 )
+            arrays[name] = array
         return arrays
 
     def _notes(self) -> Arrays:
@@ -395,6 +405,15 @@ class Family:
     def _repr_png_(self) -> bytes | None:
         """Returns a small contact sheet, which notebooks show."""
         return family_thumbnails(self)
+
+
+def _array_of(value: Any) -> npt.NDArray[Any] | None:
+    """Returns the array that stores an attribute, or ``None`` if there is none."""
+    try:
+        array = np.asarray(value.item() if isinstance(value, np.generic) else value)
+    except ValueError:  # rows of different lengths
+        return None
+    return array if array.dtype.kind in "biufU" else None
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
