@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fdsl.cli.values import crop, size, variation, whole_or_none
+from fdsl.cli.values import size, variation
 from fdsl.controls import Control, style_controls, text
 from fdsl.families import Family, Perlin, load
 from fdsl.families.load import SOURCES
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
+from fdsl.rendering import Rendering
 
 Commands = Any  # the type of argparse's subparsers is private
 
@@ -166,7 +167,12 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "published data set (default: default)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
-    add("--crop", type=crop, metavar="N", help="Crop the image to this size, or none")
+    add(
+        "--crop",
+        type=_reader_of(Frame, "crop"),
+        metavar="N",
+        help="Crop the image to this size, or none",
+    )
     add("--crop-position", choices=["random", "center"], help="Where to crop")
     add("--color", action=switch, help="Render three channels instead of one")
     add("--flips", action=switch, help="Flip the image according to index %% 4")
@@ -194,7 +200,7 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     )
     fractals(
         "--mask-seed",
-        type=whole_or_none,
+        type=_reader_of(Rendering, "mask_seed"),
         metavar="N",
         help="Seed of the patches, for --preset released",
     )
@@ -245,6 +251,10 @@ def _reader(control: Control) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return read
+
+
+def _reader_of(style: type[Frame], setting: str) -> Callable[[str], Any]:
+    return _reader(next(one for one in style_controls(style) if one.name == setting))
 
 
 def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:

@@ -24,19 +24,6 @@ def size(text: str) -> int | tuple[int, int]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def crop(text: str) -> int | tuple[int, int] | str:
-    """Reads a size or ``none``."""
-    return text if text == "none" else size(text)
-
-
-def whole_or_none(text: str) -> int | str:
-    """Reads an integer or ``none``."""
-    try:
-        return text if text == "none" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be an integer or none, got {text!r}") from None
-
-
 def variation(text: str) -> float | str:
     """Reads a number or ``none``."""
     try:
