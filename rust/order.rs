@@ -25,7 +25,7 @@ pub fn sample(n: u64, categories: u64, instances: Option<u64>, period: u64, seed
     let (round, within) = (block / length, block % length);
     let offset = permute(within, length, key(FORMAT, INSTANCES, [seed, category, round, 0]));
     let start = if instances.is_some() { 0 } else { round * length };
-    (category, start + offset)
+    (category, start.wrapping_add(offset)) // only the last, incomplete round of 2⁶⁴ samples wraps
 }
 
 /// Applies a pseudorandom permutation of 0..n: a Feistel network (Luby and Rackoff) over the next

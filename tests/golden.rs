@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::{Strokes, Width};
-use fdsl::formula::contour::segrcdb::{Mask, Replay, SegRcdb, SegStyle, released_classes};
+use fdsl::formula::contour::segrcdb::{Mask, Released as SegReleased, SegRcdb, SegStyle, released_classes};
 use fdsl::formula::contour::style::{Background as Behind, LineColor};
 use fdsl::formula::contour::{Atom, Contour, ContourStyle};
 use fdsl::formula::ifs::contractive::Contractive;
@@ -146,7 +146,7 @@ fn densities_have_not_changed() {
     let program = Style { variation: Variation::Map(0.1), margin: 0, view, finish: behind, ..fixed.clone() };
     check::<Ifs>(
         "density",
-        |_| Contractive { seed: 1, min_maps: 2, max_maps: 4, sum: None }.sample(4).unwrap(),
+        |_| Contractive { seed: 1, min_maps: 2, max_maps: 4, sum: None }.sample(4, &mut || false).unwrap(),
         &[
             ("fixed", small(), fixed.clone(), 0xAAC2_F0AC_7A33_E563),
             ("fixed_color", color(), fixed, 0xB32F_5664_D70C_DF53),
@@ -476,7 +476,7 @@ fn ring_scenes_have_not_changed() {
     let once = Frame { resample_degenerate: false, flips: false, ..small() };
     check(
         "segrcdb_released",
-        |_| Replay::family(&arrays).unwrap(),
+        |_| SegReleased::family(&arrays).unwrap(),
         &[("gray", once, few(), 0x9829_D48C_59CD_1392)],
     );
 }

@@ -78,9 +78,7 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// Returns the settings with which an image of the size of `to` looks like a scaled copy of one
     /// of the size of `from`. An object of a scene is such an image.
-    fn scaled(&self, _from: &Frame, _to: &Frame) -> Self {
-        self.clone()
-    }
+    fn scaled(&self, from: &Frame, to: &Frame) -> Self;
 }
 
 /// Whose rules or random numbers an image follows, in families whose authors released code.
@@ -96,7 +94,11 @@ pub enum Compat {
 #[serde(deny_unknown_fields)]
 pub struct NoStyle {}
 
-impl Style for NoStyle {}
+impl Style for NoStyle {
+    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
+        self.clone()
+    }
+}
 
 /// What an image holds where it shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn::of::<contour::Atom>(),
     BuiltIn::of::<contour::released::Released<contour::Atom>>(),
     BuiltIn::of::<contour::segrcdb::SegRcdb>(),
-    BuiltIn::of::<contour::segrcdb::Replay>(),
+    BuiltIn::of::<contour::segrcdb::Released>(),
     BuiltIn::of::<leaves::DeadLeaves>(),
     BuiltIn::of::<spectrum::Spectrum>(),
     BuiltIn::of::<scene::Scene>(),
@@ -59,7 +59,7 @@ impl BuiltIn {
     const fn of<F: Formula>() -> Self {
         Self {
             name: F::NAME,
-            make: |parameters| Ok(Box::new(F::family(parameters)?)),
+            make: |parameters| Ok(Box::new(part::some(F::family(parameters)?)?)),
             check: |settings| family::settings::<F::Style>(settings).map(|_| ()),
             part: part::styled::<F>,
         }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rayon::prelude::*;
 
-use super::{detached, guarded, machine};
+use super::{detached, guarded, machine, rows};
 use crate::address::Address;
 use crate::arrays::{Arrays, Numbers};
 use crate::error::Error;
@@ -141,18 +141,16 @@ impl Categories {
         let categories = self.ifs()?;
         let out_of_range = Error::Category { category: category as u64, categories: categories.len() };
         let ifs = categories.get(category).ok_or(out_of_range)?;
-        let mut points = Points::default();
-        let played = detached(py, |_| {
+        let points = detached(py, |_| {
+            let mut points = Points::default();
             let address = Address { seed, category: category as u64, index: 0 };
             let mut table = Table::default();
             table.build(ifs.maps(), ifs.probabilities());
-            Ok(orbit::play(&table, &mut address.rng(Ifs::FORMAT, ORBIT, 0), num_points, simd, &mut points))
+            let mut rng = address.rng(Ifs::FORMAT, ORBIT, 0);
+            let played = orbit::play(&table, &mut rng, num_points, simd, &mut points);
+            Ok(played.map(|_| points.x.iter().zip(&points.y).map(|(&x, &y)| [x, y]).collect::<Vec<_>>()))
         })?;
-        if played.is_none() {
-            return Ok(None);
-        }
-        let pairs: Vec<Vec<f32>> = points.x.iter().zip(&points.y).map(|(&x, &y)| vec![x, y]).collect();
-        Ok(Some(PyArray2::from_vec2(py, &pairs)?))
+        points.map(|points| rows(py, &points)).transpose()
     }
 
     /// Returns the filling rate of each category, without variation.

@@ -1,11 +1,11 @@
 //! Systems in three dimensions: the search, and their points.
 
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, ToPyArray};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
 use super::search::{reported, sampler_named};
-use super::{detached, machine};
+use super::{detached, machine, systems};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
@@ -41,11 +41,9 @@ pub(super) fn search3d<'py>(
     let search = Search { categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler };
     let machine = machine(num_threads, None)?;
     let found = reported(py, progress, |report| search.run(&machine, report))?;
-    let maps = found.categories.iter().flat_map(Ifs3d::maps).map(|map| map.to_vec()).collect::<Vec<_>>();
-    let probabilities: Vec<f64> = found.categories.iter().flat_map(Ifs3d::probabilities).copied().collect();
-    let lengths: Vec<i64> = found.categories.iter().map(|ifs| ifs.maps().len() as i64).collect();
-    let maps = PyArray2::from_vec2(py, &maps)?;
-    Ok((maps, probabilities.to_pyarray(py), lengths.to_pyarray(py), found.tried))
+    let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
+    let (maps, probabilities, lengths) = systems(py, found_systems)?;
+    Ok((maps, probabilities, lengths, found.tried))
 }
 
 /// Writes the points (B, N, 3) of the images at (category, index) of systems of one category each, given

@@ -1,7 +1,8 @@
-//! The Python bindings, and the only folder that knows Python. A binding borrows arrays, detaches from
-//! the interpreter, calls the core and returns.
+//! The Python bindings, and the only folder that uses PyO3. A binding borrows arrays, detaches from the
+//! interpreter, calls the core and returns.
 
 mod categories;
+mod generate;
 mod ifs3d;
 mod png;
 mod search;
@@ -9,7 +10,7 @@ mod testing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use numpy::{PyArray1, PyReadonlyArray1, ToPyArray};
+use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, ToPyArray};
 use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -74,6 +75,28 @@ fn guarded<R>(work: impl FnOnce() -> R) -> PyResult<R> {
             "internal error in fdsl: {message}. This is a bug; please report it with the call that caused it"
         ))
     })
+}
+
+/// Copies rows into an array.
+fn rows<'py, T: Element + Copy, const N: usize>(
+    py: Python<'py>,
+    rows: &[[T; N]],
+) -> PyResult<Bound<'py, PyArray2<T>>> {
+    rows.as_flattened().to_pyarray(py).reshape([rows.len(), N])
+}
+
+/// Systems as flat arrays, one after the other: maps, probabilities (n,), and the number of maps of each.
+type SystemArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
+
+/// Copies the maps and the probabilities of systems into arrays.
+fn systems<'py, 'a, const N: usize>(
+    py: Python<'py>,
+    systems: impl Iterator<Item = (&'a [[f64; N]], &'a [f64])> + Clone,
+) -> PyResult<SystemArrays<'py>> {
+    let maps: Vec<[f64; N]> = systems.clone().flat_map(|(maps, _)| maps).copied().collect();
+    let probabilities: Vec<f64> = systems.clone().flat_map(|(_, own)| own).copied().collect();
+    let lengths: Vec<i64> = systems.map(|(maps, _)| maps.len() as i64).collect();
+    Ok((rows(py, &maps)?, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
 }
 
 /// Samples of a stream between two checks for Ctrl-C: a few milliseconds of work.
@@ -180,11 +203,13 @@ mod core {
     #[pymodule_export]
     use super::categories::Categories;
     #[pymodule_export]
+    use super::generate::{released_contours, sample_contractive, segrcdb_classes};
+    #[pymodule_export]
     use super::ifs3d::{points3d, search3d};
     #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
-    use super::search::{released_contours, sample_contractive, search, segrcdb_classes};
+    use super::search::search;
     #[pymodule_export]
     use super::testing::{diamond_square, draw_density, draw_points, draw_view, fail, released_patches};
     #[pymodule_export]

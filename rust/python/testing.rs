@@ -4,7 +4,7 @@ use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteA
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{detached, guarded, machine};
+use super::{detached, guarded, machine, rows};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
@@ -167,8 +167,7 @@ pub(super) fn draw_view<'py>(
     }
     let camera = Camera::fixed(view, turn);
     let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;
-    let points = cloud.map(|cloud| cloud.points().map(|point| point.to_vec()).collect::<Vec<_>>());
-    Ok(points.map(|points| PyArray2::from_vec2(py, &points)).transpose()?)
+    cloud.map(|cloud| rows(py, &cloud.points().collect::<Vec<_>>())).transpose()
 }
 
 /// Panics in one of the core's threads.

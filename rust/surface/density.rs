@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use crate::frame::Window;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd, count};
-use crate::surface::plot::{Grid, Plane, Plot};
+use crate::surface::plot::{Cells, Grid, Plot};
 use crate::surface::{GRAY, Mark, Masks};
 
 /// The number of points that cover each cell.
@@ -92,7 +92,7 @@ impl Density {
 /// Counts the points of each cell.
 struct Counts<'a>(&'a mut [u32]);
 
-impl Plane for Counts<'_> {
+impl Cells for Counts<'_> {
     #[inline(always)]
     fn plot(&mut self, _: usize, cells: &[u32]) -> ControlFlow<()> {
         count(cells, self.0);
@@ -107,7 +107,7 @@ struct Patches<'a> {
     stride: usize,
 }
 
-impl Plane for Patches<'_> {
+impl Cells for Patches<'_> {
     #[inline(always)]
     fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         for (i, &cell) in cells.iter().enumerate() {

@@ -12,7 +12,7 @@ use crate::frame::Window;
 use crate::points::{Bounds, Points};
 use crate::simd::{Simd, scatter};
 use crate::surface::Mark;
-use crate::surface::plot::{Grid, Plane, Plot};
+use crate::surface::plot::{Cells, Grid, Plot};
 use crate::surface::resolve::{EMPTY, Resolve, last};
 
 /// The last point of every cell, with a border of one empty cell on every side.
@@ -78,7 +78,7 @@ impl LastPoint {
 /// Stores the number of the last point of each cell.
 struct Last<'a>(&'a mut [u32]);
 
-impl Plane for Last<'_> {
+impl Cells for Last<'_> {
     #[inline(always)]
     fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         let number = first as u32 + 1; // at most 2²⁴

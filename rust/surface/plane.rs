@@ -107,7 +107,10 @@ impl Plane {
     /// Writes the pixels of the window, as grays or in the colors that the cells number.
     pub fn show(&self, window: Window, colors: Option<&[[u8; 3]; 256]>, color: bool, pixels: &mut [u8]) {
         match colors {
-            Some(colors) => surface::show_colors(&self.cells, window, colors, pixels),
+            Some(colors) => {
+                debug_assert!(color);
+                surface::show_colors(&self.cells, window, colors, pixels);
+            }
             None => surface::show_gray(&self.cells, window, color, pixels),
         }
     }

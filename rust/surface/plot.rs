@@ -30,7 +30,7 @@ use crate::simd::{Kernel, Lanes};
 pub(super) const CHUNK: usize = 64;
 
 /// A grid of cells that points are plotted on.
-pub(super) trait Plane {
+pub(super) trait Cells {
     /// Plots consecutive points on the given cells; `first` is the number of the first point, from 0.
     /// There are [`CHUNK`] of them, except at the end of an image. May stop the plot early.
     fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()>;
@@ -94,7 +94,7 @@ pub(super) struct Plot<'a, P> {
     pub(super) plane: P,
 }
 
-impl<P: Plane> Kernel for Plot<'_, P> {
+impl<P: Cells> Kernel for Plot<'_, P> {
     type Output = P;
 
     #[inline(always)]

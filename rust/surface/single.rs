@@ -12,7 +12,7 @@ use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd, scatter};
 use crate::surface::GRAY;
 use crate::surface::palette::COLORS;
-use crate::surface::plot::{Grid, Plane, Plot};
+use crate::surface::plot::{Cells, Grid, Plot};
 use crate::surface::resolve::paint;
 
 /// The value of every cell: in color a palette index, in gray [`GRAY`]; 0 is black.
@@ -72,7 +72,7 @@ impl Single {
 
 struct Grays<'a>(&'a mut [u8]);
 
-impl Plane for Grays<'_> {
+impl Cells for Grays<'_> {
     #[inline(always)]
     fn plot(&mut self, _: usize, cells: &[u32]) -> ControlFlow<()> {
         scatter(cells, self.0, |_| GRAY);
@@ -82,7 +82,7 @@ impl Plane for Grays<'_> {
 
 struct Colors<'a>(&'a mut [u8]);
 
-impl Plane for Colors<'_> {
+impl Cells for Colors<'_> {
     #[inline(always)]
     fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         // A chunk never spans two cycles of colors.
@@ -100,7 +100,7 @@ struct Count<'a> {
     to_beat: usize,
 }
 
-impl Plane for Count<'_> {
+impl Cells for Count<'_> {
     #[inline(always)]
     fn plot(&mut self, first: usize, cells: &[u32]) -> ControlFlow<()> {
         self.lit += crate::simd::mark(cells, self.cells);

@@ -3,7 +3,7 @@
 //! of their classes.
 //!
 //! A class fixes everything about a polygon except its center and the noise. In our own images, the
-//! last object has the image's category, and the others have random ones. [`Replay`] draws the random
+//! last object has the image's category, and the others have random ones. [`Released`] draws the random
 //! numbers of the released code (MIT license, AIST), whose images have no category. The rules were
 //! read off the released code; none of it is here.
 
@@ -66,6 +66,11 @@ impl Style for SegStyle {
             return Err(Error::Number { name: "objects", accepted: "between 1 and 255", given });
         }
         Ok(())
+    }
+
+    /// Objects shrink with the image; their lines are one pixel wide at any size.
+    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
+        self.clone()
     }
 }
 
@@ -281,9 +286,9 @@ impl Formula for SegRcdb {
 /// A category of images of the released code: with C categories, the image of category c and index i
 /// is the original image i·C + c.
 #[derive(Clone, Debug)]
-pub struct Replay(SegRcdb);
+pub struct Released(SegRcdb);
 
-impl Formula for Replay {
+impl Formula for Released {
     const NAME: &'static str = "segrcdb-released";
     type Style = SegStyle;
     type Scratch = Scratch;
@@ -338,7 +343,7 @@ mod tests {
     #[test]
     fn a_stopped_image_does_not_change_the_next() {
         let classes = released_classes(3).into_iter().map(|row| Class::new(row).unwrap()).collect();
-        let formula = Replay(SegRcdb { classes, category: 0 });
+        let formula = Released(SegRcdb { classes, category: 0 });
         assert_that_a_stop_spares_the_next_image(&formula, &SegStyle::default());
     }
 }

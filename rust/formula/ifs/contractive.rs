@@ -10,6 +10,7 @@ use crate::address::{Address, Purpose, Rng};
 use crate::error::Error;
 use crate::formula::ifs::{Ifs, Map};
 use crate::formula::interface::Formula;
+use crate::machine::{Clock, InterruptCheck, Watch};
 
 /// The number of maps, the singular values, the angles and the shifts of a system.
 const CONTRACTIVE: Purpose = Purpose(15);
@@ -31,8 +32,9 @@ pub struct Contractive {
 }
 
 impl Contractive {
-    /// Samples systems 0 to `categories`; system k depends only on the settings and k.
-    pub fn sample(&self, categories: usize) -> Result<Vec<Ifs>, Error> {
+    /// Samples systems 0 to `categories`; system k depends only on the settings and k. Stops with
+    /// [`Error::Interrupted`] once `interrupted` returns true.
+    pub fn sample(&self, categories: usize, interrupted: InterruptCheck<'_>) -> Result<Vec<Ifs>, Error> {
         if !(2 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
             return Err(Error::ContractiveMaps { min: self.min_maps, max: self.max_maps });
         }
@@ -44,7 +46,9 @@ impl Contractive {
                 return Err(Error::SingularSum { low, high, most });
             }
         }
-        (0..categories as u64).map(|k| self.system(k)).collect()
+        let clock = Clock::new(interrupted);
+        let system = |k| if clock.stopped() { Err(Error::Interrupted) } else { self.system(k) };
+        (0..categories as u64).map(system).collect()
     }
 
     /// Samples system `k`; again where every map collapsed to a line, which takes a tiny sum.

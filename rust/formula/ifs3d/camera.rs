@@ -148,7 +148,7 @@ impl Kernel for Project<'_> {
     fn run<L: Lanes>(self, _: L) {
         // Plain loops here and below, which the compiler vectorizes for each backend.
         let Self { cloud, camera, plane, point_size, shade } = self;
-        let view = View::new(camera, plane.height, plane.width);
+        let view = Projection::new(camera, plane.height, plane.width);
         let [all_x, all_y, all_z] = cloud.axes.each_ref().map(|axis| axis.chunks(CHUNK));
         let mut points = [[0.0; CHUNK]; 3];
         let mut found =
@@ -201,7 +201,7 @@ impl Found {
 
 /// A camera, and the image plane in pixels.
 #[derive(Clone, Copy)]
-struct View {
+struct Projection {
     camera: Camera,
     /// Half of the smaller side: pixels per unit of the image plane.
     half: f32,
@@ -211,7 +211,7 @@ struct View {
     size: [f32; 2],
 }
 
-impl View {
+impl Projection {
     fn new(camera: Camera, height: usize, width: usize) -> Self {
         let size = [height as f32, width as f32];
         Self { camera, half: height.min(width) as f32 / 2.0, middle: size.map(|side| side / 2.0), size }

@@ -76,6 +76,11 @@ impl crate::formula::interface::Style for Style {
             _ => Ok(()),
         }
     }
+
+    /// Points keep their number and their size.
+    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
+        self.clone()
+    }
 }
 
 impl Style {

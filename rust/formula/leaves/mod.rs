@@ -291,6 +291,11 @@ impl Style for Leaves {
         }
         Ok(())
     }
+
+    /// Leaves keep their sizes, which are those of the categories.
+    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
+        self.clone()
+    }
 }
 
 /// Memory kept from image to image.

@@ -3,7 +3,8 @@
 //!
 //! It differs from the rest of this crate in four ways: it plays a single f64 orbit from the origin,
 //! it uses the same random numbers for every image, it handles NaN and infinity in its own way, and
-//! its patches are shifted one pixel down and right. Flips and colors are the same.
+//! its patches lie two pixels to the right of their points and two above them, in an image that is not
+//! flipped. Flips and colors are the same.
 
 mod orbit;
 pub(super) mod search;
@@ -28,8 +29,8 @@ pub(crate) use orbit::Orbit;
 /// The released code calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
 
-/// The top left corner of the original patches is one pixel right of and one pixel below the point,
-/// so their center is two.
+/// The corner of the original patches is one column and one row from the point, counted as the surface
+/// does, from the bottom, so their center is two.
 const PATCH_SHIFT: usize = 2;
 
 /// A category, rendered as the released code does.
@@ -73,6 +74,11 @@ impl TryFrom<Settings> for ReleasedStyle {
 impl crate::formula::interface::Style for ReleasedStyle {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         self.points.check(frame)
+    }
+
+    /// A replay is not a part of other images.
+    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
+        self.clone()
     }
 }
 
