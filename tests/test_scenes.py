@@ -226,9 +226,12 @@ def test_flips_and_crops_move_every_target_with_the_image(scene):
 
 
 @each_scene
-def test_small_crops_still_show_the_object_of_the_label(scene):
-    for sample in samples(scene, 40, size=(64, 80), crop=(5, 7)):
+@pytest.mark.parametrize("order", ["own_in_front", "random", "small_in_front"])
+def test_small_crops_still_show_the_object_of_the_label(scene, order):
+    found = samples(scene, 60, size=(64, 80), crop=(5, 7), order=order)
+    for number, sample in enumerate(found):
         assert (sample.objects == 1).any()
+        assert sample.categories[0] == number % len(scene)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +340,10 @@ def test_styles_of_parts_are_theirs():
         (lambda: Scene([3, 4]), "a part of a scene must be Family, got 3"),
         (lambda: Scene(3.5), "families must be a family, several, or a number, got 3.5"),
         (lambda: Scene(FRACTALS), "cannot be a scene itself, got <Scene"),
+        (
+            lambda: Scene(Bezier(4), styles=fdsl.Frame()),
+            "each family, in a list, got Frame",
+        ),
         (lambda: Scene([Bezier(4)], styles=[]), "one for each of 1 families, got 0"),
         (lambda: Scene(Bezier(4), styles=[fdsl.Contours()]), "Contours"),
         (lambda: Scene(Bezier(4), styles=[fdsl.Strokes(crop=30)]), "crop of a part must be None"),

@@ -93,7 +93,7 @@ def compose(
             last = attempt > RETRIES
             asked = _layout(frame, category, len(scene), rng)
             if last:
-                asked = [_alone(frame, asked[0])]
+                asked = [_alone(frame, min(asked))]  # number 0, wherever it lies
             canvas = _painted(scene, job, asked, rng)
             if last and not (canvas.map == 1).any():  # resizing has lost an object of a few pixels
                 sharp = job._replace(frame=dataclasses.replace(frame, render_scale=None))

@@ -129,8 +129,9 @@ class Scene(CoreFamily):
         families: the parts, one or several; or a number n, for n contractive fractals
             (``IFS.sample``).
         styles: the settings of each part, or ``None`` for its defaults. Objects are scaled copies
-            of images with these settings, and points and margins scale relative to ``size``. RCDB
-            is drawn on black by default.
+            of images with these settings: the points of ``IFS`` and margins scale with ``size``.
+            Widths of contours, and the points of ``IFS3D`` and their size, do not. RCDB is drawn on
+            black by default.
         backdrop: a family behind the objects; each scene takes one of its categories at random.
         backdrop_style: the settings of the backdrop.
 
@@ -168,6 +169,8 @@ class Scene(CoreFamily):
         parts = list(families)
         if not 1 <= len(parts) <= MAX_PARTS:
             raise ValueError(f"a scene needs between 1 and {MAX_PARTS} families, got {len(parts)}")
+        if styles is not None and not isinstance(styles, Sequence):
+            raise TypeError(f"styles must be one for each family, in a list, got {shown(styles)}")
         given = [None] * len(parts) if styles is None else list(styles)
         if len(given) != len(parts):
             raise ValueError(
