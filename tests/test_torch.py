@@ -313,6 +313,55 @@ def test_impossible_ranks_are_refused(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyP
         next(iter(stream_of(ifs)))
 
 
+def test_the_ranks_may_be_known_only_when_a_pass_begins(
+    ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restored(samples: int, **ranks: int) -> Stream:
+        stream = stream_of(ifs, steps_per_epoch=3, **ranks)
+        stream.load_state_dict({"samples": samples})
+        return stream
+
+    batch = 2 * stream_of(ifs)._global_batch()  # of two ranks
+    early = restored(4 * batch)
+    expected = contents(restored(4 * batch, rank=1, world_size=2))
+    assert len(expected) == 2
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert (early.epoch, early.state_dict()) == (1, {"samples": 4 * batch})
+    assert contents(early) == expected
+    assert (early.epoch, early.state_dict()) == (1, {"samples": 6 * batch})
+    early = restored(4 * batch)
+    early.set_epoch(1)
+    assert contents(early) == expected
+    early = restored(4 * batch)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="not a whole number of batches"):
+        next(iter(early))
+
+
+def test_what_only_moves_the_position_needs_no_rank(
+    ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as in Lightning's children, which have no RANK at first
+    monkeypatch.delenv("RANK", raising=False)
+    stream = stream_of(ifs, steps_per_epoch=3)
+    stream.set_epoch(2)
+    moved = copy.deepcopy(stream)
+    assert moved.epoch == 2
+    moved.load_state_dict(stream.state_dict())
+    monkeypatch.setenv("RANK", "1")
+    expected = stream_of(ifs, steps_per_epoch=3, rank=1, world_size=2)
+    expected.set_epoch(2)
+    assert contents(stream) == contents(expected)
+
+
+def test_a_copy_has_its_own_position(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    for other in (copy.copy(stream), copy.deepcopy(stream)):
+        other.set_epoch(5)
+        assert (stream.epoch, other.epoch) == (0, 5)
+
+
 @contextlib.contextmanager
 def _group(rank: int, folder: str) -> Iterator[None]:
     """Joins two ranks of torch.distributed, which leave together."""

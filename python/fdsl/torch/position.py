@@ -28,7 +28,9 @@ _NUMBERS = _FIRST_WORKER + _WORKERS
 class Position:
     """Where the latest pass over a stream started, and where the next one will start.
 
-    Each start is a pair: an epoch, and how many samples of it were seen before.
+    Each start is a pair: an epoch, and how many samples were seen since that epoch began. Until a
+    pass begins, these may be more than an epoch has: how many that is depends on the number of
+    ranks, which may not be known earlier.
 
     One process and its DataLoader workers, forked or spawned, share the memory. Any other process
     (such as another rank) gets separate memory, initialized with the position at the time that
@@ -73,15 +75,19 @@ class Position:
         memory = self._shared_memory()
         memory[_NEXT], memory[_NEXT + 1], memory[_STARTED_BY] = epoch, seen, NOT_STARTED
 
-    def begin(self, started_by: int, *, endless: bool) -> tuple[int, int]:
-        """Begins a pass and returns where it starts. Unless the stream is endless, the pass after
-        it is the next epoch."""
+    def begin(self, started_by: int, length: int | None) -> tuple[int, int]:
+        """Begins a pass and returns where it starts. The pass after it is the next epoch.
+
+        Args:
+            started_by: what starts it.
+            length: the number of samples of an epoch, or ``None`` for an endless one.
+        """
         memory = self._shared_memory()
-        epoch, seen = memory[_NEXT], memory[_NEXT + 1]
-        _begin(memory, epoch, seen, started_by, endless)
+        epoch, seen = within(length, memory[_NEXT], memory[_NEXT + 1])
+        _begin(memory, epoch, seen, started_by, length)
         return epoch, seen
 
-    def join(self, *, endless: bool) -> tuple[int, int]:
+    def join(self, length: int | None) -> tuple[int, int]:
         """Returns where the current pass of this worker's pool started, or begins a pass.
 
         Needs no lock: workers that begin a pass at the same time write the same numbers, and a
@@ -103,12 +109,12 @@ class Position:
             if tag >> 32 == pool and tag != joined_tag:
                 epoch, seen = memory[pool_offset + 1], memory[pool_offset + 2]
                 break
-            epoch, seen = self.next()
+            epoch, seen = within(length, *self.next())
             if memory[pool_offset] == tag:
                 tag = pool << 32 | (tag + 1) & 0xFFFF_FFFF
                 memory[pool_offset + 1], memory[pool_offset + 2] = epoch, seen
                 memory[pool_offset] = tag
-                _begin(memory, epoch, seen, BY_PREFETCHER, endless)
+                _begin(memory, epoch, seen, BY_PREFETCHER, length)
                 break
         self._joined_tag, self._pending = tag, None
         if worker_offset is not None:
@@ -143,9 +149,14 @@ class Position:
         self._saved = self.next()
 
 
-def _begin(memory: Any, epoch: int, seen: int, started_by: int, endless: bool) -> None:
+def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
+    """Returns the same start with less than ``length`` samples seen, the number of an epoch."""
+    return (epoch, seen) if length is None else (epoch + seen // length, seen % length)
+
+
+def _begin(memory: Any, epoch: int, seen: int, started_by: int, length: int | None) -> None:
     memory[_LATEST], memory[_LATEST + 1], memory[_STARTED_BY] = epoch, seen, started_by
-    if not endless:
+    if length is not None:
         memory[_NEXT], memory[_NEXT + 1] = epoch + 1, 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -28,11 +29,12 @@ from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Job
 from fdsl.targets import checked_target, render_batch
-from fdsl.torch.position import BY_LOOP, BY_PREFETCHER, Position
+from fdsl.torch.position import BY_LOOP, BY_PREFETCHER, Position, within
 from fdsl.torch.ranks import (
     checked_ranks,
     ranks_of_distributed,
     ranks_of_launcher,
+    refuse_missing_rank,
     refuse_second_split,
 )
 from fdsl.torch.tensors import apply_transform, channels_first, checked_transform, to_tensors
@@ -199,7 +201,7 @@ class Stream(IterableDataset[Sample]):
     def epoch(self) -> int:
         """The epoch of the latest pass; after ``set_epoch`` or ``load_state_dict``, that of the
         next pass."""
-        return self._position.current()[0]
+        return within(self._epoch_samples(), *self._position.current())[0]
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch of the next pass; persistent workers see it, too.
@@ -221,7 +223,7 @@ class Stream(IterableDataset[Sample]):
             raise ValueError(
                 f"epoch must start before sample 2**62, got {epoch} (an epoch has {samples})"
             )
-        next_epoch, seen = self._position.next()
+        next_epoch, seen = within(samples, *self._position.next())
         self._set_position(number, seen if number == next_epoch else 0)
 
     def state_dict(self, batches: int | None = None) -> dict[str, int]:
@@ -263,13 +265,8 @@ class Stream(IterableDataset[Sample]):
             ValueError: ``state`` does not match this stream.
         """
         samples = checked_samples(state)
-        epoch = self._epoch_samples()
-        if epoch is not None and samples % self._global_batch():
-            raise ValueError(
-                f"{samples} samples are not a whole number of batches of {self._global_batch()} "
-                "(of all ranks together): this state belongs to a different stream"
-            )
-        self._set_position(*((0, samples) if epoch is None else divmod(samples, epoch)))
+        self._refuse_part_of_a_batch(samples)
+        self._set_position(0, samples)
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
@@ -277,7 +274,7 @@ class Stream(IterableDataset[Sample]):
             return StreamIterator(self)
         iterator = StreamIterator(self, worker.id, worker.num_workers)
         # A worker begins the pass now, before the DataLoader asks it for a first batch.
-        iterator.begin_at(*self._position.join(endless=self.steps_per_epoch is None))
+        iterator.begin_at(*self._position.join(self._length_of_pass()))
         self._current = iterator
         return iterator
 
@@ -291,7 +288,8 @@ class Stream(IterableDataset[Sample]):
         # A spawned worker has no access to torch.distributed, so it is told the rank. It must not
         # get this process's iterator.
         ranks = ranks_of_distributed() or self._inherited_ranks or ranks_of_launcher()
-        return {**self.__dict__, "_inherited_ranks": ranks, "_current": None}
+        own = {"_inherited_ranks": ranks, "_position": copy.copy(self._position), "_current": None}
+        return {**self.__dict__, **own}
 
     def __repr__(self) -> str:
         categories = counted(len(self.family), "category", "categories")
@@ -314,14 +312,33 @@ class Stream(IterableDataset[Sample]):
 
         ``ahead`` says that the iterator runs ahead of the training loop.
         """
-        endless = self.steps_per_epoch is None
         started_by = BY_PREFETCHER if ahead else BY_LOOP
-        iterator.begin_at(*self._position.begin(started_by, endless=endless))
+        iterator.begin_at(*self._position.begin(started_by, self._length_of_pass()))
         self._current = None if ahead else iterator
 
-    def _resolved_ranks(self) -> tuple[int, int]:
+    def _length_of_pass(self) -> int | None:
+        """Returns the number of samples of an epoch, when a pass begins.
+
+        By now the ranks must be known, which may have changed since the position was set.
+        """
+        if self._known_ranks() is None:
+            refuse_missing_rank()
+        self._refuse_part_of_a_batch(self._position.next()[1])
+        return self._epoch_samples()
+
+    def _refuse_part_of_a_batch(self, samples: int) -> None:
+        if self.steps_per_epoch is not None and samples % self._global_batch():
+            raise ValueError(
+                f"{samples} samples are not a whole number of batches of {self._global_batch()} "
+                "(of all ranks together): this state belongs to a different stream"
+            )
+
+    def _known_ranks(self) -> tuple[int, int] | None:
         inherited = self._inherited_ranks
-        return self._ranks or ranks_of_distributed() or inherited or ranks_of_launcher() or (0, 1)
+        return self._ranks or ranks_of_distributed() or inherited or ranks_of_launcher()
+
+    def _resolved_ranks(self) -> tuple[int, int]:
+        return self._known_ranks() or (0, 1)
 
     def _global_batch(self) -> int:
         return (self.batch_size or 1) * self._resolved_ranks()[1]
@@ -401,7 +418,7 @@ class StreamIterator(Iterator[Sample]):
             ValueError: ``state`` does not match this iterator.
         """
         samples, stream = checked_samples(state), self._stream
-        epoch, seen = stream._position.next()
+        epoch, seen = within(stream._epoch_samples(), *stream._position.next())
         start = self.start if self._begun else stream._samples(epoch, seen)
         global_batch = self.global_batch if self._begun else stream._global_batch()
         steps = stream.steps_per_epoch
