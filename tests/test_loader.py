@@ -23,7 +23,7 @@ torch = pytest.importorskip("torch")
 
 import fdsl
 from fdsl.targets import render_batch
-from fdsl.torch import Loader, Normalize, Stream
+from fdsl.torch import Dataset, Loader, Normalize, Stream
 from processes import started
 from torch.utils.data import DataLoader
 
@@ -161,8 +161,13 @@ def test_batches_stay_on_the_cpu_whatever_the_default_device(ifs: fdsl.IFS) -> N
     try:
         for source in (stream_of(ifs), Loader(stream_of(ifs))):
             assert torch.equal(next(iter(source))[0], expected)
+        scenes = Dataset(fdsl.Scene(2), 1, target="boxes", transforms=lambda *both: both)
+        image, target = scenes[0]
+        assert {image.device.type, *(part.device.type for part in target.values())} == {"cpu"}
+        normalize = Normalize(mean=0.3).to_empty(device="cpu")  # as a network built on "meta"
     finally:
         torch.set_default_device(None)
+    assert torch.equal(normalize(expected), Normalize(mean=0.3)(expected))
 
 
 def test_the_memory_of_a_batch_that_is_held_is_not_reused(ifs) -> None:

@@ -89,6 +89,16 @@ def test_the_validation_split_has_the_instances_after_those() -> None:
         data[20]
 
 
+@pytest.mark.parametrize("name", ["torch/fdsl", "torch/fdsl-stream"])
+def test_the_labels_to_validate_with_are_true(name: str) -> None:
+    more = "&batch_size=4&instances=null" if "stream" in name else ""
+    data = created(name, f"{SOURCE}&val_instances=2&label_noise=1{more}", "validation")
+    assert [data[item][1] for item in range(20)] == [item // 2 for item in range(20)]
+    if not more:
+        noisy = created(name, f"{SOURCE}&instances=2&label_noise=1")
+        assert noisy.images.label_noise == 1
+
+
 def test_without_settings_there_are_a_thousand_instances_and_fifty_to_validate() -> None:
     train, validation = (created("torch/fdsl", "fractaldb-1k", split) for split in ("train", "val"))
     assert (len(train), len(validation)) == (1_000_000, 50_000)

@@ -200,6 +200,7 @@ import fdsl.torch.training
 
 def daemon(ready):
     def save(*_):
+        time.sleep(1.5)
         pathlib.Path(sys.argv[1]).write_text("saved")
         sys.exit()
     signal.signal(signal.SIGTERM, save)
@@ -427,6 +428,36 @@ with Ranks("cpu") as ranks:
         ranks=3,
     )
     assert len([*tmp_path.glob("done*")]) == 3
+
+
+def test_a_checkpoint_that_could_not_be_read_is_never_written(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(TypeError, match="'data' is or has something else"):
+            checkpoints.begin({"batch_size": 8, "data": tmp_path}, weights=model)
+        with pytest.raises(ValueError, match="already has a 'step'"):
+            checkpoints.begin({}, step=model)
+        checkpoints.begin({"batch_size": 8, "mean": [0.5]}, weights=model)
+        for name in ("weights", "history"):
+            with pytest.raises(ValueError, match=f"already has a '{name}'"):
+                checkpoints.save(3, **{name: 1})
+        with pytest.raises(TypeError, match="'best' is or has something else"):
+            checkpoints.save(3, best={"accuracy": np.float64(0.5)})
+        assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+        checkpoints.save(3, best={"accuracy": 0.5})
+    with Checkpoints(tmp_path) as checkpoints:
+        saved = checkpoints.load("auto", "best")
+        assert saved is not None and saved["best"] == {"accuracy": 0.5}
+
+
+def test_tied_weights_are_saved(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    about: Any = {"name": "n.py:tied", "family": fdsl.Perlin(4), "rendering": fdsl.Frame(size=32)}
+    save_weights(tmp_path, model, mean=0.2, std=0.5, **about)
+    state, _ = load_weights(tmp_path / "weights.safetensors")
+    assert state.keys() == model.state_dict().keys()
+    assert torch.equal(state["1.weight"], model[0].weight)
 
 
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:
@@ -1048,7 +1079,15 @@ def test_a_network_for_small_images_is_ready_to_train() -> None:
         (lambda: LabeledImages(np.ones((1, 8, 8)), [0], ["a"], 8), TypeError, "got an array of fl"),
         (lambda: LabeledImages(EMPTY, [0], ["a"], 8), ValueError, "got 2 images, but 1 labels"),
         (lambda: LabeledImages(EMPTY, [0.9, 0.2], ["a"], 8), TypeError, "integers, got float64"),
-        (lambda: LabeledImages(EMPTY, [0, 1], ["a"], 8), ValueError, "at most 0, got 1"),
+        (lambda: LabeledImages(EMPTY, [0, 1], ["a"], 8), ValueError, "0 and 0, got 1"),
+        (lambda: LabeledImages(EMPTY, [0, -1], ["a"], 8), ValueError, "0 and 0, got -1"),
+        (
+            lambda: LabeledImages(EMPTY, [[0] * 3] * 2, ["a"], 8),
+            ValueError,
+            r"\(2, 1\), got \(2, 3\)",
+        ),
+        (lambda: LabeledImages([np.ones((8, 8))], [0], ["a"], 8), TypeError, "got an array of fl"),
+        (lambda: Validation(2).compute(), RuntimeError, "nothing to score"),
         (lambda: choose_labels(np.arange(3), per_class=0), ValueError, "at least 1, got 0"),
         (lambda: Normalize(dtype=torch.int64), TypeError, "floating-point dtype .*torch.int64"),
     ],
@@ -1060,7 +1099,8 @@ def test_a_wrong_array_is_one_sentence(make: Any, error: Any, says: str) -> None
 
 def test_images_may_be_a_tensor() -> None:
     images = torch.arange(2 * 8 * 8, dtype=torch.uint8).reshape(2, 8, 8)
-    assert torch.equal(LabeledImages(images, [0, 1], ["a", "b"], 8)[1][0][0], images[1])
+    for source in (images, list(images)):
+        assert torch.equal(LabeledImages(source, [0, 1], ["a", "b"], 8)[1][0][0], images[1])
 
 
 def test_a_network_of_two_heads_is_refused() -> None:

@@ -38,6 +38,14 @@ def shown(value: object) -> str:
         return f"an integer of {bits:,} bits" if bits else f"a {type(value).__name__}"
 
 
+def checked_several(name: str, value: Any) -> int:
+    """Returns the length of a sequence or an array with at least one axis."""
+    try:
+        return len(value)
+    except TypeError:
+        raise TypeError(f"{name} must have an entry per category, got {shown(value)}") from None
+
+
 def shortened(text: str) -> str:
     """Returns a text for a message, cut off if it is long."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

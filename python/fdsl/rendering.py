@@ -39,7 +39,8 @@ class Rendering(Frame):
     #: What decides a pixel that several points cover: the last point, whose black cells erase; any
     #: point, so nothing erases (in gray); or their number, as a share of the largest in the image.
     #: A density is a gray, or with ``color=True`` a hue, whose shift, saturation and value are
-    #: random for each image.
+    #: random for each image. A gray density below 1/255 is black, but counts as lit for
+    #: ``resample_degenerate``: such an image may be nearly black, and a small crop of it black.
     shading: Literal["last", "any", "density"] = "last"
     #: The step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is scaled
     #: (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters of its

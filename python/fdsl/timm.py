@@ -20,7 +20,7 @@ does not reach.
 | ``batch_size`` | of a stream: what ``--batch-size`` says; required | |
 | ``channels`` | 3, or 1 for a network made with ``--in-chans 1`` | 3 |
 | ``preset`` | ``paper``, ``released``, ``wacv22`` or ``published`` | the family's defaults |
-| ``seed``, ``label_noise`` | as in ``fdsl.torch.Dataset`` | 0 |
+| ``seed``, ``label_noise`` | as in ``fdsl.torch.Dataset``; no noise in validation | 0 |
 | any setting of the family's rendering | ``size``, ``crop``, ``color``, ``num_points``, … | |
 
 Values are JSON (``0.4``, ``true``, ``null``, ``[256,320]``) or plain words.
@@ -90,7 +90,7 @@ def images(root: Any = None, train: bool = True, download: bool = False) -> Form
         "instances", published(settings.source).instances if whole else 1000
     )
     if train:
-        return FormulaImages(settings, 0, instances)
+        return FormulaImages(settings, 0, instances, settings.label_noise)
     return FormulaImages(settings, instances, settings.positive("val_instances", 50))
 
 
@@ -111,21 +111,25 @@ def stream(
     settings = _Settings("torch/fdsl-stream", root)
     if train:
         return FormulaStream(settings)
-    first = settings.positive("instances", NEVER_REACHED)
+    endless = settings.values.get("instances") is None  # not given, or null
+    first = NEVER_REACHED if endless else settings.positive("instances", 1)
     return FormulaImages(settings, first, settings.positive("val_instances", 50))
 
 
 class FormulaImages(torch.utils.data.Dataset[tuple[Any, int]]):
     """Some instances of each category as PIL images; ``images`` makes one."""
 
-    def __init__(self, settings: _Settings, first: int, instances: int) -> None:
+    def __init__(
+        self, settings: _Settings, first: int, instances: int, label_noise: float = 0.0
+    ) -> None:
         self.first, self.instances = first, instances
         self.images = Dataset(
             settings.family,
             first + instances,
             rendering=settings.rendering,
             as_pil=settings.mode,
-            **settings.shared,
+            seed=settings.seed,
+            label_noise=label_noise,
         )
         self.classes, self.class_to_idx = self.images.classes, self.images.class_to_idx
 
@@ -196,7 +200,8 @@ class FormulaStream(IterableDataset[tuple[Any, int]]):
             batch_size=self.batch_size,
             steps_per_epoch=samples // (self.batch_size * world_size),
             instances=settings.values.get("instances"),
-            **settings.shared,
+            seed=settings.seed,
+            label_noise=settings.label_noise,
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -257,8 +262,9 @@ class _Settings:
             raise ValueError(f"channels must be 1 or 3, got {shown(channels)}")
         #: Of the PIL images.
         self.mode = "L" if channels == 1 else "RGB"
-        #: Settings that ``Dataset`` and ``Stream`` have in common.
-        self.shared = {k: self.values[k] for k in ("seed", "label_noise") if k in self.values}
+        self.seed: int = self.values.get("seed", 0)
+        #: Only for training: the labels of the validation split are true.
+        self.label_noise: float = self.values.get("label_noise", 0.0)
 
     def positive(self, name: str, default: int) -> int:
         """Returns a setting that is a number of things."""

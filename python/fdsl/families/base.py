@@ -421,7 +421,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     number = whole_or_none(categories)
     if number is None:
         array = np.array(categories)
-        if array.dtype.kind not in "fiu":
+        if array.dtype.kind not in "fiu" or array.ndim == 0:
             raise TypeError(
                 "categories must be an integer or an array of numbers (C, …), got "
                 f"{shown(categories)}"
@@ -432,7 +432,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(
             f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
         )
-    if array.ndim == 0 or len(array) == 0:
+    if len(array) == 0:
         raise ValueError(f"a family needs at least one category, got shape {array.shape}")
     array.flags.writeable = False
     return array

@@ -14,12 +14,14 @@ from fdsl._checks import (
     checked_number,
     checked_positive,
     checked_seed,
+    checked_several,
     checked_threads,
     checked_type,
     checked_whole,
     count_up_to,
     counted,
     renamed,
+    shown,
 )
 from fdsl._files import PathLike, write_all
 from fdsl.families.base import Several
@@ -92,7 +94,7 @@ class IFS(Systems):
         *,
         candidates_tried: int | None = None,
     ) -> None:
-        if len(maps) == 0:
+        if checked_several("maps", maps) == 0:
             raise ValueError(self._none_given())
         if probabilities is not None and len(probabilities) != len(maps):
             raise ValueError(
@@ -279,7 +281,12 @@ class IFS(Systems):
         if checked_positive("categories", categories) * most > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{categories} categories of up to {most} maps"))
         if singular_sum is not None:
-            low, high = singular_sum
+            try:
+                low, high = singular_sum
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"singular_sum must be None or (low, high), got {shown(singular_sum)}"
+                ) from None
             singular_sum = (
                 checked_number("singular_sum", low),
                 checked_number("singular_sum", high),

@@ -14,6 +14,7 @@ from fdsl._checks import (
     checked_number,
     checked_numbers,
     checked_seed,
+    checked_several,
     checked_threads,
     checked_type,
     checked_whole,
@@ -254,7 +255,7 @@ def _joined(
     maps: Any, probabilities: Sequence[npt.ArrayLike] | None
 ) -> tuple[Floats, Floats | None, Lengths]:
     """Returns the concatenated maps, probabilities and lengths of all categories."""
-    if len(maps) == 0:
+    if checked_several("maps", maps) == 0:
         raise ValueError(IFS3D._none_given())
     if len(maps) > MAX_MAPS_IN_ALL:
         raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))

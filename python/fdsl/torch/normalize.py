@@ -44,12 +44,14 @@ class Normalize(nn.Module):
         if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise TypeError(f"dtype must be a floating-point dtype of torch, got {dtype!r}")
         self._given = {"mean": mean, "std": std}
-        self.register_buffer("mean", _three("mean", mean), persistent=False)
-        self.register_buffer("std", _three("std", std), persistent=False)
-        if not bool((self.std > 0).all()):
+        means, stds = (_three(name, value) for name, value in self._given.items())
+        if not bool((stds > 0).all()):
             raise ValueError(f"std must be above 0, got {std}")
-        if not all(bool(factor.isfinite().all()) for factor in self._factors()):
+        if not all(bool(factor.isfinite().all()) for factor in _factors(means, stds)):
             raise ValueError(f"mean / std and 1 / std must be finite, got mean={mean}, std={std}")
+        device = torch.empty(0).device  # the default one, even "meta", which holds no numbers
+        self.register_buffer("mean", means.to(device), persistent=False)
+        self.register_buffer("std", stds.to(device), persistent=False)
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class Normalize(nn.Module):
             )
         # One multiplication and one subtraction per pixel; broadcasting expands gray to three
         # channels.
-        scale, shift = self._factors()
+        scale, shift = _factors(self.mean, self.std)
         return (images * scale - shift).to(self.dtype)
 
     def extra_repr(self) -> str:
@@ -87,13 +89,14 @@ class Normalize(nn.Module):
             setattr(self, name, _three(name, value).to(getattr(self, name).device))
         return self
 
-    def _factors(self) -> tuple[Tensor, Tensor]:
-        return 1 / (255 * self.std), self.mean / self.std
+
+def _factors(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    return 1 / (255 * std), mean / std
 
 
 def _three(name: str, value: float | Sequence[float]) -> Tensor:
     try:
-        numbers = torch.as_tensor(value, dtype=torch.float32)
+        numbers = torch.as_tensor(value, dtype=torch.float32, device="cpu")
     except (TypeError, ValueError, OverflowError, RuntimeError):
         raise ValueError(f"{name} must be one number or three, got {value!r}") from None
     if not bool(numbers.isfinite().all()):

@@ -42,18 +42,19 @@ def as_tv_tensors(image: Any, target: Any, kind: str) -> tuple[Any, Any]:
         target: the sample's target.
         kind: what it is: ``"label"``, ``"labels"``, ``"mask"`` or ``"boxes"``.
     """
-    from torchvision import tv_tensors
+    from torchvision import tv_tensors  # its classes would move tensors to torch's default device
 
     if isinstance(image, Tensor):
-        image = tv_tensors.Image(image)
+        image = tv_tensors.Image(image, device=image.device)
     if kind == "mask":
-        return image, tv_tensors.Mask(target)
+        return image, tv_tensors.Mask(target, device=target.device)
     if kind == "boxes":
-        masks = tv_tensors.Mask(target["masks"])
+        masks = tv_tensors.Mask(target["masks"], device=target["masks"].device)
         boxes = tv_tensors.BoundingBoxes(
             target["boxes"],
             format="XYXY",
             canvas_size=(masks.shape[-2], masks.shape[-1]),
+            device=target["boxes"].device,
         )
         target = {**target, "boxes": boxes, "masks": masks}
     return image, target

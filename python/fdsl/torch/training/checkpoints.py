@@ -5,20 +5,25 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed import ReduceOp
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from fdsl._checks import shown
 from fdsl._files import PART, PathLike, writing_whole
 from fdsl.torch.training.distributed import reduced
+
+#: What a checkpoint holds besides the states of the parts.
+OWN = ("made", "step", "history")
 
 
 class Stateful(Protocol):
@@ -139,10 +144,15 @@ class Checkpoints:
 
         Raises:
             FileExistsError: ``load`` was not called, and the folder holds a run.
-            ValueError: the checkpoint belongs to a run with other settings or an optimizer of other
-                parameters, or lacks a part; or the ranks of ``torch.distributed`` have read
-                different checkpoints.
+            TypeError: a setting is of a type that ``read_checkpoint`` refuses.
+            ValueError: a part has a name that is taken; the checkpoint belongs to a run with other
+                settings or an optimizer of other parameters, or lacks a part; or the ranks of
+                ``torch.distributed`` have read different checkpoints.
         """
+        _refuse_taken(parts, OWN)
+        content = io.BytesIO()
+        torch.save(settings, content)
+        _refuse_unreadable(settings, content)
         if not self._looked:
             self.load(None)
         saved = self._saved or {"made": settings, "step": 0}
@@ -185,17 +195,22 @@ class Checkpoints:
 
         Raises:
             FloatingPointError: a parameter is not finite. The earlier checkpoint is kept.
+            TypeError: a value is of a type that ``read_checkpoint`` refuses, such as NumPy's.
+            ValueError: a value has the name of a part, or a name that is taken.
             OSError: a file cannot be written. The earlier one is kept.
         """
+        _refuse_taken(more, (*OWN, *self._parts))
         states = {name: part.state_dict() for name, part in self._parts.items()}
         for name, part in self._parts.items():
-            finite = (torch.isfinite(value).all() for value in states[name].values())
+            tensors = (value for value in states[name].values() if isinstance(value, Tensor))
+            finite = (torch.isfinite(tensor).all() for tensor in tensors)
             if isinstance(part, nn.Module) and not all(map(bool, finite)):
                 raise FloatingPointError(f"the {name} are not finite at step {step}")
         if self.rank == 0:
             content = io.BytesIO()
             run = {"made": self._settings, "step": step, "history": self.history}
-            torch.save({**run, **states, **more}, content)
+            torch.save(whole := {**run, **states, **more}, content)
+            _refuse_unreadable(whole, content)
             # last.pt comes last: what it says of the others is true even after a crash in between.
             for name in (*names, "last.pt"):
                 with writing_whole(self.folder / name) as file:
@@ -208,6 +223,34 @@ class Checkpoints:
                     f"cannot resume: the checkpoint has no {key!r}; it is of another script or "
                     "version, or damaged"
                 )
+
+
+def _refuse_taken(names: Iterable[str], taken: Iterable[str]) -> None:
+    for name in sorted({*names} & {*taken}):
+        raise ValueError(f"a checkpoint already has a {name!r}: choose another name")
+
+
+def _refuse_unreadable(entries: Mapping[str, Any], content: io.BytesIO) -> None:
+    """Checks that the entries, as ``torch.save`` wrote them, can be read again."""
+    if _readable(content):
+        return
+    for name, value in entries.items():
+        own = io.BytesIO()
+        torch.save(value, own)
+        if not _readable(own):
+            raise TypeError(
+                "a checkpoint may hold tensors, numbers, strings, lists and dicts, so that loading "
+                f"it runs no code; {name!r} is or has something else: {shown(value)}"
+            )
+
+
+def _readable(content: io.BytesIO) -> bool:
+    content.seek(0)
+    try:
+        torch.load(content, map_location="meta", weights_only=True)
+    except pickle.UnpicklingError:
+        return False
+    return True
 
 
 def _with_current_settings(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:

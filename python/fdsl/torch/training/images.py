@@ -58,17 +58,13 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         if isinstance(source, Tensor):
             source = source.numpy()
         self.source, self.classes, self.size = source, list(classes), size
-        if isinstance(source, np.ndarray) and source.dtype != np.uint8:
-            raise TypeError(f"images must be uint8, got an array of {source.dtype}")
-        given = np.asarray(labels)
-        if given.dtype.kind not in "iub":
-            raise TypeError(f"labels must be integers, got {given.dtype}")
-        if len(given) != len(source):
-            raise ValueError(f"got {len(source)} images, but {len(given)} labels")
-        highest = len(self.classes) - 1 if given.ndim == 1 else 1
-        if given.size and given.max() > highest:
-            raise ValueError(f"labels must be at most {highest}, got {given.max()}")
-        self.labels: Positions = given.astype(np.int64)
+        for array in (source,) if isinstance(source, np.ndarray) else source:
+            if isinstance(array, (np.ndarray, Tensor)) and array.dtype not in (
+                np.uint8,
+                torch.uint8,
+            ):
+                raise TypeError(f"images must be uint8, got an array of {array.dtype}")
+        self.labels = _checked_labels(labels, len(source), len(self.classes))
         self.cache_bytes = cache_bytes
         self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
         self._decode = functools.cache(self._decoded) if self.cached else self._decoded
@@ -77,7 +73,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        return self._decode(position), torch.as_tensor(self.labels[position])
+        return self._decode(position), torch.as_tensor(self.labels[position], device="cpu")
 
     def batches(self, parts: Sequence[Positions], num_workers: int = 0) -> DataLoader[Any]:
         """Returns a loader with a batch for each list of positions: images, uint8 (B, 3, H, W), and
@@ -139,6 +135,8 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         from torchvision.transforms.functional import center_crop, resize
 
         one = self.source[position]
+        if isinstance(one, Tensor):
+            one = one.numpy()
         try:
             with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
                 small = center_crop(resize(_in_rgb(image), self.size), self.size)
@@ -155,6 +153,23 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._decode = functools.cache(self._decoded) if self.cached else self._decoded
+
+
+def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> Positions:
+    given = np.asarray(labels)
+    if given.size and given.dtype.kind not in "iub":  # an empty list is float64
+        raise TypeError(f"labels must be integers, got {given.dtype}")
+    if given.shape not in ((images,), (images, classes)):
+        if given.ndim == 1:
+            raise ValueError(f"got {images} images, but {len(given)} labels")
+        raise ValueError(
+            f"labels must have the shape ({images},) or ({images}, {classes}), got {given.shape}"
+        )
+    lowest, highest = (0, classes - 1) if given.ndim == 1 else (-1, 1)
+    if given.size and not lowest <= given.min() <= given.max() <= highest:
+        wrong = given.min() if given.min() < lowest else given.max()
+        raise ValueError(f"labels must be between {lowest} and {highest}, got {wrong}")
+    return given.astype(np.int64)
 
 
 def _in_rgb(image: Image) -> Image:

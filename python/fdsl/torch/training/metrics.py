@@ -70,7 +70,8 @@ class MetricsLog:
 
     def update(self, count: int, **metrics: Tensor | float) -> None:
         """Adds a step's metrics, each the mean over ``count`` images, without waiting for the
-        device. A step may add them in several calls, and need not add every metric."""
+        device. A step may add them in several calls, and need not add every metric, but all ranks
+        must add the same ones."""
         for name, value in metrics.items():
             total = torch.as_tensor(value).detach().float() * count  # a number stays on the CPU
             before = self._sums.get(name)
@@ -116,7 +117,10 @@ class MetricsLog:
         """Goes on from there, with any number of ranks."""
         self.rows = [dict(row) for row in state["rows"]]
         first = is_first()
-        self._sums = {name: torch.tensor(v if first else 0.0) for name, v in state["sums"].items()}
+        self._sums = {
+            name: torch.tensor(total if first else 0.0, dtype=torch.float32)
+            for name, total in state["sums"].items()
+        }
         # Earlier versions had one count for all.
         counts = state["counts"] if "counts" in state else dict.fromkeys(self._sums, state["count"])
         self._counts = {name: count if first else 0 for name, count in counts.items()}

@@ -133,7 +133,10 @@ def _sized(name: str, height: int, width: int) -> dict[str, Any]:
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of images, where one number means square ones."""
-    return size if isinstance(size, tuple) else (size, size)
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
 
 
 def resnet10s(num_classes: int) -> nn.Module:
@@ -229,7 +232,7 @@ def decay_groups(
     kept = {id(one) for name, one in model.named_parameters() if name in named} if model else set()
     split = []
     for group in groups:
-        params = list(group["params"])
+        params = [given] if isinstance(given := group["params"], torch.Tensor) else list(given)
         others = [one for one in params if one.ndim <= 1 or id(one) in kept]
         apart = {id(one) for one in others}
         decayed = [one for one in params if id(one) not in apart]

@@ -81,7 +81,14 @@ class Validation:
         self._loss += torch.tensor([float(loss) * len(labels), len(labels)], dtype=torch.float64)
 
     def compute(self) -> Scores:
-        """Returns the scores of all batches of all ranks, each of which must call it."""
+        """Returns the scores of all batches of all ranks, each of which must call it.
+
+        Raises:
+            RuntimeError: there was no batch.
+        """
+        total, count = reduced(self._loss).tolist()
+        if not count:
+            raise RuntimeError("there is nothing to score: no batch was added by update")
         images, right = reduced(self._images), reduced(self._right)
         known = images > 0
         if self.multilabel:
@@ -90,6 +97,5 @@ class Validation:
         else:
             per_class = right / images.clamp(min=1)
             accuracy = int(right.sum()) / int(images.sum())
-        total, count = reduced(self._loss).tolist()
         measure = "mAP" if self.multilabel else "accuracy"
         return Scores(measure, accuracy, per_class.tolist(), images.tolist(), total / count)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing.process
 import multiprocessing.util  # its own function to run at exit must come after ours
+import re
 import signal
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -87,11 +90,22 @@ def ignore_signals(worker: int) -> None:
 SECONDS_TO_END = 1.0
 
 
+def _ignores_termination(process: multiprocessing.process.BaseProcess) -> bool:
+    """Whether a process ignores SIGTERM; where the system does not tell, it may."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return True
+    ignored = re.search(r"^SigIgn:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return ignored is None or bool(int(ignored[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 @atexit.register
 def _kill_workers() -> None:
     # At exit multiprocessing sends daemons SIGTERM and waits for them: forever, if they ignore it,
     # as workers do (see ignore_signals). Here they have a moment to obey.
-    workers = [child for child in multiprocessing.active_children() if child.daemon]
+    children = multiprocessing.active_children()
+    workers = [child for child in children if child.daemon and _ignores_termination(child)]
     if workers and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise an error
     for child in workers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,28 @@ def save_weights(
         **more,
     }
     words = json.dumps(about, indent=2, default=str)
-    tensors = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    content = save(tensors, metadata={"format": "pt", "model": name, "about": words})
+    content = save(
+        _separate(model.state_dict()), metadata={"format": "pt", "model": name, "about": words}
+    )
     write_whole(folder / "weights.safetensors", content)
     if (architecture := _timm_architecture(model, name)) is not None:
         size = rendering.output_size if input_size is None else input_size
         config = _timm_config(model, architecture, about["num_classes"], size, mean, std)
         write_whole(folder / "config.json", json.dumps(config, indent=2).encode() + b"\n")
     write_whole(folder / "weights.json", words.encode() + b"\n")
+
+
+def _separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors on the CPU. Each that shares memory with an earlier one, as tied weights
+    do, is a copy: safetensors refuses them otherwise."""
+    tensors: dict[str, Tensor] = {}
+    seen = set()
+    for name, tensor in state.items():
+        own = tensor.cpu().contiguous()
+        memory = own.untyped_storage().data_ptr()
+        tensors[name] = own.clone() if memory in seen else own
+        seen.add(memory)
+    return tensors
 
 
 def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
