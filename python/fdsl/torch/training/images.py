@@ -58,12 +58,10 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         if isinstance(source, Tensor):
             source = source.numpy()
         self.source, self.classes, self.size = source, list(classes), size
-        for array in (source,) if isinstance(source, np.ndarray) else source:
-            if isinstance(array, (np.ndarray, Tensor)) and array.dtype not in (
-                np.uint8,
-                torch.uint8,
-            ):
-                raise TypeError(f"images must be uint8, got an array of {array.dtype}")
+        for one in [source] if isinstance(source, np.ndarray) else source:
+            dtype = getattr(one, "dtype", np.uint8)  # a file has none
+            if dtype not in (np.uint8, torch.uint8):
+                raise TypeError(f"images must be uint8, got an array of {dtype}")
         self.labels = _checked_labels(labels, len(source), len(self.classes))
         self.cache_bytes = cache_bytes
         self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
