@@ -172,7 +172,7 @@ def _growth(
     axes.set_xscale("log")
     axes.grid(alpha=0.3)
     bottom, top = axes.get_ylim()
-    axes.set_ylim(top=top + 0.3 * (top - bottom))  # room for the legend, which would hide points
+    axes.set_ylim(top=top + 0.5 * (top - bottom))  # room for the legend, which would hide points
     axes.legend(fontsize=8, loc="upper left", ncols=2)
     axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
 
