@@ -65,6 +65,13 @@ def test_one_process_is_rank_0_of_1() -> None:
         assert ranks.wrap(model) is model
 
 
+def test_half_of_what_a_launcher_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match="WORLD_SIZE=2 is set without RANK"):
+        Ranks("cpu")
+
+
 def test_a_device_that_does_not_exist_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="device toaster: "):
         Ranks("toaster")

@@ -20,32 +20,25 @@ def ranks_of_distributed() -> tuple[int, int] | None:
     return None
 
 
-def ranks_of_launcher() -> tuple[int, int] | None:
-    """Returns torchrun's (rank, world_size), if both are set in the environment.
+def ranks_of_launcher(*, complete: bool = True) -> tuple[int, int] | None:
+    """Returns torchrun's (rank, world_size), if set in the environment.
+
+    Args:
+        complete: whether one of the two without the other is an error, or as good as neither:
+            Lightning's child processes have no ``RANK`` until it initializes ``torch.distributed``.
 
     Raises:
-        ValueError: one of them is not a number.
+        ValueError: one of the two is set without the other, or one of them is not a number.
     """
     given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE") if name in os.environ}
+    for name, other, alone in (("RANK", "WORLD_SIZE", "0"), ("WORLD_SIZE", "RANK", "1")):
+        if complete and given.keys() == {name} and given[name] != alone:
+            # Otherwise every rank would be the first.
+            raise ValueError(f"{name}={given[name]} is set without {other}: set both, or neither")
     for name, value in given.items():
         if not value.isdecimal():
             raise ValueError(f"{name} must be a whole number, got {value!r}")
     return checked_ranks(*map(int, given.values())) if len(given) == 2 else None
-
-
-def refuse_missing_rank() -> None:
-    """Raises an error if a launcher has told this process only half of what it needs to know.
-
-    Lightning's does, until it initializes ``torch.distributed``.
-
-    Raises:
-        ValueError: every rank would be the first.
-    """
-    for name, other, alone in (("RANK", "WORLD_SIZE", "0"), ("WORLD_SIZE", "RANK", "1")):
-        if other not in os.environ and os.environ.get(name, alone) != alone:
-            raise ValueError(
-                f"{name}={os.environ[name]} is set without {other}: set both, or neither"
-            )
 
 
 def checked_ranks(rank: int, world_size: int | None) -> tuple[int, int]:

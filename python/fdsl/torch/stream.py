@@ -34,7 +34,6 @@ from fdsl.torch.ranks import (
     checked_ranks,
     ranks_of_distributed,
     ranks_of_launcher,
-    refuse_missing_rank,
     refuse_second_split,
 )
 from fdsl.torch.tensors import apply_transform, channels_first, checked_transform, to_tensors
@@ -287,7 +286,8 @@ class Stream(IterableDataset[Sample]):
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker has no access to torch.distributed, so it is told the rank. It must not
         # get this process's iterator.
-        ranks = ranks_of_distributed() or self._inherited_ranks or ranks_of_launcher()
+        inherited = ranks_of_distributed() or self._inherited_ranks
+        ranks = inherited or ranks_of_launcher(complete=False)
         own = {"_inherited_ranks": ranks, "_position": copy.copy(self._position), "_current": None}
         return {**self.__dict__, **own}
 
@@ -321,8 +321,7 @@ class Stream(IterableDataset[Sample]):
 
         By now the ranks must be known, which may have changed since the position was set.
         """
-        if self._known_ranks() is None:
-            refuse_missing_rank()
+        self._known_ranks(complete=True)
         self._refuse_part_of_a_batch(self._position.next()[1])
         return self._epoch_samples()
 
@@ -333,9 +332,9 @@ class Stream(IterableDataset[Sample]):
                 "(of all ranks together): this state belongs to a different stream"
             )
 
-    def _known_ranks(self) -> tuple[int, int] | None:
-        inherited = self._inherited_ranks
-        return self._ranks or ranks_of_distributed() or inherited or ranks_of_launcher()
+    def _known_ranks(self, *, complete: bool = False) -> tuple[int, int] | None:
+        found = self._ranks or ranks_of_distributed() or self._inherited_ranks
+        return found or ranks_of_launcher(complete=complete)
 
     def _resolved_ranks(self) -> tuple[int, int]:
         return self._known_ranks() or (0, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -133,10 +133,7 @@ def _sized(name: str, height: int, width: int) -> dict[str, Any]:
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of images, where one number means square ones."""
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return height, width
+    return (size[0], size[1]) if isinstance(size, Sequence) else (size, size)
 
 
 def resnet10s(num_classes: int) -> nn.Module:
