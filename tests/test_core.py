@@ -34,6 +34,8 @@ LONG_WORK = {
     "fill_rates": "ifs.fill_rates(size=4096, num_points=2**24)",
     "encode": "fdsl.png.encode(images, num_threads=1)",
     "stream_order": "fdsl._core.stream_order(numbers, 1000, None, 1000, 0)",
+    "sample": "fdsl._core.sample_contractive(categories=10**7, seed=0, min_maps=256, max_maps=256, "
+    "singular_sum=None)",
     "search": "fdsl.IFS.search(1000, 0.9, max_tries=10**9, size=4096, num_points=2**22)",
 }
 
@@ -229,6 +231,20 @@ done = True
 print(failed)
 """
     assert run(code).stdout == "0\n"
+
+
+def test_the_core_refuses_a_family_without_categories() -> None:
+    with pytest.raises(ValueError, match="categories must be at least 1, got 0"):
+        _core.Categories("bezier", {"counts": np.zeros((0, 2), np.uint64)})
+
+
+def test_the_core_refuses_a_part_that_needs_color() -> None:
+    arrays = fdsl.Scene([fdsl.RCDB(3)])._core_arrays()
+    scene = (
+        str(arrays["scene"]).replace('"gray"', '"cycle"').replace('"color": false', '"color": true')
+    )
+    with pytest.raises(ValueError, match="line_color must be 'gray' unless color=True, got"):
+        _core.Categories("scene", {**arrays, "scene": scene})
 
 
 def test_a_frequency_too_low_or_too_high_to_be_visible_is_rejected() -> None:

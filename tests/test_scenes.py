@@ -340,10 +340,7 @@ def test_styles_of_parts_are_theirs():
         (lambda: Scene([3, 4]), "a part of a scene must be Family, got 3"),
         (lambda: Scene(3.5), "families must be a family, several, or a number, got 3.5"),
         (lambda: Scene(FRACTALS), "cannot be a scene itself, got <Scene"),
-        (
-            lambda: Scene(Bezier(4), styles=fdsl.Frame()),
-            "each family, in a list, got Frame",
-        ),
+        (lambda: Scene(Bezier(4), styles=fdsl.Frame()), "in a list, got Frame"),
         (lambda: Scene([Bezier(4)], styles=[]), "one for each of 1 families, got 0"),
         (lambda: Scene(Bezier(4), styles=[fdsl.Contours()]), "Contours"),
         (lambda: Scene(Bezier(4), styles=[fdsl.Strokes(crop=30)]), "crop of a part must be None"),

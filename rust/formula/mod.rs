@@ -59,7 +59,7 @@ impl BuiltIn {
     const fn of<F: Formula>() -> Self {
         Self {
             name: F::NAME,
-            make: |parameters| Ok(Box::new(part::some(F::family(parameters)?)?)),
+            make: |parameters| Ok(Box::new(categories::<F>(parameters)?)),
             check: |settings| family::settings::<F::Style>(settings).map(|_| ()),
             part: part::styled::<F>,
         }
@@ -87,4 +87,10 @@ impl BuiltIn {
     pub fn check(&self, settings: &str) -> Result<(), Error> {
         (self.check)(settings)
     }
+}
+
+/// Creates the categories of a family, at least one, from their parameters.
+fn categories<F: Formula>(parameters: &Arrays) -> Result<Vec<F>, Error> {
+    let categories = F::family(parameters)?;
+    if categories.is_empty() { Err(Error::Zero("categories")) } else { Ok(categories) }
 }

@@ -73,12 +73,7 @@ pub(in crate::formula) fn styled<F: Formula>(
 ) -> Result<Box<dyn Part>, Error> {
     let (frame, style) = family::settings::<F::Style>(settings)?;
     style.check(&Frame { color: false, ..frame.clone() })?; // a gray image has gray parts
-    Ok(part(some(F::family(parameters)?)?, frame, style))
-}
-
-/// Returns the categories, of which there must be some.
-pub(in crate::formula) fn some<F: Formula>(categories: Vec<F>) -> Result<Vec<F>, Error> {
-    if categories.is_empty() { Err(Error::Zero("categories")) } else { Ok(categories) }
+    Ok(part(super::categories::<F>(parameters)?, frame, style))
 }
 
 /// Creates a part from categories and their settings.

@@ -113,6 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sampling_can_be_interrupted() {
+        let sampler = Contractive { seed: 0, min_maps: 2, max_maps: 4, sum: None };
+        assert_eq!(sampler.sample(1 << 40, &mut || true).unwrap_err(), Error::Interrupted); // years of work
+    }
+
+    #[test]
     fn the_singular_values_add_up_and_contract() {
         let mut rng = Rng::new(3);
         for n in 2..=8 {
