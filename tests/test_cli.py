@@ -705,7 +705,7 @@ def test_a_shard_on_stdout_is_the_file_of_the_export_and_needs_no_torch(ifs):
     done = subprocess.run([sys.executable, "-c", code, *SHARD], capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout == Path("shards/000001.tar").read_bytes()
-    assert re.fullmatch(r"shard 1: 100 images written in .*\n", done.stderr.decode())
+    assert done.stderr == b""  # a loader reads many shards: its log stays readable
 
 
 def test_an_image_on_stdout_is_its_file(ifs):

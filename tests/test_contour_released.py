@@ -2,8 +2,10 @@
 
 import hashlib
 import pickle
+import warnings
 
 import fdsl
+import fdsl.export
 import numpy as np
 import pytest
 from fdsl import RCDB, Contours, VisualAtom
@@ -172,3 +174,25 @@ def test_origins_far_from_the_image_are_refused():
             wrong["origins"][0, column] = value
             with pytest.raises(ValueError, match="origins must be numbers from -10000 to 10000"):
                 fdsl.render(fdsl.RCDB._from_arrays(wrong), 0, 0, rendering=Contours.released())
+
+
+def test_a_replay_in_the_order_of_a_stream_says_that_it_is_slow(tmp_path):
+    data = fdsl.published("rcdb-1k")
+    few, small = data.family[:2], Contours.released(size=32)
+    with pytest.warns(UserWarning, match=r"order of a stream it takes up to 3 s.*; export folders"):
+        fdsl.export.shards(few, tmp_path / "shards", instances=2, rendering=small)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fdsl.export.folders(few, tmp_path / "folders", instances=2, rendering=small)
+        fdsl.export.shards(few, tmp_path / "own", instances=2, rendering=Contours(size=32))
+
+
+def test_a_stream_of_a_replay_says_that_it_is_slow():
+    torch = pytest.importorskip("fdsl.torch")
+    few, small = fdsl.load("rcdb-1k")[:2], Contours.released(size=32)
+    with pytest.warns(UserWarning, match=r"depends on all earlier ones.*cache=True") as warned:
+        torch.Stream(few, rendering=small)
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.Stream(few, rendering=small, instances=2, cache=True)

@@ -225,7 +225,10 @@ def test_progress_counts_the_images_of_this_process(ifs, tmp_path):
         ({"seed": 4}, "seed is 3 there and 4 here"),
         ({"instances": 21}, "instances is 20 there and 21 here"),
         ({"shard_size": 10}, "shard_size is 16 there and 10 here"),
-        ({"rendering": fdsl.Rendering(size=33)}, "rendering is"),
+        (
+            {"rendering": fdsl.Rendering(size=33, num_points=2000)},
+            "settings: rendering is {'size': 32} there and {'size': 33} here; choose",
+        ),
     ],
 )
 def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
@@ -235,6 +238,8 @@ def test_two_exports_are_not_mixed(ifs, tmp_path, change, said):
         write(ifs, tmp_path, **change)
     with pytest.raises(ValueError, match="categories_sha256 is"):
         write(ifs[::-1], tmp_path)
+    with pytest.raises(ValueError, match="family is 'ifs' there and 'perlin' here"):
+        write(fdsl.Perlin(4), tmp_path, rendering=FRAME)
     assert contents(tmp_path) == before
 
 
@@ -586,6 +591,17 @@ def test_a_shard_that_does_not_exist_is_refused(ifs, shard, said):
     with pytest.raises(ValueError, match=said):
         fdsl.export.write_shard(ifs, shard, file, instances=20, shard_size=16)
     assert file.getvalue() == b""
+
+
+def test_a_shard_is_written_to_an_open_file(ifs):
+    with pytest.raises(TypeError, match=r"file must be open, as by open\(…, 'wb'\), got '0\.tar'"):
+        fdsl.export.write_shard(ifs, 0, "0.tar")
+
+
+@pytest.mark.parametrize("instances", [0, -3])
+def test_an_export_has_at_least_one_instance(ifs, tmp_path, instances):
+    with pytest.raises(ValueError, match=f"instances must be at least 1, got {instances}"):
+        write(ifs, tmp_path, instances=instances)
 
 
 # How many shards

@@ -617,7 +617,7 @@ def test_the_commands_of_the_page_run(disks, tmp_path):
         words = line.replace("--instances 100", "--instances 2").split()
         assert words[0] == "fdsl"
         assert fdsl.cli.main(words[1:]) == 0, line
-    assert (tmp_path / "disks.png").exists() and (tmp_path / "shards" / "000000.tar").exists()
+    assert (tmp_path / "disks.png").exists() and (tmp_path / "disks" / "metadata.json").exists()
 
 
 def test_two_training_steps_resume_with_another_number_of_workers(disks):
@@ -674,3 +674,30 @@ def test_the_other_blocks_of_the_page_run(disks):
         assert 6 in mask and mask.max() <= 10
     """)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def test_a_name_means_the_same_beside_a_folder_of_that_name(disks, tmp_path):
+    curves = fdsl.Bezier(4)
+    for name in ("visualatom-1k", "fractaldb-10", "disks.py:disks-10"):
+        before = fdsl.load(name)
+        folder = Path(name.partition(":")[2] or name)
+        folder.mkdir()  # as an export makes it, before it holds anything
+        assert fdsl.load(name) == before
+        curves.save(folder / "categories-0.npz")
+        assert fdsl.load(name) == before
+        assert fdsl.load(f"./{folder}") == fdsl.load(folder) == curves
+
+
+def test_a_file_may_have_any_name_that_is_not_known(disks, tmp_path):
+    saved = fdsl.load("disks.py:disks-10")
+    (tmp_path / "saved-10").mkdir()
+    saved.save(tmp_path / "saved-10" / "categories-0.npz")
+    assert fdsl.load("disks.py:saved-10") == saved
+    assert fdsl.load("saved-10") == saved
+
+
+def test_an_export_into_a_folder_with_the_name_of_its_categories_continues(disks, tmp_path):
+    command = ["export", "bezier-4", "bezier-4", "--size", "32", "--instances", "2"]
+    assert fdsl.cli.main(command) == 0
+    assert fdsl.cli.main(command) == 0
+    assert len(list((tmp_path / "bezier-4").glob("categories-*.npz"))) == 1

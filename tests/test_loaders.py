@@ -115,8 +115,7 @@ def test_all_shards_of_a_pipe_are_the_samples_of_the_files(tmp_path, monkeypatch
     piped = samples(f"pipe:fdsl export bezier-4 - {options} --shard {{0..7}}", workers)
     assert piped == samples(f"{tmp_path}/{{000000..000007}}.tar", 0)
     assert len(piped) == 36
-    summaries = capfd.readouterr().err.splitlines()
-    assert sorted(line.split(":")[0] for line in summaries) == [f"shard {n}" for n in range(8)]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_failing_shard_of_a_pipe_is_an_error(monkeypatch, capfd):

@@ -557,3 +557,8 @@ def test_the_page_shows_what_its_script_draws(tmp_path, monkeypatch):
     exec(compile("\n".join(script), page, "exec"), {})
     ours, theirs = (np.array(Image.open(at)) for at in ("scenes.png", ROOT / "docs/scenes.png"))
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_seed_of_instances_decides_their_shapes():
+    first, same, other = (Scene.instances(5, seed=seed) for seed in (0, 0, 1))
+    assert first == same != other

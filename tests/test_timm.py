@@ -161,6 +161,38 @@ def test_a_published_data_set_is_rendered_as_its_authors_did() -> None:
     assert data[7][0].tobytes() == ours[7][0].tobytes()
 
 
+def test_a_published_stream_repeats_the_published_instances() -> None:
+    root = "2d-ofdb-1k?batch_size=500&size=32&num_points=100&preset=published"
+    data = created("torch/fdsl-stream", root)
+    assert data.stream.instances == 1
+    assert created("torch/fdsl-stream", f"{root}&instances=null").stream.instances is None
+    assert created("torch/fdsl-stream", root, "validation").first == 1
+
+
+@pytest.mark.parametrize(
+    "more, options",
+    [
+        ("seed=5", {"seed": 5}),
+        ("instances=3", {"instances": 3}),
+        ("label_noise=0.5", {"label_noise": 0.5}),
+    ],
+)
+def test_settings_reach_the_stream(more: str, options: dict[str, Any]) -> None:
+    data = created("torch/fdsl-stream", f"{SOURCE}&channels=1&batch_size=4&samples=80&{more}")
+    given = {"rendering": RENDERING, "batch_size": 4, "steps_per_epoch": 20}
+    ours = flat(Stream(fdsl.fractaldb(10), **given, **options))
+    found = list(data)
+    assert {image.mode for image, _ in found} == {"L"}
+    assert [(image.tobytes(), label) for image, label in found] == ours
+
+
+def test_replayed_contours_have_no_endless_validation() -> None:
+    """It would start at an instance that the replay reaches after many hours."""
+    root = "rcdb-1k?preset=released&batch_size=4"
+    with pytest.raises(ValueError, match=r"needs instances=N here: with compat='released'"):
+        created("torch/fdsl-stream", root, "validation")
+
+
 def test_a_path_may_hold_a_question_mark(tmp_path: Path) -> None:
     saved = tmp_path / "what?.npz"
     fdsl.Perlin(4).save(saved)

@@ -178,10 +178,10 @@ def checked_whole(name: str, value: SupportsIndex) -> int:
 
 def checked_positive(name: str, value: SupportsIndex) -> int:
     """Returns an integer, 1…2⁶⁴-1."""
-    whole = checked_whole(name, value)
-    if whole == 0:
-        raise ValueError(f"{name} must be at least 1, got 0")
-    return whole
+    whole = checked_integer(name, value)
+    if whole < 1:
+        raise ValueError(f"{name} must be at least 1, got {shown(value)}")
+    return checked_whole(name, whole)
 
 
 def checked_number(name: str, value: float) -> float:

@@ -182,6 +182,11 @@ class Frame:
         return {"size": (height, width), "crop": (min(kept[0], height), min(kept[1], width))}
 
     @property
+    def slow_out_of_order(self) -> str | None:
+        """A warning, if images are only fast to render in the order of categories and indices."""
+        return None
+
+    @property
     def images_at_once(self) -> int:
         """A batch size beyond which rendering takes more memory without being faster."""
         height, width = self.output_size

@@ -85,10 +85,7 @@ def images(root: Any = None, train: bool = True, download: bool = False) -> Form
         TypeError, ValueError: there is no such setting, or its value is not accepted.
     """
     settings = _Settings("torch/fdsl", root, refused=("samples", "batch_size"))
-    whole = settings.values.get("preset") == "published"
-    instances = settings.positive(
-        "instances", published(settings.source).instances if whole else 1000
-    )
+    instances = settings.positive("instances", settings.published_instances or 1000)
     if train:
         return FormulaImages(settings, 0, instances, settings.label_noise)
     return FormulaImages(settings, instances, settings.positive("val_instances", 50))
@@ -109,10 +106,14 @@ def stream(
         TypeError, ValueError: there is no such setting, or its value is not accepted.
     """
     settings = _Settings("torch/fdsl-stream", root)
+    instances = settings.values.get("instances", settings.published_instances)
     if train:
-        return FormulaStream(settings)
-    endless = settings.values.get("instances") is None  # not given, or null
-    first = NEVER_REACHED if endless else settings.positive("instances", 1)
+        return FormulaStream(settings, instances)
+    if instances is None and settings.rendering.slow_out_of_order:
+        raise ValueError(
+            f"torch/fdsl-stream needs instances=N here: {settings.rendering.slow_out_of_order}"
+        )
+    first = NEVER_REACHED if instances is None else settings.positive("instances", instances)
     return FormulaImages(settings, first, settings.positive("val_instances", 50))
 
 
@@ -182,7 +183,7 @@ class FormulaStream(IterableDataset[tuple[Any, int]]):
     order, with any number of workers. ``set_epoch`` sets the epoch; ``train.py`` calls it.
     """
 
-    def __init__(self, settings: _Settings) -> None:
+    def __init__(self, settings: _Settings, instances: int | None) -> None:
         self.batch_size = settings.batch_size
         samples = settings.positive("samples", 1000 * len(settings.family))
         _, world_size = ranks_of_distributed() or ranks_of_launcher() or (0, 1)
@@ -199,7 +200,7 @@ class FormulaStream(IterableDataset[tuple[Any, int]]):
             rendering=settings.rendering,
             batch_size=self.batch_size,
             steps_per_epoch=samples // (self.batch_size * world_size),
-            instances=settings.values.get("instances"),
+            instances=instances,
             seed=settings.seed,
             label_noise=settings.label_noise,
         )
@@ -269,6 +270,12 @@ class _Settings:
     def positive(self, name: str, default: int) -> int:
         """Returns a setting that is a number of things."""
         return checked_positive(name, self.values.get(name, default))
+
+    @property
+    def published_instances(self) -> int | None:
+        """The instances of a published data set with ``preset=published``, else ``None``."""
+        whole = self.values.get("preset") == "published"
+        return published(self.source).instances if whole else None
 
     @property
     def batch_size(self) -> int:

@@ -144,7 +144,8 @@ def _export(a: argparse.Namespace) -> None:
         raise ValueError(f"--target {a.target} is for webdataset shards, not for folders")
     if a.folder == STDOUT:
         written = export.write_shard(family, a.shard, binary_stdout("a shard"), **settings)
-        print(f"shard {a.shard}: {written}", file=sys.stderr)
+        if sys.stderr.isatty():  # a log needs no line for each shard that a loader reads
+            print(f"shard {a.shard}: {written}", file=sys.stderr)
     else:
         print(_to_folder(family, a, settings))
 

@@ -52,11 +52,13 @@ class Choices:
             self._given, self._expression = source, "family"
         elif source is not None:
             found = load(source)  # which imports a script
-            named = None if Path(source).exists() else re.fullmatch(
-                rf"(?:.+\.py:)?({NAME})-(\d+k?)", str(source)
-            )  # fmt: skip
+            named = re.fullmatch(rf"(?:.+\.py:)?({NAME})-\d+k?", str(source))
             # A name can also stand for a set that was published, and that no number makes.
-            if named is not None and load(f"{named[1]}-{len(found)}") == found:
+            if (
+                named is not None
+                and named[1] in makers()
+                and load(f"{named[1]}-{len(found)}") == found
+            ):
                 self._first = {"family": named[1], "categories": str(len(found))}
             else:
                 self._given, self._expression = found, f"fdsl.load({_python(str(source))})"

@@ -100,6 +100,9 @@ class Plan:
         """Returns the first difference to another plan or ``metadata.json``, or None."""
         # Settings that a file lacks are newer than the file, and have their defaults.
         here = self.settings()
+        for name in ("layout", "family"):  # on which the other settings depend
+            if found.get(name) != here[name]:
+                return f"{name} is {found.get(name)!r} there and {here[name]!r} here"
         older = {"layout_format": 1, "categories_key": here["categories_key"], "target": "label"}
         found = {**older, **found}
         if isinstance(found.get("rendering"), dict):
@@ -112,8 +115,12 @@ class Plan:
             there = found.get(name)
             # The version is for people to read; the format numbers decide whether two versions
             # write the same bytes.
-            if name != "fdsl" and there != ours:
-                return f"{name} is {there!r} there and {ours!r} here"
+            if name == "fdsl" or there == ours:
+                continue
+            if isinstance(there, dict) and isinstance(ours, dict):  # the rendering
+                differing = [one for one in ours if there.get(one) != ours[one]]
+                there, ours = ({one: each.get(one) for one in differing} for each in (there, ours))
+            return f"{name} is {there!r} there and {ours!r} here"
         return None
 
     def claim(self, folder: Path) -> None:
@@ -178,8 +185,10 @@ class Plan:
         if not (folder / PLAN).exists():
             raise FileNotFoundError(f"no export in {folder}: it has no {PLAN}")
         found = _read(folder / PLAN)
+        if "categories_sha256" not in found:
+            raise ValueError(f"{folder / PLAN} lacks 'categories_sha256'")
+        family = Family.load(folder / f"categories-{str(found['categories_sha256'])[:16]}.npz")
         try:
-            family = Family.load(folder / f"categories-{found['categories_sha256'][:16]}.npz")
             plan = cls(
                 family=family,
                 rendering=family.style.from_dict(found["rendering"]),

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fdsl import png
-from fdsl.export.layout import Files, Sample
+from fdsl.export.layout import Files, InStreamOrder, Sample
 from fdsl.export.plan import Plan
 from fdsl.job import Job
 from fdsl.render import render
@@ -20,6 +20,8 @@ def rendered_files(
 ) -> Iterator[tuple[Sample, Files]]:
     """Renders and encodes samples, one batch ahead of the caller."""
     size = plan.rendering.images_at_once
+    if plan.rendering.slow_out_of_order and isinstance(plan.files, InStreamOrder):
+        size = 8  # Ctrl-C waits for all images of a batch
     batches = [samples[first : first + size] for first in range(0, len(samples), size)]
     with ThreadPoolExecutor(1) as executor:
         following = executor.submit(_files, plan, batches[0], num_threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, NoReturn
@@ -14,6 +15,7 @@ from fdsl._checks import (
     checked_whole,
     counted,
     renamed,
+    shown,
 )
 from fdsl._files import PathLike, named_path
 from fdsl.export.layout import Files, Sample, WebDataset, default_shard_size
@@ -251,6 +253,8 @@ def write_shard(
     (100, 317440)
     """
     start = time.perf_counter()
+    if not callable(getattr(file, "write", None)):
+        raise TypeError(f"file must be open, as by open(…, 'wb'), got {shown(file)}")
     plan = _plan_in_stream_order(
         "webdataset", family, rendering, target, seed, instances, shard_size
     )
@@ -282,9 +286,12 @@ def _plan_in_stream_order(
         shard_size = default_shard_size(images)
         if folder is not None:
             shard_size = planned_shard_size(folder, layout) or shard_size
+    style = family.checked_style(rendering)
+    if style.slow_out_of_order:
+        warnings.warn(f"{style.slow_out_of_order}; export folders instead", stacklevel=3)
     return Plan(
         family=family,
-        rendering=family.checked_style(rendering),
+        rendering=style,
         target=target,
         seed=seed,
         instances=instances,

@@ -18,7 +18,7 @@ from fdsl._checks import checked_type, counted, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MAX_BYTES, read_arrays
-from fdsl.families.registry import find, register, run_script, script_of
+from fdsl.families.registry import UnknownFamily, find, register, run_script, script_of
 from fdsl.families.thumbnails import family_thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
@@ -360,6 +360,8 @@ class Family:
             if not issubclass(kind, cls):
                 raise ValueError(f"it holds categories of {kind.__name__}")
             return kind._from_arrays(arrays)
+        except UnknownFamily as error:
+            raise ValueError(f"{path} holds categories of an unknown family: {error}") from None
         except Exception as error:  # zlib, zipfile and NumPy raise errors of many types
             what = f"a file that {cls.__name__}.save wrote"
             raise ValueError(f"{path} is not {what}: {shortened(str(error))}") from None
@@ -389,6 +391,11 @@ class Family:
         if (script := script_of(type(self))) is not None:
             return _from_script, (str(script), type(self).__qualname__, arrays)
         return _from_arrays, (type(self), arrays)
+
+    @property
+    def _in_core(self) -> bool:
+        """Whether the core renders it; otherwise Python does, which may be slow."""
+        return False
 
     def _checked(self, category: int) -> int:
         number = operator.index(category)

@@ -37,6 +37,10 @@ class CoreFamily(Family):
         """Returns what the core gets: arrays, or texts."""
         return self._arrays()
 
+    @property
+    def _in_core(self) -> bool:
+        return True
+
     def _core_name(self, frame: Frame | None) -> str:
         """Returns the core's name of the family that renders with these settings."""
         return self.name

@@ -49,6 +49,9 @@ def load(source: PathLike, **options: Any) -> Family:
             - a file that ``save`` wrote;
             - a folder of the authors' CSV files (``IFS.from_csv``), or one that was exported to;
             - a pickle (``IFS.from_pickle``).
+
+            A name means the same wherever it is used: a file or folder that has the name of known
+            categories is ``"./fractaldb-100"``, or a ``Path``.
         **options: of a name, arguments for the family besides the number of categories, such as
             ``octaves=3`` for Perlin noise.
 
@@ -69,12 +72,13 @@ def load(source: PathLike, **options: Any) -> Family:
         exists = path.exists()
     except OSError:  # longer than a file name can be
         exists = False
+    by_name = isinstance(source, str) or not exists
+    if by_name and (found := _by_name(str(source), options)) is not None:
+        return found
     if not exists:
         rest = without_script(str(source))
         if rest != str(source) and Path(rest).exists():
-            return load(rest, **options)
-        if (found := _by_name(str(source), options)) is not None:
-            return found
+            return load(Path(rest), **options)
         accepted = ", ".join(f"{name}-N" for name in makers())
         raise FileNotFoundError(
             f"no categories at {shortened(str(path))}: expected a published set "
@@ -127,7 +131,8 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 
 def _by_name(source: str, options: dict[str, Any]) -> Family | None:
-    """Makes the family of a name, if it is known; one that follows a script must be."""
+    """Makes the family of a name, if it is known. One that follows a script must be, unless a file
+    has its name."""
     if (family := published_family(source)) is not None:
         if options:
             given = ", ".join(options)
@@ -137,9 +142,11 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
     if named is None:
         return None
     script, name, number = named.groups()
+    if script is not None:
+        without_script(source)
     if name in _MAKERS:
         maker = _MAKERS[name]
-    elif script is None and name not in names():
+    elif name not in names() and (script is None or Path(f"{name}-{number}").exists()):
         return None
     else:
         maker = find(name)

@@ -69,6 +69,8 @@ def _one_parameter() -> IFS:
 _FRACTALDB = "Kataoka et al., Pre-training without Natural Images, ACCV 2020"
 _RCDB = "Kataoka et al., Replacing Labeled Real-image Datasets with Auto-generated Contours, "
 _RCDB += "CVPR 2022"
+_MV = "Yamada et al., MV-FractalDB: Formula-driven Supervised Learning for Multi-view Image "
+_MV += "Recognition, IROS 2021"
 _OFDB = "Nakamura et al., Pre-training Vision Transformers with Very Limited Synthesized Images, "
 _OFDB += "ICCV 2023"
 _LEAVES = "Baradad et al., Learning to See by Looking at Noise, NeurIPS 2021"
@@ -106,7 +108,7 @@ _ENTRIES: dict[str, _Entry] = {
     ),
     # 145 weight rows of twelve views.
     "mv-fractaldb-1k": _Entry(
-        family=lambda: IFS3D(1000), rendering=Views, instances=1740, paper=_RCDB
+        family=lambda: IFS3D(1000), rendering=Views, instances=1740, paper=_MV
     ),
     "ex-fractaldb-1k": _Entry(
         family=lambda: IFS3D(1000),

@@ -28,6 +28,10 @@ _known: dict[str, FamilyClass] = {}
 _scripts: dict[str, Path] = {}
 
 
+class UnknownFamily(ValueError):
+    """No family has this name; perhaps the script that defines it was not imported."""
+
+
 def register(family: FamilyClass) -> None:
     """Registers a family by its name. A later family of the same name replaces it, as when a
     notebook cell is run again.
@@ -64,7 +68,8 @@ def find(name: str) -> FamilyClass:
     """Returns a family by name.
 
     Raises:
-        ValueError: none has this name, or the entry point of this name is something else.
+        UnknownFamily: none has this name.
+        ValueError: the entry point of this name is something else.
     """
     if name not in _known:
         for point in entry_points(group=GROUP, name=name):
@@ -75,7 +80,7 @@ def find(name: str) -> FamilyClass:
                     f"{point.value}"
                 )
     if name not in _known:
-        raise ValueError(
+        raise UnknownFamily(
             f"there is no family {shown(name)}; import its module, or name SCRIPT.py:…; known: "
             f"{', '.join(names())}"
         )

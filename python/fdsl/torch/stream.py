@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -186,6 +187,10 @@ class Stream(IterableDataset[Sample]):
                 label_noise=label_noise,
                 cache=True,
                 num_threads=num_threads,
+            )
+        elif self.rendering.slow_out_of_order:
+            warnings.warn(
+                f"{self.rendering.slow_out_of_order}; cache=True renders it once", stacklevel=3
             )
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")
