@@ -676,6 +676,29 @@ def test_the_other_blocks_of_the_page_run(disks):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
 
 
+class Grains(fdsl.Family):
+    """Often black; otherwise each pixel tells its object."""
+
+    name = "grains"
+    targets = ("labels", "mask", "boxes")
+
+    def draw(self, category, rng, frame):
+        image = rng.integers(1, 255, (frame.height, frame.width), dtype=np.uint8)
+        image *= rng.random() < 0.3
+        return fdsl.Sample(image, image.astype(np.uint16), [*range(len(self))] * 64)
+
+
+def test_the_mask_of_a_re_rendered_image_has_the_same_crop():
+    frame = fdsl.Frame(size=40, crop=24)
+    images, retries = fdsl.render(Grains(4), 0, range(40), 0, frame, return_retries=True)
+    assert (retries > 0).sum() > 10
+    masks = fdsl.Dataset(Grains(4), 40, rendering=frame, target="mask")
+    for index, image in enumerate(images.astype(int)):
+        shown, mask = masks[index]
+        np.testing.assert_array_equal(np.squeeze(shown), image)
+        np.testing.assert_array_equal(mask, np.where(image == 0, 0, (image - 1) % 4 + 1))
+
+
 def test_a_name_means_the_same_beside_a_folder_of_that_name(disks, tmp_path):
     curves = fdsl.Bezier(4)
     for name in ("visualatom-1k", "fractaldb-10", "disks.py:disks-10"):

@@ -18,6 +18,7 @@ for _package in ("torchvision", "safetensors", "sklearn", "torchmetrics", "filel
     pytest.importorskip(_package)
 
 import fdsl
+from fdsl._files import part_of
 from fdsl.torch import Normalize
 from fdsl.torch.training import (
     Augmentation,
@@ -403,6 +404,38 @@ with Ranks("cpu") as ranks:
 
 
 @pytest.mark.slow
+def test_ranks_train_the_model_that_one_process_trains(tmp_path: Path) -> None:
+    step = """
+import torch
+from fdsl.torch.training import Ranks, build_model
+
+def trained(network, model, images, labels):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+def plain():
+    torch.manual_seed(0)  # no batch-norm, whose statistics are of a rank's own images
+    layers = torch.nn.Flatten(), torch.nn.Linear(48, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4)
+    return torch.nn.Sequential(*layers)
+
+torch.manual_seed(1)
+images, labels = torch.randn(8, 3, 4, 4), torch.arange(8) % 4
+with Ranks("cpu") as ranks:
+    own, one = plain(), plain()
+    part = slice(4 * ranks.rank, 4 * ranks.rank + 4)
+    found = trained(ranks.wrap(own), own, images[part], labels[part])
+    torch.testing.assert_close(found, trained(one, one, images, labels))
+    (out / f"done{ranks.rank}").touch()
+"""
+    under_torchrun(tmp_path, step)
+    assert len([*tmp_path.glob("done*")]) == 2
+
+
+@pytest.mark.slow
 def test_three_ranks_resume_with_the_same_bits(tmp_path: Path) -> None:
     under_torchrun(
         tmp_path,
@@ -435,6 +468,54 @@ with Ranks("cpu") as ranks:
         ranks=3,
     )
     assert len([*tmp_path.glob("done*")]) == 3
+
+
+def test_each_rank_has_random_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, step in (("0", 1), ("1", 1), ("0", 2), ("0", 1)):
+        monkeypatch.setenv("RANK", rank)
+        Ranks("cpu").manual_seed(0, step)
+        drawn.append(float(torch.rand(1)))
+    assert len({*drawn}) == 3 and drawn[0] == drawn[3]
+
+
+def test_the_checkpoint_to_resume_from_is_written_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the two files must not lose what the first one held."""
+    from fdsl.torch.training import checkpoints as module
+
+    whole, written = module.writing_whole, []
+
+    def crashes_second(path: Path) -> Any:
+        written.append(path)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        return whole(path)
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, weights=nn.Linear(2, 1))
+        checkpoints.save(1, "best.pt")
+        monkeypatch.setattr(module, "writing_whole", crashes_second)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(2, "best.pt")
+    steps = [read_checkpoint(tmp_path / name)["step"] for name in ("best.pt", "last.pt")]
+    assert steps == [2, 1]
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path: Path) -> None:
+    part_of(tmp_path / "last.pt").touch()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, weights=nn.Linear(2, 1))
+    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+
+
+def test_the_loss_of_a_validation_is_the_mean_over_images() -> None:
+    scores = Validation(2)
+    scores.update(torch.eye(2)[[0, 0, 0]], torch.tensor([0, 0, 0]), torch.tensor(1.0))
+    scores.update(torch.eye(2)[[0]], torch.tensor([0]), torch.tensor(5.0))
+    assert scores.compute().loss == 2.0
 
 
 def test_a_checkpoint_that_could_not_be_read_is_never_written(tmp_path: Path) -> None:
@@ -635,6 +716,14 @@ def test_a_config_has_three_means(tmp_path: Path) -> None:
     assert (config["mean"], config["std"]) == ([*mean], [0.5] * 3)
 
 
+def test_a_config_has_height_and_width(tmp_path: Path) -> None:
+    family, rendering = fdsl.Perlin(4), fdsl.Frame(size=(32, 64))
+    about = {"name": "resnet18", "family": family, "rendering": rendering}
+    save_weights(tmp_path, build_model("resnet18", 4), mean=0.2, std=0.5, **about)
+    config = json.loads((tmp_path / "config.json").read_text())["pretrained_cfg"]
+    assert config["input_size"] == [3, 32, 64]
+
+
 def test_features_record_no_gradients() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.ReLU(), nn.Linear(3, 2))
     features, labels = features_of(model, [(torch.ones(5, 3, 2, 2), torch.arange(5))])
@@ -797,6 +886,8 @@ def test_fewer_labels_are_a_part_of_more() -> None:
     assert np.bincount(labels[few]).tolist() == [2, 2, 2] and len(more) == 30
     assert {*few} < {*more}
     assert choose_labels(labels, per_class=2, seed=6).tolist() != few.tolist()
+    rare = np.repeat(np.arange(3), (20, 4, 1))
+    assert np.bincount(rare[choose_labels(rare, share=0.05)]).tolist() == [1, 1, 1]
     with pytest.raises(ValueError, match="21 images per class: class 0 has only 20"):
         choose_labels(labels, per_class=21)
     with pytest.raises(ValueError, match=r"share must be above 0 and at most 1, got 1\.5"):
@@ -934,6 +1025,12 @@ def test_erasing_takes_rectangles_from_its_share_of_the_images() -> None:
     rows, columns = (masks.any(axis).sum(1) for axis in (2, 1))
     assert torch.equal(rows * columns, masks.flatten(1).sum(1))  # rectangles
     assert torch.equal(Erasing(0)(images), images)
+    erased = Erasing(1)(images) != images
+    often = erased.any(1).float().mean(0)  # in the middle more than in the corners, but everywhere
+    assert (
+        float((often - often.flip(0, 1)).abs().max()) < 0.15
+        and float(often[-8:, -8:].mean()) > 0.02
+    )
 
 
 def test_mixed_labels_are_the_shares_of_the_images() -> None:
@@ -1070,6 +1167,23 @@ def test_a_probe_recomputes_the_statistics_of_whole_images() -> None:
     linear_probe(model, lambda: batches, lambda: batches)
     torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
     assert not model.training
+
+
+def test_the_features_of_a_probe_do_not_depend_on_their_batch() -> None:
+    seen = []
+
+    class Spy(nn.Linear):
+        def forward(self, input: Any) -> Any:
+            seen.append(input.clone())
+            return super().forward(input)
+
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), Spy(4, 2))
+    labels = torch.arange(40) % 2
+    images = torch.randn(40, 4) + labels[:, None]
+    batches = [*zip(images.split(8), labels.split(8), strict=True)]
+    linear_probe(model, lambda: batches, lambda: [(images[:2], labels[:2])])
+    first_of_training = seen[-1 - len(batches)]
+    torch.testing.assert_close(seen[-1], first_of_training[:2])
 
 
 def test_a_network_for_small_images_is_ready_to_train() -> None:
