@@ -4,9 +4,9 @@
 
 As in DeepCluster (Caron et al., 2018), the network's own features of all images are whitened by
 PCA, normalized and clustered before each epoch. The network then learns the clusters for one epoch,
-with a new last layer, and sees all clusters equally often. An epoch has as many instances of each
-category as in pretrain.py; if it does not cover them all, the next one continues where it
-stopped. Writes the same files as pretrain.py to OUT.
+with a new last layer, and sees all clusters equally often. Each category has 1,000 instances, or
+--instances; an epoch covers them all unless --steps-per-epoch is lower: then the next one continues
+where it stopped. Writes the same files as pretrain.py to OUT.
 """
 
 import sys
@@ -44,6 +44,8 @@ class Settings(pretrain.Settings):
         super().__post_init__()
         if self.clusters < 2:
             raise ValueError(f"--clusters must be 2 or more, got {self.clusters}")
+        if self.target != "label":
+            raise ValueError("--target does not apply to cluster.py")
         without = ("workers", "label_noise", "cache", "drop_path", *pretrain.ONE_LABEL)
         for name in without:
             if getattr(self, name):
@@ -77,30 +79,33 @@ def train_on_clusters(s: Settings) -> int:
         plain = nn.Sequential(Augmentation(size), Normalize(pretrain.MEAN, pretrain.STD))
         plain.to(ranks.device)
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
+        if not isinstance(model.get_submodule(head := training.last_layer(model)), nn.Linear):
+            raise ValueError(f"cluster.py resets a linear layer: {head} of {s.model} is none")
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.optimizer_of(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
-        made = {**pretrain.made_of(s, family, rendering), "clusters": s.clusters}
+        made = pretrain.made_of(s, family, rendering)
+        made |= {"clusters": s.clusters, "steps_per_epoch": steps_per_epoch}
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         family.save(s.out / "categories.npz")
         bar = partial(tqdm, total=steps_per_epoch, disable=None)
-        with stop:
-            for epoch in range(step // steps_per_epoch, s.epochs):
-                first = step % steps_per_epoch
-                chosen = positions(images, count, seed=s.seed, epoch=epoch)
-                if saved and first:
-                    labels = saved["labels"].numpy()
-                else:
-                    feed = batches(images, chosen, np.zeros_like(chosen), s.batch_size)
-                    feed = tqdm(feed, "features", disable=None, delay=1)
-                    labels = clustered(features(model, plain, feed, ranks), s.clusters, epoch)
-                    new_head(model, optimizer, seed=s.seed + epoch)
-                order = balanced(labels, count, (s.seed, epoch))[first * s.batch_size :]
-                save = partial(
-                    checkpoints.save,
-                    labels=torch.from_numpy(labels),
-                    search=pretrain.search_options(s),
-                )
+        for epoch in range(step // steps_per_epoch, s.epochs):
+            first = step % steps_per_epoch
+            chosen = positions(images, count, seed=s.seed, epoch=epoch)
+            if saved and first:
+                labels = saved["labels"].numpy()
+            else:
+                feed = batches(images, chosen, np.zeros_like(chosen), s.batch_size)
+                feed = tqdm(feed, "features", disable=None, delay=1)
+                labels = clustered(features(model, plain, feed, ranks), s.clusters, epoch)
+                new_head(model, optimizer, seed=s.seed + epoch)
+            order = balanced(labels, count, (s.seed, epoch))[first * s.batch_size :]
+            save = partial(
+                checkpoints.save,
+                labels=torch.from_numpy(labels),
+                search=pretrain.search_options(s),
+            )
+            with stop:  # before, nothing is lost
                 model.train()
                 feed = batches(images, chosen[order], labels[order], s.batch_size)
                 name = f"epoch {epoch + 1}/{s.epochs}"
@@ -128,24 +133,25 @@ def train_on_clusters(s: Settings) -> int:
                     if step % s.checkpoint_every == 0 and step % steps_per_epoch:
                         save(step)
                 save(step)
-                if stop.requested(step):
-                    break
-            log.plot()
-            if stop.exit_code == 0:
-                training.save_weights(
-                    s.out,
-                    model,
-                    name=s.model,
-                    family=family,
-                    rendering=rendering,
-                    mean=pretrain.MEAN,
-                    std=pretrain.STD,
-                    input_size=size,
-                    num_classes=s.clusters,
-                    samples_seen=step * s.batch_size,
-                    settings=recorded(s),
-                    history=checkpoints.history,
-                )
+                stopped = stop.requested(step)
+            if stopped:
+                break
+        log.plot()
+        if stop.exit_code == 0:
+            training.save_weights(
+                s.out,
+                model,
+                name=s.model,
+                family=family,
+                rendering=rendering,
+                mean=pretrain.MEAN,
+                std=pretrain.STD,
+                input_size=size,
+                num_classes=s.clusters,
+                samples_seen=step * s.batch_size,
+                settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
+                history=checkpoints.history,
+            )
     return stop.exit_code
 
 

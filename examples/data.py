@@ -131,7 +131,8 @@ def load(
         why = f"no complete {name} in {root}: put {NEEDS[name]} there, or {name}/{{train,val}}/"
         raise FileNotFoundError(f"{why}; or name another --data-root, or --download") from error
     if odd := sorted({*train.classes} ^ {*val.classes}):
-        raise ValueError(f"{folder}: class {odd[0]} is in only one of train/ and val/")
+        why = "; if unpacking it was interrupted, remove both" if folder is None else ""
+        raise ValueError(f"{folder or root}: {odd[0]} is in only one of train/ and val/{why}")
     if classes:
         names = [line for line in classes.read_text(encoding="utf-8").splitlines() if line]
         train, val = train.only(names), val.only(names)

@@ -84,9 +84,8 @@ def finetune(s: Settings) -> int:
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         saved = checkpoints.load(s.resume, "best")
-        train, val = data.load(
-            s.data, s.data_root, round(s.size * 8 / 7), download=s.download, classes=s.classes
-        )
+        load = partial(data.load, s.data, s.data_root, round(s.size * 8 / 7), classes=s.classes)
+        train, val = ranks.one_first(partial(load, download=s.download))
         if s.held_out:
             train, val = train.held_out(s.held_out, s.seed)
         chosen = training.choose_labels(

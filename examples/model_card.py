@@ -15,6 +15,7 @@ from typing import Any
 
 import tyro
 from fdsl.torch import training
+from pretrain import PRESETS
 
 CARD = """\
 ---
@@ -32,7 +33,7 @@ and index.
 ```python
 from fdsl.torch.training import load_pretrained
 
-model, _ = load_pretrained("{file}", num_classes=10, input_size={side})
+model, _ = load_pretrained("{file}", num_classes=10, {name}input_size={side})
 ```
 
 The last layer is new, and all else is pre-trained. Normalize the inputs as `examples/finetune.py`
@@ -49,15 +50,19 @@ formulas gives is a starting point. A linear classifier on the frozen features i
 
 {rebuild}
 
-Known limits: a small network on small images. `docs/experiments.md` compares it with the same
-network from random weights, and with other formulas.
+Known limits: `docs/experiments.md` compares small networks on small images with the same networks
+from random weights, and with other formulas.
 """
 
 REBUILD = """\
 To rebuild, run `{command}` of fdsl {fdsl}; `weights.json` has all settings. On the same kind of
-processor, with the same version of torch and as many threads (OMP_NUM_THREADS), the weights are
-reproduced bit for bit; elsewhere rounding differs, and the result is another network of the same
-kind."""
+processor, with the same version of torch and as many processes and threads (OMP_NUM_THREADS), the
+weights are reproduced bit for bit, on a GPU only with `--deterministic`; elsewhere rounding
+differs, and the result is another network of the same kind."""
+
+UNFINISHED = """\
+The run stopped early, after {images:,} of {whole:,} images, so its learning rate was still high.
+`examples/pretrain.py` with the settings in `weights.json` and `--resume auto` continues it."""
 
 CHANGED = """\
 The run was resumed with other settings at step {step}, so no single command rebuilds it: `history`
@@ -80,21 +85,31 @@ def write_card(s: Settings) -> int:
     tensors, _ = training.load_weights(file)
     about: dict[str, Any] = json.loads((s.folder / "weights.json").read_text(encoding="utf-8"))
     settings, rendering = about["settings"], about["rendering"]
+    if "shrink" not in settings or "clusters" in settings:
+        raise ValueError(f"{s.folder} does not hold a run of pretrain.py, which a card describes")
     side = settings["shrink"] or rendering["crop"] or rendering["size"]
-    command = "make weights" if settings["preset"] == ["resnet10s"] else "examples/pretrain.py"
+    of_make = training.read_presets(PRESETS, ["resnet10s"])
+    as_made = all(settings[k] == json.loads(json.dumps(v)) for k, v in of_make.items())
+    command = "make weights" if as_made else "examples/pretrain.py"
     rebuild = REBUILD.format(command=command, fdsl=about["fdsl"])
-    if len(about.get("history", ())) > 1:
+    images = about["samples_seen"]
+    whole = settings["epochs"] * (settings["steps_per_epoch"] or 0) * settings["batch_size"]
+    if images < whole:
+        rebuild = UNFINISHED.format(images=images, whole=whole)
+    elif len(about.get("history", ())) > 1:
         rebuild = CHANGED.format(step=about["history"][1]["first_step"])
+    own = ".py:" in about["model"]  # which must be named to load it
     card = CARD.format(
         model=about["model"],
         fdsl=about["fdsl"],
         torch=about["torch"],
-        images=about["samples_seen"],
+        images=images,
         source=settings["source"] or "FractalDB",
         classes=about["num_classes"],
         size=f"{side}×{side}",
         side=side,
         file=file.name,
+        name=f'name="{about["model"]}", ' if own else "",
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         megabytes=file.stat().st_size / 1e6,
         rebuild=rebuild,

@@ -60,8 +60,8 @@ class Settings(Training):
     cache: bool = False  # Render all --instances once, and keep them in memory.
     # Render as the paper, its authors' code, or the published data set of --source does.
     style: Literal["paper", "released", "published"] = "paper"
-    size: int | None = None  # Render images of this side (paper: 256).
-    crop: int | None = None  # Crop the images to this side (paper: 224).
+    size: int | None = None  # Render images of this side (paper: 256; contours: 512).
+    crop: int | None = None  # Crop the images to this side (paper: 224; contours: none).
     num_points: int | None = None  # Plot this many points per image (paper: 200000).
     draw: Literal["patch", "point"] | None = None  # Plot 3×3 patches, or pixels (paper: patch).
     # Use a random mask for each point, or one for the whole image (paper: fixed).
@@ -182,7 +182,7 @@ def pretrain(s: Settings) -> int:
                     std=STD,
                     input_size=size,
                     samples_seen=step * s.batch_size,
-                    settings=recorded(s),
+                    settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
                     history=checkpoints.history,
                 )
     return stop.exit_code

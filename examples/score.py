@@ -20,7 +20,7 @@ import torch
 from fdsl.torch import training
 from fdsl.torch.training import Ranks
 from settings import RENAMED
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,9 @@ def score(s: Settings) -> float:
         model, _ = training.load_pretrained(
             s.weights, len(family), name=s.model, seed=s.seed, input_size=size
         )
-        model = model.to(ranks.device).train()  # batch-norm sees these images, which are shuffled
+        model = model.to(ranks.device).eval()
+        for part in model.modules():  # batch-norm sees these images, which are shuffled
+            part.train(isinstance(part, nn.modules.batchnorm._BatchNorm))
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             categories = np.tile(np.arange(len(family)), s.images)

@@ -44,7 +44,6 @@ from PIL import Image
 from settings import RENAMED, Training, recorded
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchmetrics.classification import MulticlassJaccardIndex
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from tqdm import tqdm
@@ -121,24 +120,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 def segment(s: Settings) -> int:
     """Runs all three trainings, and returns the exit code."""
     training.make_deterministic(s.deterministic)
-    with Ranks(s.device) as ranks, GracefulStop(s.max_minutes, s.max_steps) as stop:
-        done, weights = 0, s.from_
-        if weights is None:
-            if not pretrain(s, ranks, stop):
-                return stop.exit_code
-            done, weights = s.steps, s.out / "pretrain/weights.safetensors"
-        found: dict[str, Any] = {}
-        for name, start in (("finetune", weights), ("scratch", None)):
-            part = replace(s, out=s.out / name)
-            scores = finetune(part, ranks, stop, start, done)
-            if scores is None:
-                return stop.exit_code
-            found[name], done = scores, done + scores.pop("steps")
-        if ranks.rank == 0:
-            words = json.dumps({**found, "settings": recorded(s)}, indent=2, default=str)
-            training.write_whole(s.out / "result.json", words.encode())
-            for name, scores in found.items():
-                print(f"{name}: mIoU {scores['miou']:.4f} on {scores['val_images']} images")
+    stop = GracefulStop(s.max_minutes, s.max_steps)
+    with Ranks(s.device) as ranks:
+        sets = ranks.one_first(lambda: (Masks(s, True), Masks(s, False)))  # Ctrl-C ends downloads
+        with stop:
+            done, weights = 0, s.from_
+            if weights is None:
+                if not pretrain(s, ranks, stop):
+                    return stop.exit_code
+                done, weights = s.steps, s.out / "pretrain/weights.safetensors"
+            found: dict[str, Any] = {}
+            for name, start in (("finetune", weights), ("scratch", None)):
+                part = replace(s, out=s.out / name)
+                scores = finetune(part, ranks, stop, sets, start, done)
+                if scores is None:
+                    return stop.exit_code
+                found[name], done = scores, done + scores.pop("steps")
+            if ranks.rank == 0:
+                words = json.dumps({**found, "settings": recorded(s)}, indent=2, default=str)
+                training.write_whole(s.out / "result.json", words.encode())
+                for name, scores in found.items():
+                    print(f"{name}: mIoU {scores['miou']:.4f} on {scores['val_images']} images")
     return stop.exit_code
 
 
@@ -173,10 +175,10 @@ def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
 
 
 def finetune(
-    s: Settings, ranks: Ranks, stop: GracefulStop, weights: Path | None, done: int
+    s: Settings, ranks: Ranks, stop: GracefulStop, sets: Any, weights: Path | None, done: int
 ) -> dict[str, Any] | None:
     """Trains on labeled images and evaluates on others; returns None if it was stopped."""
-    train_set, val_set = (Masks(s, part) for part in (True, False))
+    train_set, val_set = sets
     chosen = np.random.default_rng(s.seed).permutation(len(train_set))[: s.images]
     steps_per_epoch = -(-len(chosen) // s.batch_size)
     if len(chosen) // steps_per_epoch < ranks.world_size:
@@ -219,16 +221,17 @@ def finetune(
 @torch.no_grad()
 def validate(s: Settings, device: torch.device, model: nn.Module, images: "Masks") -> list[float]:
     """Returns the IoU of each class over the pixels of all images, center-cropped to --size."""
-    metric = MulticlassJaccardIndex(
-        len(images.classes), "none", ignore_index=IGNORED, sync_on_compute=False
-    ).to(device)
     normalize, crop = Normalize(MEAN, STD).to(device), v2.CenterCrop(s.size)
+    classes = len(images.classes)
+    # Not by torchmetrics: in deterministic runs, it would need gigabytes for this.
+    pixels = torch.zeros(classes, classes, dtype=torch.int64)  # by their class and the answer
     model.eval()
     for batch, masks in loader_of(s, images, batch_size=s.batch_size):
-        logits = model(normalize(crop(batch.to(device))))["out"]
-        metric.update(logits.argmax(1), crop(masks.to(device)))
-    found: list[float] = metric.compute().tolist()
-    return found
+        answers = model(normalize(crop(batch.to(device))))["out"].argmax(1).cpu()
+        pairs = (crop(masks) * classes + answers)[crop(masks) != IGNORED]
+        pixels += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    right = pixels.diag()
+    return [float(iou) for iou in right / (pixels.sum(0) + pixels.sum(1) - right).clamp(min=1)]
 
 
 def train(
@@ -297,6 +300,9 @@ def train(
 def build(s: Settings, num_classes: int) -> nn.Module:
     """Builds the network with random weights, which depend only on --seed."""
     torch.manual_seed(s.seed)
+    known = torchvision.models.list_models(module=torchvision.models.segmentation)
+    if s.model not in known:
+        raise ValueError(f"--model must be one of {', '.join(known)}, got {s.model}")
     own: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": num_classes}
     model: nn.Module = torchvision.models.get_model(s.model, **own)
     for part in model.modules():

@@ -56,6 +56,16 @@ FINETUNE = [
 ]  # fmt: skip
 
 
+NETWORK = """
+from torch import nn
+
+def flat(num_classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, num_classes))
+
+def dropping(num_classes):
+    return nn.Sequential(*flat(num_classes)[:2], nn.Dropout(0.5), flat(num_classes)[2])
+"""
+
 # Times differ from run to run; all else of a resumed run equals that of one never stopped.
 TIMINGS = ("images_per_second", "data_wait")
 
@@ -288,7 +298,7 @@ def test_a_finetuning_resumes_from_its_own_weights_alone(
 
 
 def test_clusters_refuse_what_they_do_not_use() -> None:
-    for option in ({"workers": 2}, {"mixup": 0.8}, {"drop_path": 0.1}):
+    for option in ({"workers": 2}, {"mixup": 0.8}, {"drop_path": 0.1}, {"target": "labels"}):
         name = next(iter(option)).replace("_", "-")
         with pytest.raises(ValueError, match=rf"--{name} does not apply to cluster\.py"):
             cluster.Settings(**option)
@@ -536,7 +546,12 @@ def test_the_published_weights_are_small_and_load_in_the_line_of_their_card(
     assert names["model"](torch.zeros(2, 3, 32, 32)).shape == (2, 10)
     found = weights(tmp_path / "weights.safetensors")["conv1.weight"]
     assert torch.equal(names["model"].conv1.weight, found)
-    assert "`make weights`" in card
+    assert "run `examples/pretrain.py`" in card  # not make weights, which has more epochs
+    whole = {**about, "samples_seen": 10 * 820 * 128}
+    whole["settings"] = {**about["settings"], "epochs": 10, "steps_per_epoch": 820}
+    (tmp_path / "weights.json").write_text(json.dumps(whole))
+    assert model_card.main([str(tmp_path)]) == 0
+    assert "run `make weights`" in (tmp_path / "README.md").read_text(encoding="utf-8")
     more = ["--epochs", "2", "--resume", "auto", "--lr", "0.01", "--out", str(tmp_path)]
     assert pretrain.main(["--preset", "resnet10s", *few, *more]) == 0
     assert model_card.main([str(tmp_path)]) == 0
@@ -544,6 +559,26 @@ def test_the_published_weights_are_small_and_load_in_the_line_of_their_card(
     assert "resumed with other settings at step 2" in card and "`make weights`" not in card
     history = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))["history"]
     assert [one["settings"]["lr"] for one in history] == [0.3, 0.01]
+
+
+def test_a_card_tells_of_an_unfinished_run_and_describes_no_other_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "networks.py"
+    script.write_text(NETWORK)
+    run = [*PRETRAIN, "--model", f"{script}:flat", "--steps-per-epoch", "4", "--max-steps", "3"]
+    assert pretrain.main([*run, "--out", str(tmp_path)]) == 0
+    assert model_card.main([str(tmp_path)]) == 0
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    batch = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))["settings"]
+    seen = 3 * batch["batch_size"]
+    assert f"after {seen:,} of {batch['epochs'] * seen * 4 // 3:,} images" in card
+    assert f'name="{script}:flat", input_size' in card and "bit for bit" not in card
+    about = json.loads((tmp_path / "weights.json").read_text(encoding="utf-8"))
+    about["settings"]["clusters"] = 5
+    (tmp_path / "weights.json").write_text(json.dumps(about))
+    assert model_card.main([str(tmp_path)]) == 2
+    assert "does not hold a run of pretrain.py" in capsys.readouterr().err
 
 
 # Fine-tuning
@@ -869,6 +904,20 @@ def test_the_released_style_is_that_of_the_family() -> None:
     assert found == fdsl.Contours.released(size=64)
     with pytest.raises(ValueError, match="'released' does not apply to <Perlin"):
         pretrain.chosen_rendering(pretrain.Settings(style="released"), fdsl.Perlin(4))
+
+
+def test_a_score_is_not_blurred_by_dropout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "networks.py"
+    script.write_text(NETWORK)
+    source = ["--source", "fractaldb-10", "--size", "36", "--crop", "32", "--num-points", "500"]
+    found = []
+    for name in ("flat", "dropping"):
+        model = ["--model", f"{script}:{name}", "--images", "2", "--device", "cpu"]
+        assert score.main([*source, *model]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
 
 
 def test_the_score_tells_categories_apart_from_none(capsys: pytest.CaptureFixture[str]) -> None:

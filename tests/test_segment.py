@@ -50,6 +50,38 @@ def test_both_networks_are_judged_by_their_mean_iou(finished: Path) -> None:
     assert settings["model"] == "lraspp_mobilenet_v3_large" and settings["data"] == "digits"
 
 
+def test_the_iou_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchmetrics.classification import MulticlassJaccardIndex
+
+    s = segment.Settings(size=32, device="cpu")
+    images = segment.Masks(s, train=False)
+    images.pairs, images.class_of = images.pairs[:20], np.arange(256)
+    images.class_of[1], images.classes = segment.IGNORED, ["background", "digit", "none"]
+    model = segment.build(s, 3)
+    metric = MulticlassJaccardIndex(3, "none", ignore_index=segment.IGNORED)
+    normalize = segment.Normalize(segment.MEAN, segment.STD)
+    crop = segment.v2.CenterCrop(s.size)
+    model.eval()
+    with torch.no_grad():
+        for image, mask in images:
+            metric.update(model(normalize(crop(image[None])))["out"].argmax(1), crop(mask[None]))
+    found = segment.validate(s, torch.device("cpu"), model, images)
+    assert found == pytest.approx(metric.compute().tolist())
+
+
+def test_missing_data_is_reported_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [*TINY, "--data", "pets", "--data-root", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert segment.main(run) == 2
+    assert "no pets in" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_classifier_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert segment.main([*TINY, "--model", "resnet50", "--out", str(tmp_path)]) == 2
+    assert "--model must be one of deeplabv3_mobilenet_v3_large, " in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_stops_in_each_run_change_nothing(finished: Path, tmp_path: Path) -> None:
     run = [*TINY, "--out", str(tmp_path), "--resume", "auto"]

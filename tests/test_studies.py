@@ -3,7 +3,10 @@
 import csv
 import dataclasses
 import json
+import os
+import signal
 import threading
+import time
 from collections import Counter
 from typing import ClassVar
 
@@ -566,6 +569,30 @@ def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
         assert cluster.main(run) == 0
     first, second = (load_weights(at / "weights.safetensors")[0] for at in (whole, parts))
     assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_clustering_is_interrupted_at_once(tmp_path, monkeypatch):
+    """Between two epochs nothing is lost, so nothing waits for a long pass over the images."""
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)  # ends at the signal
+        raise AssertionError("the pass went on")
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert cluster.main([*CLUSTERS, "--out", str(whole)]) == 0
+    run = [*CLUSTERS, "--out", str(parts), "--resume", "auto"]
+    assert cluster.main([*run, "--max-steps", "4"]) == 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest ignore it
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(cluster, "features", interrupted)
+            assert cluster.main(run) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cluster.main(run) == 0
+    first, second = (load_weights(at / "weights.safetensors")[0] for at in (whole, parts))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

@@ -109,13 +109,22 @@ def test_ranks_stop_log_and_score_together(tmp_path: Path) -> None:
     under_torchrun(
         tmp_path,
         """
-import signal, torch
+import signal, time, torch
 from fdsl.torch.training import GracefulStop, MetricsLog, Ranks, Validation
 
 with Ranks("cpu") as ranks, GracefulStop() as stop:
     rank = ranks.rank
     assert ranks.world_size == 2 and ranks.share(8) == 4
     assert ranks.from_first(lambda: f"of {rank}") == "of 0"
+
+    def downloaded():
+        if (out / "data").exists():
+            return "found"
+        time.sleep(0.5)
+        (out / "data").touch()
+        return "downloaded"
+
+    assert ranks.one_first(downloaded) == ("downloaded", "found")[rank]
 
     log = MetricsLog(out, echo=False)
     log.update(4 * (rank + 1), loss=torch.tensor(float(rank)))  # 4 zeros, and 8 ones
@@ -1167,6 +1176,19 @@ def test_a_probe_recomputes_the_statistics_of_whole_images() -> None:
     linear_probe(model, lambda: batches, lambda: batches)
     torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
     assert not model.training
+
+
+def test_a_network_needs_a_linear_layer_that_fine_tuning_replaces() -> None:
+    with pytest.raises(ValueError, match="SqueezeNet has no linear layer that classifies"):
+        build_model("squeezenet1_1", 3)
+
+
+def test_features_may_come_from_a_convolution_that_classifies() -> None:
+    pytest.importorskip("timm")
+    model = build_model("timm:resnetv2_18", 3, input_size=64).eval()
+    with torch.no_grad():
+        features, _ = features_of(model, [(torch.zeros(2, 3, 64, 64), torch.arange(2))])
+    assert features.shape == (2, 512)
 
 
 def test_the_features_of_a_probe_do_not_depend_on_their_batch() -> None:

@@ -34,13 +34,12 @@ from fdsl.torch.training.distributed import Ranks, make_deterministic
 from fdsl.torch.training.images import LabeledImages
 from fdsl.torch.training.labels import choose_labels
 from fdsl.torch.training.metrics import MetricsLog
-from fdsl.torch.training.models import build_model, decay_groups, resnet10s, vit6s
+from fdsl.torch.training.models import build_model, decay_groups, last_layer, resnet10s, vit6s
 from fdsl.torch.training.probe import features_of, linear_probe
 from fdsl.torch.training.scores import Scores, Validation
 from fdsl.torch.training.stop import GracefulStop, ignore_signals
 from fdsl.torch.training.weights import (
     digest_of,
-    last_layer,
     load_pretrained,
     load_weights,
     save_weights,

@@ -72,6 +72,24 @@ class Ranks:
         value: T = result[0]
         return value
 
+    def one_first(self, make: Callable[[], T]) -> T:
+        """Calls a function on all ranks, and on one rank of each machine before the others, which
+        then find what it has downloaded or unpacked."""
+        if self.world_size == 1:
+            return make()
+        first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        if not first:
+            self._barrier()
+        try:
+            return make()
+        finally:
+            if first:
+                self._barrier()
+
+    def _barrier(self) -> None:
+        # On the CPU: with NCCL, a barrier would take the GPU of the current device.
+        dist.all_reduce(torch.zeros(1))
+
     def wrap(
         self, model: nn.Module, *, channels_last: bool = False, compile: bool = False
     ) -> nn.Module:

@@ -40,8 +40,8 @@ def build_model(
         drop_path: the rate of stochastic depth (Huang et al., 2016), for networks of timm.
 
     Raises:
-        ValueError: there is no such network, it cannot be built for images of this size, or it has
-            no stochastic depth.
+        ValueError: there is no such network, it cannot be built for images of this size, has no
+            stochastic depth, or has no linear layer that classifies, which fine-tuning replaces.
         FileNotFoundError: there is no such script.
         TypeError: the function of the script does not return a network.
         ModuleNotFoundError: torchvision or timm is not installed.
@@ -63,7 +63,26 @@ def build_model(
         model = _of_torchvision(name, num_classes, *size)
     if min(size) < COMMON_SIZE or own_network(name):
         _check_takes(model, name, *size, num_classes)
+    last_layer(model)
     return model
+
+
+def last_layer(model: nn.Module) -> str:
+    """Returns the name of the last linear layer, which classifies: "fc" in a ResNet.
+
+    >>> last_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    '3'
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    known: Any = getattr(model, "pretrained_cfg", {}).get("classifier")  # set by timm
+    if isinstance(known, str):
+        return known
+    names = [str(name) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    if not names:
+        raise ValueError(f"{type(model).__name__} has no linear layer that classifies")
+    return names[-1]
 
 
 def own_network(name: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fdsl.torch.training.weights import last_layer
+from fdsl.torch.training.models import last_layer
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -74,7 +74,7 @@ def features_of(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
     features: list[Tensor] = []
     labels: list[Tensor] = []
     hook = model.get_submodule(last_layer(model)).register_forward_pre_hook(
-        lambda _, inputs: features.append(inputs[0].float().cpu())
+        lambda _, inputs: features.append(inputs[0].flatten(1).float().cpu())
     )
     try:
         for images, own in batches:

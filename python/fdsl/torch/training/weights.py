@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import fdsl
 from fdsl._files import PathLike, write_whole
 from fdsl.torch.training.checkpoints import read_checkpoint
-from fdsl.torch.training.models import build_model, own_network, sides
+from fdsl.torch.training.models import build_model, last_layer, own_network, sides
 
 
 def save_weights(
@@ -173,21 +173,6 @@ def load_pretrained(
     if missing or extra:
         raise ValueError(f"{path} does not hold a {name}: see {[*missing, *extra][0]}")
     return model, name
-
-
-def last_layer(model: nn.Module) -> str:
-    """Returns the name of the last linear layer, which classifies: "fc" in a ResNet.
-
-    >>> last_layer(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
-    '3'
-    """
-    known: Any = getattr(model, "pretrained_cfg", {}).get("classifier")  # set by timm
-    if isinstance(known, str):
-        return known
-    names = [str(name) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
-    if not names:
-        raise ValueError(f"{type(model).__name__} has no linear layer that classifies")
-    return names[-1]
 
 
 #: torchvision's ResNets, which have the same parameter names in timm.
