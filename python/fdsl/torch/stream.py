@@ -190,7 +190,8 @@ class Stream(IterableDataset[Sample]):
             )
         elif self.rendering.slow_out_of_order:
             warnings.warn(
-                f"{self.rendering.slow_out_of_order}; cache=True renders it once", stacklevel=3
+                f"{self.rendering.slow_out_of_order}; cache=True renders each image once, in order",
+                stacklevel=3,
             )
         if (rank is None) != (world_size is None):
             raise ValueError(f"give rank and world_size both or neither, got {rank}, {world_size}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -77,18 +78,16 @@ class Ranks:
         then find what it has downloaded or unpacked."""
         if self.world_size == 1:
             return make()
+        # The usual half an hour is too short to download or unpack ImageNet.
+        patient: Any = dist.new_group(backend="gloo", timeout=timedelta(days=1))
         first = int(os.environ.get("LOCAL_RANK", "0")) == 0
         if not first:
-            self._barrier()
+            dist.barrier(patient)
         try:
             return make()
         finally:
             if first:
-                self._barrier()
-
-    def _barrier(self) -> None:
-        # On the CPU: with NCCL, a barrier would take the GPU of the current device.
-        dist.all_reduce(torch.zeros(1))
+                dist.barrier(patient)
 
     def wrap(
         self, model: nn.Module, *, channels_last: bool = False, compile: bool = False
