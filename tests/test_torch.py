@@ -257,6 +257,20 @@ def test_single_samples_resume(ifs: fdsl.IFS) -> None:
     resumed = stream_of(ifs, batch_size=None)
     resumed.load_state_dict(stream.state_dict())
     assert contents(resumed, 37) == expected[13:]
+    running = iter(stream_of(ifs, batch_size=None))
+    start = running.state_dict()
+    list(islice(running, 3))  # others are rendered by now
+    running.load_state_dict(start)
+    assert contents(running, 13) == expected[:13]
+
+
+def test_a_worker_renders_with_one_thread(ifs: fdsl.IFS, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fdsl.torch import stream as module
+
+    streams = [stream_of(ifs), stream_of(ifs, num_threads=3)]
+    assert [one._threads() for one in streams] == [None, 3]
+    monkeypatch.setattr(module, "get_worker_info", lambda: object())
+    assert [one._threads() for one in streams] == [1, 3]
 
 
 # Ranks

@@ -845,6 +845,7 @@ def test_images_kept_in_memory_are_those_decoded_from_disk(tmp_path: Path) -> No
     kept = LabeledImages(files, labels, classes, 16)
     memory = LabeledImages(arrays, labels, classes, 16)
     assert kept.cached and not disk.cached
+    assert not any(part.cached for part in disk.held_out(0.4)) and not disk.only(["b", "c"]).cached
     parts = [np.array([4, 0]), np.array([2])]
     expected = [(x, y) for x, y in disk.batches(parts, num_workers=1)]
     assert [tuple(x.shape) for x, _ in expected] == [(2, 3, 16, 16), (1, 3, 16, 16)]
