@@ -699,6 +699,31 @@ def test_the_mask_of_a_re_rendered_image_has_the_same_crop():
         np.testing.assert_array_equal(mask, np.where(image == 0, 0, (image - 1) % 4 + 1))
 
 
+class Places(fdsl.Family):
+    """Often black; otherwise the first pixel of a crop tells where it was taken."""
+
+    name = "places"
+
+    def __init__(self, categories, black):
+        super().__init__(categories)
+        self.black = black
+
+    def draw(self, category, rng, frame):
+        rows, columns = np.ogrid[: frame.height, : frame.width]
+        black = rng.random() < self.black
+        return ((rows * 13 + columns + 1) % 256 * (not black)).astype(np.uint8)
+
+
+def test_a_re_rendered_image_has_a_crop_of_its_own():
+    frame = fdsl.Frame(size=40, crop=28, flips=False)  # at one of 13 × 13 places
+    addresses = np.zeros(100, int), np.arange(100)
+    first = fdsl.render(Places(1, black=0.0), *addresses, 0, frame)[:, 0, 0]
+    images, retries = fdsl.render(Places(1, black=0.6), *addresses, 0, frame, return_retries=True)
+    same = images[:, 0, 0] == first
+    assert len({*first.tolist()}) > 50 and same[retries == 0].all()
+    assert (retries > 0).sum() > 30 and same[retries > 0].sum() < 5
+
+
 def test_a_name_means_the_same_beside_a_folder_of_that_name(disks, tmp_path):
     curves = fdsl.Bezier(4)
     for name in ("visualatom-1k", "fractaldb-10", "disks.py:disks-10"):
