@@ -138,12 +138,12 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
             given = ", ".join(options)
             raise TypeError(f"the published set {source} takes no options, got {given}")
         return family
-    named = re.fullmatch(rf"(.+\.py:)?({NAME})-(\d{{1,20}})", source)
+    named = re.fullmatch(rf"(?:(.+\.py):)?({NAME})-(\d{{1,20}})", source)
     if named is None:
         return None
     script, name, number = named.groups()
     if script is not None:
-        without_script(source)
+        run_script(script)
     if name in _MAKERS:
         maker = _MAKERS[name]
     elif name not in names() and (script is None or Path(f"{name}-{number}").exists()):
