@@ -206,6 +206,23 @@ def test_a_transform_is_applied_on_the_device(ifs) -> None:
             assert torch.equal(labels, expected)
 
 
+def test_a_loader_mixes_images_and_labels_in_its_thread(ifs) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+
+    class Mixed(Normalize):
+        def __init__(self) -> None:
+            super().__init__(mean=0.3)
+            self.mix = v2.MixUp(num_classes=5)
+
+        def forward(self, images: Any, labels: Any) -> Any:
+            return self.mix(super().forward(images), labels)
+
+    with Loader(stream_of(ifs), device="cpu", transforms=Mixed()) as loader:
+        for images, targets in itertools.islice(loader, 3):
+            assert images.dtype == torch.float32 and targets.shape == (len(images), 5)
+            torch.testing.assert_close(targets.sum(1), torch.ones(len(images)))
+
+
 def test_the_transform_of_a_stream_comes_first(ifs) -> None:
     def inverted(images: Any) -> Any:
         return 255 - images
@@ -615,6 +632,8 @@ next(batches)
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
         ({"device": "meta"}, ValueError, "device is 'meta', which cannot hold images"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
+        ({"transforms": 0.5}, TypeError, "transforms must be callable, got 0.5"),
+        ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform, not"),
         ({"normalize": Normalize()}, TypeError, "'normalize' was renamed to 'transform'"),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],

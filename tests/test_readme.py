@@ -67,6 +67,7 @@ assert state == {"samples": 16}, state
     "trainers.md": """
 assert tuple(crops.shape) == (8, 3, 48, 48) and len(set(map(str, crops))) == 8
 assert tuple(images.shape) == (8, 3, 48, 48) and images.max() <= 1
+assert tuple(masks.shape) == (8, 64, 64) and masks.dtype == torch.int64 and 1 <= masks.max() <= 10
 """,
     "families.md": "assert image.shape == mask.shape == (64, 64)",
     "ifs3d.md": "assert images.shape == (12, 224, 224) and clouds.shape == (3, 10_000, 3)",

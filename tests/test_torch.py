@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 
 import fdsl
 from fdsl import _core
-from fdsl.torch import Dataset, Normalize, Stream
+from fdsl.torch import Dataset, Loader, Normalize, Stream
 from torch.utils.data import DataLoader
 
 TINY = fdsl.Rendering(size=32, num_points=500)
@@ -916,27 +916,101 @@ def test_a_data_set_gives_pil_images_to_transforms_of_torchvision(
     assert Dataset(ifs, 2, rendering=rendering, as_pil=mode)[0][0].size == (40, 32)
 
 
-@pytest.mark.parametrize("as_pil", [False, True])
-def test_transforms_move_masks_and_boxes_with_the_image(as_pil: bool) -> None:
+TARGETS = ("label", "labels", "mask", "boxes")
+WIDE = fdsl.Scenes(size=(32, 48), backdrop="black")
+
+
+def flip() -> Any:
     v2 = pytest.importorskip("torchvision.transforms.v2")
-    scene, frame = fdsl.Scene(5), fdsl.Scenes(size=(32, 48), backdrop="black")
-    flip = v2.Compose([v2.RandomHorizontalFlip(1.0), v2.ToImage()])
-    for target in ("label", "labels", "mask", "boxes"):
-        about: dict[str, Any] = {"rendering": frame, "target": target, "seed": 4}
-        plain = Dataset(scene, 2, **about, as_pil=as_pil)
-        turned = Dataset(scene, 2, **about, as_pil=as_pil, transforms=flip)
-        for (image, what), (flipped, same) in zip(plain, turned, strict=True):
-            assert torch.equal(v2.functional.to_image(image).flip(-1), flipped)
-            if target == "mask":
-                assert torch.equal(what.flip(-1), same)
-            elif target == "boxes":
-                left, top, right, bottom = what["boxes"].unbind(1)
-                expected = torch.stack([48 - right, top, 48 - left, bottom], 1)
-                torch.testing.assert_close(expected, torch.Tensor(same["boxes"]))
-                assert torch.equal(what["masks"].flip(-1), same["masks"])
-                assert torch.equal(what["labels"], same["labels"])
-            else:
-                assert torch.equal(torch.as_tensor(what), torch.as_tensor(same))
+    return v2.Compose([v2.RandomHorizontalFlip(1.0), v2.ToImage()])
+
+
+def assert_flipped(kind: str, plain: Any, flipped: Any) -> None:
+    """Checks the target of a flipped image, or the targets of a batch of them."""
+    if isinstance(plain, list):
+        for one, other in zip(plain, flipped, strict=True):
+            assert_flipped(kind, one, other)
+    elif kind == "mask":
+        assert torch.equal(plain.flip(-1), flipped)
+    elif kind == "boxes":
+        left, top, right, bottom = plain["boxes"].unbind(1)
+        expected = torch.stack([48 - right, top, 48 - left, bottom], 1)
+        torch.testing.assert_close(expected, torch.Tensor(flipped["boxes"]))
+        assert torch.equal(plain["masks"].flip(-1), flipped["masks"])
+        assert torch.equal(plain["labels"], flipped["labels"])
+    else:
+        assert torch.equal(torch.as_tensor(plain), torch.as_tensor(flipped))
+
+
+@pytest.mark.parametrize("as_pil", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
+def test_transforms_move_masks_and_boxes_with_the_image(target: str, as_pil: bool) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    about: dict[str, Any] = {"rendering": WIDE, "target": target, "seed": 4, "as_pil": as_pil}
+    plain = Dataset(fdsl.Scene(5), 2, **about)
+    turned = Dataset(fdsl.Scene(5), 2, **about, transforms=flip())
+    for (image, what), (flipped, same) in zip(plain, turned, strict=True):
+        assert torch.equal(v2.functional.to_image(image).flip(-1), flipped)
+        assert_flipped(target, what, same)
+
+
+@pytest.mark.parametrize(
+    "where", ["stream", "workers", "spawned worker", "single samples", "loader"]
+)
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_stream_moves_masks_and_boxes_with_its_images(target: str, where: str) -> None:
+    batch_size = None if where == "single samples" else 3
+    about: dict[str, Any] = {"rendering": WIDE, "target": target, "batch_size": batch_size}
+    plain = Stream(fdsl.Scene(5), seed=4, **about)
+    if where == "loader":
+        source: Any = Loader(Stream(fdsl.Scene(5), seed=4, **about), transforms=flip())
+    else:
+        source = Stream(fdsl.Scene(5), seed=4, **about, transforms=flip())
+        if where.endswith(("workers", "worker")):
+            method = "spawn" if where == "spawned worker" else "fork"
+            source = loader_of(source, 1 if method == "spawn" else 2, method)
+    for (images, targets), (flipped, same) in zip(islice(plain, 3), source, strict=False):
+        assert torch.equal(images.flip(-1), flipped)
+        assert_flipped(target, targets, same)
+
+
+def test_transforms_of_a_loader_take_what_those_of_its_stream_return() -> None:
+    def flattened(images: Any, masks: Any) -> Any:
+        return images, masks.flatten(1)
+
+    def noted(images: Any, masks: Any) -> Any:
+        seen.append((type(images), type(masks), masks.shape))
+        return images, masks
+
+    seen: list[Any] = []
+    stream = Stream(
+        fdsl.Scene(5), rendering=WIDE, target="mask", batch_size=3, transforms=flattened
+    )
+    with Loader(stream, transforms=noted) as loader:
+        next(iter(loader))
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    assert seen[0] == (tv_tensors.Image, torch.Tensor, (3, 32 * 48))
+
+
+@pytest.mark.parametrize("source", [Dataset, Stream, Loader])
+def test_transforms_that_lose_the_targets_are_refused(ifs: fdsl.IFS, source: Any) -> None:
+    def images_only(images: Any, _: Any) -> Any:
+        return images
+
+    with pytest.raises(TypeError, match="transforms must return images and targets, got "):
+        if source is Loader:
+            next(iter(Loader(stream_of(ifs), transforms=images_only)))
+        else:
+            next(iter(source(ifs, rendering=TINY, transforms=images_only)))
+
+
+@pytest.mark.parametrize("source", [Dataset, Stream, Loader])
+def test_transforms_need_torchvision(
+    ifs: fdsl.IFS, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fdsl.torch.tensors.find_spec", lambda _: None)
+    with pytest.raises(ModuleNotFoundError, match="transforms needs torchvision: pip install"):
+        source(stream_of(ifs) if source is Loader else ifs, transforms=lambda *both: both)
 
 
 def test_a_transform_for_pil_images_is_answered_by_what_to_write(ifs: fdsl.IFS) -> None:
@@ -1067,6 +1141,8 @@ class TestCopies:
         ({"label_noise": True}, TypeError, "label_noise must be a number, got True"),
         ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
         ({"transform": "flip"}, TypeError, "transform must be callable, got 'flip'"),
+        ({"transforms": "flip"}, TypeError, "transforms must be callable, got 'flip'"),
+        ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform, not"),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
         ({"threads": 1}, TypeError, "'threads' was renamed to 'num_threads'"),

@@ -15,7 +15,14 @@ from fdsl import dataset
 from fdsl._checks import shown
 from fdsl.families import Family
 from fdsl.frame import Frame
-from fdsl.torch.tensors import as_tv_tensors, channels_first, checked_transform, to_tensors
+from fdsl.torch.tensors import (
+    apply_transforms,
+    as_tv_tensors,
+    channels_first,
+    checked_transform,
+    checked_transforms,
+    to_tensors,
+)
 
 #: The modes of PIL images that ``as_pil`` accepts.
 MODES = ("RGB", "L")
@@ -76,12 +83,9 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         self.as_pil = _checked_mode(as_pil)
         self.transform = checked_transform("transform", transform)
         self.target_transform = checked_transform("target_transform", target_transform)
-        self.transforms = checked_transform("transforms", transforms)
-        if transforms is not None:
-            if transform is not None or target_transform is not None:
-                raise ValueError("give transforms, or transform and target_transform, not both")
-            if find_spec("torchvision") is None:
-                raise ModuleNotFoundError("transforms needs torchvision: pip install torchvision")
+        self.transforms = checked_transforms(
+            transforms, transform=transform, target_transform=target_transform
+        )
         super().__init__(
             family,
             instances,
@@ -126,7 +130,8 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         pairs = zip(images, to_tensors(targets), strict=True)
         if self.transforms is None:
             return [(self._transform_image(x), self._transform_target(y)) for x, y in pairs]
-        return [self.transforms(*as_tv_tensors(x, y, self.target)) for x, y in pairs]
+        marked = (as_tv_tensors(x, y, self.target) for x, y in pairs)
+        return [apply_transforms(self.transforms, *both) for both in marked]
 
     def _transform_image(self, image: Any) -> Any:
         if self.transform is None:

@@ -20,7 +20,14 @@ from torch.utils.data import BatchSampler, Sampler, default_convert
 
 from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
-from fdsl.torch.tensors import apply_transform, checked_transform, map_arrays
+from fdsl.torch.tensors import (
+    apply_transform,
+    apply_transforms,
+    as_tv_tensors,
+    checked_transform,
+    checked_transforms,
+    map_arrays,
+)
 
 #: Turns a rendered batch into the batch that the loop gets. Also returns the CUDA event that marks
 #: the end of the copy to the device, or ``None``.
@@ -59,18 +66,22 @@ class Loader:
         device: where to copy the batches. Copies to a CUDA device run in parallel with the
             computation. If not given, batches stay in the memory of this process.
         transform: any callable, called in the thread with the images of a batch on ``device``. It
-            does not see the targets: avoid geometric transforms, which would misalign masks and
-            boxes. A module, such as ``Normalize()``, is moved to the device, and no gradients are
-            recorded. It shares the process's random state with the network, in no fixed order. The
-            ``transform`` of the stream is applied first, on the CPU.
+            does not see the targets: use ``transforms`` to crop and flip masks and boxes together
+            with the images. A module, such as ``Normalize()``, is moved to the device, and no
+            gradients are recorded. It shares the process's random state with the network, in no
+            fixed order. The transform of the stream is applied first, on the CPU.
+        transforms: called with the images and the targets instead of ``transform``; returns both.
+            Images, masks and boxes are ``torchvision.tv_tensors``, as for a ``Stream``, unless the
+            stream has ``transforms`` itself. Needs torchvision.
         pin_memory: whether to render into page-locked memory, from which copies to a GPU are
             asynchronous. Default: yes if ``device`` is a CUDA device.
 
     Yields:
         (images, targets): as from ``Stream``, uint8 (B, C, H, W) and the targets, on ``device``; or
-        what ``transform`` returned for the images, and the targets.
+        what the transform returned.
 
     Raises:
+        ModuleNotFoundError: ``transforms`` needs torchvision, which is not installed.
         TypeError: an argument is of the wrong type.
         ValueError: an argument is out of range, or the device does not work here.
     """
@@ -96,6 +107,7 @@ class Loader:
         prefetch_batches: int = 2,
         device: torch.device | str | int | None = None,
         transform: Callable[[Any], Any] | None = None,
+        transforms: Callable[[Any, Any], Any] | None = None,
         pin_memory: bool | None = None,
     ) -> None:
         self.stream: Stream = checked_type("stream", stream, Stream)
@@ -104,8 +116,11 @@ class Loader:
         self.prefetch_batches = checked_positive("prefetch_batches", prefetch_batches)
         self.device = None if device is None else _checked_device(device)
         self.transform = checked_transform("transform", transform)
-        if isinstance(transform, nn.Module) and self.device is not None:
-            transform.to(self.device)
+        self.transforms = checked_transforms(transforms, transform=transform)
+        if self.device is not None:
+            for module in (transform, transforms):
+                if isinstance(module, nn.Module):
+                    module.to(self.device)
         if pin_memory is None:
             self.pin_memory = self.device is not None and self.device.type == "cuda"
         else:
@@ -207,9 +222,13 @@ class Loader:
 
         The function must not refer to the loader, which could not be garbage-collected otherwise.
         """
-        device, transform, pin = self.device, self.transform, self.pin_memory
-        if device is None and transform is None:
+        device, pin = self.device, self.pin_memory
+        transform, transforms = self.transform, self.transforms
+        if device is None and transform is None and transforms is None:
             return lambda batch: (batch, None)
+        # What the transforms of the stream return may no longer be a mask or boxes.
+        mark = self.stream.transforms is None
+        kind = self.stream.target
         side_stream = None
         if device is not None and device.type == "cuda":
             # One for all iterators: torch reuses the memory of batches only on the same stream.
@@ -228,7 +247,11 @@ class Loader:
             with torch.no_grad(), torch.cuda.stream(side_stream):
                 if device is not None:
                     images, targets = (map_arrays(sent, parts) for parts in batch)
-                images = apply_transform(transform, images)
+                if transforms is None:
+                    images = apply_transform(transform, images)
+                else:
+                    both = as_tv_tensors(images, targets, kind) if mark else (images, targets)
+                    images, targets = apply_transforms(transforms, *both)
                 copied = None if side_stream is None else side_stream.record_event()
                 return Batch(images, targets), copied
 

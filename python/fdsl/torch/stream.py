@@ -37,7 +37,15 @@ from fdsl.torch.ranks import (
     ranks_of_launcher,
     refuse_second_split,
 )
-from fdsl.torch.tensors import apply_transform, channels_first, checked_transform, to_tensors
+from fdsl.torch.tensors import (
+    apply_transform,
+    apply_transforms,
+    as_tv_tensors,
+    channels_first,
+    checked_transform,
+    checked_transforms,
+    to_tensors,
+)
 
 #: A batch of images and their targets, or a single image and its target.
 Sample = tuple[Tensor, Any]
@@ -49,7 +57,7 @@ MAX_START = 2**62
 class Batch(NamedTuple):
     """One batch of a stream.
 
-    ``images`` is uint8 (B, C, H, W), or the output of ``transform``. With ``target="label"``,
+    ``images`` is uint8 (B, C, H, W), or the output of the transform. With ``target="label"``,
     ``targets`` is int64 (B,).
     """
 
@@ -116,9 +124,13 @@ class Stream(IterableDataset[Sample]):
             the same either way.
         transform: called with the images where they are rendered, on the CPU, in a worker or in
             the thread of a ``Loader``: uint8 (B, C, H, W), or (C, H, W) if ``batch_size=None``.
-            Any callable or module; no gradients are recorded. It does not see the target: avoid
-            geometric transforms, which would misalign masks and boxes. It uses the random state of
-            its process, which resuming does not restore.
+            Any callable or module; no gradients are recorded. It does not see the target: use
+            ``transforms`` to crop and flip masks and boxes together with the images. It uses the
+            random state of its process, which resuming does not restore.
+        transforms: called with the images and their targets instead of ``transform``; returns both.
+            Images, masks and boxes are ``torchvision.tv_tensors``, for the transforms of
+            ``torchvision.transforms.v2``. These crop and flip a whole batch in the same way; with
+            ``batch_size=None`` each image is transformed separately. Needs torchvision.
         rank: the rank of this process. If not given, the rank in ``torch.distributed``, else
             torchrun's ``RANK``, else 0, looked up whenever a pass begins. Copies and workers
             inherit the rank that was found, unless ``torch.distributed`` is initialized in their
@@ -129,13 +141,14 @@ class Stream(IterableDataset[Sample]):
 
     Yields:
         (images, targets): images are uint8 (B, C, H, W) with C = 1, or 3 in color (then with
-        channels-last strides), or what ``transform`` returned. The targets are, for ``"label"``,
+        channels-last strides), or what the transform returned. The targets are, for ``"label"``,
         int64 (B,); for ``"labels"``, float32 (B, C), 1 for the category of each visible object;
         for ``"mask"``, int64 (B, H, W), 0 for background, else category + 1; for ``"boxes"``, one
         dict per image in the format of torchvision's detection models: ``boxes`` float32 (N, 4),
         left, top, right, bottom; ``labels`` int64 (N,), category + 1; ``masks`` uint8 (N, H, W).
 
     Raises:
+        ModuleNotFoundError: ``transforms`` needs torchvision, which is not installed.
         TypeError: an argument is of the wrong type.
         ValueError: an argument is out of range.
     """
@@ -154,6 +167,7 @@ class Stream(IterableDataset[Sample]):
         label_noise: float = 0.0,
         cache: bool = False,
         transform: Callable[[Any], Any] | None = None,
+        transforms: Callable[[Any, Any], Any] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         num_threads: int | None = None,
@@ -173,6 +187,7 @@ class Stream(IterableDataset[Sample]):
         self.label_noise = checked_fraction("label_noise", label_noise)
         self.target = checked_target(family, target, self.label_noise)
         self.transform = checked_transform("transform", transform)
+        self.transforms = checked_transforms(transforms, transform=transform)
         self.num_threads = checked_threads(num_threads)
         self._images: Dataset | None = None
         if checked_type("cache", cache, (bool, np.bool_)):
@@ -403,11 +418,15 @@ class StreamIterator(Iterator[Sample]):
         else:
             sample = Batch(*self._render([self._next]))
         self._next += self._workers
-        if stream.transform is None:
+        if stream.transform is None and stream.transforms is None:
             return sample
         images, targets = sample
         with torch.no_grad():
-            images = apply_transform(stream.transform, images)
+            if stream.transforms is None:
+                images = apply_transform(stream.transform, images)
+            else:
+                marked = as_tv_tensors(images, targets, stream.target)
+                images, targets = apply_transforms(stream.transforms, *marked)
         return (images, targets) if stream.batch_size is None else Batch(images, targets)
 
     def state_dict(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -34,30 +35,38 @@ def map_arrays(function: Callable[[Any], Any], value: Any) -> Any:
     return function(value) if isinstance(value, Tensor | np.ndarray) else value
 
 
-def as_tv_tensors(image: Any, target: Any, kind: str) -> tuple[Any, Any]:
-    """Marks the tensors of one sample as an image, masks and boxes for torchvision's transforms.
+def as_tv_tensors(images: Any, targets: Any, kind: str) -> tuple[Any, Any]:
+    """Marks the tensors of a sample or a batch as images, masks and boxes for torchvision.
 
     Args:
-        image: uint8 (C, H, W), or a PIL image, which stays as it is.
-        target: the sample's target.
-        kind: what it is: ``"label"``, ``"labels"``, ``"mask"`` or ``"boxes"``.
+        images: uint8 (C, H, W) or (B, C, H, W); or a PIL image, which stays as it is.
+        targets: the target of the sample, or the targets of the batch.
+        kind: what they are: ``"label"``, ``"labels"``, ``"mask"`` or ``"boxes"``.
     """
     from torchvision import tv_tensors  # its classes would move tensors to torch's default device
 
-    if isinstance(image, Tensor):
-        image = tv_tensors.Image(image, device=image.device)
+    if isinstance(images, Tensor):
+        images = tv_tensors.Image(images, device=images.device)
     if kind == "mask":
-        return image, tv_tensors.Mask(target, device=target.device)
+        return images, tv_tensors.Mask(targets, device=targets.device)
     if kind == "boxes":
-        masks = tv_tensors.Mask(target["masks"], device=target["masks"].device)
-        boxes = tv_tensors.BoundingBoxes(
-            target["boxes"],
-            format="XYXY",
-            canvas_size=(masks.shape[-2], masks.shape[-1]),
-            device=target["boxes"].device,
-        )
-        target = {**target, "boxes": boxes, "masks": masks}
-    return image, target
+        one = isinstance(targets, dict)
+        marked = [_mark_boxes(target) for target in ([targets] if one else targets)]
+        return images, marked[0] if one else marked
+    return images, targets
+
+
+def _mark_boxes(target: dict[str, Tensor]) -> dict[str, Tensor]:
+    from torchvision import tv_tensors
+
+    masks = tv_tensors.Mask(target["masks"], device=target["masks"].device)
+    boxes = tv_tensors.BoundingBoxes(
+        target["boxes"],
+        format="XYXY",
+        canvas_size=(masks.shape[-2], masks.shape[-1]),
+        device=target["boxes"].device,
+    )
+    return {**target, "boxes": boxes, "masks": masks}
 
 
 def checked_transform(name: str, transform: Callable[..., Any] | None) -> Callable[..., Any] | None:
@@ -67,15 +76,46 @@ def checked_transform(name: str, transform: Callable[..., Any] | None) -> Callab
     return transform
 
 
-def apply_transform(transform: Callable[[Any], Any] | None, value: Any) -> Any:
+def checked_transforms(
+    transforms: Callable[..., Any] | None, **instead_of: Callable[..., Any] | None
+) -> Callable[..., Any] | None:
+    """Checks a transform of images and targets, and returns it.
+
+    Args:
+        transforms: the transform, or ``None``.
+        instead_of: the transforms, by name, that cannot be combined with it.
+    """
+    if checked_transform("transforms", transforms) is None:
+        return None
+    if any(transform is not None for transform in instead_of.values()):
+        raise ValueError(f"give transforms, or {' and '.join(instead_of)}, not both")
+    if find_spec("torchvision") is None:
+        raise ModuleNotFoundError("transforms needs torchvision: pip install torchvision")
+    return transforms
+
+
+def apply_transform(transform: Callable[..., Any] | None, *values: Any) -> Any:
     """Returns the transformed value.
 
     Raises:
         RuntimeError: the transform raised StopIteration, which would silently end the loop.
     """
     if transform is None:
-        return value
+        return values[0]
     try:
-        return transform(value)
+        return transform(*values)
     except StopIteration as error:
         raise RuntimeError("transform raised StopIteration") from error
+
+
+def apply_transforms(transforms: Callable[..., Any], images: Any, targets: Any) -> tuple[Any, Any]:
+    """Returns transformed images and targets.
+
+    Raises:
+        TypeError: the transform did not return a pair.
+        RuntimeError: the transform raised StopIteration, which would silently end the loop.
+    """
+    both = apply_transform(transforms, images, targets)
+    if not isinstance(both, tuple | list) or len(both) != 2:
+        raise TypeError(f"transforms must return images and targets, got {shown(both)}")
+    return both[0], both[1]
