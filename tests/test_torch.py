@@ -649,6 +649,45 @@ def test_resume_with_a_different_number_of_workers_equals_never_having_stopped(
     assert resumed.state_dict(batches=5) == {"samples": 8 * BATCH}
 
 
+@pytest.mark.parametrize("workers, taken", [(0, 6), (1, 6), (2, 0), (2, 12)])
+def test_single_samples_resume_where_those_taken_are_the_first(
+    ifs: fdsl.IFS, workers: int, taken: int
+) -> None:
+    never_stopped = singles(contents(stream_of(ifs, batch_size=1), 24))
+    about: dict[str, Any] = {"batch_size": None, "steps_per_epoch": 12}
+    stream = stream_of(ifs, **about)
+    found = singles(contents(loader_of(stream, workers, batch_size=3), taken // 3))
+    resumed = stream_of(ifs, **about)
+    resumed.load_state_dict(stream.state_dict(batches=taken))
+    found += singles(contents(loader_of(resumed, 2, batch_size=3)))
+    assert sorted(found) == sorted(never_stopped[: 24 if taken == 12 else 12])
+
+
+def test_single_samples_of_several_workers_have_no_state_within_an_epoch(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, batch_size=None, steps_per_epoch=12)
+    loader = loader_of(stream, 2, batch_size=3)
+    batches = iter(loader)
+    next(batches)
+    with pytest.raises(RuntimeError, match=r"2 workers deal out single samples, .* batch_size"):
+        stream.state_dict(batches=3)
+    del batches
+    stream.set_epoch(3)  # of which nothing was taken
+    assert stream.state_dict(batches=0) == {"samples": 36}
+    assert stream.state_dict(batches=6) == {"samples": 42}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_more_batches_than_a_pass_has_are_refused(ifs: fdsl.IFS, workers: int) -> None:
+    stream = stream_of(ifs, steps_per_epoch=5)
+    stream.load_state_dict({"samples": 2 * BATCH})
+    contents(loader_of(stream, workers))
+    assert stream.state_dict(batches=3) == {"samples": 5 * BATCH}
+    with pytest.raises(ValueError, match="at most 3, what the current pass has, got 4: count from"):
+        stream.state_dict(batches=4)
+    contents(loader_of(stream, workers))
+    assert stream.state_dict(batches=5) == {"samples": 10 * BATCH}
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_epoch_is_finished(ifs: fdsl.IFS, workers: int) -> None:
     never_stopped = contents(stream_of(ifs), 15)
@@ -844,6 +883,48 @@ def test_a_batch_is_a_tuple_that_can_be_saved(ifs: fdsl.IFS, workers: int, tmp_p
     torch.save(batch, tmp_path / "batch.pt")
     saved = torch.load(tmp_path / "batch.pt")
     assert contents([saved, pickle.loads(pickle.dumps(batch))]) == contents(stream_of(ifs), 1) * 2
+
+
+def test_the_settings_of_a_stream_cannot_be_changed(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs)
+    for name in ("family", "rendering", "target", "batch_size", "seed", "label_noise"):
+        with pytest.raises(AttributeError, match=f"the {name} of a Stream cannot be changed: cre"):
+            setattr(stream, name, getattr(stream, name))
+    stream.transform = halved  # no other process needs to know yet
+    assert contents(copy.deepcopy(stream), 2) == contents(pickle.loads(pickle.dumps(stream)), 2)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("instances", [None, 3])
+def test_addresses_render_the_images_of_a_stream(ifs: fdsl.IFS, instances: int | None) -> None:
+    about: dict[str, Any] = {"steps_per_epoch": 2, "instances": instances, "world_size": 2}
+    for rank in range(2):
+        stream = stream_of(ifs, **about, rank=rank)
+        for step, (images, labels) in enumerate([*stream, *stream]):
+            first = (2 * step + rank) * BATCH
+            categories, indices = stream.addresses(range(first, first + BATCH))
+            expected = fdsl.render(ifs, categories, indices, stream.seed, TINY)
+            np.testing.assert_array_equal(images[:, 0].numpy(), expected)
+            np.testing.assert_array_equal(labels.numpy(), categories)
+    assert [len(part) for part in stream.addresses(7)] == [1, 1]
+    assert [len(part) for part in stream.addresses([])] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "samples, error, message",
+    [
+        (-1, IndexError, "samples must be 0 or more, got -1"),
+        ([0, 2**63], IndexError, "a stream has 2\\*\\*63 samples, got 9223372036854775808"),
+        (0.5, TypeError, "samples must be integers, got float64"),
+    ],
+)
+def test_samples_that_do_not_exist_have_no_address(
+    ifs: fdsl.IFS, samples: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        stream_of(ifs).addresses(samples)
 
 
 # Transforms

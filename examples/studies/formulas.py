@@ -4,7 +4,7 @@ Not in the paper. Every line is evaluated in the same way, at its own learning r
 on held-out training images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,16 @@ SOURCES: dict[str, dict[str, Any]] = {
     "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},
 }
 
+#: Sources that the CNN's study also augments, so that the best of each formula can be compared.
+AUGMENTED_TOO = (
+    "RCDB",
+    "VisualAtom",
+    "3D IFS",
+    "Perlin noise",
+    "Bezier curves",
+    "dead leaves",
+)
+
 VIEWS = {
     "fashion-mnist": ("few labels",),
     OTHERS: ("some labels", "few labels", "all labels", "probe"),
@@ -47,16 +57,23 @@ VIEWS = {
 ON_THE_WAY = {"fashion-mnist": (), OTHERS: ("some labels",)}
 
 
-def formulas(fixed: Mapping[str, Any]) -> tuple[Line, ...]:
+def formulas(augmentation: Mapping[str, Any], also: Sequence[str] = ()) -> tuple[Line, ...]:
     """The lines: each formula with a million images, then with fewer and with more.
 
     Args:
-        fixed: settings for formulas with one image per category.
+        augmentation: additional settings for formulas with augmentation.
+        also: formulas that get another line, with augmentation and a million images.
     """
+    whole = []
     first = [Line(name="scratch", start="scratch", x=0.0)]
     for name, given in SOURCES.items():
-        own = {**given, **fixed} if "preset" in given else given
-        first.append(Line(name=name, pretrain=own, x=1.0, group=name))
+        own = {**given, **augmentation} if "preset" in given else given
+        whole.append(Line(name=name, pretrain=own, x=1.0, group=name))
+        first.append(whole[-1])
+        if name in also:
+            own = {**given, **augmentation, "preset": ("augmented",)}
+            augmented = f"{name}, augmented"
+            first.append(Line(name=augmented, pretrain=own, x=1.0, group=augmented))
 
     def varied(
         suffix: str, x: float, *, views: Any = None, on_demand: bool = False, **more: Any
@@ -70,7 +87,7 @@ def formulas(fixed: Mapping[str, Any]) -> tuple[Line, ...]:
                 views=views,
                 on_demand=on_demand,
             )
-            for line in first[1:]
+            for line in whole
         ]
 
     return (
@@ -85,7 +102,7 @@ def formulas(fixed: Mapping[str, Any]) -> tuple[Line, ...]:
 _TITLE = "Which formula? {}, at equal budget (not in the paper)"
 _FORMULAS = Study(
     title=_TITLE.format("A small ResNet"),
-    lines=formulas({}),
+    lines=formulas({}, also=AUGMENTED_TOO),
     data=("cifar10", "fashion-mnist"),
     figure="gains",
     budget="formulas",

@@ -16,10 +16,10 @@ from torch.utils.data import get_worker_info
 NOT_STARTED, BY_LOOP, BY_PREFETCHER = range(3)
 
 # Offsets in the shared memory: the start of the next pass, the start of the latest pass (each an
-# epoch and the samples of it already seen), and what started the latest pass.
-_NEXT, _LATEST, _STARTED_BY = 0, 2, 4
+# epoch and the samples of it already seen), what started the latest pass, and its workers.
+_NEXT, _LATEST, _STARTED_BY, _WORKERS_OF_LATEST = 0, 2, 4, 5
 # Then, for each pool of workers: the tag of its current pass, and the start of that pass.
-_FIRST_POOL, _POOLS = 5, 16
+_FIRST_POOL, _POOLS = 6, 16
 # Then, for each worker, the tag of the pass that it joined last.
 _FIRST_WORKER, _WORKERS = _FIRST_POOL + 3 * _POOLS, 128
 _NUMBERS = _FIRST_WORKER + _WORKERS
@@ -66,6 +66,12 @@ class Position:
     def started_by(self) -> int:
         """Returns what started the latest pass; if the position was set since, ``NOT_STARTED``."""
         return int(self._shared_memory()[_STARTED_BY])
+
+    def workers(self) -> int:
+        """Returns how many workers share the latest pass; 0 if this process renders it, or if the
+        position was set since."""
+        memory = self._shared_memory()
+        return 0 if memory[_STARTED_BY] == NOT_STARTED else int(memory[_WORKERS_OF_LATEST])
 
     def set(self, epoch: int, seen: int) -> None:
         """Sets where the next pass starts; in a worker, where the next pass of its pool starts."""
@@ -114,7 +120,7 @@ class Position:
                 tag = pool << 32 | (tag + 1) & 0xFFFF_FFFF
                 memory[pool_offset + 1], memory[pool_offset + 2] = epoch, seen
                 memory[pool_offset] = tag
-                _begin(memory, epoch, seen, BY_PREFETCHER, length)
+                _begin(memory, epoch, seen, BY_PREFETCHER, length, worker.num_workers)
                 break
         self._joined_tag, self._pending = tag, None
         if worker_offset is not None:
@@ -154,8 +160,11 @@ def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
     return (epoch, seen) if length is None else (epoch + seen // length, seen % length)
 
 
-def _begin(memory: Any, epoch: int, seen: int, started_by: int, length: int | None) -> None:
+def _begin(
+    memory: Any, epoch: int, seen: int, started_by: int, length: int | None, workers: int = 0
+) -> None:
     memory[_LATEST], memory[_LATEST + 1], memory[_STARTED_BY] = epoch, seen, started_by
+    memory[_WORKERS_OF_LATEST] = workers
     if length is not None:
         memory[_NEXT], memory[_NEXT + 1] = epoch + 1, 0
 

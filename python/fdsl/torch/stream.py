@@ -15,7 +15,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from fdsl._checks import (
+    Numbers,
     checked_fraction,
+    checked_numbers,
     checked_positive,
     checked_seed,
     checked_threads,
@@ -28,7 +30,7 @@ from fdsl.dataset import Dataset
 from fdsl.families import Family
 from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
-from fdsl.job import Job
+from fdsl.job import Addresses, Job
 from fdsl.targets import checked_target, render_batch
 from fdsl.torch.position import BY_LOOP, BY_PREFETCHER, Position, within
 from fdsl.torch.ranks import (
@@ -52,6 +54,13 @@ Sample = tuple[Tensor, Any]
 
 #: Every pass starts below this sample number. The stream itself ends at twice this number.
 MAX_START = 2**62
+
+#: What a stream is made of. Workers have copies of it and render ahead, so a change would come too
+#: late, or not at all.
+FIXED = {
+    *("family", "rendering", "target", "label_noise"),
+    *("batch_size", "seed", "steps_per_epoch", "instances"),
+}
 
 
 class Batch(NamedTuple):
@@ -101,6 +110,9 @@ class Stream(IterableDataset[Sample]):
     An endless stream is a single epoch. Each new iterator restarts it, from the first sample or
     the restored position, so reuse one iterator or set ``steps_per_epoch``.
 
+    The settings of a stream cannot be changed. To change them during training, create another
+    stream and load the state of the first.
+
     Args:
         family: the categories; the label of an image is the number of its category.
         rendering: how images are rendered; by default the family's own settings.
@@ -109,7 +121,8 @@ class Stream(IterableDataset[Sample]):
         batch_size: samples per batch and rank. ``None`` yields single samples, uint8
             (C, H, W) and int64 (), for a DataLoader that collates. The order then depends on
             ``num_workers``: sample n goes to worker n mod W, and each worker fills separate
-            batches. Collating adds a copy per batch and a Python call per sample.
+            batches. With several workers, only torchdata's ``StatefulDataLoader`` resumes within
+            an epoch. Collating adds a copy per batch and a Python call per sample.
         seed: the seed of the stream's order and of every address in it.
         steps_per_epoch: batches (samples, if ``batch_size=None``) per epoch, on every rank. Gives
             the stream a length, which resuming does not change. ``None``: endless.
@@ -217,6 +230,14 @@ class Stream(IterableDataset[Sample]):
         #: The number of times the position was set.
         self.times_set = 0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED and name in self.__dict__:
+            raise AttributeError(
+                f"the {name} of a Stream cannot be changed: create another Stream, with "
+                "load_state_dict it continues where this one is"
+            )
+        super().__setattr__(name, value)
+
     @property
     def epoch(self) -> int:
         """The epoch of the latest pass; after ``set_epoch`` or ``load_state_dict``, that of the
@@ -251,17 +272,18 @@ class Stream(IterableDataset[Sample]):
 
         Args:
             batches: the number of batches (samples, if ``batch_size=None``) that the training loop
-                has taken in the current pass. Required with DataLoader workers, which run ahead of
-                the loop (a ``Loader`` keeps count itself). If not given, this counts the batches
-                that the latest iterator of this process has yielded.
+                has taken in the current pass, not since the run began. Required with DataLoader
+                workers, which run ahead of the loop (a ``Loader`` keeps count itself). If not
+                given, this counts the batches that the latest iterator of this process has yielded.
 
         Raises:
             RuntimeError: DataLoader workers or a ``Loader`` iterate over the stream, and
-                ``batches`` is not given.
+                ``batches`` is not given; or several workers deal out single samples, and the pass
+                is not over.
+            ValueError: ``batches`` is more than the pass has.
         """
         if batches is not None:
-            taken = checked_whole("batches", batches) * self._global_batch()
-            return {"samples": self._samples(*self._position.current()) + taken}
+            return {"samples": self._samples(*self._position.current()) + self._taken(batches)}
         if get_worker_info() is not None and self._current is not None:
             # Where the pass started; the worker's iterator keeps the position within the pass.
             return {"samples": self._current.start}
@@ -279,14 +301,45 @@ class Stream(IterableDataset[Sample]):
         """Makes the next pass start where ``state`` was taken, with any number of workers.
 
         That pass finishes the interrupted epoch, and the one after it is the next epoch. The number
-        of ranks may change as long as the global batch stays the same.
+        of ranks may change as long as the global batch stays the same. A state is a position and
+        nothing else: to see the samples that would have come next, create the stream with the same
+        arguments.
 
         Raises:
-            ValueError: ``state`` does not match this stream.
+            ValueError: ``state`` is not one of a stream, or does not fall between two batches.
         """
         samples = checked_samples(state)
         self._refuse_part_of_a_batch(samples)
         self._set_position(0, samples)
+
+    def addresses(self, samples: Numbers) -> Addresses:
+        """Returns the addresses of samples, which ``fdsl.render`` renders again.
+
+        Samples are numbered from 0 over all epochs and ranks, as in a state: with several ranks, a
+        global batch holds the samples of rank 0, then those of rank 1, and so on.
+
+        >>> import fdsl
+        >>> perlin = fdsl.Perlin(100)
+        >>> stream = Stream(perlin, batch_size=4, seed=5)
+        >>> images, labels = next(iter(stream))
+        >>> categories, indices = stream.addresses(range(4))
+        >>> bool((fdsl.render(perlin, categories, indices, seed=5) == images[:, 0].numpy()).all())
+        True
+
+        Args:
+            samples: the number of a sample, or numbers (N,).
+
+        Returns:
+            (categories, indices), uint64 (N,) each.
+
+        Raises:
+            IndexError: there is no such sample.
+            TypeError: ``samples`` are not integers.
+        """
+        numbers = np.atleast_1d(checked_numbers("samples", samples))
+        if numbers.size and numbers.max() >= 2 * MAX_START:
+            raise IndexError(f"a stream has 2**63 samples, got {numbers.max()}")
+        return self.family.order(numbers, self.instances, self.seed)
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
@@ -352,6 +405,26 @@ class Stream(IterableDataset[Sample]):
                 f"{samples} samples are not a whole number of batches of {self._global_batch()} "
                 "(of all ranks together): this state belongs to a different stream"
             )
+
+    def _taken(self, batches: int) -> int:
+        """Returns the number of samples in the first batches of the current pass."""
+        count, steps = checked_whole("batches", batches), self.steps_per_epoch
+        if steps is not None:
+            _, seen = within(self._epoch_samples(), *self._position.current())
+            steps -= seen // self._global_batch()
+            if count > steps:
+                raise ValueError(
+                    f"batches must be at most {steps}, what the current pass has, got {count}: "
+                    "count from the start of the pass, not of the run"
+                )
+        workers = self._position.workers()
+        if self.batch_size is None and workers > 1 and count not in (0, steps):
+            raise RuntimeError(
+                f"{workers} workers deal out single samples, and those taken so far are not the "
+                "first ones: save the state at the end of an epoch, use at most one worker or "
+                "torchdata's StatefulDataLoader, or give the stream a batch_size"
+            )
+        return count * self._global_batch()
 
     def _known_ranks(self, *, complete: bool = False) -> tuple[int, int] | None:
         found = self._ranks or ranks_of_distributed() or self._inherited_ranks
