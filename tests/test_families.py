@@ -151,6 +151,17 @@ def test_categories_are_chosen_by_their_numbers_or_a_mask(family):
     )
 
 
+def test_categories_of_several_systems_make_a_family():
+    own = fdsl.IFS([0.4 * np.eye(2, 6), 0.3 * np.eye(3, 6)], [[0.9, 0.1], [0.2, 0.3, 0.5]])
+    joined = fdsl.IFS([*own, *fdsl.fractaldb(3)])
+    assert joined[:2] == own and joined[2:] == fdsl.fractaldb(3)
+    assert fdsl.IFS(own) == own and fdsl.IFS([own[1]])[0].probabilities.tolist() == [0.2, 0.3, 0.5]
+    bodies = fdsl.IFS3D(3)
+    assert fdsl.IFS3D([*bodies[1:], bodies[0]]) == bodies[[1, 2, 0]]
+    with pytest.raises(ValueError, match="maps of category 0 must be rows of the same length, got"):
+        fdsl.IFS([own[0], 0.4 * np.eye(2, 6)])
+
+
 @pytest.mark.parametrize(
     ("key", "error", "says"),
     [

@@ -18,7 +18,6 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
-    count_up_to,
     counted,
     renamed,
     shown,
@@ -34,7 +33,7 @@ from fdsl.families.readers import (
     read_pickle,
     refuse_other_csv,
 )
-from fdsl.families.systems import Lengths, Systems
+from fdsl.families.systems import Lengths, Systems, numbers_of
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering
 
@@ -67,9 +66,9 @@ class IFS(Systems):
 
     Args:
         maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256; at most 8,388,608
-            maps in total.
+            maps in total. Or categories of other families: ``IFS([*one, *another])``.
         probabilities: for each category an array (n,) that sums to 1; proportional to
-            |a·d − b·c| if not given.
+            |a·d − b·c| if not given, but a ``Category`` keeps its own.
         candidates_tried: the number of candidates of the search, if there was one.
 
     Raises:
@@ -89,13 +88,14 @@ class IFS(Systems):
 
     def __init__(
         self,
-        maps: Sequence[npt.ArrayLike],
+        maps: Sequence[npt.ArrayLike | Category],
         probabilities: Sequence[npt.ArrayLike] | None = None,
         *,
         candidates_tried: int | None = None,
     ) -> None:
         if checked_several("maps", maps) == 0:
             raise ValueError(self._none_given())
+        maps, probabilities = self._separated(maps, probabilities)
         if probabilities is not None and len(probabilities) != len(maps):
             raise ValueError(
                 f"expected probabilities for each of {len(maps)} categories, "
@@ -107,7 +107,7 @@ class IFS(Systems):
         chances: list[npt.NDArray[Any]] = []
         total = 0
         for category, given in enumerate(maps):
-            array = _numbers(f"the maps of category {category}", given)
+            array = numbers_of(f"the maps of category {category}", given, 8 * MAX_MAPS)
             if array.ndim != 2 or array.shape[1] != 6:
                 raise ValueError(
                     f"the maps of category {category} must have shape (n, 6), got {array.shape}"
@@ -123,7 +123,7 @@ class IFS(Systems):
             rows.append(array)
             if probabilities is not None:
                 what = f"the probabilities of category {category}"
-                array = _numbers(what, probabilities[category])
+                array = numbers_of(what, probabilities[category], 8 * MAX_MAPS)
                 if array.shape != rows[-1].shape[:1]:
                     raise ValueError(
                         f"{what} must have shape {rows[-1].shape[:1]}, got {array.shape}"
@@ -442,17 +442,6 @@ class IFS(Systems):
     def _core_name(self, frame: Frame | None) -> str:
         compat = frame.compat if isinstance(frame, Rendering) else None
         return self.name if compat is None else compat
-
-
-def _numbers(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns an array of numbers without a copy; nested lists must be small."""
-    most = 8 * MAX_MAPS
-    if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
-        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{what} must be numbers, got {array.dtype}")
-    return array
 
 
 def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:

@@ -18,13 +18,12 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
-    count_up_to,
     shown,
     whole_or_none,
 )
 from fdsl.families.base import Several
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
-from fdsl.families.systems import Lengths, Systems, rows_of_categories
+from fdsl.families.systems import Lengths, Systems, numbers_of, rows_of_categories
 from fdsl.frame import Frame
 from fdsl.rendering import Views
 
@@ -62,9 +61,10 @@ class IFS3D(Systems):
         maps: the number of categories to find with ``IFS3D.search`` and its defaults (1…100,000;
             one second per thousand on one core); a larger number leaves the first categories
             unchanged. Or, for each category, an array (n, 12) of finite numbers a…l, 1 ≤ n ≤ 256:
-            x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k, z' = g·x + h·y + i·z + l.
+            x' = a·x + b·y + c·z + j, y' = d·x + e·y + f·z + k, z' = g·x + h·y + i·z + l. Or
+            categories of other families: ``IFS3D([*one, *another])``.
         probabilities: for each category, an array (n,) that sums to 1; by default proportional to
-            the |determinant| of a…i.
+            the |determinant| of a…i, but a ``Category3D`` keeps its own.
         seed: seed of the search.
 
     Raises:
@@ -84,7 +84,7 @@ class IFS3D(Systems):
 
     def __init__(
         self,
-        maps: SupportsIndex | Sequence[npt.ArrayLike] = 1000,
+        maps: SupportsIndex | Sequence[npt.ArrayLike | Category3D] = 1000,
         probabilities: Sequence[npt.ArrayLike] | None = None,
         *,
         seed: int = 0,
@@ -257,6 +257,7 @@ def _joined(
     """Returns the concatenated maps, probabilities and lengths of all categories."""
     if checked_several("maps", maps) == 0:
         raise ValueError(IFS3D._none_given())
+    maps, probabilities = IFS3D._separated(maps, probabilities)
     if len(maps) > MAX_MAPS_IN_ALL:
         raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))
     if probabilities is not None and len(probabilities) != len(maps):
@@ -284,12 +285,7 @@ def _joined(
 
 def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Returns the numbers as an array of the given shape, in which −1 stands for 1…256."""
-    most = COEFFICIENTS * MAX_MAPS
-    if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
-        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"{what} must be numbers, got {array.dtype}")
+    array = numbers_of(what, given, COEFFICIENTS * MAX_MAPS)
     fits = array.ndim == len(shape) and all(
         wanted in (-1, side) for side, wanted in zip(array.shape, shape, strict=True)
     )

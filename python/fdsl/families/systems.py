@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import counted
+from fdsl._checks import count_up_to, counted, shown
 from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
@@ -47,6 +47,13 @@ class Systems(CoreFamily):
     @abstractmethod
     def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
         """Returns probabilities proportional to the |determinants| of the maps."""
+
+    @classmethod
+    def _separated(cls, maps: Any, probabilities: Any) -> tuple[Any, Any]:
+        """Returns the maps and the probabilities of categories, if that is what ``maps`` are."""
+        if probabilities is None and len(maps) and all(isinstance(m, cls._category) for m in maps):
+            maps, probabilities = zip(*maps, strict=True)
+        return maps, probabilities
 
     @classmethod
     def _from_flat(
@@ -151,3 +158,16 @@ def rows_of_categories(starts: npt.NDArray[Any], lengths: Lengths) -> Lengths:
     # Row i of the result is row i − (start of its category in the result) of its category.
     begins = np.cumsum(lengths) - lengths
     return np.asarray(np.repeat(starts - begins, lengths) + np.arange(lengths.sum()))
+
+
+def numbers_of(what: str, given: npt.ArrayLike, most: int) -> npt.NDArray[Any]:
+    """Returns an array of numbers without a copy; nested lists may hold at most ``most``."""
+    if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
+        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{what} must be rows of the same length, got {shown(given)}") from None
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{what} must be numbers, got {array.dtype}")
+    return array
