@@ -75,7 +75,7 @@ def test_none_is_a_value_of_options_that_may_be_none(family, options, setting, v
     parser = argparse.ArgumentParser()
     add_rendering(parser)
     arguments = parser.parse_args(options)
-    arguments.categories = family
+    arguments.categories, arguments.set = family, []
     assert getattr(rendering_of(arguments, fdsl.load(family)), setting) == value
 
 
@@ -761,3 +761,55 @@ def test_settings_of_a_familys_own_style_are_options(monkeypatch, tmp_path):
     )
     expected = fdsl.render(fdsl.VisualAtom(3), 0, 0, rendering=frame)
     assert Path("x.png").read_bytes() == png.encode(expected[None])[0]
+
+
+WAVY = """
+import dataclasses
+import fdsl
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Thick(fdsl.Frame):
+    thickness: float = 1.0
+
+
+class Wavy(fdsl.Family):
+    style = Thick
+
+    def __init__(self, categories=3, wiggle=0.1):
+        super().__init__(categories)
+        self.wiggle = wiggle
+
+    def draw(self, category, rng, frame):
+        image = np.zeros((frame.height, frame.width), np.uint8)
+        image[category, :2] = 100 * self.wiggle, 10 * frame.thickness
+        return image
+"""
+
+
+def test_set_reaches_the_options_and_the_style_of_a_family_in_a_script():
+    Path("wavy_option.py").write_text(WAVY.replace("Wavy", "Wavyoption"))
+    about = ["wavy_option.py:wavyoption-3", "--category", "1", "--no-flips"]
+    chosen = ["--set", "wiggle=2.0", "thickness=3", "--set", "size=16"]
+    assert run("render", *about, "--out", "x.png", *chosen) == 0
+    assert read("x.png")[:, :3].tolist() == [[0, 0, 0], [200, 30, 0], *[[0, 0, 0]] * 14]
+    assert run("export", about[0], "out", "--instances", "1", *chosen) == 0
+    assert fdsl.load("out").wiggle == 2.0
+
+
+@pytest.mark.parametrize(
+    "source, words, says",
+    [
+        ("perlin-9", "octave=3", "perlin has no option 'octave'; its options: octaves, persist"),
+        ("perlin-9 --octaves 2", "octaves=3", "--octaves and --set octaves=3 set the same: give"),
+        ("perlin-9 --size 8", "size=9", "--size and --set size=9 set the same: give one of them"),
+        ("perlin-9", "octaves", "a setting must be NAME=VALUE, such as max_objects=2, got 'oct"),
+        ("perlin-9", "size=tall", "size must be"),
+        ("perlin-9", "run=2", "perlin has no option 'run'"),
+        ("fractaldb-1k", "a=2", "the published set fractaldb-1k takes no options, got a"),
+    ],
+)
+def test_what_cannot_be_set_is_one_line(capsys, source, words, says):
+    assert run("render", *source.split(), "--out", "-", "--set", words) == 2
+    assert f"fdsl render: error: {says}" in capsys.readouterr().err

@@ -80,9 +80,9 @@ def test_timm_shuffles_the_first_instances_of_each_category(workers: int) -> Non
 
 def test_the_validation_split_has_the_instances_after_those() -> None:
     data = created("torch/fdsl", f"{SOURCE}&instances=3&val_instances=2", "validation")
-    ours = Dataset(fdsl.fractaldb(10), 5, rendering=RENDERING)
-    items = [5 * category + instance for category in range(10) for instance in (3, 4)]
-    expected = [(ours[item][0].numpy().tobytes(), item // 5) for item in items]
+    ours = Dataset(fdsl.fractaldb(10), 504, rendering=RENDERING)
+    items = [504 * category + instance for category in range(10) for instance in (3, 503)]
+    expected = [(ours[item][0].numpy().tobytes(), item // 504) for item in items]
     assert flat(loader_of(data, is_training=False, crop_pct=1.0)) == expected
     assert data[-1][1] == 9
     with pytest.raises(IndexError):
@@ -102,6 +102,8 @@ def test_the_labels_to_validate_with_are_true(name: str) -> None:
 def test_without_settings_there_are_a_thousand_instances_and_fifty_to_validate() -> None:
     train, validation = (created("torch/fdsl", "fractaldb-1k", split) for split in ("train", "val"))
     assert (len(train), len(validation)) == (1_000_000, 50_000)
+    assert {index // 40 for index in train.instances} == set(range(25))  # all variations
+    assert {index // 40 for index in validation.instances} == set(range(25, 50))
     image, label = train[999_999]
     assert (image.mode, image.size, label) == ("RGB", (256, 256), 999)
     assert len(train.classes) == 1000
@@ -166,7 +168,7 @@ def test_a_published_stream_repeats_the_published_instances() -> None:
     data = created("torch/fdsl-stream", root)
     assert data.stream.instances == 1
     assert created("torch/fdsl-stream", f"{root}&instances=null").stream.instances is None
-    assert created("torch/fdsl-stream", root, "validation").first == 1
+    assert created("torch/fdsl-stream", root, "validation").instances[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fdsl._checks import shown
@@ -185,3 +186,31 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 def _plain(comment: str) -> str:
     return " ".join(comment.replace("``", "").split())
+
+
+def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Reads settings that are written ``NAME=VALUE``. A value that is not a Python literal is text.
+
+    >>> read_values(["max_objects=2", "background=None", "line_color=random"])
+    {'max_objects': 2, 'background': None, 'line_color': 'random'}
+
+    Args:
+        words: the settings.
+        given: the values of options such as ``--size``, or None for those that were not given.
+
+    Raises:
+        ValueError: a word is not of this form, or its setting has a value from an option.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not (name and equals):
+            raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
+        if given and given.get(name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{option} and --set {word} set the same: give one of them")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            values[name] = text
+    return values

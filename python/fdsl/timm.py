@@ -77,7 +77,7 @@ def images(root: Any = None, train: bool = True, download: bool = False) -> Form
 
     Args:
         root: a source of categories and settings, such as ``"fractaldb-1k?instances=100"``.
-        train: the first ``instances`` of each category; otherwise the ``val_instances`` after them.
+        train: the first ``instances`` of each category; otherwise ``val_instances`` after them.
         download: ignored; there is nothing to download.
 
     Raises:
@@ -87,8 +87,8 @@ def images(root: Any = None, train: bool = True, download: bool = False) -> Form
     settings = _Settings("torch/fdsl", root, refused=("samples", "batch_size"))
     instances = settings.positive("instances", settings.published_instances or 1000)
     if train:
-        return FormulaImages(settings, 0, instances, settings.label_noise)
-    return FormulaImages(settings, instances, settings.positive("val_instances", 50))
+        return FormulaImages(settings, range(instances), settings.label_noise)
+    return _validation(settings, instances)
 
 
 def stream(
@@ -114,19 +114,26 @@ def stream(
             f"torch/fdsl-stream needs instances=N here: {settings.rendering.slow_out_of_order}"
         )
     first = NEVER_REACHED if instances is None else settings.positive("instances", instances)
-    return FormulaImages(settings, first, settings.positive("val_instances", 50))
+    return _validation(settings, first)
+
+
+def _validation(settings: _Settings, first: int) -> FormulaImages:
+    """Returns a validation split with no instance before ``first``."""
+    count = settings.positive("val_instances", 50)
+    # Neighbors have the same variation, so take instances from a whole cycle of variations; but
+    # where an instance is found by replaying those before it, take the next ones.
+    step = 1 if settings.rendering.slow_out_of_order else max(1, settings.family.period // count)
+    return FormulaImages(settings, range(first, first + step * count, step))
 
 
 class FormulaImages(torch.utils.data.Dataset[tuple[Any, int]]):
     """Some instances of each category as PIL images; ``images`` makes one."""
 
-    def __init__(
-        self, settings: _Settings, first: int, instances: int, label_noise: float = 0.0
-    ) -> None:
-        self.first, self.instances = first, instances
+    def __init__(self, settings: _Settings, instances: range, label_noise: float = 0.0) -> None:
+        self.instances = instances
         self.images = Dataset(
             settings.family,
-            first + instances,
+            instances.stop,
             rendering=settings.rendering,
             as_pil=settings.mode,
             seed=settings.seed,
@@ -153,7 +160,7 @@ class FormulaImages(torch.utils.data.Dataset[tuple[Any, int]]):
         self.images.target_transform = transform
 
     def __len__(self) -> int:
-        return len(self.images.family) * self.instances
+        return len(self.images.family) * len(self.instances)
 
     def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
         """Returns an image and its label, transformed."""
@@ -161,19 +168,17 @@ class FormulaImages(torch.utils.data.Dataset[tuple[Any, int]]):
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         """Renders many items at once; a DataLoader calls this for each batch."""
-        numbers = [range(len(self))[item] for item in items]
+        numbers = (divmod(range(len(self))[item], len(self.instances)) for item in items)
         return self.images.__getitems__(
             [
-                number // self.instances * self.images.instances
-                + self.first
-                + number % self.instances
-                for number in numbers
+                category * self.images.instances + self.instances[number]
+                for category, number in numbers
             ]
         )
 
     def __repr__(self) -> str:
         categories = counted(len(self.classes), "category", "categories")
-        return f"<FormulaImages: {categories} of {self.instances:,}>"
+        return f"<FormulaImages: {categories} of {len(self.instances):,}>"
 
 
 class FormulaStream(IterableDataset[tuple[Any, int]]):

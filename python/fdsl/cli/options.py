@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fdsl.cli.values import size, variation
-from fdsl.controls import Control, style_controls, text
+from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin, load
 from fdsl.families.load import SOURCES
 from fdsl.families.published import PRESETS, preset
@@ -113,6 +114,15 @@ def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> N
         metavar="C",
         help="Factor before gray levels are assigned: at 1, noise of -1 is black and 1 is white",
     )
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="Options of the family, or rendering settings that have no option here, such as those "
+        "of a family of your own",
+    )
 
 
 def add_seed(parser: argparse.ArgumentParser, about: str = "Seed of every address") -> None:
@@ -127,8 +137,14 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded(arguments: argparse.Namespace) -> Family:
-    """Returns the family that CATEGORIES names."""
+    """Returns the family that CATEGORIES names, with the options that ``--set`` gives it."""
     found = load(arguments.categories)
+    options = arguments.parser._option_string_actions
+    given = {name: value for name, value in vars(arguments).items() if option(name) in options}
+    values = read_values(arguments.set, given=given)
+    if values := {name: values[name] for name in values if name not in found.style.names()}:
+        with _sentences():
+            found = load(arguments.categories, **values)
     names = ("octaves", "persistence", "contrast")
     given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
     if not given:
@@ -266,6 +282,8 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
     style = family.style
     given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
+    values = read_values(arguments.set)
+    given |= {name: values[name] for name in values if name in style.names()}
     for control in style_controls(style):
         texts = {text(choice): choice for choice in control.choices}
         if control.optional:
@@ -280,9 +298,19 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
             raise ValueError(
                 f"{option(name)} does not apply to {type(family).__name__}, which takes {options}"
             )
-    if arguments.preset == "default":
-        return style(**given)
-    return preset(arguments.preset, family, source=arguments.categories, **given)
+    with _sentences():
+        if arguments.preset == "default":
+            return style(**given)
+        return preset(arguments.preset, family, source=arguments.categories, **given)
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """Turns a ``TypeError``, which the command takes for a bug, into a message."""
+    try:
+        yield
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def option(name: str) -> str:

@@ -38,7 +38,9 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
 
     Args:
         family: the categories.
-        instances: the number of instances per category; FractalDB has 1,000.
+        instances: the number of instances per category; FractalDB has 1,000. The first four of a
+            fractal are flips of one image, and the first forty have the same variation
+            (``docs/training.md``).
         rendering: how images are rendered; by default the family's own settings.
         target: what to learn: ``"label"``; or, if the family offers it, ``"labels"``, ``"mask"``
             or ``"boxes"``.

@@ -47,6 +47,8 @@ class Normalize(nn.Module):
         means, stds = (_three(name, value) for name, value in self._given.items())
         if not bool((stds > 0).all()):
             raise ValueError(f"std must be above 0, got {std}")
+        if bool(((means < 0) | (means > 1)).any()):
+            raise ValueError(f"mean must lie between 0 and 1, as 255 counts as 1, got {mean}")
         if not all(bool(factor.isfinite().all()) for factor in _factors(means, stds)):
             raise ValueError(f"mean / std and 1 / std must be finite, got mean={mean}, std={std}")
         device = torch.empty(0).device  # the default one, even "meta", which holds no numbers

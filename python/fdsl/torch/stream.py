@@ -127,7 +127,8 @@ class Stream(IterableDataset[Sample]):
         steps_per_epoch: batches (samples, if ``batch_size=None``) per epoch, on every rank. Gives
             the stream a length, which resuming does not change. ``None``: endless.
         instances: the number of instances per category, which are then repeated (paper,
-            Figure 4). ``None``: instances never repeat.
+            Figure 4). The first four of a fractal are flips of one image, and the first forty have
+            the same variation (``docs/training.md``). ``None``: instances never repeat.
         label_noise: fraction of the images, 0…1, whose label is picked at random from all
             categories (paper, Figure 5). The label depends only on the address: it is the same
             every time the image appears, and raising the noise keeps the labels that were already
@@ -143,7 +144,8 @@ class Stream(IterableDataset[Sample]):
         transforms: called with the images and their targets instead of ``transform``; returns both.
             Images, masks and boxes are ``torchvision.tv_tensors``, for the transforms of
             ``torchvision.transforms.v2``. These crop and flip a whole batch in the same way; with
-            ``batch_size=None`` each image is transformed separately. Needs torchvision.
+            ``batch_size=None`` each image is transformed separately. A crop does not change
+            ``"labels"``, even of objects that it cuts away. Needs torchvision.
         rank: the rank of this process. If not given, the rank in ``torch.distributed``, else
             torchrun's ``RANK``, else 0, looked up whenever a pass begins. Copies and workers
             inherit the rank that was found, unless ``torch.distributed`` is initialized in their

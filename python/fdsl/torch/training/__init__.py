@@ -27,9 +27,10 @@ filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported whe
 from __future__ import annotations
 
 from fdsl._files import write_whole
+from fdsl.controls import read_values
 from fdsl.torch.training.augmentation import Augmentation, Erasing, mixing
 from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
-from fdsl.torch.training.command_line import read_presets, read_values, run_script
+from fdsl.torch.training.command_line import read_presets, run_script
 from fdsl.torch.training.distributed import Ranks, make_deterministic
 from fdsl.torch.training.images import LabeledImages
 from fdsl.torch.training.labels import choose_labels
