@@ -220,6 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn a_centered_crop_is_nearer_to_the_top_left() {
+        let crop = Some(crate::frame::Crop { height: 33, width: 35, random: false });
+        let frame = Frame { height: 64, width: 64, crop, ..Frame::default() };
+        let (address, flag) = (Address { seed: 1, category: 2, index: 3 }, crate::machine::Flag::default());
+        let window = At::new(address, &frame, 1, Simd::PLAIN, &flag).window();
+        assert_eq!((window.top, window.left), (15, 14));
+    }
+
+    #[test]
     fn the_parts_of_a_scene_have_their_own_addresses() {
         let (frame, flag) = (Frame::default(), crate::machine::Flag::default());
         let address = Address { seed: 1, category: 2, index: 7 };

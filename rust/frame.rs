@@ -176,3 +176,16 @@ impl Window {
         if self.flip_columns { self.of.1 - 1 - column } else { column }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_margin_scales_with_the_smaller_side_and_leaves_two_pixels() {
+        let frame = |height, width| Frame { height, width, ..Frame::default() };
+        let whole = frame(256, 300);
+        let scaled = |margin, height, width| frame(height, width).scaled_margin(margin, &whole);
+        assert_eq!([scaled(6, 64, 64), scaled(6, 256, 256), scaled(127, 17, 40)], [1, 6, 7]);
+    }
+}

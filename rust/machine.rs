@@ -223,6 +223,12 @@ mod tests {
         let mut at_once = || true;
         let clock = Clock::new(&mut at_once);
         while !clock.stopped() {}
+        let mut asked = false;
+        let mut once = || !std::mem::replace(&mut asked, true);
+        let clock = Clock::new(&mut once);
+        while !clock.stopped() {}
+        std::thread::sleep(2 * CHECK_EVERY); // until it asks again
+        assert!(clock.stopped());
         assert_eq!(machine.install_watched(&mut || true, |_| 7), Ok(7));
     }
 

@@ -96,6 +96,23 @@ mod tests {
         assert!(endless.iter().all(|&(_, index)| index < 2000));
     }
 
+    /// The order is part of the format: these samples may never change.
+    #[test]
+    fn value_stability() {
+        let samples = [0, 1, 83, 84, 1_000_003].map(|n| sample(n, 7, Some(12), 1000, 5));
+        assert_eq!(samples, [(1, 5), (4, 0), (3, 5), (0, 8), (1, 9)]);
+        let endless = [0, 6_999, 7_000, 1_000_003].map(|n| sample(n, 7, None, 1000, 5));
+        assert_eq!(endless, [(1, 635), (1, 61), (4, 1265), (1, 142_285)]);
+    }
+
+    #[test]
+    fn every_round_has_its_own_order() {
+        let round = |first: u64| -> Vec<_> {
+            (first..first + 84).map(|n| sample(n, 7, Some(12), 1000, 5)).filter(|at| at.0 == 3).collect()
+        };
+        assert_ne!(round(0), round(84));
+    }
+
     #[test]
     fn the_grid_is_walked_in_random_order() {
         let rows: HashSet<u64> = (0..40).map(|block| sample(block, 1, None, 1000, 0).1 / 40).collect();

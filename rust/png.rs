@@ -161,6 +161,15 @@ mod tests {
         (pixels, bits)
     }
 
+    #[test]
+    fn a_palette_has_at_most_256_colors() {
+        for (colors, expected) in [(256, 8), (257, 24)] {
+            let pixels: Vec<u8> = (0..colors).flat_map(|i: u16| [(i >> 8) as u8, i as u8, 7]).collect();
+            let (read, bits) = decode(&encode(&pixels, 1, usize::from(colors), 3), 3);
+            assert_eq!((read, bits), (pixels, expected));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -164,6 +164,9 @@ mod tests {
     use crate::formula::interface::NoStyle;
     use crate::simd::Simd;
 
+    /// The category of which nothing can be drawn.
+    const NOTHING: u8 = 77;
+
     /// A category whose first `self.0` attempts are degenerate. The image is a constant gray that
     /// identifies the category, and every column is an object.
     struct Stripes(u8);
@@ -174,7 +177,7 @@ mod tests {
         type Scratch = ();
 
         fn family(_: &Arrays) -> Result<Vec<Self>, Error> {
-            Ok(vec![Self(0), Self(3), Self(u8::MAX)])
+            Ok(vec![Self(0), Self(3), Self(u8::MAX), Self(NOTHING)])
         }
 
         fn draw(&self, at: At<'_>, _: &NoStyle, (): &mut (), sample: &mut Sample<'_>) -> Outcome {
@@ -187,7 +190,11 @@ mod tests {
                     *object = (i % width + 1) as u16; // at most 4096
                 }
             }
-            if at.attempt < u64::from(self.0) { Outcome::Degenerate } else { Outcome::Shown }
+            match self.0 {
+                NOTHING => Outcome::Nothing,
+                attempts if at.attempt < u64::from(attempts) => Outcome::Degenerate,
+                _ => Outcome::Shown,
+            }
         }
 
         fn draw_fallback(&self, _: At<'_>, _: &NoStyle, (): &mut (), sample: &mut Sample<'_>) {
@@ -208,6 +215,19 @@ mod tests {
             let addresses = [(0, 0), (1, 5), (2, 7)];
             stripes.render(&addresses, 0, SETTINGS, &machine, &mut || false, samples).unwrap();
             assert_eq!((&retries[..], images[0], images[320], images[640]), (&[0, 3, 9][..], 1, 2, 9));
+        }
+    }
+
+    #[test]
+    fn a_sample_of_nothing_falls_back_even_if_none_is_re_rendered() {
+        let stripes: Box<dyn Family> = Box::new(Stripes::family(&Arrays::default()).unwrap());
+        let machine = Machine { threads: Some(1), simd: Simd::PLAIN };
+        let once = SETTINGS.replace(r#""resample_degenerate": true"#, r#""resample_degenerate": false"#);
+        for (settings, expected) in [(SETTINGS, 9), (&once, 0)] {
+            let (mut images, mut retries) = (vec![0; 320], vec![0; 1]);
+            let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+            stripes.render(&[(3, 0)], 0, settings, &machine, &mut || false, samples).unwrap();
+            assert_eq!((images[0], retries[0]), (9, expected));
         }
     }
 

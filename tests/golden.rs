@@ -125,11 +125,29 @@ fn fractals_have_not_changed() {
             ("point", small(), point.clone(), 0xF8F3_D1CF_6291_7FE2),
             ("point_color", color(), point, 0x95C5_5472_1D13_1510),
             ("crop_random", crop(48, 40, true), points(), 0x2D27_BA08_E7A6_0743),
+            ("crop_small", crop(16, 16, true), points(), 0x6250_E1F9_CFCF_3200),
+            ("crop_center_odd", crop(33, 35, false), points(), 0x8C45_9499_1832_9D54),
             ("crop_center_color", cropped_color, points(), 0x3C83_6931_7795_7E0A),
             ("continuous", small(), varied(Variation::Continuous(0.4)), 0x0FCD_3A44_7B77_7C0E),
             ("identity", small(), varied(Variation::Identity), 0x0E65_C5DA_7BB6_8CD7),
             ("wide_unpadded", wide(), Style { margin: 0, ..points() }, 0x5C42_7A83_4E06_13BF),
             ("full_size", full_size, Style { num_points: 200_001, ..points() }, 0x5843_A9E1_70F2_CA62),
+        ],
+    );
+}
+
+/// Of a category that diverges, with every variation.
+#[test]
+fn fallbacks_have_not_changed() {
+    let hills = Finish { background: Some(Background::DiamondSquare), blur: 0.5 };
+    let once = Frame { resample_degenerate: false, ..small() };
+    check::<Ifs>(
+        "ifs_diverging",
+        |_| vec![Ifs::new(vec![[2.0, 0.0, 0.0, 2.0, 1.0, 1.0]], vec![1.0]).unwrap()],
+        &[
+            ("plain", small(), points(), 0x22C9_A847_53A5_DED5),
+            ("once", once, points(), 0x2C24_254C_DA4E_DDB5),
+            ("background", color(), Style { finish: hills, ..points() }, 0xF6E7_E17A_1470_0B1D),
         ],
     );
 }
@@ -326,6 +344,7 @@ fn fractals_in_space_are_what_they_always_were() {
             ("shade_color", color(), ifs3d::Style { shade: true, ..views() }, 0x0182_FFE0_65DD_B66B),
             ("squares", small(), squares, 0x1A87_D3B5_4E25_8B38),
             ("crop_random", crop(48, 40, true), views(), 0xEF34_3698_9099_B2F4),
+            ("crop_small", crop(16, 16, true), views(), 0xCA07_2079_6F67_BE46),
             ("wide", wide(), ifs3d::Style { variation: None, jitter: 0.0, ..views() }, 0x7A1A_4EB1_D5C5_3C1A),
             ("released", still(small()), released, 0x5814_C333_43D5_2257),
             ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),

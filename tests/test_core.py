@@ -166,6 +166,7 @@ def test_each_rank_of_torchrun_takes_its_share_of_the_cores() -> None:
     alone = int(run(code, LOCAL_WORLD_SIZE="1").stdout)
     assert int(run(code, LOCAL_WORLD_SIZE="2").stdout) == max(1, alone // 2)
     assert int(run(code, LOCAL_WORLD_SIZE="4096").stdout) == 1
+    assert int(run(code, LOCAL_WORLD_SIZE="0").stdout) == alone
 
 
 def test_a_child_with_its_parents_pid_starts_its_own_threads() -> None:

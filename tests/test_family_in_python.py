@@ -21,6 +21,7 @@ import fdsl.export
 import numpy as np
 import pytest
 from families_in_python import Disks, Scenes
+from fdsl import _core
 from fdsl.families import registry
 from fdsl.preview import contact_sheet
 
@@ -749,3 +750,11 @@ def test_an_export_into_a_folder_with_the_name_of_its_categories_continues(disks
     assert fdsl.cli.main(command) == 0
     assert fdsl.cli.main(command) == 0
     assert len(list((tmp_path / "bezier-4").glob("categories-*.npz"))) == 1
+
+
+def test_the_random_numbers_of_a_family_are_what_they_always_were():
+    words = [_core.address_key("disks", 1, 1, 2, 3, attempt) for attempt in (0, 1)]
+    assert words == [
+        [14582314045386544323, 12285435196579172408],
+        [11337287499346215441, 14666238198783588789],
+    ]

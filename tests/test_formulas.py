@@ -386,6 +386,7 @@ def test_a_category_may_have_256_maps_and_no_more():
         ([SIERPINSKI], [[1, 0, 0]] * 2, ValueError, "each of 1 categories, got 2"),
         ([SIERPINSKI], [[0.5, 0.25, 0.2]], ValueError, "category 0.*sum to 1.*0.95"),
         ([SIERPINSKI], [[0.5, 0.5, 0.1]], ValueError, "category 0.*sum to 1.*1.1"),
+        ([SIERPINSKI], [[0.5, 0.25, 0.25001]], ValueError, "category 0.*sum to 1.*1.00001"),
         ([SIERPINSKI], [[-0.5, 0.75, 0.75]], ValueError, "got -0.5 for map 0"),
         ([SIERPINSKI], [[0, 1.5, -0.5]], ValueError, "got 1.5 for map 1"),
         ([SIERPINSKI], [[np.nan, 0.5, 0.5]], ValueError, "got NaN for map 0"),

@@ -55,10 +55,11 @@ def test_images_and_masks_are_the_programs(mask):
 
 def test_replayed_images_do_not_depend_on_the_order_of_rendering():
     family, frame = SegRCDB(), RingScenes.released(size=64)
-    numbers = np.array([3, 1, 2, 501, 0, 2, 500, 3])
+    numbers = np.array([3, 1, 2, 501, 0, 2, 500, 3, 7])
     together = fdsl.render(family, numbers % 254, numbers // 254, rendering=frame, num_threads=1)
     for number, image in zip(numbers, together, strict=True):
-        fdsl.render(family, 5, 0, rendering=RingScenes.released(size=64, objects=3))
+        others = RingScenes.released(size=64, objects=3)
+        fdsl.render(family, 5, 0, rendering=others, num_threads=1)  # in the same thread
         alone = fdsl.render(family, number % 254, number // 254, rendering=frame, num_threads=1)
         np.testing.assert_array_equal(alone, image)
     with pytest.raises(ValueError, match="needs the 254 classes of the released code"):

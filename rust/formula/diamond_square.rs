@@ -317,6 +317,12 @@ mod tests {
     use crate::surface::hsv;
 
     #[test]
+    fn no_fallback_is_black() {
+        let hills = DiamondSquare::new(0.1).unwrap();
+        crate::formula::interface::assert_that_no_fallback_is_black(&hills, &NoStyle {});
+    }
+
+    #[test]
     fn a_point_is_the_mean_of_its_neighbors_plus_a_displacement() {
         let mut draws = vec![0.1, 0.2, 0.3, 0.4]; // corners
         draws.extend([0.5; 5].iter().chain(&[0.75; 16])); // no displacement, then a quarter of ±most

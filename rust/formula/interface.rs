@@ -133,6 +133,31 @@ pub enum Outcome {
     Nothing,
 }
 
+/// For formulas that re-render black images: the image after the last attempt is not black, either.
+#[cfg(test)]
+pub(crate) fn assert_that_no_fallback_is_black<F: Formula>(formula: &F, style: &F::Style) {
+    use crate::address::Address;
+    use crate::frame::Crop;
+    use crate::machine::Flag;
+    use crate::simd::Simd;
+
+    let crop = Some(Crop { height: 1, width: 1, random: true });
+    let frame = Frame { height: 32, width: 32, crop, ..Frame::default() };
+    let (flag, mut scratch, mut black) = (Flag::default(), F::Scratch::default(), 0);
+    for index in 0..10_000 {
+        let mut image = [0];
+        let mut sample = Sample { image: &mut image, objects: None };
+        let mut at = At::new(Address { seed: 0, category: 0, index }, &frame, 1, Simd::PLAIN, &flag);
+        if formula.draw(at, style, &mut scratch, &mut sample) == Outcome::Degenerate {
+            at.attempt += 1;
+            formula.draw_fallback(at, style, &mut scratch, &mut sample);
+            assert_ne!(image, [0], "index {index}");
+            black += 1;
+        }
+    }
+    assert!(black > 0, "no image was black");
+}
+
 /// For formulas that keep a random stream from image to image: a stop at any check of one image must not
 /// change the image after it.
 #[cfg(test)]

@@ -370,6 +370,12 @@ mod tests {
     use crate::machine::Flag;
     use crate::simd::Simd;
 
+    #[test]
+    fn no_fallback_is_black() {
+        let harsh = Perlin::new([9.0, 7.0], 1, 0.5, 9.0).unwrap();
+        crate::formula::interface::assert_that_no_fallback_is_black(&harsh, &NoStyle {});
+    }
+
     /// Three-dimensional noise as Perlin published it: eight corners, seven blends.
     fn noise([x, y, z]: [f64; 3]) -> f64 {
         let at = |i: i64| i64::from(PERLIN[(i & 255) as usize]);

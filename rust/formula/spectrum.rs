@@ -336,6 +336,12 @@ mod tests {
     use crate::machine::Flag;
     use crate::simd::Simd;
 
+    #[test]
+    fn no_fallback_is_black() {
+        let spectrum = Spectrum::new([1.5, 0.7]).unwrap();
+        crate::formula::interface::assert_that_no_fallback_is_black(&spectrum, &NoStyle {});
+    }
+
     /// The transform of the values before they became bytes, term by term.
     #[test]
     fn the_magnitude_is_the_one_of_the_category_at_every_frequency() {

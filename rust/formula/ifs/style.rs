@@ -199,3 +199,17 @@ impl Style {
         8 * (frame.height * frame.width) + 16 * self.num_points + of_background + of_blur
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formula::interface::Style as _;
+
+    #[test]
+    fn a_smaller_image_has_fewer_points_and_a_smaller_margin() {
+        let frame = |side| Frame { height: side, width: side, ..Frame::default() };
+        let style = Style { num_points: 100_000, margin: 6, ..Style::default() };
+        let scaled = style.scaled(&frame(256), &frame(64));
+        assert_eq!((scaled.num_points, scaled.margin), (6250, 1));
+    }
+}

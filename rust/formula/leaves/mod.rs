@@ -376,6 +376,12 @@ mod tests {
     use crate::frame::Crop;
     use crate::simd::Simd;
 
+    #[test]
+    fn no_fallback_is_black() {
+        let leaves = &DeadLeaves::of_rows(&[[1.0, 3.0, 0.03, 1.0]], None).unwrap()[0];
+        crate::formula::interface::assert_that_no_fallback_is_black(leaves, &Leaves::default());
+    }
+
     /// The quantiles of the radii are the released code's; the medians are those of a few of its images.
     #[test]
     fn radii_and_how_many_leaves_it_takes_are_distributed_as_the_programs() {
