@@ -618,7 +618,7 @@ def test_the_commands_of_the_page_run(disks, tmp_path):
         words = line.replace("--instances 100", "--instances 2").split()
         assert words[0] == "fdsl"
         assert fdsl.cli.main(words[1:]) == 0, line
-    assert (tmp_path / "disks.png").exists() and (tmp_path / "disks" / "metadata.json").exists()
+    assert (tmp_path / "disks.png").exists() and (tmp_path / "shards" / "metadata.json").exists()
 
 
 def test_two_training_steps_resume_with_another_number_of_workers(disks):
