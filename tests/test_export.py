@@ -699,6 +699,9 @@ def test_finalize_describes_the_export(ifs, tmp_path):
         assert shard["bytes"] == len(content)
     assert [shard["images"] for shard in metadata["shards"]] == [16] * 6 + [4]
     assert calls == [(n, 7) for n in range(1, 8)]
+    train = json.loads((tmp_path / "_info.json").read_text())["splits"]["train"]  # what timm reads
+    assert train["filenames"] == [f"{number:06d}.tar" for number in range(7)]
+    assert train["shard_lengths"] == [16] * 6 + [4] and train["num_samples"] == 100
     assert fdsl.export.finalize(tmp_path) == metadata
 
 

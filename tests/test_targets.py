@@ -335,6 +335,11 @@ def test_a_map_reads_back_exactly(most):
         assert target.decode_map(damaged) is None
 
 
+def files_in(shard):
+    with tarfile.open(shard) as tar:
+        return tar.getnames()
+
+
 def replace(shard, extension, content):
     """Rewrites a shard with other content in its first file with this extension."""
     with tarfile.open(shard) as tar:
@@ -367,6 +372,16 @@ def test_finalize_finds_a_wrong_target(target, extension, damage, said, tmp_path
     other = encode_map(np.full(FRAME.output_size, 6), 7)
     replace(tmp_path / "000000.tar", extension, damage or (lambda old: other))
     with pytest.raises(ValueError, match=said):
+        fdsl.export.finalize(tmp_path)
+
+
+def test_finalize_parses_the_targets_that_it_does_not_render_again(tmp_path, monkeypatch):
+    pytest.importorskip("PIL")
+    monkeypatch.setattr("fdsl.export.check.RERENDERED", 2)  # only the first and the last
+    write(tmp_path, "boxes")
+    names = [name for name in files_in(tmp_path / "000000.tar") if name.endswith("boxes.json")]
+    replace(tmp_path / "000000.tar", names[1], lambda old: old[:-1])
+    with pytest.raises(ValueError, match=f"{names[1]} is not what its address gives"):
         fdsl.export.finalize(tmp_path)
 
 
