@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fdsl import png
 from fdsl.cli import progress as progress_module
-from fdsl.cli.options import add_rendering, rendering_of
+from fdsl.cli.options import add_rendering, add_source, rendering_of
 from fdsl.preview import contact_sheet
 from processes import started
 
@@ -73,9 +73,9 @@ def test_every_command_explains_itself_with_an_example(capsys):
 )
 def test_none_is_a_value_of_options_that_may_be_none(family, options, setting, value):
     parser = argparse.ArgumentParser()
+    add_source(parser)
     add_rendering(parser)
-    arguments = parser.parse_args(options)
-    arguments.categories, arguments.set = family, []
+    arguments = parser.parse_args([family, *options])
     assert getattr(rendering_of(arguments, fdsl.load(family)), setting) == value
 
 
@@ -801,15 +801,64 @@ def test_set_reaches_the_options_and_the_style_of_a_family_in_a_script():
 @pytest.mark.parametrize(
     "source, words, says",
     [
-        ("perlin-9", "octave=3", "perlin has no option 'octave'; its options: octaves, persist"),
+        ("perlin-9", "octave=3", "perlin-9 has no option or setting 'octave': it takes octaves, "),
         ("perlin-9 --octaves 2", "octaves=3", "--octaves and --set octaves=3 set the same: give"),
         ("perlin-9 --size 8", "size=9", "--size and --set size=9 set the same: give one of them"),
         ("perlin-9", "octaves", "a setting must be NAME=VALUE, such as max_objects=2, got 'oct"),
         ("perlin-9", "size=tall", "size must be"),
-        ("perlin-9", "run=2", "perlin has no option 'run'"),
-        ("fractaldb-1k", "a=2", "the published set fractaldb-1k takes no options, got a"),
+        ("perlin-9", "run=2", "perlin-9 has no option or setting 'run': it takes octaves, persist"),
+        ("fractaldb-1k", "a=2", "fractaldb-1k has no option or setting 'a': it takes size, crop"),
+        ("perlin-9", "size=9 size=8", "--set has two values of size: give one of them"),
     ],
 )
 def test_what_cannot_be_set_is_one_line(capsys, source, words, says):
-    assert run("render", *source.split(), "--out", "-", "--set", words) == 2
+    assert run("render", *source.split(), "--out", "-", "--set", *words.split()) == 2
     assert f"fdsl render: error: {says}" in capsys.readouterr().err
+
+
+def test_convert_refuses_what_categories_do_not_hold(capsys):
+    assert run("convert", "perlin-9", "noise.npz", "--set", "octaves=2", "size=9") == 2
+    said = "perlin-9 has no option or setting 'size': it takes octaves, persistence, contrast\n"
+    assert capsys.readouterr().err == f"fdsl convert: error: {said}"
+    assert run("convert", "fractaldb-10", "fractals.npz", "--set", "seed=9") == 2
+    assert capsys.readouterr().err.endswith("'seed': it takes none here\n")
+    assert not list(Path().iterdir())
+
+
+def test_set_gives_a_family_its_own_seed():
+    for command in ("render rcdb-3 --size 32 --out a.png --set seed=4", "convert rcdb-3 a.npz"):
+        assert run(*command.split()) == 0
+    expected = fdsl.render(fdsl.RCDB(3, seed=4), 0, 0, rendering=fdsl.Contours(size=32))
+    np.testing.assert_array_equal(read("a.png"), expected)
+    assert run("convert", "rcdb-3", "b.npz", "--set", "seed=4") == 0
+    assert fdsl.load("b.npz") == fdsl.RCDB(3, seed=4) != fdsl.load("a.npz")
+
+
+RINGS = """
+import fdsl, numpy as np
+
+MADE = []
+
+
+class Rings(fdsl.Family):
+    name = "NAME"
+
+    def __init__(self, categories, width, filled=True):
+        super().__init__(categories)
+        self.width, self.filled = width, filled
+        MADE.append(self)
+
+    def draw(self, category, rng, frame):
+        return np.full((frame.height, frame.width), 100 * self.width + self.filled, np.uint8)
+"""
+
+
+def test_a_family_is_made_once_with_all_that_it_needs(capsys):
+    Path("needy.py").write_text(RINGS.replace("NAME", "needy"))
+    command = ["render", "needy.py:needy-3", "--size", "16", "--out", "a.png"]
+    assert run(*command) == 2
+    assert "error: needy.py:needy-3 needs --set width=…\n" in capsys.readouterr().err
+    assert run(*command, "--set", "width=2", "filled=false") == 0
+    assert set(read("a.png").flat) == {200}
+    (module,) = (one for one in sys.modules.values() if hasattr(one, "MADE"))
+    assert len(module.MADE) == 1

@@ -123,10 +123,10 @@ def test_the_line_of_python_renders_the_same_file(given):
 def test_the_line_says_only_what_differs_from_the_defaults():
     answer = Choices().sheet({"family": "perlin", "style.size": "256", "option.octaves": "1"})
     line = answer["before"] + answer["python"] + answer["after"]
-    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 996, 83))'
+    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 1044, 87))'
     answer = Choices().sheet({"family": "perlin", "style.size": "64", "seed": "3", "images": "2"})
     line = answer["before"] + answer["python"] + answer["after"]
-    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 1000, 500), seed=3, size=64)'
+    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 1002, 501), seed=3, size=64)'
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_images_of_a_family_are_those_of_its_addresses():
     frame = fdsl.Frame(size=96)
     for row, category in enumerate((0, 33, 66, 99)):
         for column in range(8):
-            image = fdsl.render(family, category, 125 * column, 0, frame)
+            image = fdsl.render(family, category, 127 * column, 0, frame)
             np.testing.assert_array_equal(sheet[98 * row :, 98 * column :][:96, :96], image)
 
 

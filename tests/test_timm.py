@@ -80,9 +80,9 @@ def test_timm_shuffles_the_first_instances_of_each_category(workers: int) -> Non
 
 def test_the_validation_split_has_the_instances_after_those() -> None:
     data = created("torch/fdsl", f"{SOURCE}&instances=3&val_instances=2", "validation")
-    ours = Dataset(fdsl.fractaldb(10), 504, rendering=RENDERING)
-    items = [504 * category + instance for category in range(10) for instance in (3, 503)]
-    expected = [(ours[item][0].numpy().tobytes(), item // 504) for item in items]
+    ours = Dataset(fdsl.fractaldb(10), 505, rendering=RENDERING)
+    items = [505 * category + instance for category in range(10) for instance in (3, 504)]
+    expected = [(ours[item][0].numpy().tobytes(), item // 505) for item in items]
     assert flat(loader_of(data, is_training=False, crop_pct=1.0)) == expected
     assert data[-1][1] == 9
     with pytest.raises(IndexError):
@@ -103,10 +103,23 @@ def test_without_settings_there_are_a_thousand_instances_and_fifty_to_validate()
     train, validation = (created("torch/fdsl", "fractaldb-1k", split) for split in ("train", "val"))
     assert (len(train), len(validation)) == (1_000_000, 50_000)
     assert {index // 40 for index in train.instances} == set(range(25))  # all variations
-    assert {index // 40 for index in validation.instances} == set(range(25, 50))
     image, label = train[999_999]
     assert (image.mode, image.size, label) == ("RGB", (256, 256), 999)
     assert len(train.classes) == 1000
+
+
+@pytest.mark.parametrize(
+    "instances, count", [(1000, 50), (3, 50), (100, 30), (7, 400), (1000, 600)]
+)
+def test_images_to_validate_with_have_all_variations_and_flips(instances: int, count: int) -> None:
+    settings = f"instances={instances}&val_instances={count}"
+    indices = list(created("torch/fdsl", f"fractaldb-1k?{settings}", "validation").instances)
+    assert len(indices) == count and min(indices) == instances
+    assert {index // 40 % 25 for index in indices} == set(range(25))
+    flips = [index % 4 for index in indices]
+    assert max(flips.count(flip) for flip in range(4)) <= -(-count // 4)
+    if count >= 50:
+        assert {index // 4 % 10 for index in indices} == set(range(10))  # patches
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

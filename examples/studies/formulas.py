@@ -40,7 +40,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 }
 
 #: Sources that the CNN's study also augments, so that the best of each formula can be compared.
-AUGMENTED_TOO = ("RCDB", "VisualAtom", "3D IFS", "dead leaves")
+AUGMENTED_TOO = ("RCDB", "VisualAtom", "3D IFS", "Perlin noise", "Bezier curves", "dead leaves")
 
 VIEWS = {
     "fashion-mnist": ("few labels",),

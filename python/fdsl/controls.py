@@ -15,6 +15,9 @@ from fdsl.families.base import Family
 from fdsl.families.load import options_of
 from fdsl.frame import UNIONS, Frame, Range
 
+#: Values that are written in other words than Python's, in lower or upper case.
+WORDS = {"true": True, "false": False, "none": None, "null": None}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Control:
@@ -189,9 +192,11 @@ def _plain(comment: str) -> str:
 
 
 def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Reads settings that are written ``NAME=VALUE``. A value that is not a Python literal is text.
+    """Reads settings that are written ``NAME=VALUE``.
 
-    >>> read_values(["max_objects=2", "background=None", "line_color=random"])
+    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text.
+
+    >>> read_values(["max_objects=2", "background=none", "line_color=random"])
     {'max_objects': 2, 'background': None, 'line_color': 'random'}
 
     Args:
@@ -199,7 +204,7 @@ def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None)
         given: the values of options such as ``--size``, or None for those that were not given.
 
     Raises:
-        ValueError: a word is not of this form, or its setting has a value from an option.
+        ValueError: a word is not of this form, or its setting has another value already.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -209,6 +214,11 @@ def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None)
         if given and given.get(name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"{option} and --set {word} set the same: give one of them")
+        if name in values:
+            raise ValueError(f"--set has two values of {name}: give one of them")
+        if text.lower() in WORDS:
+            values[name] = WORDS[text.lower()]
+            continue
         try:
             values[name] = ast.literal_eval(text)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

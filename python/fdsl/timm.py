@@ -122,7 +122,7 @@ def _validation(settings: _Settings, first: int) -> FormulaImages:
     count = settings.positive("val_instances", 50)
     # Neighbors have the same variation, so take instances from a whole cycle of variations; but
     # where an instance is found by replaying those before it, take the next ones.
-    step = 1 if settings.rendering.slow_out_of_order else max(1, settings.family.period // count)
+    step = 1 if settings.rendering.slow_out_of_order else settings.family._stride(count)
     return FormulaImages(settings, range(first, first + step * count, step))
 
 

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fdsl._checks import shown
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin, load
-from fdsl.families.load import SOURCES
+from fdsl.families.load import SOURCES, options_of_source
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
@@ -18,6 +19,8 @@ from fdsl.rendering import Rendering
 
 Commands = Any  # the type of argparse's subparsers is private
 
+#: Options of Perlin noise that the commands have.
+NOISE = ("octaves", "persistence", "contrast")
 #: Option names of the first releases, and today's.
 RENAMED = {
     "--weights": "--variation",
@@ -121,7 +124,7 @@ def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> N
         default=[],
         metavar="NAME=VALUE",
         help="Options of the family, or rendering settings that have no option here, such as those "
-        "of a family of your own",
+        "of a family of your own; after CATEGORIES, since it takes all words that follow",
     )
 
 
@@ -137,22 +140,41 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded(arguments: argparse.Namespace) -> Family:
-    """Returns the family that CATEGORIES names, with the options that ``--set`` gives it."""
-    found = load(arguments.categories)
-    options = arguments.parser._option_string_actions
-    given = {name: value for name, value in vars(arguments).items() if option(name) in options}
-    values = read_values(arguments.set, given=given)
-    if values := {name: values[name] for name in values if name not in found.style.names()}:
-        with _sentences():
-            found = load(arguments.categories, **values)
-    names = ("octaves", "persistence", "contrast")
-    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    """Returns the family that CATEGORIES names, with the options that ``--set`` gives it.
+
+    Raises:
+        ValueError: ``--set`` lacks an option that the family needs, or gives what it does not have.
+    """
+    source = arguments.categories
+    known = options_of_source(source)
+    options, settings = _set(arguments)
+    needed = [name for name, one in known.items() if one.default is one.empty]
+    if missing := [name for name in needed if name not in options]:
+        raise ValueError(f"{source} needs --set {' '.join(f'{name}=…' for name in missing)}")
+    with _sentences() if options else contextlib.nullcontext():
+        found = load(source, **options)
+    accepted = [*known, *(found.style.names() if hasattr(arguments, "settings") else ())]
+    for name in settings:
+        if name not in accepted:
+            takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
+            raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
+    given = {n: getattr(arguments, n) for n in NOISE if getattr(arguments, n) is not None}
     if not given:
         return found
     if not isinstance(found, Perlin):
         raise ValueError(f"--{next(iter(given))} is for Perlin noise, got {found!r}")
-    shared = {name: getattr(found, name) for name in names}
+    shared = {name: getattr(found, name) for name in NOISE}
     return Perlin([tuple(pair) for pair in found], **{**shared, **given})
+
+
+def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns what ``--set`` gives: options of the family, and rendering settings."""
+    known = options_of_source(arguments.categories)
+    # Other options of the command are something else, such as the seed of the addresses.
+    same = {*NOISE, *getattr(arguments, "settings", ())} - (known.keys() - {*NOISE})
+    values = read_values(arguments.set, given={name: getattr(arguments, name) for name in same})
+    options = {name: values.pop(name) for name in list(values) if name in known}
+    return options, values
 
 
 def check_categories(family: Family, categories: list[int]) -> list[int]:
@@ -282,8 +304,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
     style = family.style
     given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
-    values = read_values(arguments.set)
-    given |= {name: values[name] for name in values if name in style.names()}
+    given |= _set(arguments)[1]
     for control in style_controls(style):
         texts = {text(choice): choice for choice in control.choices}
         if control.optional:

@@ -115,7 +115,7 @@ class Choices:
             count = max(1, min(count, fit))
             first = _whole("index", given)
             spread = given.get("spread", "true") == "true"
-            step = max(1, family.period // count) if spread else 1
+            step = family._stride(count) if spread else 1
             indices = range(first, first + count * step, step)
             start = time.perf_counter()
             image = show(family, category, indices, seed=seed, rendering=frame)

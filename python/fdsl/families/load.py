@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
@@ -130,14 +130,41 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
     return {one.name: one for one in others if one.kind not in variable}
 
 
+def options_of_source(source: str) -> dict[str, inspect.Parameter]:
+    """Returns the options that ``load`` accepts for a source: none for files and published sets."""
+    named = None if source in PUBLISHED else _named(source)
+    return {} if named is None else options_of(named.maker)
+
+
+class _Named(NamedTuple):
+    """What a name such as ``"perlin-100"`` says."""
+
+    name: str
+    maker: Callable[..., Family]
+    categories: int
+
+
 def _by_name(source: str, options: dict[str, Any]) -> Family | None:
-    """Makes the family of a name, if it is known. One that follows a script must be, unless a file
-    has its name."""
+    """Makes the family of a name, if it is known."""
     if (family := published_family(source)) is not None:
         if options:
             given = ", ".join(options)
             raise TypeError(f"the published set {source} takes no options, got {given}")
         return family
+    named = _named(source)
+    if named is None:
+        return None
+    known = options_of(named.maker) if options else {}
+    for option in options:
+        if option not in known:
+            takes = ", ".join(known) or "none"
+            raise TypeError(f"{named.name} has no option {shown(option)}; its options: {takes}")
+    return named.maker(named.categories, **options)
+
+
+def _named(source: str) -> _Named | None:
+    """Returns what a name says, if it is known. One that follows a script must be, unless a file
+    has its name."""
     named = re.fullmatch(rf"(?:(.+\.py):)?({NAME})-(\d{{1,20}})", source)
     if named is None:
         return None
@@ -152,9 +179,4 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
         maker = find(name)
         if issubclass(find(name), IFS):
             return None
-    known = options_of(maker) if options else {}
-    for option in options:
-        if option not in known:
-            takes = ", ".join(known) or "none"
-            raise TypeError(f"{name} has no option {shown(option)}; its options: {takes}")
-    return maker(int(number), **options)
+    return _Named(name, maker, int(number))

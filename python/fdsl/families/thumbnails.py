@@ -29,7 +29,7 @@ def family_thumbnails(family: Family) -> bytes | None:
     """
     rows = min(ROWS, len(family))
     categories = np.linspace(0, len(family) - 1, rows).round().astype(np.uint64)
-    indices = np.arange(COLUMNS, dtype=np.uint64) * np.uint64(max(1, family.period // COLUMNS))
+    indices = np.arange(COLUMNS, dtype=np.uint64) * np.uint64(family._stride(COLUMNS))
     addresses = np.repeat(categories, COLUMNS), np.tile(indices, rows)
     return thumbnails(family, None, addresses)
 
