@@ -23,6 +23,7 @@ torch = pytest.importorskip("torch")
 import fdsl
 from fdsl import _core
 from fdsl.torch import Dataset, Loader, Normalize, Stream
+from fdsl.torch.tensors import pinned
 from torch.utils.data import DataLoader
 
 TINY = fdsl.Rendering(size=32, num_points=500)
@@ -668,9 +669,13 @@ def test_single_samples_of_several_workers_have_no_state_within_an_epoch(ifs: fd
     loader = loader_of(stream, 2, batch_size=3)
     batches = iter(loader)
     next(batches)
-    with pytest.raises(RuntimeError, match=r"2 workers deal out single samples, .* batch_size"):
+    with pytest.raises(RuntimeError, match=r"2 workers deal out .* end of an epoch, .* batch_size"):
         stream.state_dict(batches=3)
     del batches
+    endless = stream_of(ifs, batch_size=None)
+    contents(loader_of(endless, 2, batch_size=3), 1)
+    with pytest.raises(RuntimeError, match="may not be the first ones: use at most one worker"):
+        endless.state_dict(batches=3)
     stream.set_epoch(3)  # of which nothing was taken
     assert stream.state_dict(batches=0) == {"samples": 36}
     assert stream.state_dict(batches=6) == {"samples": 42}
@@ -887,10 +892,9 @@ def test_a_batch_is_a_tuple_that_can_be_saved(ifs: fdsl.IFS, workers: int, tmp_p
 
 def test_the_settings_of_a_stream_cannot_be_changed(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs)
-    for name in ("family", "rendering", "target", "batch_size", "seed", "label_noise"):
+    for name in ("family", "target", "seed", "label_noise", "cache", "transform", "transforms"):
         with pytest.raises(AttributeError, match=f"the {name} of a Stream cannot be changed: cre"):
             setattr(stream, name, getattr(stream, name))
-    stream.transform = halved  # no other process needs to know yet
     assert contents(copy.deepcopy(stream), 2) == contents(pickle.loads(pickle.dumps(stream)), 2)
 
 
@@ -1050,9 +1054,24 @@ def test_a_stream_moves_masks_and_boxes_with_its_images(target: str, where: str)
         if where.endswith(("workers", "worker")):
             method = "spawn" if where == "spawned worker" else "fork"
             source = loader_of(source, 1 if method == "spawn" else 2, method)
-    for (images, targets), (flipped, same) in zip(islice(plain, 3), source, strict=False):
+    found = list(islice(source, 3))
+    for (images, targets), (flipped, same) in zip(islice(plain, 3), found, strict=True):
         assert torch.equal(images.flip(-1), flipped)
         assert_flipped(target, targets, same)
+    if where == "loader":
+        source.close()
+
+
+def test_page_locked_masks_and_boxes_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+    # As in older versions of torchvision, and without a GPU.
+    plain = torch.Tensor.as_subclass
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda given: plain(given, torch.Tensor))
+    mask = tv_tensors.Mask(torch.arange(6).view(1, 2, 3))
+    boxes = tv_tensors.BoundingBoxes([[0, 1, 2, 3]], format="XYXY", canvas_size=(5, 6))
+    for part in (mask, boxes, torch.arange(3)):
+        assert type(pinned(part)) is type(part) and torch.equal(pinned(part), part)
+    assert pinned(boxes).canvas_size == (5, 6)
 
 
 def test_transforms_of_a_loader_take_what_those_of_its_stream_return() -> None:

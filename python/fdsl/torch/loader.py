@@ -27,6 +27,7 @@ from fdsl.torch.tensors import (
     checked_transform,
     checked_transforms,
     map_arrays,
+    pinned,
 )
 
 #: Turns a rendered batch into the batch that the loop gets. Also returns the CUDA event that marks
@@ -239,7 +240,7 @@ class Loader:
         def sent(part: Tensor) -> Tensor:
             # Only CUDA keeps the source memory alive until an asynchronous copy is done. Images are
             # in page-locked memory already, targets are not.
-            part = part.pin_memory() if pin else part
+            part = pinned(part) if pin else part
             return part.to(device, non_blocking=side_stream is not None)
 
         def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:

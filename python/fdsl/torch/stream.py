@@ -58,7 +58,7 @@ MAX_START = 2**62
 #: What a stream is made of. Workers have copies of it and render ahead, so a change would come too
 #: late, or not at all.
 FIXED = {
-    *("family", "rendering", "target", "label_noise"),
+    *("family", "rendering", "target", "label_noise", "cache", "transform", "transforms"),
     *("batch_size", "seed", "steps_per_epoch", "instances"),
 }
 
@@ -205,7 +205,8 @@ class Stream(IterableDataset[Sample]):
         self.transforms = checked_transforms(transforms, transform=transform)
         self.num_threads = checked_threads(num_threads)
         self._images: Dataset | None = None
-        if checked_type("cache", cache, (bool, np.bool_)):
+        self.cache = bool(checked_type("cache", cache, (bool, np.bool_)))
+        if self.cache:
             if self.instances is None:
                 raise ValueError("cache=True needs instances: how many images of each category")
             self._images = Dataset(
@@ -421,10 +422,11 @@ class Stream(IterableDataset[Sample]):
                 )
         workers = self._position.workers()
         if self.batch_size is None and workers > 1 and count not in (0, steps):
+            at_the_end = "" if steps is None else "save the state at the end of an epoch, "
             raise RuntimeError(
-                f"{workers} workers deal out single samples, and those taken so far are not the "
-                "first ones: save the state at the end of an epoch, use at most one worker or "
-                "torchdata's StatefulDataLoader, or give the stream a batch_size"
+                f"{workers} workers deal out single samples, and those taken so far may not be the "
+                f"first ones: {at_the_end}use at most one worker or torchdata's "
+                "StatefulDataLoader, or give the stream a batch_size"
             )
         return count * self._global_batch()
 

@@ -56,6 +56,16 @@ def as_tv_tensors(images: Any, targets: Any, kind: str) -> tuple[Any, Any]:
     return images, targets
 
 
+def pinned(tensor: Tensor) -> Tensor:
+    """Returns the tensor in page-locked memory; masks and boxes stay what they are."""
+    copy = tensor.pin_memory()
+    if type(copy) is not type(tensor):  # older versions of torchvision return a plain tensor
+        from torchvision.tv_tensors import wrap
+
+        copy = wrap(copy, like=tensor)
+    return copy
+
+
 def _mark_boxes(target: dict[str, Tensor]) -> dict[str, Tensor]:
     from torchvision import tv_tensors
 
@@ -94,8 +104,10 @@ def checked_transforms(
     return transforms
 
 
-def apply_transform(transform: Callable[..., Any] | None, *values: Any) -> Any:
-    """Returns the transformed value.
+def apply_transform(
+    transform: Callable[..., Any] | None, *values: Any, name: str = "transform"
+) -> Any:
+    """Returns what the transform, the argument called ``name``, returns.
 
     Raises:
         RuntimeError: the transform raised StopIteration, which would silently end the loop.
@@ -105,7 +117,7 @@ def apply_transform(transform: Callable[..., Any] | None, *values: Any) -> Any:
     try:
         return transform(*values)
     except StopIteration as error:
-        raise RuntimeError("transform raised StopIteration") from error
+        raise RuntimeError(f"{name} raised StopIteration") from error
 
 
 def apply_transforms(transforms: Callable[..., Any], images: Any, targets: Any) -> tuple[Any, Any]:
@@ -115,7 +127,7 @@ def apply_transforms(transforms: Callable[..., Any], images: Any, targets: Any) 
         TypeError: the transform did not return a pair.
         RuntimeError: the transform raised StopIteration, which would silently end the loop.
     """
-    both = apply_transform(transforms, images, targets)
+    both = apply_transform(transforms, images, targets, name="transforms")
     if not isinstance(both, tuple | list) or len(both) != 2:
         raise TypeError(f"transforms must return images and targets, got {shown(both)}")
     return both[0], both[1]
