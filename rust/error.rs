@@ -43,6 +43,8 @@ pub enum Error {
     Settings(String),
     #[error("there is no family {given:?}; known: {known}")]
     Family { known: String, given: String },
+    #[error("images of {0} cannot be parts of other images")]
+    Part(&'static str),
     #[error("the parameter {0:?} is missing, or has the wrong shape or type")]
     Parameter(&'static str),
     #[error("category {category}: {error}")]

@@ -160,9 +160,25 @@ impl Window {
         if self.flip_rows { self.of.0 - 1 - row } else { row }
     }
 
-    /// Maps a row of the window to its row in the whole image, whose rows are counted from the top.
-    pub fn image_row(&self, row: usize) -> usize {
-        self.of.0 - 1 - self.surface_row(row)
+    /// Returns the same window of a surface whose rows are counted from the top.
+    pub fn from_top(self) -> Self {
+        Self { flip_rows: !self.flip_rows, ..self }
+    }
+
+    /// Writes the pixels of the window: `pixel` of each cell. `cells` are those of the whole surface,
+    /// row by row, `stride` from one row to the next.
+    ///
+    /// The closure maps one cell and the direction is decided once per row, so the loops vectorize.
+    #[inline(always)]
+    pub fn write<C: Copy, P>(self, cells: &[C], stride: usize, pixels: &mut [P], pixel: impl Fn(C) -> P) {
+        for (row, pixels) in pixels.chunks_exact_mut(self.width).enumerate() {
+            let cells = &cells[self.surface_row(row) * stride + self.first_column()..][..self.width];
+            if self.flip_columns {
+                pixels.iter_mut().zip(cells.iter().rev()).for_each(|(to, &cell)| *to = pixel(cell));
+            } else {
+                pixels.iter_mut().zip(cells).for_each(|(to, &cell)| *to = pixel(cell));
+            }
+        }
     }
 
     /// Returns the leftmost surface column in the window.

@@ -29,8 +29,8 @@ pub struct Job<'a, F: Formula> {
 ///
 /// # Errors
 ///
-/// Returns an error if the style does not fit the frame, if a category does not exist, or if a
-/// buffer has the wrong length. Returns [`Error::Interrupted`] if the run was stopped; the contents
+/// Returns an error if the frame is out of range, if the style does not fit it, if a category does not
+/// exist, or if a buffer has the wrong length. Returns [`Error::Interrupted`] if the run was stopped; the contents
 /// of `samples` are then unspecified.
 ///
 /// ```
@@ -54,6 +54,7 @@ pub fn render<F: Formula>(
     samples: Samples<'_>,
 ) -> Result<(), Error> {
     let Job { categories, frame, style, machine, .. } = *job;
+    frame.clone().checked()?;
     style.check(frame)?;
     for &(category, _) in addresses {
         if category >= categories.len() as u64 {
@@ -141,7 +142,7 @@ pub fn draw<F: Formula>(
     for attempt in 0..=F::retries(style) {
         at.attempt = attempt.into();
         match formula.draw(at, style, scratch, sample) {
-            Outcome::Shown => return attempt,
+            Outcome::Shown | Outcome::Stopped => return attempt,
             Outcome::Degenerate if !at.frame.resample_degenerate => return attempt,
             Outcome::Nothing if !at.frame.resample_degenerate => {
                 formula.draw_fallback(at, style, scratch, sample);
@@ -229,6 +230,18 @@ mod tests {
             stripes.render(&[(3, 0)], 0, settings, &machine, &mut || false, samples).unwrap();
             assert_eq!((images[0], retries[0]), (9, expected));
         }
+    }
+
+    #[test]
+    fn a_frame_out_of_range_is_an_error() {
+        let frame = &Frame { height: 0, ..Frame::default() };
+        let machine = &Machine { threads: Some(1), simd: Simd::PLAIN };
+        let job = Job { categories: &[Stripes(0)], seed: 0, frame, style: &NoStyle {}, machine };
+        let samples = Samples { images: &mut [], retries: &mut [0], objects: None };
+        assert_eq!(
+            render(&job, &[(0, 0)], &mut || false, samples),
+            Err(Error::Size { height: 0, width: 256 })
+        );
     }
 
     #[test]

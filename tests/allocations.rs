@@ -3,13 +3,18 @@
 
 use std::alloc::System;
 
+use fdsl::arrays::{Arrays, Numbers};
 use fdsl::formula::bezier::Strokes;
+use fdsl::formula::contour::segrcdb::{Mask, SegRcdb, SegStyle, released_classes};
+use fdsl::formula::contour::{Contour, ContourStyle};
+use fdsl::formula::diamond_square::DiamondSquare;
 use fdsl::formula::ifs3d::{self, Ifs3d};
 use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::part::part;
 use fdsl::formula::spectrum::Spectrum;
 use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
+use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -18,12 +23,26 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Renders the same images twice and counts the allocations of the second time.
 fn allocations<F: Formula>(categories: &[F], frame: &Frame, style: &F::Style) -> usize {
+    allocations_of(categories, frame, style, false)
+}
+
+/// The same, with the objects of each image.
+fn allocations_of<F: Formula>(
+    categories: &[F],
+    frame: &Frame,
+    style: &F::Style,
+    with_objects: bool,
+) -> usize {
     let addresses: Vec<(u64, u64)> = (0..40).map(|i| (i % categories.len() as u64, 25 * i)).collect();
     let (mut images, mut retries) = (vec![0; addresses.len() * frame.bytes()], vec![0; addresses.len()]);
+    let pixels = if with_objects { frame.bytes() / frame.channels() } else { 0 };
+    let (mut maps, mut found) = (vec![0; addresses.len() * pixels], vec![vec![]; addresses.len()]);
     let machine = &Machine { threads: Some(1), simd: *Simd::available().last().unwrap() };
     let job = Job { categories, seed: 0, frame, style, machine };
     let mut draw = || {
-        let samples = Samples { images: &mut images, retries: &mut retries, objects: None };
+        let objects = SampleObjects { maps: &mut maps, categories: &mut found };
+        let objects = with_objects.then_some(objects);
+        let samples = Samples { images: &mut images, retries: &mut retries, objects };
         render(&job, &addresses, &mut || false, samples).unwrap();
     };
     draw();
@@ -76,5 +95,18 @@ fn main() {
         assert_eq!(allocations(std::slice::from_ref(&in_space), frame, style), 0, "{frame:?} {style:?}");
     }
     assert_eq!(allocations(&[Perlin::new([3.0, 5.0], 2, 0.5, 1.0).unwrap()], &gray, &NoStyle {}), 0);
+    assert_eq!(allocations(&[DiamondSquare::new(0.5).unwrap()], &color, &NoStyle {}), 0);
+    let contours = [Contour::new([14.0, 20.0, 0.25, 0.5]).unwrap()];
+    for (frame, line_width) in [(&gray, 1), (&color, 3)] {
+        assert_eq!(allocations(&contours, frame, &ContourStyle { line_width, ..Default::default() }), 0);
+    }
+    let mut classes = Arrays::default();
+    let rows = released_classes(9).into_iter().flatten().collect();
+    classes.insert("classes", vec![9, 7], Numbers::F64(rows));
+    let rings = SegRcdb::family(&classes).unwrap();
+    for mask in [Mask::Strokes, Mask::Between, Mask::Filled] {
+        let style = SegStyle { mask, ..Default::default() };
+        assert_eq!(allocations_of(&rings, &gray, &style, true), 0, "{style:?}");
+    }
     assert_eq!(allocations(&Bezier::from_counts(&[[4, 3], [9, 2]]).unwrap(), &gray, &Strokes::default()), 0);
 }

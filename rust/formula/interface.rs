@@ -21,6 +21,8 @@ pub trait Formula: Send + Sync + Sized + 'static {
     /// The number of instances after which a category repeats its variations. An endless stream visits
     /// the first `PERIOD` instances of a category in random order, then the next `PERIOD`, and so on.
     const PERIOD: u64 = 1000;
+    /// Whether its images can be parts of other images: objects of a scene, or textures.
+    const PART: bool = true;
     /// The settings that only this family has.
     type Style: Style;
     /// Scratch memory that is reused from sample to sample; each thread has its own.
@@ -77,8 +79,11 @@ pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
     }
 
     /// Returns the settings with which an image of the size of `to` looks like a scaled copy of one
-    /// of the size of `from`. An object of a scene is such an image.
-    fn scaled(&self, from: &Frame, to: &Frame) -> Self;
+    /// of the size of `from`, as an object of a scene does. By default the settings are the same at
+    /// any size.
+    fn scaled(&self, _from: &Frame, _to: &Frame) -> Self {
+        self.clone()
+    }
 }
 
 /// Whose rules or random numbers an image follows, in families whose authors released code.
@@ -94,11 +99,7 @@ pub enum Compat {
 #[serde(deny_unknown_fields)]
 pub struct NoStyle {}
 
-impl Style for NoStyle {
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
-}
+impl Style for NoStyle {}
 
 /// What an image holds where it shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,18 @@ pub enum Outcome {
     Degenerate,
     /// No image was written.
     Nothing,
+    /// Rendering was stopped ([`At::stopped`]); what was written is not used.
+    Stopped,
+}
+
+impl Outcome {
+    /// Returns whether an image shows anything: a byte other than the background's.
+    pub fn unless_all(image: &[u8], background: u8) -> Self {
+        // In chunks, which are vectorized.
+        let mut chunks = image.chunks(256);
+        let shown = chunks.any(|bytes| bytes.iter().fold(false, |shown, &byte| shown | (byte != background)));
+        if shown { Self::Shown } else { Self::Degenerate }
+    }
 }
 
 /// For formulas that re-render black images: the image after the last attempt is not black, either.

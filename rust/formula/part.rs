@@ -71,6 +71,9 @@ pub(in crate::formula) fn styled<F: Formula>(
     parameters: &Arrays,
     settings: &str,
 ) -> Result<Box<dyn Part>, Error> {
+    if !F::PART {
+        return Err(Error::Part(F::NAME));
+    }
     let (frame, style) = family::settings::<F::Style>(settings)?;
     style.check(&Frame { color: false, ..frame.clone() })?; // a gray image has gray parts
     Ok(part(super::categories::<F>(parameters)?, frame, style))
@@ -79,4 +82,18 @@ pub(in crate::formula) fn styled<F: Formula>(
 /// Creates a part from categories and their settings.
 pub fn part<F: Formula>(categories: Vec<F>, frame: Frame, style: F::Style) -> Box<dyn Part> {
     Box::new(Styled { categories, frame, style })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formula::BuiltIn;
+
+    #[test]
+    fn scenes_and_replays_are_not_parts_of_other_images() {
+        for name in ["scene", "segrcdb", "segrcdb-released", "released", "rcdb-released"] {
+            let part = BuiltIn::named(name).unwrap().part(&Arrays::default(), "{}");
+            assert!(matches!(part, Err(Error::Part(family)) if family == name), "{name}");
+        }
+    }
 }

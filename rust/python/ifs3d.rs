@@ -74,12 +74,13 @@ pub(super) fn points3d(
             probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
         systems.push(Ifs3d::new(own_maps.as_chunks::<12>().0.to_vec(), own.to_vec())?);
     }
-    let addresses: Vec<Address> = categories
-        .as_slice()?
-        .iter()
-        .zip(indices.as_slice()?)
-        .map(|(&category, &index)| Address { seed, category, index })
-        .collect();
+    let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
+    if categories.len() != indices.len() {
+        Err(Error::Length { name: "indices", expected: categories.len(), given: indices.len() })?;
+    }
+    let addresses = categories.iter().zip(indices);
+    let addresses: Vec<Address> =
+        addresses.map(|(&category, &index)| Address { seed, category, index }).collect();
     if addresses.len() != systems.len() {
         Err(Error::Length { name: "lengths", expected: addresses.len(), given: systems.len() })?;
     }

@@ -22,7 +22,7 @@ pub(super) fn encode_png<'py>(
 ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
     let pixels = pixels.as_slice()?;
     let (height, width) = size;
-    let bytes = height * width * channels;
+    let bytes = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels)).unwrap_or(0);
     if bytes == 0 || !matches!(channels, 1 | 3) || pixels.len() % bytes != 0 {
         Err(Error::Length { name: "pixels", expected: bytes, given: pixels.len() })?;
     }

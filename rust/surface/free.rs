@@ -21,7 +21,7 @@ impl Free {
         self.bits.clear();
         self.bits.resize(height * self.stride, 0);
         let (from, to) = (window.first_column(), window.first_column() + window.width - 1);
-        (0..window.height).for_each(|row| self.put(window.image_row(row), from, to));
+        (0..window.height).for_each(|row| self.put(window.from_top().surface_row(row), from, to));
     }
 
     /// Calls `each` with the columns of a run that are free (the first one, and how many), and takes

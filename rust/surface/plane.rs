@@ -13,6 +13,17 @@ pub struct Plane {
     width: usize,
     /// Scratch of `Lines`.
     list: Vec<u32>,
+    crossings: Crossings,
+}
+
+/// Where the edges of a polygon cross the rows; scratch of `fill_polygon`.
+#[derive(Default)]
+struct Crossings {
+    /// Where the columns of each row begin, and where those of the last row end.
+    firsts: Vec<usize>,
+    /// The same, moved on by each column that was found.
+    free: Vec<usize>,
+    columns: Vec<f64>,
 }
 
 impl Plane {
@@ -26,6 +37,13 @@ impl Plane {
     /// Draws a line `thick` cells wide: a square at every cell of the thin one.
     fn thick_line(&mut self, from: [i32; 2], to: [i32; 2], thick: usize, value: u8) {
         let reach = (thick / 2) as i64;
+        let misses = |axis: usize, size: usize| {
+            let [a, b] = [from, to].map(|corner| i64::from(corner[axis]));
+            a.max(b) + reach < 0 || a.min(b) - reach >= size as i64
+        };
+        if misses(0, self.width) || misses(1, self.height) {
+            return;
+        }
         stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
             let span = |low: i64, size: usize| {
                 let clip = |v: i64| v.clamp(0, size as i64) as usize; // not negative
@@ -42,7 +60,7 @@ impl Plane {
     /// are (column, row from the top) and may lie outside.
     pub fn closed_line(&mut self, corners: &[[i32; 2]], thick: usize, value: u8, simd: Simd) {
         if thick == 1 {
-            let Self { cells, height, width, list } = self;
+            let Self { cells, height, width, list, .. } = self;
             return simd.run(Lines { cells, size: [*height, *width], corners, value, list });
         }
         let mut from = corners[0];
@@ -61,23 +79,26 @@ impl Plane {
             corners.iter().zip(next()).map(|(a, b)| (a, b, a[1].min(b[1]).max(0)..a[1].max(b[1]).min(height)))
         };
         // Crossings sorted into rows: looking at every edge in every row takes ten times as long.
-        let mut firsts = vec![0; self.height + 1];
+        let Crossings { firsts, free, columns } = &mut self.crossings;
+        firsts.clear();
+        firsts.resize(self.height + 1, 0);
         edges().for_each(|(_, _, rows)| rows.for_each(|y| firsts[y as usize + 1] += 1));
         for y in 0..self.height {
             firsts[y + 1] += firsts[y];
         }
-        let mut crossings = vec![0.0; firsts[self.height]];
-        let mut free = firsts.clone();
+        columns.clear();
+        columns.resize(firsts[self.height], 0.0);
+        free.clone_from(firsts);
         for (a, b, rows) in edges() {
             for y in rows {
                 let along = f64::from(y - a[1]) / f64::from(b[1] - a[1]);
                 let free = &mut free[y as usize];
-                crossings[*free] = f64::from(a[0]) + along * f64::from(b[0] - a[0]);
+                columns[*free] = f64::from(a[0]) + along * f64::from(b[0] - a[0]);
                 *free += 1;
             }
         }
         for y in 0..self.height {
-            let crossings = &mut crossings[firsts[y]..firsts[y + 1]];
+            let crossings = &mut columns[firsts[y]..firsts[y + 1]];
             crossings.sort_unstable_by(f64::total_cmp);
             let row = (self.height - 1 - y) * self.width;
             for &[first, last] in crossings.as_chunks::<2>().0 {
@@ -89,14 +110,9 @@ impl Plane {
         self.closed_line(corners, 1, value, simd);
     }
 
-    /// Calls `cell` with the value of each cell of the window, row by row.
-    pub fn each_cell(&self, window: Window, mut cell: impl FnMut(usize, u8)) {
-        for row in 0..window.height {
-            let cells = &self.cells[window.surface_row(row) * window.of.1..][..window.of.1];
-            for column in 0..window.width {
-                cell(row * window.width + column, cells[window.surface_column(column)]);
-            }
-        }
+    /// Writes the cells of the window as the numbers of objects.
+    pub fn show_map(&self, window: Window, map: &mut [u16]) {
+        window.write(&self.cells, window.of.1, map, u16::from);
     }
 
     /// Fills a row, counted from the bottom.
@@ -163,6 +179,39 @@ mod tests {
                 }
             }
             assert_eq!(plane.cells, expected.cells);
+        }
+    }
+
+    #[test]
+    fn a_thick_line_is_a_square_at_every_cell_of_the_thin_one() {
+        let (height, width) = (20, 30);
+        let mut rng = Rng::new(3);
+        for thick in [2, 3, 5, 40] {
+            let (mut plane, mut expected) = (Plane::default(), vec![9; height * width]);
+            plane.clear(height, width, 9);
+            for value in 0..200 {
+                // Some lie outside, but near enough for their squares to reach inside.
+                let mut end = || [0, 1].map(|axis| rng.below([120, 100][axis]) as i32 - 45);
+                let (from, to) = (end(), end());
+                plane.closed_line(&[from, to], thick, value, Simd::PLAIN);
+                let reach = (thick / 2) as i64;
+                for (from, to) in [(from, to), (to, from)] {
+                    stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
+                        for (dy, dx) in
+                            (0..thick as i64).flat_map(|dy| (0..thick as i64).map(move |dx| (dy, dx)))
+                        {
+                            let (row, column) = (y - reach + dy, x - reach + dx);
+                            if (0..height as i64).contains(&row) && (0..width as i64).contains(&column) {
+                                expected[row as usize * width + column as usize] = value;
+                            }
+                        }
+                    });
+                }
+            }
+            let mut pixels = vec![0; height * width];
+            let upright = Window { flip_rows: true, ..Window::whole(height, width) };
+            plane.show(upright, None, false, &mut pixels);
+            assert_eq!(pixels, expected, "{thick} cells wide");
         }
     }
 

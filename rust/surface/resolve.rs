@@ -130,7 +130,7 @@ fn index(point: u32, masks: Masks<'_>) -> u8 {
 
 /// Writes the colors of a row of palette indices.
 #[inline(always)]
-pub(super) fn paint(indices: &[u8], pixels: &mut [u8]) {
+fn paint(indices: &[u8], pixels: &mut [u8]) {
     for (pixel, &index) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(indices) {
         *pixel = PALETTE[usize::from(index)];
     }

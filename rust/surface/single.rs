@@ -11,16 +11,13 @@ use crate::frame::Window;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd, scatter};
 use crate::surface::GRAY;
-use crate::surface::palette::COLORS;
+use crate::surface::palette::{COLORS, PALETTE};
 use crate::surface::plot::{Cells, Grid, Plot};
-use crate::surface::resolve::paint;
 
 /// The value of every cell: in color a palette index, in gray [`GRAY`]; 0 is black.
 #[derive(Default)]
 pub struct Single {
     cells: Vec<u8>,
-    /// Scratch of `Show`: one row of cells.
-    row: Vec<u8>,
 }
 
 impl Single {
@@ -37,7 +34,7 @@ impl Single {
         pixels: &mut [u8],
     ) {
         let (height, width) = window.of;
-        let Self { cells, row } = self;
+        let Self { cells } = self;
         cells.clear();
         cells.resize(height * width, 0);
         let grid = Grid::new(bounds, [height, width], margin, 0);
@@ -46,7 +43,7 @@ impl Single {
         } else {
             simd.run(Plot { points, grid, plane: Grays(cells) });
         }
-        simd.run(Show { cells, row, window, color, pixels });
+        simd.run(Show { cells, window, color, pixels });
     }
 
     /// Counts the cells with at least one point, on a grid of `size` × `size`. Returns `None` as soon
@@ -60,7 +57,7 @@ impl Single {
         to_beat: usize,
         simd: Simd,
     ) -> Option<usize> {
-        let Self { cells, .. } = self;
+        let Self { cells } = self;
         cells.clear();
         cells.resize(size * size, 0);
         let grid = Grid::new(bounds, [size, size], margin, 0);
@@ -112,7 +109,6 @@ impl Cells for Count<'_> {
 /// Writes the pixels of the window.
 struct Show<'a> {
     cells: &'a [u8],
-    row: &'a mut Vec<u8>,
     window: Window,
     color: bool,
     pixels: &'a mut [u8],
@@ -124,24 +120,11 @@ impl Kernel for Show<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // Plain loops, which the compiler vectorizes for each backend.
-        let Self { cells, row, window, color, pixels } = self;
-        let (width, columns) = (window.of.1, window.width);
-        let first = window.first_column();
-        for (i, pixels) in pixels.chunks_exact_mut(columns * if color { 3 } else { 1 }).enumerate() {
-            let cells = &cells[window.surface_row(i) * width + first..][..columns];
-            if !color {
-                pixels.copy_from_slice(cells);
-                if window.flip_columns {
-                    pixels.reverse();
-                }
-                continue;
-            }
-            row.clear();
-            row.extend_from_slice(cells);
-            if window.flip_columns {
-                row.reverse();
-            }
-            paint(row, pixels);
+        let Self { cells, window, color, pixels } = self;
+        if color {
+            window.write(cells, window.of.1, pixels.as_chunks_mut().0, |cell| PALETTE[usize::from(cell)]);
+        } else {
+            window.write(cells, window.of.1, pixels, |cell| cell);
         }
     }
 }

@@ -79,11 +79,7 @@ pub(super) fn show(
 ) -> Outcome {
     let colors = style.colors(polygon, at);
     scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
-    let background = style.background(polygon);
-    // In chunks, which are vectorized.
-    let mut chunks = sample.image.chunks(256);
-    let shown = chunks.any(|bytes| bytes.iter().fold(false, |shown, &byte| shown | (byte != background)));
-    if shown { Outcome::Shown } else { Outcome::Degenerate }
+    Outcome::unless_all(sample.image, style.background(polygon))
 }
 
 /// Draws one line across the part of the image that is kept.

@@ -255,6 +255,7 @@ impl Scratch {
 
 impl<P: Program> Formula for Released<P> {
     const NAME: &'static str = P::REPLAY;
+    const PART: bool = false;
     type Style = ContourStyle;
     type Scratch = Scratch;
 
@@ -270,10 +271,14 @@ impl<P: Program> Formula for Released<P> {
             let accepted = "a whole number between 0 and 2**53";
             rings::within("origins", accepted, 0.0..=9e15, given).map(|given| given as u64)
         };
-        let near = |given: f64| rings::within("origins", "numbers from -10000 to 10000", -1e4..=1e4, given);
+        // The released code stays well within these. Lines that end far outside the image take long.
+        let long = |given| rings::within("the radius in origins", "between 0 and 256", 0.0..=256.0, given);
+        let times = |given| rings::within("the oval in origins", "between 0 and 4", 0.0..=4.0, given);
+        let at =
+            |given| rings::within("the center in origins", "between -512 and 1024", -512.0..=1024.0, given);
         let origin = |&[seed, skip, radius, x, y, cy, cx]: &[f64; 7]| {
             let start =
-                Start { radius: near(radius)?, oval: [near(x)?, near(y)?], center: [near(cy)?, near(cx)?] };
+                Start { radius: long(radius)?, oval: [times(x)?, times(y)?], center: [at(cy)?, at(cx)?] };
             Ok(Origin { seed: whole(seed)?, skip: whole(skip)?, start })
         };
         let both = categories.into_iter().zip(origins);
@@ -295,7 +300,7 @@ impl<P: Program> Formula for Released<P> {
         let index = if at.frame.flips { at.index() / FLIPS } else { at.index() };
         let polygon = self.category.polygon();
         let Some(Next { origin, index, start, mut stream }) = scratch.seek(self, index, at) else {
-            return Outcome::Shown; // stopped: nothing was drawn that could be shown
+            return Outcome::Stopped;
         };
         polygon.draw(at, style, start, &mut stream, &mut scratch.rings);
         let start = P::next(start, &mut stream);

@@ -27,6 +27,8 @@ use crate::surface::Plane;
 const POLYGONS: Purpose = Purpose(42);
 /// Images that a process of the released code draws from one stream.
 const IMAGES_PER_PROCESS: u64 = 500;
+/// Most classes, whose numbers from 1 fit in the 16 bits of a mask.
+pub const MAX_CLASSES: usize = 65_534;
 /// Most objects, whose numbers fit in a byte.
 const MAX_OBJECTS: u64 = 255;
 
@@ -66,11 +68,6 @@ impl Style for SegStyle {
             return Err(Error::Number { name: "objects", accepted: "between 1 and 255", given });
         }
         Ok(())
-    }
-
-    /// Objects shrink with the image; their lines are one pixel wide at any size.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
     }
 }
 
@@ -216,14 +213,14 @@ impl SegRcdb {
         }
     }
 
-    /// Writes the image and its objects. Returns whether the image shows anything.
-    fn write(at: At<'_>, window: Window, scratch: &Scratch, sample: &mut Sample<'_>) -> bool {
+    /// Writes the image and its objects.
+    fn write(at: At<'_>, window: Window, scratch: &Scratch, sample: &mut Sample<'_>) -> Outcome {
         scratch.rings.plane.show(window, None, at.frame.color, sample.image);
         if let Some(Objects { map, categories }) = &mut sample.objects {
-            scratch.map.each_cell(window, |pixel, number| map[pixel] = number.into());
+            scratch.map.show_map(window, map);
             categories.clone_from(&scratch.categories);
         }
-        sample.image.iter().any(|&byte| byte != 0)
+        Outcome::unless_all(sample.image, 0)
     }
 
     /// Draws one line across the window, as the only object.
@@ -260,6 +257,7 @@ fn shows(window: Window, [x, y]: [i32; 2]) -> bool {
 
 impl Formula for SegRcdb {
     const NAME: &'static str = "segrcdb";
+    const PART: bool = false;
     type Style = SegStyle;
     type Scratch = Scratch;
 
@@ -274,8 +272,8 @@ impl Formula for SegRcdb {
     fn draw(&self, at: At<'_>, style: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let mut rng = at.rng(POLYGONS);
         let seen = self.paint(at, style, Some(self.category), &mut rng, sample.objects.is_some(), scratch);
-        let shown = Self::write(at, at.window(), scratch, sample);
-        if seen && shown { Outcome::Shown } else { Outcome::Degenerate }
+        let outcome = Self::write(at, at.window(), scratch, sample);
+        if seen { outcome } else { Outcome::Degenerate }
     }
 
     fn draw_fallback(&self, at: At<'_>, _: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {
@@ -290,6 +288,7 @@ pub struct Released(SegRcdb);
 
 impl Formula for Released {
     const NAME: &'static str = "segrcdb-released";
+    const PART: bool = false;
     type Style = SegStyle;
     type Scratch = Scratch;
 
@@ -318,7 +317,7 @@ impl Formula for Released {
         });
         while next.position < position {
             if at.stopped() {
-                return Outcome::Shown;
+                return Outcome::Stopped;
             }
             self.0.skip(style, &mut next.stream);
             next.position += 1;
@@ -327,7 +326,7 @@ impl Formula for Released {
         next.position += 1;
         // If it was stopped, the stream is somewhere within this image.
         scratch.next = (!at.stopped()).then_some(next);
-        if SegRcdb::write(at, at.window(), scratch, sample) { Outcome::Shown } else { Outcome::Degenerate }
+        SegRcdb::write(at, at.window(), scratch, sample)
     }
 
     fn draw_fallback(&self, at: At<'_>, _: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) {

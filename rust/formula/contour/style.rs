@@ -69,11 +69,6 @@ impl Style for ContourStyle {
         }
         Ok(())
     }
-
-    /// Lines keep their width.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
 }
 
 impl ContourStyle {

@@ -4,6 +4,7 @@
 use std::f64::consts::TAU;
 
 use crate::formula::ifs3d::cloud::Cloud;
+use crate::frame::Window;
 use crate::simd::{Kernel, Lanes, Simd, scatter};
 
 /// Distance of the camera from the mean of the cloud.
@@ -85,8 +86,18 @@ impl Plane {
         simd.run(Grow { cells: &mut self.pixels[..unseen], step: self.stride, point_size });
     }
 
+    /// Writes the pixels of the window, three times each in color.
+    pub fn show(&self, window: Window, color: bool, pixels: &mut [u8]) {
+        let window = window.from_top();
+        if color {
+            window.write(&self.pixels, self.stride, pixels.as_chunks_mut().0, |gray| [gray; 3]);
+        } else {
+            window.write(&self.pixels, self.stride, pixels, |gray| gray);
+        }
+    }
+
     /// Returns a row of pixels, counted from the top.
-    pub fn row(&self, row: usize) -> &[u8] {
+    fn row(&self, row: usize) -> &[u8] {
         &self.pixels[row * self.stride..][..self.width]
     }
 

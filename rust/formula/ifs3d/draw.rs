@@ -114,7 +114,7 @@ impl Formula for Ifs3d {
             return Outcome::Nothing;
         }
         project(at, style, camera(at, style), &instance.cloud, plane);
-        show(plane, at.window(), at.frame.color, sample.image);
+        plane.show(at.window(), at.frame.color, sample.image);
         let (height, width) = at.frame.output_size();
         let enough = ENOUGH * style.num_points.min(height * width) as f64;
         let lit = lit(sample.image, at.frame.color, at.simd);
@@ -136,7 +136,7 @@ impl Formula for Ifs3d {
         let (row, column) = plane.lit_pixel();
         let mut window = at.window();
         window.show((at.frame.height - 1 - row, column));
-        show(plane, window, at.frame.color, sample.image);
+        plane.show(window, at.frame.color, sample.image);
     }
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn draw_given(
         return None;
     }
     project(at, style, camera, &instance.cloud, &mut plane);
-    show(&plane, at.window(), at.frame.color, image);
+    plane.show(at.window(), at.frame.color, image);
     Some(instance.cloud)
 }
 
@@ -190,24 +190,4 @@ fn camera(at: At<'_>, style: &Style) -> Camera {
 
 fn project(at: At<'_>, style: &Style, camera: Camera, cloud: &Cloud, plane: &mut Plane) {
     plane.project(cloud, camera, [at.frame.height, at.frame.width], style.point_size, style.shade, at.simd);
-}
-
-/// Writes the pixels of the window, three times each in color.
-fn show(plane: &Plane, window: crate::frame::Window, color: bool, pixels: &mut [u8]) {
-    let channels = if color { 3 } else { 1 };
-    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
-        // Windows count rows from the bottom.
-        let cells = plane.row(window.image_row(row));
-        let cells = &cells[window.first_column()..][..window.width];
-        if color {
-            for (column, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                *pixel = [cells[if window.flip_columns { window.width - 1 - column } else { column }]; 3];
-            }
-        } else {
-            pixels.copy_from_slice(cells);
-            if window.flip_columns {
-                pixels.reverse();
-            }
-        }
-    }
 }

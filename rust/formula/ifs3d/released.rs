@@ -139,6 +139,9 @@ pub(super) fn determinant(&[a, b, c, d, e, f, g, h, i, ..]: &Map) -> f64 {
         rows.swap(1, 2);
     }
     let [first, [below, second, mut third], [left, right, mut last]] = rows;
+    if first[0] == 0.0 || second == 0.0 {
+        return 0.0; // as LAPACK does, which does not divide by such a pivot
+    }
     third -= below * first[2];
     last -= (right * (1.0 / second)).mul_add(third, left * first[2]);
     (first[0].abs().ln() + second.abs().ln() + last.abs().ln()).exp()
@@ -157,7 +160,16 @@ mod tests {
             let map: Map = std::array::from_fn(|_| rng.between(-1.0, 1.0));
             assert!((determinant(&map) - volume(&map)).abs() < 1e-12);
         }
-        assert_eq!(determinant(&[0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.25, 1.0, 1.0, 1.0]).max(0.0), 0.0);
+        let of = |rows: [f64; 9]| determinant(&std::array::from_fn(|i| if i < 9 { rows[i] } else { 1.0 }));
+        for pivots_of_zero in [
+            [0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.25],
+            [0.5, 0.0, 0.5, 0.0, 0.0, 0.5, 0.0, 0.0, 0.25],
+            [0.5, 0.25, 0.0, 0.5, 0.25, 0.0, 0.0, 0.0, 0.25],
+            [0.0; 9],
+        ] {
+            assert_eq!(of(pivots_of_zero), 0.0);
+        }
+        assert_eq!(of([0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.25, 0.25, 0.0]), 0.0); // the last pivot
     }
 
     #[test]

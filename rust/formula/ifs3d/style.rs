@@ -76,11 +76,6 @@ impl crate::formula::interface::Style for Style {
             _ => Ok(()),
         }
     }
-
-    /// Points keep their number and their size.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
 }
 
 impl Style {

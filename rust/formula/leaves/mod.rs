@@ -291,11 +291,6 @@ impl Style for Leaves {
         }
         Ok(())
     }
-
-    /// Leaves keep their sizes, which are those of the categories.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
 }
 
 /// Memory kept from image to image.
@@ -335,7 +330,7 @@ impl Formula for DeadLeaves {
             Some(Compat::Released) => self.draw_on_top(Released::new(at.index()), at, scratch),
         };
         show(&scratch.cells, at.window(), at.frame.color, sample.image);
-        if sample.image.iter().any(|&byte| byte != 0) { Outcome::Shown } else { Outcome::Degenerate }
+        Outcome::unless_all(sample.image, 0)
     }
 
     /// Renders the image, or white if it is all black.
@@ -352,17 +347,14 @@ fn packed([r, g, b]: [u8; 3]) -> u32 {
 
 /// Writes the cells of the window: the first byte of each, or three bytes in color.
 fn show(cells: &[u32], window: Window, color: bool, pixels: &mut [u8]) {
-    let channels = if color { 3 } else { 1 };
-    for (row, pixels) in pixels.chunks_exact_mut(window.width * channels).enumerate() {
-        let first = window.image_row(row) * window.of.1 + window.first_column();
-        let cells = &cells[first..][..window.width];
-        let write = |(pixel, cell): (&mut [u8], &u32)| pixel.copy_from_slice(&cell.to_le_bytes()[..channels]);
-        let pixels = pixels.chunks_exact_mut(channels);
-        if window.flip_columns {
-            pixels.zip(cells.iter().rev()).for_each(write);
-        } else {
-            pixels.zip(cells).for_each(write);
-        }
+    let (window, width) = (window.from_top(), window.of.1);
+    if color {
+        window.write(cells, width, pixels.as_chunks_mut().0, |cell| {
+            let [red, green, blue, _] = cell.to_le_bytes();
+            [red, green, blue]
+        });
+    } else {
+        window.write(cells, width, pixels, |cell| cell as u8); // its first byte
     }
 }
 

@@ -177,6 +177,7 @@ fn unflipped(mut at: At<'_>) -> At<'_> {
 
 impl Formula for Scene {
     const NAME: &'static str = "scene";
+    const PART: bool = false;
     type Style = SceneStyle;
     type Scratch = Scratch;
 

@@ -113,18 +113,24 @@ impl Canvas {
 
     /// Writes the window of the image.
     pub fn show(&self, window: Window, pixels: &mut [u8]) {
-        copy(&self.image, self.image.len() / self.map.len(), window, pixels);
+        let window = window.from_top();
+        if self.image.len() == self.map.len() {
+            window.write(&self.image, self.width, pixels, |gray| gray);
+        } else {
+            let pixels = pixels.as_chunks_mut().0;
+            window.write(self.image.as_chunks::<3>().0, self.width, pixels, |color| color);
+        }
     }
 
     /// Writes the window of the map.
     pub fn show_map(&self, window: Window, map: &mut [u16]) {
-        copy(&self.map, 1, window, map);
+        window.from_top().write(&self.map, self.width, map, |object| object);
     }
 
     /// Returns whether the window shows an object.
     pub fn shows(&self, window: Window, number: u16) -> bool {
         (0..window.height).any(|row| {
-            let first = window.image_row(row) * self.width + window.first_column();
+            let first = window.from_top().surface_row(row) * self.width + window.first_column();
             self.map[first..][..window.width].contains(&number)
         })
     }
@@ -133,20 +139,5 @@ impl Canvas {
     pub fn cell(&self, number: u16) -> Option<(usize, usize)> {
         let cell = self.map.iter().position(|&shown| shown == number)?;
         Some((self.height - 1 - cell / self.width, cell % self.width))
-    }
-}
-
-/// Copies a window, top row first.
-fn copy<T: Copy>(whole: &[T], channels: usize, window: Window, out: &mut [T]) {
-    let width = window.of.1;
-    for (row, out) in out.chunks_exact_mut(window.width * channels).enumerate() {
-        let first = window.image_row(row) * width + window.first_column();
-        let cells = &whole[first * channels..][..window.width * channels];
-        if window.flip_columns {
-            let pixels = cells.chunks_exact(channels).rev();
-            out.chunks_exact_mut(channels).zip(pixels).for_each(|(to, from)| to.copy_from_slice(from));
-        } else {
-            out.copy_from_slice(cells);
-        }
     }
 }

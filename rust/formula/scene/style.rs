@@ -134,9 +134,4 @@ impl Style for SceneStyle {
         }
         Ok(())
     }
-
-    /// A scene is not a part of other images.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
 }

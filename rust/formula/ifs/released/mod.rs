@@ -75,11 +75,6 @@ impl crate::formula::interface::Style for ReleasedStyle {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         self.points.check(frame)
     }
-
-    /// A replay is not a part of other images.
-    fn scaled(&self, _: &Frame, _: &Frame) -> Self {
-        self.clone()
-    }
 }
 
 /// Memory kept from image to image.
@@ -94,6 +89,7 @@ pub struct Scratch {
 
 impl Formula for Released {
     const NAME: &'static str = "released";
+    const PART: bool = false;
     const PERIOD: u64 = Ifs::PERIOD;
     type Style = ReleasedStyle;
     type Scratch = Scratch;
