@@ -132,7 +132,8 @@ pub struct Window {
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Whether top and bottom are swapped.
+    /// Whether the first row of the window is the last of the surface: so it is in an image that is not
+    /// flipped, since y points up.
     pub flip_rows: bool,
     /// Whether left and right are swapped.
     pub flip_columns: bool,

@@ -1,5 +1,6 @@
 """The data set in NumPy: the same items in every process, with and without a cache."""
 
+import copy
 import os
 import pickle
 import subprocess
@@ -189,3 +190,23 @@ def test_it_needs_no_torch():
         "d[3]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+class Numbered(fdsl.Dataset):
+    def __getitem__(self, item):
+        return (*super().__getitem__(item), item)
+
+
+def test_an_item_of_a_subclass_is_the_same_one_by_one_and_in_batches(ifs):
+    data = Numbered(ifs, 3, rendering=TINY)
+    found = data.__getitems__([4, 7])
+    assert [(label, number) for _, label, number in found] == [(1, 4), (2, 7)]
+    np.testing.assert_array_equal(found[1][0], data_of(ifs, seed=0)[7][0])
+
+
+def test_a_shallow_copy_shares_the_images_in_memory(ifs):
+    data = data_of(ifs, cache=True)
+    copied = copy.copy(data)
+    assert copied._cached is data._cached and copied._lock is not data._lock
+    assert equal(list(copied), list(data))
+    assert copy.copy(data_of(ifs))._cached is None

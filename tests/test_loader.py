@@ -690,3 +690,10 @@ def test_render_writes_into_memory_that_is_given(ifs) -> None:
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         fdsl.render(ifs, [0, 1, 2], 0, rendering=TINY, out=out)
+
+
+def test_a_loader_that_is_rebuilt_as_a_data_loader_says_what_to_do(ifs) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    loader = Loader(stream_of(ifs, steps_per_epoch=6))
+    with pytest.raises(ValueError, match=r"accelerate\.skip_first_batches does: load_state_dict"):
+        list(accelerate.skip_first_batches(loader, 2))

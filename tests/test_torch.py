@@ -24,7 +24,7 @@ import fdsl
 from fdsl import _core
 from fdsl.torch import Dataset, Loader, Normalize, Stream
 from fdsl.torch.tensors import pinned
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info, random_split
 
 TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
@@ -896,6 +896,107 @@ def test_the_settings_of_a_stream_cannot_be_changed(ifs: fdsl.IFS) -> None:
         with pytest.raises(AttributeError, match=f"the {name} of a Stream cannot be changed: cre"):
             setattr(stream, name, getattr(stream, name))
     assert contents(copy.deepcopy(stream), 2) == contents(pickle.loads(pickle.dumps(stream)), 2)
+
+
+class Brightened(Stream):
+    def __iter__(self) -> Iterator[Any]:
+        for images, labels in super().__iter__():
+            yield images + 1, labels
+
+
+def test_what_would_bypass_a_loop_of_ones_own_is_refused(ifs: fdsl.IFS) -> None:
+    about: dict[str, Any] = {"rendering": TINY, "batch_size": BATCH}
+    assert len(list(islice(DataLoader(Brightened(ifs, **about), batch_size=None), 2))) == 2
+    with pytest.raises(TypeError, match=r"a Loader renders .* without Brightened\.__iter__"):
+        Loader(Brightened(ifs, **about))
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    stream = Brightened(ifs, **about, steps_per_epoch=4)
+    loader = stateful.StatefulDataLoader(stream, batch_size=None, num_workers=1)
+    with pytest.raises(TypeError, match=r"without Brightened\.__iter__"):
+        list(loader)
+
+
+class Inside(IterableDataset):
+    """As a neighbor might write it: a loader, or several epochs, in each worker."""
+
+    def __init__(self, source: Any, epochs: int = 1) -> None:
+        self.source, self.epochs = source, epochs
+
+    def __iter__(self) -> Iterator[Any]:
+        for _ in range(self.epochs):
+            yield from self.source
+
+
+def test_a_loader_in_a_worker_is_refused(ifs: fdsl.IFS) -> None:
+    inside = Inside(Loader(stream_of(ifs, steps_per_epoch=2)))
+    assert len(list(DataLoader(inside, batch_size=None))) == 2
+    with pytest.raises(RuntimeError, match="a Loader cannot be used in a DataLoader worker"):
+        list(DataLoader(inside, batch_size=None, num_workers=2))
+
+
+def test_a_worker_that_is_left_behind_does_not_skip_a_pass(ifs: fdsl.IFS) -> None:
+    stream = stream_of(ifs, steps_per_epoch=2, transform=slow_in_worker_1)
+    loader = DataLoader(Inside(stream, 9), batch_size=None, num_workers=2, prefetch_factor=9)
+    with pytest.raises(RuntimeError, match="two passes over the stream ahead of this one"):
+        list(loader)
+
+
+def slow_in_worker_1(images: Any) -> Any:
+    worker = get_worker_info()
+    if worker is not None and worker.id == 1:
+        time.sleep(0.5)
+    return images
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_loaders_with_the_same_seed_do_not_share_an_epoch(
+    ifs: fdsl.IFS, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3)
+    about: dict[str, Any] = {"batch_size": None, "num_workers": workers, "persistent_workers": True}
+    one, other = (
+        DataLoader(stream, generator=torch.Generator().manual_seed(0), **about) for _ in range(2)
+    )
+    found = contents(one) + contents(other)
+    assert found == contents(stream_of(ifs), 6)
+    with pytest.raises(RuntimeError):  # torch only says that a worker ended, which printed why
+        list(one)
+    assert "two DataLoaders with the same seed iterate over this stream" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("batch_size", [None, BATCH])
+def test_a_batch_whose_transform_failed_is_the_next_one(
+    ifs: fdsl.IFS, batch_size: int | None
+) -> None:
+    fails = [False, False, True, False]
+
+    def transform(images: Any) -> Any:
+        if fails and fails.pop(0):
+            raise KeyboardInterrupt
+        return images
+
+    expected = contents(stream_of(ifs, batch_size=batch_size), 5)
+    stream = stream_of(ifs, batch_size=batch_size, transform=transform)
+    batches = iter(stream)
+    found = contents(batches, 2)
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+    assert stream.state_dict() == {"samples": 2 * (batch_size or 1)}
+    assert found + contents(batches, 3) == expected
+
+
+def test_a_stream_has_no_items(ifs: fdsl.IFS) -> None:
+    part, _ = random_split(stream_of(ifs, steps_per_epoch=4), [1, 3])
+    with pytest.raises(TypeError, match=r"a Stream has no items, .* fdsl\.torch\.Dataset has"):
+        part[0]
+
+
+def test_the_labels_of_a_data_set_are_read_only(ifs: fdsl.IFS) -> None:
+    data = Dataset(ifs, 3, rendering=TINY)
+    for name in ("targets", "samples"):
+        assert getattr(data, name) is getattr(data, name)
+        with pytest.raises(AttributeError):
+            setattr(data, name, [])
 
 
 # Addresses

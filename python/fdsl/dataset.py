@@ -7,7 +7,7 @@ import operator
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,9 @@ from fdsl.targets import (
     render_targets,
     targets_of,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: The largest cache in bytes.
 MAX_CACHED = 1 << 35
@@ -114,16 +117,27 @@ class Dataset:
         The image is uint8 (H, W) or (H, W, 3). The target is an int for ``"label"``, float32 (C,)
         for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``.
         """
-        return self.__getitems__([item])[0]
+        return self._items([item])[0]
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
-        """Returns several items, rendered together on ``num_threads`` threads."""
+        """Returns several items, rendered together on ``num_threads`` threads; one by one if a
+        subclass has a ``__getitem__`` of its own."""
+        if type(self).__getitem__ is not Dataset.__getitem__:
+            return [self[item] for item in items]
+        return self._items(items)
+
+    def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         images, targets = self._batch(items)
         return list(zip(images, targets, strict=True))
 
     def __repr__(self) -> str:
         categories = counted(len(self.family), "category", "categories")
         return f"<Dataset: {categories} of {self.instances:,}>"
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(self.__dict__)  # with the cache
+        return copied
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cached": None, "_lock": None}

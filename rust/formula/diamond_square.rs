@@ -77,7 +77,7 @@ pub struct Colors {
 }
 
 impl Colors {
-    /// Draws the functions from the original ranges.
+    /// Draws the functions from the ranges of the released code.
     pub fn random(rng: &mut Rng) -> Self {
         let mut byte = |low: f64, high: f64| (255.0 * rng.between(low, high)) as f32;
         Self {

@@ -5,6 +5,18 @@
 //! need no change. Its tests are golden digests (`tests/golden.rs`) and a property
 //! (`tests/properties.rs`).
 //!
+//! | module | contents |
+//! |---|---|
+//! | [`interface`] | the traits of a family and its style, and the outcome of an attempt |
+//! | [`part`] | a family as a part of other images |
+//! | [`ifs`], [`ifs3d`] | fractals |
+//! | [`contour`] | rings: RCDB, VisualAtom, SegRCDB |
+//! | [`perlin`], [`spectrum`], [`diamond_square`] | noise |
+//! | [`bezier`] | curves |
+//! | [`leaves`] | dead leaves |
+//! | [`scene`] | scenes of several objects |
+//! | `choice` | how two replays of released code choose the maps of an orbit |
+//!
 //! What families share is not written again: [`Error::Number`] rejects a parameter, and
 //! [`surface`](crate::surface) draws points, strokes and gray cells, and crops, flips and colors them.
 

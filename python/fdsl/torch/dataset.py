@@ -102,27 +102,30 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         self.classes: list[str] = [f"{category:05d}" for category in range(len(family))]
         self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
 
-    @cached_property
+    @property
     def targets(self) -> list[int]:
         """The label of every item."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> list[int]:
         addresses = self._addresses(np.arange(len(self)))
         labels: list[int] = self.family.labels(addresses, self.seed, self.label_noise).tolist()
         return labels
 
-    @cached_property
+    @property
     def samples(self) -> list[tuple[tuple[int, int, int], int]]:
         """The address of every item, (seed, category, index), which is what it has in place of a
         file, and its label."""
+        return self._samples
+
+    @cached_property
+    def _samples(self) -> list[tuple[tuple[int, int, int], int]]:
         categories, indices = (part.tolist() for part in self._addresses(np.arange(len(self))))
         rows = zip(categories, indices, self.targets, strict=True)
         return [((self.seed, category, index), label) for category, index, label in rows]
 
-    def __getitem__(self, item: SupportsIndex) -> tuple[Any, Any]:
-        """Returns an image and its target, both transformed."""
-        return self.__getitems__([item])[0]
-
-    def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
-        """Renders many items at once; a DataLoader calls this for each batch."""
+    def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         arrays, targets = self._batch(items)
         images: Any
         if self.as_pil is None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, Sampler, default_convert
+from torch.utils.data import BatchSampler, Sampler, default_convert, get_worker_info
 
 from fdsl._checks import checked_positive, checked_type, renamed
 from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
@@ -33,6 +33,16 @@ from fdsl.torch.tensors import (
 #: Turns a rendered batch into the batch that the loop gets. Also returns the CUDA event that marks
 #: the end of the copy to the device, or ``None``.
 _Delivery = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
+
+
+def _converted(batch: Any) -> Any:
+    """Converts a batch as a DataLoader that does not collate."""
+    if isinstance(batch, list) and batch and isinstance(batch[0], Batch):
+        raise ValueError(
+            "a Loader cannot be rebuilt as a DataLoader, as accelerate.skip_first_batches does: "
+            "load_state_dict continues within an epoch"
+        )
+    return default_convert(batch)
 
 
 class Loader:
@@ -95,7 +105,7 @@ class Loader:
     in_order = True
     timeout = 0
     pin_memory_device = ""
-    collate_fn = staticmethod(default_convert)
+    collate_fn = staticmethod(_converted)
     worker_init_fn = None
     multiprocessing_context = None
     generator = None
@@ -112,6 +122,7 @@ class Loader:
         pin_memory: bool | None = None,
     ) -> None:
         self.stream: Stream = checked_type("stream", stream, Stream)
+        stream._refuse_own_iter("a Loader renders the batches itself")
         if stream.batch_size is None:
             raise ValueError("a Loader yields batches: its stream needs a batch_size, got None")
         self.prefetch_batches = checked_positive("prefetch_batches", prefetch_batches)
@@ -135,6 +146,11 @@ class Loader:
         self._side_stream: torch.cuda.Stream | None = None
 
     def __iter__(self) -> LoaderIterator:
+        if get_worker_info() is not None:
+            raise RuntimeError(
+                "a Loader cannot be used in a DataLoader worker, where each worker would render "
+                "every batch: give the DataLoader the stream instead"
+            )
         # torch caches page-locked memory and reuses it only when nothing refers to it and no copy
         # from it is in progress.
         own = {"dtype": torch.uint8, "device": "cpu", "pin_memory": self.pin_memory}

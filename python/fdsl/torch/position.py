@@ -6,7 +6,7 @@ import ctypes
 import os
 import weakref
 from multiprocessing.context import get_spawning_popen
-from multiprocessing.sharedctypes import RawArray
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -15,14 +15,44 @@ from torch.utils.data import get_worker_info
 #: this process; or workers or a ``Loader``, which run ahead of the training loop.
 NOT_STARTED, BY_LOOP, BY_PREFETCHER = range(3)
 
-# Offsets in the shared memory: the start of the next pass, the start of the latest pass (each an
-# epoch and the samples of it already seen), what started the latest pass, and its workers.
-_NEXT, _LATEST, _STARTED_BY, _WORKERS_OF_LATEST = 0, 2, 4, 5
-# Then, for each pool of workers: the tag of its current pass, and the start of that pass.
-_FIRST_POOL, _POOLS = 6, 16
-# Then, for each worker, the tag of the pass that it joined last.
-_FIRST_WORKER, _WORKERS = _FIRST_POOL + 3 * _POOLS, 128
-_NUMBERS = _FIRST_WORKER + _WORKERS
+
+class _Start(ctypes.Structure):
+    """Where a pass starts: an epoch, and the samples of it already seen."""
+
+    _fields_ = (("epoch", ctypes.c_int64), ("seen", ctypes.c_int64))
+
+    def get(self) -> tuple[int, int]:
+        return self.epoch, self.seen
+
+    def set(self, epoch: int, seen: int) -> None:
+        self.epoch, self.seen = epoch, seen
+
+
+class _Pool(ctypes.Structure):
+    """The current pass of a pool of workers."""
+
+    _fields_ = (
+        #: The number of the pool, and one that no pass before it had.
+        ("tag", ctypes.c_int64),
+        #: Of the pool's pass before.
+        ("tag_before", ctypes.c_int64),
+        ("start", _Start),
+    )
+
+
+class _Memory(ctypes.Structure):
+    """What a process and its workers share; a worker knows only its own pool and its own number."""
+
+    _fields_ = (
+        ("next", _Start),
+        ("latest", _Start),
+        ("started_by", ctypes.c_int64),
+        #: Of the latest pass.
+        ("workers", ctypes.c_int64),
+        ("pools", _Pool * 16),
+        #: For each worker, the tag of the pass that it joined last.
+        ("joined", ctypes.c_int64 * 128),
+    )
 
 
 class Position:
@@ -51,27 +81,26 @@ class Position:
         """Returns where the next pass starts."""
         if self._pending is not None:
             return self._pending
-        memory = self._shared_memory()
-        epoch, seen = memory[_NEXT : _NEXT + 2]
-        return epoch, seen
+        start: tuple[int, int] = self._shared_memory().next.get()
+        return start
 
     def current(self) -> tuple[int, int]:
         """Returns where the latest pass started; if the position was set since, where the next
         pass starts."""
-        offset = _NEXT if self.started_by() == NOT_STARTED else _LATEST
         memory = self._shared_memory()
-        epoch, seen = memory[offset : offset + 2]
+        start = memory.next if memory.started_by == NOT_STARTED else memory.latest
+        epoch, seen = start.get()
         return epoch, seen
 
     def started_by(self) -> int:
         """Returns what started the latest pass; if the position was set since, ``NOT_STARTED``."""
-        return int(self._shared_memory()[_STARTED_BY])
+        return int(self._shared_memory().started_by)
 
     def workers(self) -> int:
         """Returns how many workers share the latest pass; 0 if this process renders it, or if the
         position was set since."""
         memory = self._shared_memory()
-        return 0 if memory[_STARTED_BY] == NOT_STARTED else int(memory[_WORKERS_OF_LATEST])
+        return 0 if memory.started_by == NOT_STARTED else int(memory.workers)
 
     def set(self, epoch: int, seen: int) -> None:
         """Sets where the next pass starts; in a worker, where the next pass of its pool starts."""
@@ -79,7 +108,8 @@ class Position:
             self._pending = epoch, seen  # the other workers of the pool set the same position
             return
         memory = self._shared_memory()
-        memory[_NEXT], memory[_NEXT + 1], memory[_STARTED_BY] = epoch, seen, NOT_STARTED
+        memory.next.set(epoch, seen)
+        memory.started_by = NOT_STARTED
 
     def begin(self, started_by: int, length: int | None) -> tuple[int, int]:
         """Begins a pass and returns where it starts. The pass after it is the next epoch.
@@ -89,42 +119,60 @@ class Position:
             length: the number of samples of an epoch, or ``None`` for an endless one.
         """
         memory = self._shared_memory()
-        epoch, seen = within(length, memory[_NEXT], memory[_NEXT + 1])
+        epoch, seen = within(length, *memory.next.get())
         _begin(memory, epoch, seen, started_by, length)
         return epoch, seen
 
     def join(self, length: int | None) -> tuple[int, int]:
         """Returns where the current pass of this worker's pool started, or begins a pass.
 
-        Needs no lock: workers that begin a pass at the same time write the same numbers, and a
-        worker that finds the position advanced also finds the tag changed.
+        The first worker of the pool to get here begins the pass; the others find a tag that they
+        have not joined yet. This needs no lock. The start is written before the tag, so who finds
+        the tag finds its start. Workers that begin a pass at the same time write the same numbers.
+        If one of them is late and reads the next position of the pass after it, the tag has changed
+        as well, and it looks again.
+
+        Raises:
+            RuntimeError: the pool has gone on without this worker, or another pool has the seeds
+                of this one.
         """
         memory, worker = self._shared_memory(), get_worker_info()
         assert worker is not None
         # All workers of a pool have the same base seed.
-        pool = hash((worker.seed - worker.id, worker.num_workers)) & 0x3FFF_FFFF | 0x4000_0000
-        pool_offset = _FIRST_POOL + 3 * (pool % _POOLS)
-        worker_offset = _FIRST_WORKER + worker.id if worker.id < _WORKERS else None
+        number = hash((worker.seed - worker.id, worker.num_workers)) & 0x3FFF_FFFF | 0x4000_0000
+        pool = memory.pools[number % len(memory.pools)]
+        remembered = worker.id < len(memory.joined)
         while True:
-            tag = memory[pool_offset]
+            tag = pool.tag
             # An earlier pool with the same seeds may have had a worker with the same number. Only
             # the shared memory remembers which pass that worker joined.
-            joined_tag = self._joined_tag
-            if not joined_tag and worker_offset is not None:
-                joined_tag = memory[worker_offset]
-            if tag >> 32 == pool and tag != joined_tag:
-                epoch, seen = memory[pool_offset + 1], memory[pool_offset + 2]
+            joined = self._joined_tag or (memory.joined[worker.id] if remembered else 0)
+            if tag >> 32 == number and tag != joined:
+                epoch, seen = pool.start.get()
+                if self._joined_tag and remembered and memory.joined[worker.id] == tag:
+                    raise RuntimeError(
+                        "two DataLoaders with the same seed iterate over this stream, and would "
+                        "share its epochs: give each a generator with a seed of its own, or a copy "
+                        "of the stream"
+                    )
+                if self._joined_tag not in (0, pool.tag_before):
+                    raise RuntimeError(
+                        "the other workers of this DataLoader are two passes over the stream ahead "
+                        "of this one, which would skip a pass: begin a new pass only when all "
+                        "workers are done with the last"
+                    )
                 break
             epoch, seen = within(length, *self.next())
-            if memory[pool_offset] == tag:
-                tag = pool << 32 | (tag + 1) & 0xFFFF_FFFF
-                memory[pool_offset + 1], memory[pool_offset + 2] = epoch, seen
-                memory[pool_offset] = tag
+            if pool.tag == tag:
+                tag = number << 32 | (tag + 1) & 0xFFFF_FFFF
+                pool.tag_before = self._joined_tag
+                pool.start.set(epoch, seen)
+                pool.tag = tag
                 _begin(memory, epoch, seen, BY_PREFETCHER, length, worker.num_workers)
                 break
         self._joined_tag, self._pending = tag, None
-        if worker_offset is not None:
-            memory[worker_offset] = tag
+        if remembered:
+            memory.joined[worker.id] = tag
         return epoch, seen
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,8 +194,8 @@ class Position:
         return self._memory
 
     def _allocate(self) -> None:
-        self._memory: Any = RawArray(ctypes.c_int64, _NUMBERS)
-        self._memory[_NEXT], self._memory[_NEXT + 1] = self._saved
+        self._memory: Any = RawValue(_Memory)
+        self._memory.next.set(*self._saved)
         self._owner: int | None = os.getpid()
         _positions.add(self)
 
@@ -163,10 +211,10 @@ def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
 def _begin(
     memory: Any, epoch: int, seen: int, started_by: int, length: int | None, workers: int = 0
 ) -> None:
-    memory[_LATEST], memory[_LATEST + 1], memory[_STARTED_BY] = epoch, seen, started_by
-    memory[_WORKERS_OF_LATEST] = workers
+    memory.latest.set(epoch, seen)
+    memory.started_by, memory.workers = started_by, workers
     if length is not None:
-        memory[_NEXT], memory[_NEXT + 1] = epoch + 1, 0
+        memory.next.set(epoch + 1, 0)
 
 
 _positions: weakref.WeakSet[Position] = weakref.WeakSet()

@@ -78,7 +78,7 @@ def _refuse_batches(_: Any, *, collate_fn_map: Any = None) -> NoReturn:
     raise ValueError(
         "a Stream yields whole batches: create its DataLoader with batch_size=None "
         "(or create the Stream with batch_size=None, for single samples that the DataLoader "
-        "collates)"
+        "collates); to join batches by hand, use torch.cat"
     )
 
 
@@ -104,8 +104,8 @@ class Stream(IterableDataset[Sample]):
     With ``steps_per_epoch`` each pass over the stream is one epoch, and the next pass is the next
     epoch; nothing repeats unless you call ``set_epoch``. The first pass after ``load_state_dict``
     finishes the interrupted epoch. A pass begins when its first batch is requested, or, with
-    workers, when the DataLoader creates its iterator. Even a pass from which you take a single
-    batch uses up an epoch.
+    workers, when the first worker starts, shortly after the DataLoader creates its iterator. Even
+    a pass from which you take a single batch uses up an epoch.
 
     An endless stream is a single epoch. Each new iterator restarts it, from the first sample or
     the restored position, so reuse one iterator or set ``steps_per_epoch``.
@@ -288,6 +288,7 @@ class Stream(IterableDataset[Sample]):
         if batches is not None:
             return {"samples": self._samples(*self._position.current()) + self._taken(batches)}
         if get_worker_info() is not None and self._current is not None:
+            self._refuse_own_iter("a StatefulDataLoader saves the stream's own position")
             # Where the pass started; the worker's iterator keeps the position within the pass.
             return {"samples": self._current.start}
         started_by = self._position.started_by()
@@ -353,6 +354,20 @@ class Stream(IterableDataset[Sample]):
         iterator.begin_at(*self._position.join(self._length_of_pass()))
         self._current = iterator
         return iterator
+
+    def _refuse_own_iter(self, why: str) -> None:
+        """Raises TypeError if a subclass has an ``__iter__`` of its own."""
+        if type(self).__iter__ is not Stream.__iter__:
+            raise TypeError(
+                f"{why}, without {type(self).__name__}.__iter__: change batches by transform= or "
+                "transforms=, or in the loop"
+            )
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        """Raises TypeError: a stream is iterated over."""
+        raise TypeError(
+            "a Stream has no items, only an order: fdsl.torch.Dataset has items, and can be split"
+        )
 
     def __len__(self) -> int:
         """Batches per epoch; the first pass after resuming may have fewer."""
@@ -494,17 +509,13 @@ class StreamIterator(Iterator[Sample]):
             sample: Sample = self._single()
         else:
             sample = Batch(*self._render([self._next]))
+        if stream.transform is not None or stream.transforms is not None:
+            sample = self._transformed(*sample)
+        # Only now: after an exception of the transform, this is still the next one.
         self._next += self._workers
-        if stream.transform is None and stream.transforms is None:
-            return sample
-        images, targets = sample
-        with torch.no_grad():
-            if stream.transforms is None:
-                images = apply_transform(stream.transform, images)
-            else:
-                marked = as_tv_tensors(images, targets, stream.target)
-                images, targets = apply_transforms(stream.transforms, *marked)
-        return (images, targets) if stream.batch_size is None else Batch(images, targets)
+        if self._singles:
+            self._singles.popleft()
+        return sample
 
     def state_dict(self) -> dict[str, int]:
         """Returns where the next batch starts, counted in samples of all ranks."""
@@ -547,7 +558,17 @@ class StreamIterator(Iterator[Sample]):
                 end = min(end, self._batches)
             images, targets = self._render(range(self._next, end, self._workers))
             self._singles.extend(zip(images, targets, strict=True))
-        return self._singles.popleft()
+        return self._singles[0]
+
+    def _transformed(self, images: Tensor, targets: Any) -> Sample:
+        stream = self._stream
+        with torch.no_grad():
+            if stream.transforms is None:
+                images = apply_transform(stream.transform, images)
+            else:
+                marked = as_tv_tensors(images, targets, stream.target)
+                images, targets = apply_transforms(stream.transforms, *marked)
+        return (images, targets) if stream.batch_size is None else Batch(images, targets)
 
     def _render(self, batches: Sequence[int]) -> Sample:
         stream = self._stream

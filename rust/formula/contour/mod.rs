@@ -4,7 +4,7 @@
 //!
 //! [`rings`] has the rule that all of them share. [`rcdb`] and [`atom`] define their categories and
 //! instances, [`style`] defines the background and the lines, and [`segrcdb`] has images of many
-//! polygons and their masks. [`released`] replays the released programs (MIT license, AIST): their
+//! polygons and their masks. [`released`] replays the released code (MIT license, AIST): their
 //! categories number for number, their images byte for byte. The rules were read off the released
 //! code; none of it is here. Lengths are in pixels of a 512×512 image.
 

@@ -87,7 +87,7 @@ pub struct Released<P> {
     origin: Origin,
 }
 
-/// Where the images of a category begin in the original random numbers.
+/// Where the images of a category begin in the random numbers of the released code.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Origin {
     /// The seed of Python's `random`.
@@ -98,7 +98,7 @@ pub struct Origin {
     pub start: Start,
 }
 
-/// The differences between the two programs: each has its own order of drawing the parameters of a
+/// What differs between the two released codes: each has its own order of drawing the parameters of a
 /// category and the start of an image.
 pub trait Program: Formula<Style = ContourStyle> {
     /// The core's name for the replay.
@@ -141,7 +141,7 @@ impl Program for Contour {
     }
 }
 
-/// Uses the arguments of the script for VisualAtom-1k; the original defaults give another data set.
+/// Uses the arguments of the script for VisualAtom-1k; its defaults give another data set.
 impl Program for Atom {
     const REPLAY: &'static str = "visualatom-released";
 

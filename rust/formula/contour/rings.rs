@@ -11,7 +11,7 @@ use crate::surface::Plane;
 
 /// The size that all lengths are given for.
 pub const UNIT: f64 = 512.0;
-/// What the background is called on a plane that holds numbers of rings, of which there are 200.
+/// The value of background cells where cells hold the numbers of rings, at most 199.
 pub const BACKGROUND: u8 = 255;
 
 /// What all instances of a category share.

@@ -282,7 +282,7 @@ impl Formula for SegRcdb {
 }
 
 /// A category of images of the released code: with C categories, the image of category c and index i
-/// is the original image i·C + c.
+/// is image i·C + c of the released code.
 #[derive(Clone, Debug)]
 pub struct Released(SegRcdb);
 

@@ -4,7 +4,7 @@
 //! [`vary`] turns a category into an instance. [`orbit`] plays the chaos game with the maps that
 //! [`table`] picks. [`draw`] renders the orbit through a [`view`], and [`finish`] adds a background and
 //! blurs. [`search`] looks for categories whose filling rate, measured by [`measure`], is high enough.
-//! [`released`] replays the authors' code.
+//! [`released`] replays the released code.
 
 pub mod contractive;
 pub mod draw;

@@ -1,4 +1,4 @@
-//! The settings of an IFS, checked when they are created and trusted afterwards.
+//! The settings of an IFS.
 
 use serde::Deserialize;
 

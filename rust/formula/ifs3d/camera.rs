@@ -54,10 +54,10 @@ impl Camera {
 /// The pixels, row by row from the top.
 ///
 /// A point first marks one corner of its square, and then every mark grows to a square, so two sides of the
-/// plane are larger by `point_size − 1`. The largest value wins, that is, the brightest and nearest point.
+/// film are larger by `point_size − 1`. The largest value wins, that is, the brightest and nearest point.
 /// One extra cell at the end takes the points that are not seen.
 #[derive(Default)]
-pub struct Plane {
+pub struct Film {
     pixels: Vec<u8>,
     height: usize,
     width: usize,
@@ -65,8 +65,8 @@ pub struct Plane {
     stride: usize,
 }
 
-impl Plane {
-    /// Clears the plane and projects a cloud onto it.
+impl Film {
+    /// Clears the film and projects a cloud onto it.
     pub fn project(
         &mut self,
         cloud: &Cloud,
@@ -81,7 +81,7 @@ impl Plane {
         let unseen = (height + more) * self.stride;
         self.pixels.clear();
         self.pixels.resize(unseen + 1, 0);
-        simd.run(Project { cloud, camera, plane: self, point_size, shade });
+        simd.run(Project { cloud, camera, film: self, point_size, shade });
         simd.run(Grow { cells: &mut self.pixels[..unseen], step: 1, point_size });
         simd.run(Grow { cells: &mut self.pixels[..unseen], step: self.stride, point_size });
     }
@@ -147,7 +147,7 @@ impl Kernel for Grow<'_> {
 struct Project<'a> {
     cloud: &'a Cloud,
     camera: Camera,
-    plane: &'a mut Plane,
+    film: &'a mut Film,
     point_size: usize,
     shade: bool,
 }
@@ -158,14 +158,14 @@ impl Kernel for Project<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         // Plain loops here and below, which the compiler vectorizes for each backend.
-        let Self { cloud, camera, plane, point_size, shade } = self;
-        let view = Projection::new(camera, plane.height, plane.width);
+        let Self { cloud, camera, film, point_size, shade } = self;
+        let view = Projection::new(camera, film.height, film.width);
         let [all_x, all_y, all_z] = cloud.axes.each_ref().map(|axis| axis.chunks(CHUNK));
         let mut points = [[0.0; CHUNK]; 3];
         let mut found =
             Found { rows: [0; CHUNK], columns: [0; CHUNK], grays: [WHITE; CHUNK], seen: [false; CHUNK] };
         let mut cells = [0u32; CHUNK];
-        let unseen = (plane.pixels.len() - 1) as u32; // at most 4159²
+        let unseen = (film.pixels.len() - 1) as u32; // at most 4159²
         for ((x, y), z) in all_x.zip(all_y).zip(all_z) {
             for (points, axis) in points.iter_mut().zip([x, y, z]) {
                 points[..axis.len()].copy_from_slice(axis);
@@ -174,15 +174,15 @@ impl Kernel for Project<'_> {
             if shade {
                 view.shade(&points, &mut found.grays);
             }
-            found.cells(point_size, plane.stride as u32, unseen, &mut cells);
+            found.cells(point_size, film.stride as u32, unseen, &mut cells);
             let cells = &cells[..x.len()];
             if shade {
                 for (&cell, gray) in cells.iter().zip(found.grays) {
-                    let pixel = &mut plane.pixels[cell as usize];
+                    let pixel = &mut film.pixels[cell as usize];
                     *pixel = gray.max(*pixel); // nearer points are brighter
                 }
             } else {
-                scatter(cells, &mut plane.pixels, |_| WHITE);
+                scatter(cells, &mut film.pixels, |_| WHITE);
             }
         }
     }
@@ -197,10 +197,10 @@ struct Found {
 }
 
 impl Found {
-    /// Finds the cells in a plane with rows of `stride` cells; points that are not seen get `unseen`.
+    /// Finds the cells of a film with rows of `stride` cells; points that are not seen get `unseen`.
     #[inline(always)]
     fn cells(&self, point_size: usize, stride: u32, unseen: u32, cells: &mut [u32; CHUNK]) {
-        // Half a square up and left of the point, and a whole one down and right in the larger plane.
+        // Half a square up and left of the point, and a whole one down and right in the larger film.
         let half = 128 * (point_size as i32 - 1); // at most 64
         for (i, cell) in cells.iter_mut().enumerate() {
             // Inside the image, so not negative.

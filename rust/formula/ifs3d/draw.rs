@@ -6,7 +6,7 @@
 use crate::address::{Address, At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::ifs3d::camera::{Camera, Plane};
+use crate::formula::ifs3d::camera::{Camera, Film};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::instance::{ROWS, Slot, UNSCALED, VIEWS, scale};
 use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
@@ -37,7 +37,7 @@ const ENOUGH: f64 = 0.01;
 #[derive(Default)]
 pub struct Scratch {
     instance: Instance,
-    plane: Plane,
+    film: Film,
 }
 
 impl Scratch {
@@ -108,13 +108,13 @@ impl Formula for Ifs3d {
     }
 
     fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
-        let Scratch { instance, plane } = scratch;
+        let Scratch { instance, film } = scratch;
         let is_last = at.attempt == u64::from(Self::retries(style));
         if !instance.play(self, row(at, is_last), cloud_seed(at), style, at) {
             return Outcome::Nothing;
         }
-        project(at, style, camera(at, style), &instance.cloud, plane);
-        plane.show(at.window(), at.frame.color, sample.image);
+        project(at, style, camera(at, style), &instance.cloud, film);
+        film.show(at.window(), at.frame.color, sample.image);
         let (height, width) = at.frame.output_size();
         let enough = ENOUGH * style.num_points.min(height * width) as f64;
         let lit = lit(sample.image, at.frame.color, at.simd);
@@ -125,18 +125,18 @@ impl Formula for Ifs3d {
     /// Renders finite points of the category, or of the instance itself if it may not be re-rendered. At
     /// least one pixel is lit.
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
-        let Scratch { instance: Instance { maps, table, cloud, of, .. }, plane } = scratch;
+        let Scratch { instance: Instance { maps, table, cloud, of, .. }, film } = scratch;
         of.clear();
         scale(&self.maps, row(at, at.attempt > 0), style.varied(), style.compat, maps);
         table.build(maps, &self.probabilities);
         orbit::play_restarting(table, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
         let normalized = cloud.normalize(ESCAPED, at.simd);
-        debug_assert!(normalized.is_some(), "tamed points are finite");
-        project(at, style, camera(at, style), cloud, plane);
-        let (row, column) = plane.lit_pixel();
+        debug_assert!(normalized.is_some(), "restarted orbits are finite");
+        project(at, style, camera(at, style), cloud, film);
+        let (row, column) = film.lit_pixel();
         let mut window = at.window();
         window.show((at.frame.height - 1 - row, column));
-        plane.show(window, at.frame.color, sample.image);
+        film.show(window, at.frame.color, sample.image);
     }
 }
 
@@ -152,12 +152,12 @@ pub(crate) fn draw_given(
     camera: Camera,
     image: &mut [u8],
 ) -> Option<Cloud> {
-    let (mut instance, mut plane) = (Instance::default(), Plane::default());
+    let (mut instance, mut film) = (Instance::default(), Film::default());
     if !instance.play(formula, row, seed, style, at) {
         return None;
     }
-    project(at, style, camera, &instance.cloud, &mut plane);
-    plane.show(at.window(), at.frame.color, image);
+    project(at, style, camera, &instance.cloud, &mut film);
+    film.show(at.window(), at.frame.color, image);
     Some(instance.cloud)
 }
 
@@ -188,6 +188,6 @@ fn camera(at: At<'_>, style: &Style) -> Camera {
     }
 }
 
-fn project(at: At<'_>, style: &Style, camera: Camera, cloud: &Cloud, plane: &mut Plane) {
-    plane.project(cloud, camera, [at.frame.height, at.frame.width], style.point_size, style.shade, at.simd);
+fn project(at: At<'_>, style: &Style, camera: Camera, cloud: &Cloud, film: &mut Film) {
+    film.project(cloud, camera, [at.frame.height, at.frame.width], style.point_size, style.shade, at.simd);
 }

@@ -68,7 +68,7 @@ fn letter_and_factor(row: u64, w: f64) -> (usize, f64) {
     let scaled = if row < UNSCALED { row } else { row - 1 };
     let step =
         [-6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0][(scaled % FACTORS) as usize];
-    // The original files have 0.9, which differs from 1 − 0.6/6 in the last digits.
+    // The published files have 0.9, which differs from 1 − 0.6/6 in the last digits.
     let factor = ((1.0 + step * w / 6.0) * 1e9).round() / 1e9;
     // A factor of 0 (at w = 1) would flatten the cloud.
     ((scaled / FACTORS) as usize, if factor == 0.0 { 0.01 } else { factor })
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_weight_rows_are_the_programs() {
+    fn the_weight_rows_are_those_of_the_released_code() {
         let first: Vec<_> =
             (0..13).filter(|&row| row != UNSCALED).map(|row| letter_and_factor(row, 0.6)).collect();
         let factors = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6];

@@ -12,7 +12,7 @@
 //! | [`instance`] | from an index to the scaled coefficient and the view |
 //! | [`cloud`] | the points, and their normalization |
 //! | [`orbit`] | the chaos game: sixteen orbits side by side |
-//! | [`released`] | the original chaos game, its determinant and its random stream |
+//! | [`released`] | the released code's chaos game, determinant and random stream |
 //! | [`camera`] | from points to pixels |
 //! | [`draw`] | one image |
 //! | [`search`] | the search for categories |

@@ -6,7 +6,7 @@
 //!
 //! The points should have the distribution of one long orbit from the origin, so all orbits start there. The
 //! points of the first orbit count from the start, as in the released code, and those of the others after a
-//! warm-up. For 118 random instances of the original categories, the means of three statistics over 100
+//! warm-up. For 118 random instances of the published categories, the means of three statistics over 100
 //! images differ from those of single orbits by chance alone (mean z² 1.01). With more orbits, each would be
 //! shorter and spend a larger share on its warm-up.
 

@@ -7,7 +7,7 @@ use crate::formula::ifs3d::cloud::Cloud;
 use crate::mersenne::Mersenne;
 use crate::simd::{Kernel, Lanes, Simd};
 
-/// The original float64 orbit; the memory is kept from image to image.
+/// The float64 orbit of the released code; the memory is kept from image to image.
 #[derive(Default)]
 pub struct Replay {
     axes: [Vec<f64>; 3],

@@ -152,7 +152,7 @@ impl Search {
         Some((ifs, smallest(variances)))
     }
 
-    /// The original candidates, `block` at a time, if the settings ask for them.
+    /// The candidates of the released code, `block` at a time, if the settings ask for them.
     fn stream(&self, block: usize) -> Option<Stream> {
         if self.sampler == Sampler::Fdsl {
             return None;
@@ -180,7 +180,7 @@ struct Orbit {
     cloud: Cloud,
 }
 
-/// The original candidates: one random stream for everything. Since drawing is cheap, one thread steps
+/// The candidates of the released code, all from one random stream. Since drawing is cheap, one thread steps
 /// through the stream and records where each candidate's orbit starts, while all threads play the block
 /// drawn before.
 struct Stream {

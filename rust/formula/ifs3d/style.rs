@@ -1,4 +1,4 @@
-//! Settings for rendering a point cloud, checked once and trusted afterwards.
+//! Settings for rendering a point cloud.
 
 use serde::Deserialize;
 

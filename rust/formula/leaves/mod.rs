@@ -58,7 +58,7 @@ const TEXTURE: &str = r#"{
     "style": {}
 }"#;
 
-/// The kind of a leaf, in the original order.
+/// The kind of a leaf, in the order of the released code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Circle,
@@ -279,7 +279,7 @@ fn rectangle([x, y]: [i64; 2], half: [f64; 2], size: [i64; 2], runs: &mut Runs) 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaves {
-    /// Whether the original random numbers are replayed.
+    /// Whether the random numbers of the released code are replayed.
     pub compat: Option<Compat>,
 }
 
@@ -376,7 +376,7 @@ mod tests {
 
     /// The quantiles of the radii are the released code's; the medians are those of a few of its images.
     #[test]
-    fn radii_and_how_many_leaves_it_takes_are_distributed_as_the_programs() {
+    fn radii_and_how_many_leaves_it_takes_are_distributed_as_in_the_released_code() {
         let quantiles = |mut values: Vec<f64>, shares: &[f64]| -> Vec<f64> {
             values.sort_by(f64::total_cmp);
             shares.iter().map(|share| values[(share * values.len() as f64) as usize]).collect()

@@ -29,7 +29,7 @@ pub(crate) use orbit::Orbit;
 /// The released code calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
 
-/// The corner of the original patches is one column and one row from the point, counted as the surface
+/// The corner of the released code's patches is one column and one row from the point, counted as the surface
 /// does, from the bottom, so their center is two.
 const PATCH_SHIFT: usize = 2;
 
