@@ -158,8 +158,21 @@ def test_categories_of_several_systems_make_a_family():
     assert fdsl.IFS(own) == own and fdsl.IFS([own[1]])[0].probabilities.tolist() == [0.2, 0.3, 0.5]
     bodies = fdsl.IFS3D(3)
     assert fdsl.IFS3D([*bodies[1:], bodies[0]]) == bodies[[1, 2, 0]]
-    with pytest.raises(ValueError, match="maps of category 0 must be rows of the same length, got"):
-        fdsl.IFS([own[0], 0.4 * np.eye(2, 6)])
+    for make, says in [
+        (
+            lambda: fdsl.IFS([own[0], 0.4 * np.eye(2, 6)]),
+            "made of categories or of maps, got some of both",
+        ),
+        (lambda: fdsl.IFS([*own], [[0.5, 0.5]] * 2), "categories have their own probabilities"),
+        (
+            lambda: fdsl.IFS([*bodies]),
+            "an IFS is made of its own categories, or of maps of 6 coeff",
+        ),
+        (lambda: fdsl.IFS3D([*own]), "an IFS3D is made of its own categories, or of maps of 12"),
+        (lambda: fdsl.IFS([own, own]), r"not of families: IFS\(\[\*one, \*another\]\)"),
+    ]:
+        with pytest.raises(TypeError, match=says):
+            make()
 
 
 @pytest.mark.parametrize(

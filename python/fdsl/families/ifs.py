@@ -95,14 +95,14 @@ class IFS(Systems):
     ) -> None:
         if checked_several("maps", maps) == 0:
             raise ValueError(self._none_given())
+        if len(maps) > MAX_MAPS_IN_ALL:
+            raise ValueError(self._too_many(f"{len(maps):,} categories"))
         maps, probabilities = self._separated(maps, probabilities)
         if probabilities is not None and len(probabilities) != len(maps):
             raise ValueError(
                 f"expected probabilities for each of {len(maps)} categories, "
                 f"got {len(probabilities)}"
             )
-        if len(maps) > MAX_MAPS_IN_ALL:
-            raise ValueError(self._too_many(f"{len(maps):,} categories"))
         rows: list[npt.NDArray[Any]] = []
         chances: list[npt.NDArray[Any]] = []
         total = 0

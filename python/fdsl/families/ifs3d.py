@@ -257,9 +257,9 @@ def _joined(
     """Returns the concatenated maps, probabilities and lengths of all categories."""
     if checked_several("maps", maps) == 0:
         raise ValueError(IFS3D._none_given())
-    maps, probabilities = IFS3D._separated(maps, probabilities)
     if len(maps) > MAX_MAPS_IN_ALL:
         raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))
+    maps, probabilities = IFS3D._separated(maps, probabilities)
     if probabilities is not None and len(probabilities) != len(maps):
         raise ValueError(
             f"expected probabilities for each of {len(maps)} categories, got {len(probabilities)}"

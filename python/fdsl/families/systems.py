@@ -50,9 +50,31 @@ class Systems(CoreFamily):
 
     @classmethod
     def _separated(cls, maps: Any, probabilities: Any) -> tuple[Any, Any]:
-        """Returns the maps and the probabilities of categories, if that is what ``maps`` are."""
-        if probabilities is None and len(maps) and all(isinstance(m, cls._category) for m in maps):
-            maps, probabilities = zip(*maps, strict=True)
+        """Returns the maps and the probabilities of categories, if that is what ``maps`` are.
+
+        Raises:
+            TypeError: they are categories of another kind, families, or only some are categories;
+                or there are probabilities besides.
+        """
+        name = cls.__name__
+        kinds = set(map(type, maps))
+        for kind in kinds:
+            if issubclass(kind, Systems):
+                raise TypeError(
+                    f"an {name} is made of categories, not of families: {name}([*one, *another])"
+                )
+            if hasattr(kind, "_fields") and not issubclass(kind, cls._category):
+                raise TypeError(
+                    f"an {name} is made of its own categories, or of maps of {cls._columns} "
+                    f"coefficients, got a {kind.__name__} of another family"
+                )
+        if not any(issubclass(kind, cls._category) for kind in kinds):
+            return maps, probabilities
+        if len(kinds) > 1:
+            raise TypeError(f"an {name} is made of categories or of maps, got some of both")
+        if probabilities is not None:
+            raise TypeError("categories have their own probabilities, but others were given too")
+        maps, probabilities = zip(*maps, strict=True)
         return maps, probabilities
 
     @classmethod
