@@ -10,6 +10,7 @@
 //! | [`interface`] | the traits of a family and its style, and the outcome of an attempt |
 //! | [`part`] | a family as a part of other images |
 //! | [`ifs`], [`ifs3d`] | fractals |
+//! | [`system`] | what both share: systems of maps, and the search for them |
 //! | [`contour`] | rings: RCDB, VisualAtom, SegRCDB |
 //! | [`perlin`], [`spectrum`], [`diamond_square`] | noise |
 //! | [`bezier`] | curves |
@@ -32,6 +33,7 @@ pub mod part;
 pub mod perlin;
 pub mod scene;
 pub mod spectrum;
+pub mod system;
 
 use crate::arrays::Arrays;
 use crate::error::Error;

@@ -12,6 +12,7 @@ use crate::family;
 use crate::formula::ifs3d::search::Search;
 use crate::formula::ifs3d::{Ifs3d, Scratch, Style};
 use crate::formula::interface::Formula;
+use crate::formula::system;
 use crate::machine::{Flag, Watch, with_scratch};
 use crate::render;
 use crate::sample::Sample;
@@ -64,16 +65,13 @@ pub(super) fn points3d(
 ) -> PyResult<()> {
     let (frame, style) = &family::settings::<Style>(settings)?;
     let machine = machine(num_threads, None)?;
-    let (mut maps, mut probabilities) = (maps.as_slice()?, probabilities.as_slice()?);
-    let mut systems = vec![];
-    for &length in lengths.as_slice()? {
-        let length = usize::try_from(length).map_err(|_| Error::Parameter("lengths"))?;
-        let (own_maps, own);
-        (own_maps, maps) = maps.split_at_checked(12 * length).ok_or(Error::Parameter("maps"))?;
-        (own, probabilities) =
-            probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
-        systems.push(Ifs3d::new(own_maps.as_chunks::<12>().0.to_vec(), own.to_vec())?);
-    }
+    let length = |&length: &i64| usize::try_from(length).map_err(|_| Error::Parameter("lengths"));
+    let lengths = lengths.as_slice()?.iter().map(length).collect::<Result<Vec<_>, _>>()?;
+    let systems = system::split(maps.as_slice()?.as_chunks::<12>().0, probabilities.as_slice()?, &lengths)?;
+    let systems = systems
+        .into_iter()
+        .map(|(maps, probabilities)| Ifs3d::new(maps.to_vec(), probabilities.to_vec()))
+        .collect::<Result<Vec<_>, _>>()?;
     let (categories, indices) = (categories.as_slice()?, indices.as_slice()?);
     if categories.len() != indices.len() {
         Err(Error::Length { name: "indices", expected: categories.len(), given: indices.len() })?;

@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use super::{guarded, machine, systems};
 use crate::error::Error;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::ifs::search::{Sampler, Search, Stopped};
+use crate::formula::ifs::search::Search;
+use crate::formula::system::search::{Sampler, Stopped};
 
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);

@@ -14,13 +14,13 @@ pub mod orbit;
 pub mod released;
 pub mod search;
 pub mod style;
-pub(super) mod system;
 pub mod table;
 pub mod vary;
 pub mod view;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
+use crate::formula::system;
 
 pub use draw::Scratch;
 pub use finish::{Background, Finish};
@@ -56,13 +56,11 @@ impl Ifs {
     }
 
     /// Creates a category in which the probability of a map is proportional to |det A| = |ad − bc|;
-    /// `None` if every determinant is 0. The paper writes det A, which may be negative; the authors'
-    /// program takes the absolute value.
+    /// `None` if every determinant is 0. The paper writes det A, which may be negative; the released
+    /// code takes the absolute value.
     pub(crate) fn by_determinant(maps: Vec<Map>) -> Option<Self> {
-        let weights: Vec<f64> = maps.iter().map(|[a, b, c, d, ..]| (a * d - b * c).abs()).collect();
-        let sum: f64 = weights.iter().sum();
-        let probabilities = weights.iter().map(|weight| weight / sum).collect();
-        (sum > 0.0).then_some(Self { maps, probabilities })
+        let probabilities = system::weigh(&maps, |[a, b, c, d, ..]| (a * d - b * c).abs())?;
+        Some(Self { maps, probabilities })
     }
 
     /// Returns the maps.

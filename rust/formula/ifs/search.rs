@@ -18,20 +18,12 @@ use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released::search::Candidates;
 use crate::formula::interface::Formula;
+use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
 
 /// The parameters of a candidate.
 const SEARCH: Purpose = Purpose(5);
-
-/// How candidates are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampler {
-    /// Each candidate from its own address.
-    Fdsl,
-    /// As in the authors' released code, bit for bit.
-    Released,
-}
 
 /// The settings of a search.
 #[derive(Clone, Debug)]
@@ -76,21 +68,6 @@ pub struct Found {
     pub categories: Vec<Ifs>,
     /// The number of candidates up to and including the last one accepted.
     pub tried: u64,
-}
-
-/// Why a search ended early.
-#[derive(Debug, PartialEq)]
-pub enum Stopped<B> {
-    /// The settings are invalid, or the search gave up.
-    Failed(Error),
-    /// `progress` returned `Break`.
-    Canceled(B),
-}
-
-impl<B> From<Error> for Stopped<B> {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
 }
 
 impl Search {
@@ -147,18 +124,8 @@ impl Search {
         if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
             return Err(Error::FillRate(self.fill_rate));
         }
-        if self.categories == 0 {
-            return Err(Error::Zero("categories"));
-        }
-        if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
-            return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
-        }
-        if self.max_tries == 0 {
-            return Err(Error::Zero("max_tries"));
-        }
-        if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
-            return Err(Error::ReleasedSeed(self.seed));
-        }
+        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
+        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }.check()?;
         self.measure.checked().map(|_| ())
     }
 
@@ -172,53 +139,6 @@ impl Search {
         let ifs = Ifs::by_determinant(maps)?;
         let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, to_beat, simd, scratch));
         Some((ifs, lit))
-    }
-}
-
-/// Categories with their measures, and how many candidates were tried.
-pub(in crate::formula) type Accepted<T, M> = (Vec<(T, M)>, u64);
-
-/// Takes candidates in the order of their numbers until enough are accepted; returns them with their
-/// measures, and how many were tried.
-///
-/// `candidates(n, best)` returns the next candidates after the first `n`; `best` is the best measure
-/// rejected so far, at first `least`. Accepts `wanted` candidates, and gives up after `max_tries`
-/// rejections in a row.
-pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
-    (wanted, max_tries): (usize, u64),
-    least: M,
-    mut candidates: impl FnMut(u64, M) -> Result<Vec<Option<(T, M)>>, Error>,
-    accepts: impl Fn(M) -> bool,
-    gave_up: impl Fn(u64, &[(T, M)], M) -> Error,
-    mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
-) -> Result<Accepted<T, M>, Stopped<B>> {
-    let mut found = vec![];
-    let (mut best, mut last_accepted, mut tried) = (least, 0, 0);
-    loop {
-        for candidate in candidates(tried, best)? {
-            tried += 1;
-            match candidate {
-                Some((category, measure)) if accepts(measure) => {
-                    found.push((category, measure));
-                    last_accepted = tried;
-                    if found.len() == wanted {
-                        // The work is done, but a Ctrl-C must not be lost.
-                        return match progress(wanted, tried) {
-                            ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
-                            ControlFlow::Continue(()) => Ok((found, tried)),
-                        };
-                    }
-                }
-                Some((_, measure)) if measure > best => best = measure,
-                _ => {}
-            }
-            if tried - last_accepted >= max_tries {
-                return Err(gave_up(tried, &found, best).into());
-            }
-        }
-        if let ControlFlow::Break(why) = progress(found.len(), tried) {
-            return Err(Stopped::Canceled(why));
-        }
     }
 }
 

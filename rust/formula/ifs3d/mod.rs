@@ -28,7 +28,7 @@ pub mod style;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::ifs::system;
+use crate::formula::system;
 
 pub use draw::Scratch;
 pub use style::{Style, View};
@@ -63,10 +63,8 @@ impl Ifs3d {
 
     /// Gives each map a probability proportional to its |determinant|; `None` if all are 0.
     fn by_determinant(maps: Vec<Map>, determinant: impl Fn(&Map) -> f64) -> Option<Self> {
-        let weights: Vec<f64> = maps.iter().map(determinant).collect();
-        let sum: f64 = weights.iter().sum();
-        let probabilities = weights.iter().map(|weight| weight / sum).collect();
-        (sum > 0.0).then_some(Self { maps, probabilities })
+        let probabilities = system::weigh(&maps, determinant)?;
+        Some(Self { maps, probabilities })
     }
 
     /// Returns the maps.

@@ -10,12 +10,12 @@ use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
-use crate::formula::ifs::search::{Sampler, Stopped, accepted};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
 use crate::formula::ifs3d::released::{Replay, determinant};
 use crate::formula::ifs3d::{Ifs3d, Map, volume};
 use crate::formula::interface::Formula;
+use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
 use crate::machine::{Machine, with_scratch};
 use crate::mersenne::Mersenne;
 use crate::simd::Simd;
@@ -115,24 +115,14 @@ impl Search {
 
     fn check(&self) -> Result<(), Error> {
         let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        if self.categories == 0 {
-            return Err(Error::Zero("categories"));
-        }
+        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
+        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }.check()?;
         // The variance of coordinates in an interval of length 2 is at most 1.
         if !(0.0..1.0).contains(&self.threshold) {
             return refused("threshold", "0 or more and below 1", self.threshold);
         }
-        if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
-            return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
-        }
         if !(2..=1 << 24).contains(&self.num_points) {
             return refused("num_points", "between 2 and 16777216", self.num_points as f64);
-        }
-        if self.max_tries == 0 {
-            return Err(Error::Zero("max_tries"));
-        }
-        if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
-            return Err(Error::ReleasedSeed(self.seed));
         }
         Ok(())
     }

@@ -1,0 +1,78 @@
+//! Systems of affine maps and their probabilities, in any number of dimensions.
+
+pub mod search;
+
+use crate::arrays::Arrays;
+use crate::error::Error;
+
+/// Checks a system: 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
+pub(in crate::formula) fn check<const N: usize>(
+    maps: &[[f64; N]],
+    probabilities: &[f64],
+) -> Result<(), Error> {
+    if !(1..=256).contains(&maps.len()) {
+        return Err(Error::MapCount(maps.len()));
+    }
+    if maps.len() != probabilities.len() {
+        return Err(Error::ProbabilityCount { maps: maps.len(), probabilities: probabilities.len() });
+    }
+    for (map, parameters) in maps.iter().enumerate() {
+        if let Some(&value) = parameters.iter().find(|value| !value.is_finite()) {
+            return Err(Error::MapParameter { map, value });
+        }
+    }
+    for (map, &value) in probabilities.iter().enumerate() {
+        // The tolerance of the sum, which a single probability may use up.
+        if !(0.0..=1.0 + 1e-6).contains(&value) {
+            return Err(Error::Probability { map, value });
+        }
+    }
+    let sum: f64 = probabilities.iter().sum();
+    if (sum - 1.0).abs() > 1e-6 { Err(Error::ProbabilitySum(sum)) } else { Ok(()) }
+}
+
+/// Returns probabilities proportional to |determinants|; `None` if all of them are 0.
+pub(in crate::formula) fn weigh<const N: usize>(
+    maps: &[[f64; N]],
+    determinant: impl Fn(&[f64; N]) -> f64,
+) -> Option<Vec<f64>> {
+    let weights: Vec<f64> = maps.iter().map(determinant).collect();
+    let sum: f64 = weights.iter().sum();
+    (sum > 0.0).then(|| weights.iter().map(|weight| weight / sum).collect())
+}
+
+/// The maps of a category, and their probabilities.
+pub(crate) type Category<'a, const N: usize> = (&'a [[f64; N]], &'a [f64]);
+
+/// Splits the maps and probabilities of all categories, one after the other, into those of each, given
+/// their numbers of maps.
+pub(crate) fn split<'a, const N: usize>(
+    mut maps: &'a [[f64; N]],
+    mut probabilities: &'a [f64],
+    lengths: &[usize],
+) -> Result<Vec<Category<'a, N>>, Error> {
+    let mut systems = vec![];
+    for &length in lengths {
+        let (own_maps, own_probabilities);
+        (own_maps, maps) = maps.split_at_checked(length).ok_or(Error::Parameter("lengths"))?;
+        (own_probabilities, probabilities) =
+            probabilities.split_at_checked(length).ok_or(Error::Parameter("probabilities"))?;
+        systems.push((own_maps, own_probabilities));
+    }
+    if maps.is_empty() && probabilities.is_empty() { Ok(systems) } else { Err(Error::Parameter("lengths")) }
+}
+
+/// Creates systems from `maps` (n, N) and `probabilities` (n,), which hold the maps of all categories
+/// one after the other, and `lengths` (categories,), the number of maps of each.
+pub(in crate::formula) fn from_arrays<const N: usize, T>(
+    parameters: &Arrays,
+    new: impl Fn(Vec<[f64; N]>, Vec<f64>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let (maps, probabilities) = (parameters.rows::<N>("maps")?, parameters.floats("probabilities")?);
+    let systems = split(maps, probabilities, &parameters.lengths("lengths")?)?;
+    let category = |(category, (maps, probabilities)): (usize, Category<'_, N>)| {
+        new(maps.to_vec(), probabilities.to_vec())
+            .map_err(|error| Error::InCategory { category, error: Box::new(error) })
+    };
+    systems.into_iter().enumerate().map(category).collect()
+}

@@ -1,0 +1,105 @@
+//! What searches for systems share: their limits, and the candidates that are accepted.
+
+use std::ops::ControlFlow;
+
+use crate::error::Error;
+
+/// How candidates are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// Each candidate from its own address.
+    Fdsl,
+    /// As in the authors' released code, bit for bit.
+    Released,
+}
+
+/// Limits of a search.
+pub(in crate::formula) struct Limits {
+    pub(in crate::formula) categories: usize,
+    pub(in crate::formula) min_maps: usize,
+    pub(in crate::formula) max_maps: usize,
+    pub(in crate::formula) max_tries: u64,
+    pub(in crate::formula) sampler: Sampler,
+    pub(in crate::formula) seed: u64,
+}
+
+impl Limits {
+    /// Checks that they are in range.
+    pub(in crate::formula) fn check(&self) -> Result<(), Error> {
+        if self.categories == 0 {
+            return Err(Error::Zero("categories"));
+        }
+        if !(1 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
+            return Err(Error::MapRange { min: self.min_maps, max: self.max_maps });
+        }
+        if self.max_tries == 0 {
+            return Err(Error::Zero("max_tries"));
+        }
+        if self.sampler == Sampler::Released && self.seed > u64::from(u32::MAX) {
+            return Err(Error::ReleasedSeed(self.seed));
+        }
+        Ok(())
+    }
+}
+
+/// Why a search ended early.
+#[derive(Debug, PartialEq)]
+pub enum Stopped<B> {
+    /// The settings are invalid, or the search gave up.
+    Failed(Error),
+    /// `progress` returned `Break`.
+    Canceled(B),
+}
+
+impl<B> From<Error> for Stopped<B> {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Categories with their measures, and how many candidates were tried.
+pub(in crate::formula) type Accepted<T, M> = (Vec<(T, M)>, u64);
+
+/// Takes candidates in the order of their numbers until enough are accepted; returns them with their
+/// measures, and how many were tried.
+///
+/// `candidates(n, best)` returns the next candidates after the first `n`; `best` is the best measure
+/// rejected so far, at first `least`. Accepts `wanted` candidates, and gives up after `max_tries`
+/// rejections in a row.
+pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
+    (wanted, max_tries): (usize, u64),
+    least: M,
+    mut candidates: impl FnMut(u64, M) -> Result<Vec<Option<(T, M)>>, Error>,
+    accepts: impl Fn(M) -> bool,
+    gave_up: impl Fn(u64, &[(T, M)], M) -> Error,
+    mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
+) -> Result<Accepted<T, M>, Stopped<B>> {
+    let mut found = vec![];
+    let (mut best, mut last_accepted, mut tried) = (least, 0, 0);
+    loop {
+        for candidate in candidates(tried, best)? {
+            tried += 1;
+            match candidate {
+                Some((category, measure)) if accepts(measure) => {
+                    found.push((category, measure));
+                    last_accepted = tried;
+                    if found.len() == wanted {
+                        // The work is done, but a Ctrl-C must not be lost.
+                        return match progress(wanted, tried) {
+                            ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
+                            ControlFlow::Continue(()) => Ok((found, tried)),
+                        };
+                    }
+                }
+                Some((_, measure)) if measure > best => best = measure,
+                _ => {}
+            }
+            if tried - last_accepted >= max_tries {
+                return Err(gave_up(tried, &found, best).into());
+            }
+        }
+        if let ControlFlow::Break(why) = progress(found.len(), tried) {
+            return Err(Stopped::Canceled(why));
+        }
+    }
+}
