@@ -170,11 +170,13 @@ def test_processes_without_a_category_draw_nothing():
 def test_origins_far_from_the_image_are_refused():
     family = fdsl.RCDB.released(1, instances=1)
     arrays = {"contours": family._rows, "origins": family._origins.copy()}
-    for column in range(2, 7):
-        for value in (2e8, np.nan):
+    accepted = {"radius": "0 and 256", "oval": "0 and 4", "center": "-512 and 1024"}
+    for column, name in enumerate(("radius", "oval", "oval", "center", "center"), 2):
+        for value in (1025, -513, np.nan):
             wrong = {**arrays, "origins": arrays["origins"].copy()}
             wrong["origins"][0, column] = value
-            with pytest.raises(ValueError, match="origins must be numbers from -10000 to 10000"):
+            said = f"the {name} in origins must be between {accepted[name]}, got"
+            with pytest.raises(ValueError, match=said):
                 fdsl.render(fdsl.RCDB._from_arrays(wrong), 0, 0, rendering=Contours.released())
 
 

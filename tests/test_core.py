@@ -248,6 +248,20 @@ def test_the_core_refuses_a_part_that_needs_color() -> None:
         _core.Categories("scene", {**arrays, "scene": scene})
 
 
+def test_the_core_refuses_a_scene_as_a_part() -> None:
+    arrays = fdsl.Scene([fdsl.RCDB(3)])._core_arrays()
+    scene = str(arrays["scene"]).replace('"rcdb"', '"segrcdb"')
+    with pytest.raises(ValueError, match="images of segrcdb cannot be parts of other images"):
+        _core.Categories("scene", {**arrays, "scene": scene})
+
+
+def test_the_core_refuses_sizes_that_would_fill_the_memory() -> None:
+    with pytest.raises(ValueError, match="pixels must have the length"):
+        _core.encode_png(np.zeros(4, np.uint8), (4, 2**62 + 1), 1, 1)
+    with pytest.raises(ValueError, match="categories must be at most 65534, got 1000000000000"):
+        _core.segrcdb_classes(10**12)
+
+
 def test_a_frequency_too_low_or_too_high_to_be_visible_is_rejected() -> None:
     for frequency in (5e-324, 1e-5, 0.0, -1.0, 4097.0, float("nan")):
         with pytest.raises(ValueError, match="frequency must be between 1/4096 and 4096"):

@@ -31,7 +31,8 @@ pub(super) fn sample_contractive(
 #[pyfunction]
 pub(super) fn segrcdb_classes(py: Python<'_>, categories: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
     if categories > MAX_CLASSES {
-        Err(Error::Length { name: "categories", expected: MAX_CLASSES, given: categories })?;
+        let given = categories as f64; // only shown
+        Err(Error::Number { name: "categories", accepted: "at most 65534", given })?;
     }
     rows(py, &detached(py, |_| Ok(released_classes(categories)))?)
 }

@@ -195,6 +195,7 @@ def _behind(scene: Parts, job: Job, rng: np.random.Generator) -> npt.NDArray[np.
     frame: Any = job.frame
     size = (frame.height, frame.width)
     backdrop = frame.backdrop or ("black" if scene.backdrop is None else "family")
+    # All are drawn, whichever this backdrop needs: the numbers after them must not depend on it.
     gray, frequency = int(rng.integers(128)), rng.uniform(1, 12)
     seed, choice, index = rng.integers(2**63), rng.random(), rng.integers(2**32)
     if backdrop == "family":
