@@ -194,7 +194,8 @@ def _plain(comment: str) -> str:
 def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Reads settings that are written ``NAME=VALUE``.
 
-    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text.
+    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text. As
+    with options, the last of several values counts: presets and studies add theirs first.
 
     >>> read_values(["max_objects=2", "background=none", "line_color=random"])
     {'max_objects': 2, 'background': None, 'line_color': 'random'}
@@ -204,7 +205,7 @@ def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None)
         given: the values of options such as ``--size``, or None for those that were not given.
 
     Raises:
-        ValueError: a word is not of this form, or its setting has another value already.
+        ValueError: a word is not of this form, or its setting has a value from an option.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -214,8 +215,6 @@ def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None)
         if given and given.get(name) is not None:
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"{option} and --set {word} set the same: give one of them")
-        if name in values:
-            raise ValueError(f"--set has two values of {name}: give one of them")
         if text.lower() in WORDS:
             values[name] = WORDS[text.lower()]
             continue
