@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ torch = pytest.importorskip("torch")
 import fdsl
 from fdsl import _core
 from fdsl.torch import Dataset, Loader, Normalize, Stream
+from fdsl.torch.position import Position
 from fdsl.torch.tensors import pinned
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info, random_split
+from torch.utils.data import DataLoader, IterableDataset, random_split
 
 TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
@@ -917,14 +919,13 @@ def test_what_would_bypass_a_loop_of_ones_own_is_refused(ifs: fdsl.IFS) -> None:
 
 
 class Inside(IterableDataset):
-    """As a neighbor might write it: a loader, or several epochs, in each worker."""
+    """As a neighbor might write it: a loader in each worker."""
 
-    def __init__(self, source: Any, epochs: int = 1) -> None:
-        self.source, self.epochs = source, epochs
+    def __init__(self, source: Any) -> None:
+        self.source = source
 
     def __iter__(self) -> Iterator[Any]:
-        for _ in range(self.epochs):
-            yield from self.source
+        yield from self.source
 
 
 def test_a_loader_in_a_worker_is_refused(ifs: fdsl.IFS) -> None:
@@ -934,18 +935,23 @@ def test_a_loader_in_a_worker_is_refused(ifs: fdsl.IFS) -> None:
         list(DataLoader(inside, batch_size=None, num_workers=2))
 
 
-def test_a_worker_that_is_left_behind_does_not_skip_a_pass(ifs: fdsl.IFS) -> None:
-    stream = stream_of(ifs, steps_per_epoch=2, transform=slow_in_worker_1)
-    loader = DataLoader(Inside(stream, 9), batch_size=None, num_workers=2, prefetch_factor=9)
+def test_a_worker_that_is_left_behind_does_not_skip_a_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = Position()
+    other = Position.__new__(Position)
+    other.__dict__.update(one.__dict__)  # as in a second worker, with the same shared memory
+
+    def joined(position: Position) -> tuple[int, int]:
+        worker = SimpleNamespace(id=int(position is other), num_workers=2, seed=9)
+        worker.seed += worker.id
+        monkeypatch.setattr("fdsl.torch.position.get_worker_info", lambda: worker)
+        return position.join(length=8)
+
+    assert [joined(one), joined(other), joined(one)] == [(0, 0), (0, 0), (1, 0)]
+    assert [joined(other), joined(one), joined(one)] == [(1, 0), (2, 0), (3, 0)]
     with pytest.raises(RuntimeError, match="two passes over the stream ahead of this one"):
-        list(loader)
-
-
-def slow_in_worker_1(images: Any) -> Any:
-    worker = get_worker_info()
-    if worker is not None and worker.id == 1:
-        time.sleep(0.5)
-    return images
+        joined(other)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
