@@ -115,8 +115,8 @@ class Dataset:
         """Returns an image and its target.
 
         The image is uint8 (H, W) or (H, W, 3). The target is an int for ``"label"``, float32 (C,)
-        for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``. Those of
-        a ``fdsl.torch.Dataset`` are what that class describes.
+        for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``.
+        ``fdsl.torch.Dataset`` describes its own.
         """
         return self._items([item])[0]
 
