@@ -1,5 +1,7 @@
 //! A plane of bytes for drawing lines; row 0 is the bottom one, as windows have it.
 
+use std::ops::Range;
+
 use crate::frame::Window;
 use crate::simd::Simd;
 use crate::surface::lines::Lines;
@@ -36,15 +38,28 @@ impl Plane {
 
     /// Draws a line `thick` cells wide: a square at every cell of the thin one.
     fn thick_line(&mut self, from: [i32; 2], to: [i32; 2], thick: usize, value: u8) {
+        let (from, to) = (from.map(i64::from), to.map(i64::from));
         let reach = (thick / 2) as i64;
-        let misses = |axis: usize, size: usize| {
-            let [a, b] = [from, to].map(|corner| i64::from(corner[axis]));
-            a.max(b) + reach < 0 || a.min(b) - reach >= size as i64
-        };
-        if misses(0, self.width) || misses(1, self.height) {
+        // The cells of all squares along each axis.
+        let extents = [0, 1]
+            .map(|axis| from[axis].min(to[axis]) - reach..from[axis].max(to[axis]) - reach + thick as i64);
+        let sizes = [self.width, self.height].map(|size| size as i64);
+        let on_both =
+            |holds: fn(&Range<i64>, i64) -> bool| (0..2).all(|axis| holds(&extents[axis], sizes[axis]));
+        if !on_both(|extent, size| extent.start < size && extent.end > 0) {
             return;
         }
-        stroke::pillow(from.map(i64::from), to.map(i64::from), |[x, y]| {
+        if on_both(|extent, size| extent.start >= 0 && extent.end <= size) {
+            // Rows of a known width: an image of VisualAtom or RCDB takes 0.6 times as long as with `fill`.
+            match thick {
+                2 => return self.squares::<2>(from, to, value),
+                3 => return self.squares::<3>(from, to, value),
+                4 => return self.squares::<4>(from, to, value),
+                5 => return self.squares::<5>(from, to, value),
+                _ => {}
+            }
+        }
+        stroke::pillow(from, to, |[x, y]| {
             let span = |low: i64, size: usize| {
                 let clip = |v: i64| v.clamp(0, size as i64) as usize; // not negative
                 clip(low)..clip(low + thick as i64)
@@ -52,6 +67,18 @@ impl Plane {
             let columns = span(x - reach, self.width);
             for row in span(y - reach, self.height) {
                 self.cells[(self.height - 1 - row) * self.width..][columns.clone()].fill(value);
+            }
+        });
+    }
+
+    /// Draws a square of `N`² cells at every cell of a line; all of them must lie inside.
+    fn squares<const N: usize>(&mut self, from: [i64; 2], to: [i64; 2], value: u8) {
+        let reach = N / 2;
+        stroke::pillow(from, to, |[x, y]| {
+            let (x, y) = (x as usize - reach, y as usize - reach); // not negative
+            let lowest = (self.height - N - y) * self.width + x;
+            for row in self.cells[lowest..].chunks_mut(self.width).take(N) {
+                row[..N].copy_from_slice(&[value; N]);
             }
         });
     }
@@ -186,12 +213,14 @@ mod tests {
     fn a_thick_line_is_a_square_at_every_cell_of_the_thin_one() {
         let (height, width) = (20, 30);
         let mut rng = Rng::new(3);
-        for thick in [2, 3, 5, 40] {
+        for thick in [2, 3, 4, 5, 6, 40] {
             let (mut plane, mut expected) = (Plane::default(), vec![9; height * width]);
             plane.clear(height, width, 9);
             for value in 0..200 {
-                // Some lie outside, but near enough for their squares to reach inside.
-                let mut end = || [0, 1].map(|axis| rng.below([120, 100][axis]) as i32 - 45);
+                // Half of them inside or near; the others may lie outside, but near enough for their squares
+                // to reach inside.
+                let (spread, from) = if value % 2 == 0 { ([120, 100], 45) } else { ([34, 24], 2) };
+                let mut end = || [0, 1].map(|axis| rng.below(spread[axis]) as i32 - from);
                 let (from, to) = (end(), end());
                 plane.closed_line(&[from, to], thick, value, Simd::PLAIN);
                 let reach = (thick / 2) as i64;
