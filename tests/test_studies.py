@@ -442,6 +442,18 @@ def test_a_curve_shows_each_of_its_points(values):
     assert ((shown >= box.x0) & (shown <= box.x1)).all()
 
 
+@pytest.mark.parametrize("gains", [[5.0] * 9, [-9.0, 0.0, 0.1, 14.0], range(40)])
+def test_names_at_the_ends_of_curves_keep_apart_and_in_order(gains):
+    axes = Figure().subplots()
+    axes.set_ylim(-10, 15)
+    ends = {f"{i}": (1000, float(gain)) for i, gain in enumerate(gains)}
+    charts._name_ends(axes, ends, {name: {"color": "C0"} for name in ends})
+    heights = [name.xyann[1] for name in axes.texts]
+    assert [name.get_text() for name in axes.texts] == sorted(ends, key=lambda name: ends[name][1])
+    assert np.diff(heights).min() > 0.99 * 25 / max(24, len(ends))
+    assert max(heights) <= 15
+
+
 def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
     whole = finetune.finetune
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import metrics
@@ -76,9 +77,8 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
 
 
 def _gains(study: Study, rows: Rows) -> Figure:
-    """How much better each formula is than scratch: the accuracies of all formulas with as many
-    images, best first, and next to them the gain against the images of pre-training, if any formula
-    was run with several numbers of them."""
+    """How much better each formula is than scratch: its gain against the images of pre-training,
+    and below it, after as many images of each, the accuracies in all views, best first."""
     found = cells(rows)
     whole = {line.group: line.name for line in study.lines if line.x == 1 and not line.on_demand}
     scratch = next(line.name for line in study.lines if not line.group)
@@ -86,30 +86,48 @@ def _gains(study: Study, rows: Rows) -> Figure:
     most = max(counts.values(), default=0)
     # Not the views that only a few formulas have.
     shown = {key: own for key, own in found.items() if scratch in own and 2 * counts[key] > most}
-    first = next(iter(shown.values()), {})
+    if not shown:
+        return Figure()
+    (data, view), first = next(iter(shown.items()))
     ranked = sorted(
         (group for group, name in whole.items() if name in first),
         key=lambda group: float(np.mean(first[whole[group]])),
     )
-    grows = any(len({line.x for line in of}) > 1 for of in _networks(study, first).values())
-    ratios = [*([2.0] if grows or not shown else []), *(1.0 for _ in shown)]
-    width = 1 + 3 * sum(ratios)
-    figure = Figure(figsize=(width, 6 if grows else 4), layout="constrained")
-    panels = [*figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]]
-    curves = panels.pop(0) if grows or not shown else None
-    styles = {
-        group: {"color": f"C{i % 10}", "marker": "os^Dv"[i // 5 % 5], "ls": ("-", "--")[i >= 10]}
-        for i, group in enumerate(reversed(ranked))
-    }
+    styles = _styles(study)
+    heights = (5.5, 1.5 + 0.25 * len(ranked))
+    figure = Figure(figsize=(3 + 2.2 * max(4, len(shown)), sum(heights)), layout="constrained")
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
+    axes = above.subplots()
+    axes.set_title(f"{data}, {view}: gain", fontsize=10)
+    _growth(axes, study, first, scratch, rows, styles)
+    panels = below.subplots(1, len(shown), squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, shown.items(), strict=True):
         axes.set_title(f"{data}, {view}", fontsize=10)
         _ranking(axes, study, own, scratch, ranked, styles)
         axes.tick_params(labelleft=axes is panels[0])
-    if curves is not None and shown:
-        (data, view), own = next(iter(shown.items()))
-        curves.set_title(f"{data}, {view}: gain", fontsize=10)
-        _growth(curves, study, own, scratch, rows, styles)
     return figure
+
+
+def _styles(study: Study) -> dict[str, dict[str, Any]]:
+    """A color for each formula, the same in all charts, and a mark for how it is used: solid lines
+    are augmented, squares one image per category."""
+    groups = {line.group: line.pretrain for line in study.lines if line.group}
+    formulas = list(dict.fromkeys(group.split(", ")[0] for group in sorted(groups)))
+    styles: dict[str, dict[str, Any]] = {}
+    for group, pretrain in groups.items():
+        preset = pretrain.get("preset", ())
+        color = f"C{formulas.index(group.split(', ')[0]) % 10}"
+        styles[group] = {
+            "color": color,
+            "ls": "-" if preset else ":" if "target" in pretrain else "--",
+            "marker": "s" if "fixed" in preset else "D" if "target" in pretrain else "o",
+            "mfc": color if preset else "white",
+        }
+    return styles
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), stdev(values) if len(values) > 1 else 0.0
 
 
 def _networks(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[Line]]:
@@ -138,7 +156,7 @@ def _ranking(
             values, style = own[line.name], {**styles[group], "ls": ""}
             axes.plot(values, [i] * len(values), ".", color="gray", markersize=4)
             axes.plot(float(np.mean(values)), i, **style, markersize=7)
-    middle, spread = float(np.mean(own[scratch])), float(np.std(own[scratch]))
+    middle, spread = _mean_and_spread(own[scratch])
     axes.axvline(middle, color="gray", linestyle=":")
     axes.axvspan(middle - spread, middle + spread, color="gray", alpha=0.15)
     axes.grid(axis="x", alpha=0.3)
@@ -154,27 +172,59 @@ def _growth(
     styles: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """The gain of each formula against its images; a mark for each network, and a line through
-    their means."""
+    their means, with the formula's name at its end."""
     images = {row["line"]: int(row["images"]) for row in rows}
-    base, spread = float(np.mean(own[scratch])), float(np.std(own[scratch]))
+    base, spread = _mean_and_spread(own[scratch])
+    ends: dict[str, tuple[int, float]] = {}
     for group, lines in _networks(study, own).items():
         gains: dict[int, list[float]] = {}
         for line in lines:
             gains.setdefault(images[line.name], []).append(float(np.mean(own[line.name])) - base)
-        if group not in styles or len(gains) < 2:
-            continue
-        style = {**styles[group]}
-        axes.plot([*gains], [np.mean(one) for one in gains.values()], **style, label=group)
+        means = {count: float(np.mean(values)) for count, values in gains.items()}
+        axes.plot([*means], [*means.values()], **{**styles[group], "marker": ""})
         for count, values in gains.items():
-            axes.plot([count] * len(values), values, **{**style, "ls": ""}, markersize=4)
-    axes.axhline(0, color="gray", linestyle=":", label=scratch)
+            axes.plot([count] * len(values), values, **{**styles[group], "ls": ""}, markersize=5)
+        ends[group] = max(means.items())
+    axes.axhline(0, color="gray", linestyle=":")
     axes.axhspan(-spread, spread, color="gray", alpha=0.15)
+    counts = sorted({images[line.name] for line in study.lines if line.group and line.name in own})
     axes.set_xscale("log")
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
-    bottom, top = axes.get_ylim()
-    axes.set_ylim(top=top + 0.5 * (top - bottom))  # room for the legend, which would hide points
-    axes.legend(fontsize=8, loc="upper left", ncols=2)
     axes.set(xlabel="images of pre-training", ylabel="gain over scratch, percentage points")
+    _name_ends(axes, ends, styles)
+
+
+def _name_ends(
+    axes: Axes,
+    ends: Mapping[str, tuple[int, float]],
+    styles: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Names curves at the right of the axes, as near to the height of their ends as their number
+    allows."""
+    bottom, top = axes.get_ylim()
+    ranked = sorted(ends, key=lambda group: ends[group][1])
+    apart = (top - bottom) / max(24, len(ranked))
+    heights: list[float] = []
+    for group in ranked:
+        heights.append(max(ends[group][1], heights[-1] + apart if heights else bottom))
+    # The highest may now be too high: down again from the top.
+    ceiling = top + apart
+    for i in reversed(range(len(heights))):
+        ceiling = heights[i] = min(heights[i], ceiling - apart)
+    for group, height in zip(ranked, heights, strict=True):
+        color = styles[group]["color"]
+        axes.annotate(
+            group,
+            ends[group],
+            xytext=(1.02, height),
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8,
+            color=color,
+            arrowprops={"arrowstyle": "-", "color": color, "alpha": 0.4, "lw": 0.7},
+        )
 
 
 def _points(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None:
