@@ -5,7 +5,7 @@
 # make format    formats the code, and sorts its imports
 # make docs      the site of the documentation, in site/; a broken link fails
 # make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
-# make weights   pre-trains the small ResNet that we publish, in weights/, and writes its model card
+# make weights   pre-trains the small ResNet that we recommend, in weights/, and writes its model card
 # make bench     compares everything with other libraries: benches/RESULTS.md (about 5 minutes)
 #
 # The first of them makes an environment in .venv: a few minutes. To use an existing one, which

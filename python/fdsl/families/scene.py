@@ -71,8 +71,8 @@ class Scenes(Frame):
     #: 0 and at most 1; they are then resized to their own sides by linear interpolation. ``None``
     #: renders them at their own sides.
     render_scale: Annotated[float, Range(0.05, 1)] | None = None
-    #: Share of images that get a 3×3 Gaussian blur, σ random in [0.5, 1]. It does not affect masks
-    #: and boxes.
+    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1]. It does not
+    #: affect masks and boxes.
     blur: Annotated[float, Range(0, 1)] = 0.0
 
     _checked_as: ClassVar[str | None] = "scene"
