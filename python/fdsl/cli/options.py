@@ -200,9 +200,9 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=("default", *PRESETS),
         default="default",
-        help="Defaults of the options below: the library's, the paper's, those of the authors' "
-        "code, reproduced to the byte, those of Improving Fractal Pre-training, or those of a "
-        "published data set (default: default)",
+        help="Defaults of the options below: the library's (default), the paper's (paper), those "
+        "of the authors' code, reproduced to the byte (released), those of Improving Fractal "
+        "Pre-training (wacv22), or those of a published data set (published)",
     )
     add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
     add(
@@ -260,10 +260,16 @@ def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
         name = option(control.name)
         if name in parser._option_string_actions or control.name == "compat":
             continue
-        styles = dict.fromkeys(kind.style for kind in imported())
-        every = [c for kind in styles for c in style_controls(kind) if c.name == control.name]
-        helps = dict.fromkeys(c.help.split(". ")[0].rstrip(".") for c in every)
-        about = ". Or: ".join(helps).replace("%", "%%")
+        every: list[Control] = []
+        helps: dict[str, list[str]] = {}  # the families that each applies to
+        for kind in imported():
+            for same in (c for c in style_controls(kind.style) if c.name == control.name):
+                every.append(same)
+                helps.setdefault(same.help.split(". ")[0].rstrip("."), []).append(kind.name)
+        about = next(iter(helps))
+        if len(helps) > 1:
+            about = "; ".join(f"for {', '.join(kinds)}: {words}" for words, kinds in helps.items())
+        about = about.replace("%", "%%")
         if control.kind == "switch":
             switch = argparse.BooleanOptionalAction
             group.add_argument(name, action=switch, help=about)
