@@ -268,7 +268,7 @@ def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
                 helps.setdefault(same.help.split(". ")[0].rstrip("."), []).append(kind.name)
         about = next(iter(helps))
         if len(helps) > 1:
-            about = "; ".join(f"for {', '.join(kinds)}: {words}" for words, kinds in helps.items())
+            about = ". ".join(f"For {', '.join(kinds)}: {words}" for words, kinds in helps.items())
         about = about.replace("%", "%%")
         if control.kind == "switch":
             switch = argparse.BooleanOptionalAction
