@@ -78,7 +78,11 @@ impl TryFrom<Settings> for Frame {
 impl Frame {
     /// Checks that the settings are in range and fit together, and returns them.
     pub fn checked(self) -> Result<Self, Error> {
-        let Self { height, width, .. } = self;
+        self.check().map(|()| self)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Self { height, width, .. } = *self;
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {
             return Err(Error::Size { height, width });
         }
@@ -87,7 +91,7 @@ impl Frame {
         {
             return Err(Error::Crop { height, width, crop_height, crop_width });
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Checks that a margin of `margin` pixels on each side leaves at least 2 pixels.
@@ -132,8 +136,8 @@ pub struct Window {
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Whether the first row of the window is the last of the surface: so it is in an image that is not
-    /// flipped, since y points up.
+    /// Whether the first row of the window is the last of the surface. It is in an image that is not
+    /// flipped, where y points up.
     pub flip_rows: bool,
     /// Whether left and right are swapped.
     pub flip_columns: bool,

@@ -54,7 +54,7 @@ pub fn render<F: Formula>(
     samples: Samples<'_>,
 ) -> Result<(), Error> {
     let Job { categories, frame, style, machine, .. } = *job;
-    frame.clone().checked()?;
+    frame.check()?;
     style.check(frame)?;
     for &(category, _) in addresses {
         if category >= categories.len() as u64 {

@@ -834,6 +834,16 @@ def test_set_gives_a_family_its_own_seed():
     assert fdsl.load("b.npz") == fdsl.RCDB(3, seed=4) != fdsl.load("a.npz")
 
 
+def test_set_means_the_setting_if_an_option_has_the_same_name(capsys):
+    """The backdrop of scenes is a family, which text cannot express, and a setting."""
+    command = ["render", "scene-3", "--size", "32"]
+    assert run(*command, "--out", "a.png", "--set", "backdrop=black") == 0
+    assert run(*command, "--out", "b.png", "--backdrop", "black") == 0
+    np.testing.assert_array_equal(read("a.png"), read("b.png"))
+    assert run(*command, "--out", "c.png", "--backdrop", "black", "--set", "backdrop=black") == 2
+    assert "--backdrop and --set backdrop=black set the same" in capsys.readouterr().err
+
+
 RINGS = """
 import fdsl, numpy as np
 

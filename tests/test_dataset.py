@@ -197,11 +197,48 @@ class Numbered(fdsl.Dataset):
         return (*super().__getitem__(item), item)
 
 
-def test_an_item_of_a_subclass_is_the_same_one_by_one_and_in_batches(ifs):
-    data = Numbered(ifs, 3, rendering=TINY)
+class Together(fdsl.Dataset):
+    def __getitems__(self, items):
+        found = super().__getitems__(items)
+        return [(*one, item) for one, item in zip(found, items, strict=True)]
+
+
+class Both(Together):
+    def __getitem__(self, item):
+        return (*super().__getitem__(item), item)
+
+
+@pytest.mark.parametrize("kind", [Numbered, Together, Both])
+def test_an_item_of_a_subclass_is_the_same_one_by_one_and_in_batches(ifs, kind):
+    data = kind(ifs, 3, rendering=TINY)
+    assert [data[item][1:] for item in (4, 7)] == [(1, 4), (2, 7)]
     found = data.__getitems__([4, 7])
     assert [(label, number) for _, label, number in found] == [(1, 4), (2, 7)]
     np.testing.assert_array_equal(found[1][0], data_of(ifs, seed=0)[7][0])
+
+
+class Circular(fdsl.Dataset):
+    def __getitem__(self, item):
+        return (*self.__getitems__([item])[0], item)
+
+
+def test_an_item_that_asks_for_itself_is_refused(ifs):
+    data = Circular(ifs, 3, rendering=TINY)
+    with pytest.raises(TypeError, match=r"Circular\.__getitem__ calls __getitems__, "):
+        data[1]
+
+
+class Stateful(fdsl.Dataset):
+    def __getstate__(self):
+        return {"base": super().__getstate__(), "note": "kept"}
+
+    def __setstate__(self, state):
+        super().__setstate__(state["base"])
+
+
+def test_a_data_set_with_a_state_of_its_own_is_copied(ifs):
+    data = copy.copy(Stateful(ifs, 3, rendering=TINY, cache=True))
+    assert data[7][1] == 2
 
 
 def test_a_shallow_copy_shares_the_images_in_memory(ifs):

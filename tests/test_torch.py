@@ -955,7 +955,7 @@ def test_a_worker_that_is_left_behind_does_not_skip_a_pass(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_two_loaders_with_the_same_seed_do_not_share_an_epoch(
+def test_two_loaders_with_the_same_seed_one_after_the_other_do_not_share_an_epoch(
     ifs: fdsl.IFS, workers: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stream = stream_of(ifs, steps_per_epoch=3)
@@ -977,8 +977,10 @@ def test_a_batch_whose_transform_failed_is_the_next_one(
     fails = [False, False, True, False]
 
     def transform(images: Any) -> Any:
+        images += 1
         if fails and fails.pop(0):
             raise KeyboardInterrupt
+        images -= 1
         return images
 
     expected = contents(stream_of(ifs, batch_size=batch_size), 5)

@@ -194,7 +194,8 @@ def _plain(comment: str) -> str:
 def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Reads settings that are written ``NAME=VALUE``.
 
-    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text.
+    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text,
+    and so is ``"none"`` in quotes.
     As with options, the last of several values counts: presets and studies add theirs first.
 
     >>> read_values(["max_objects=2", "background=none", "line_color=random"])

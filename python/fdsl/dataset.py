@@ -7,6 +7,7 @@ import operator
 import sys
 import threading
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 #: The largest cache in bytes.
 MAX_CACHED = 1 << 35
+
+
+#: The data set whose ``__getitems__`` is asking a ``__getitem__`` of a subclass for its items.
+_asking: ContextVar[Dataset | None] = ContextVar("_asking", default=None)
 
 
 class Dataset:
@@ -118,14 +123,34 @@ class Dataset:
         for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``.
         ``fdsl.torch.Dataset`` describes its own.
         """
+        if self._overrides("__getitems__") and not self._overrides("__getitem__"):
+            return self.__getitems__([item])[0]
         return self._items([item])[0]
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
-        """Returns several items, rendered together on ``num_threads`` threads; one by one if a
-        subclass has a ``__getitem__`` of its own."""
-        if type(self).__getitem__ is not Dataset.__getitem__:
-            return [self[item] for item in items]
+        """Returns several items, rendered together on ``num_threads`` threads.
+
+        If a subclass has a ``__getitem__`` of its own, which must call ``super().__getitem__``, the
+        items are its, one by one. If it has a ``__getitems__`` of its own, so are single items.
+
+        Raises:
+            TypeError: a ``__getitem__`` of its own calls ``__getitems__``.
+        """
+        if self._overrides("__getitem__") and not self._overrides("__getitems__"):
+            if _asking.get() is self:
+                raise TypeError(
+                    f"{type(self).__name__}.__getitem__ calls __getitems__, which calls it: call "
+                    "super().__getitem__ instead"
+                )
+            token = _asking.set(self)
+            try:
+                return [self[item] for item in items]
+            finally:
+                _asking.reset(token)
         return self._items(items)
+
+    def _overrides(self, method: str) -> bool:
+        return getattr(type(self), method) is not getattr(Dataset, method)
 
     def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         images, targets = self._batch(items)
@@ -137,7 +162,8 @@ class Dataset:
 
     def __copy__(self) -> Self:
         copied = type(self).__new__(type(self))
-        copied.__setstate__(self.__dict__)  # with the cache
+        copied.__dict__.update(self.__dict__)  # with the cache
+        copied._lock = threading.Lock()
         return copied
 
     def __getstate__(self) -> dict[str, Any]:

@@ -57,7 +57,7 @@ impl Formula for DiamondSquare {
         heights.fill_at(at, self.decay, &mut rng);
         let colors = Colors::random(&mut rng);
         heights.show(at.window(), colors, at.frame.color, Over::Everything, at.simd, sample.image);
-        Outcome::unless_all(sample.image, 0)
+        Outcome::of_image(sample.image, 0)
     }
 
     fn draw_fallback(&self, _: At<'_>, _: &NoStyle, _: &mut Heights, sample: &mut Sample<'_>) {

@@ -137,8 +137,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns whether an image shows anything: a byte other than the background's.
-    pub fn unless_all(image: &[u8], background: u8) -> Self {
+    /// `Shown` if an image has a byte other than the background's, otherwise `Degenerate`.
+    pub fn of_image(image: &[u8], background: u8) -> Self {
         // In chunks, which are vectorized.
         let mut chunks = image.chunks(256);
         let shown = chunks.any(|bytes| bytes.iter().fold(false, |shown, &byte| shown | (byte != background)));

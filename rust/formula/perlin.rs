@@ -90,7 +90,7 @@ impl Formula for Perlin {
     /// is degenerate.
     fn draw(&self, at: At<'_>, _: &NoStyle, buffers: &mut Buffers, sample: &mut Sample<'_>) -> Outcome {
         self.draw_noise(at, at.attempt, 1.0, buffers, sample);
-        Outcome::unless_all(sample.image, 0)
+        Outcome::of_image(sample.image, 0)
     }
 
     /// Renders the negative of the last attempt, which was black.

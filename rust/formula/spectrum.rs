@@ -72,7 +72,7 @@ impl Formula for Spectrum {
     /// Renders the noise; an image that is all black (a crop of a few pixels) is degenerate.
     fn draw(&self, at: At<'_>, _: &NoStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         self.draw_noise(at, at.attempt, scratch, sample);
-        Outcome::unless_all(sample.image, 0)
+        Outcome::of_image(sample.image, 0)
     }
 
     /// Renders the negative of the last attempt, which was black.

@@ -23,7 +23,7 @@ pub struct Plane {
 struct Crossings {
     /// Where the columns of each row begin, and where those of the last row end.
     firsts: Vec<usize>,
-    /// The same, moved on by each column that was found.
+    /// For each row, where its next column goes.
     free: Vec<usize>,
     columns: Vec<f64>,
 }

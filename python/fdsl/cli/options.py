@@ -124,7 +124,8 @@ def add_source(parser: argparse.ArgumentParser, default: str | None = None) -> N
         default=[],
         metavar="NAME=VALUE",
         help="Options of the family, or rendering settings that have no option here, such as those "
-        "of a family of your own; after CATEGORIES, since it takes all words that follow",
+        "of a family of your own; after CATEGORIES, since it takes all words that follow. Text in "
+        "quotes stays text: '\"none\"'",
     )
 
 
@@ -143,7 +144,8 @@ def loaded(arguments: argparse.Namespace) -> Family:
     """Returns the family that CATEGORIES names, with the options that ``--set`` gives it.
 
     Raises:
-        ValueError: ``--set`` lacks an option that the family needs, or gives what it does not have.
+        ValueError: ``--set`` lacks an option that the family needs, or names one that it does not
+            have.
     """
     source = arguments.categories
     known = options_of_source(source)
@@ -170,9 +172,10 @@ def loaded(arguments: argparse.Namespace) -> Family:
 def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what ``--set`` gives: options of the family, and rendering settings."""
     known = options_of_source(arguments.categories)
-    # Other options of the command are something else, such as the seed of the addresses.
-    same = {*NOISE, *getattr(arguments, "settings", ())} - (known.keys() - {*NOISE})
-    values = read_values(arguments.set, given={name: getattr(arguments, name) for name in same})
+    # What the command has an option for, too. Its --seed, say, is not the seed of a family.
+    settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
+    twice = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
+    values = read_values(arguments.set, given=twice)
     options = {name: values.pop(name) for name in list(values) if name in known}
     return options, values
 

@@ -17,6 +17,7 @@ from fdsl.families.ifs import IFS
 from fdsl.families.published import PUBLISHED, published_family
 from fdsl.families.registry import NAME, find, names, run_script
 from fdsl.families.scene import Scene
+from fdsl.frame import Frame
 
 _FILES = (
     "a file that was saved (.npz), a folder of the authors' CSV files or of an export, a pickle "
@@ -131,9 +132,15 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 
 def options_of_source(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options that ``load`` accepts for a source: none for files and published sets."""
+    """Returns the options that ``load`` accepts for a source, and that are no settings of its style
+    as well, such as the backdrop of scenes: none for files and published sets."""
     named = None if source in PUBLISHED else _named(source)
-    return {} if named is None else options_of(named.maker)
+    if named is None:
+        return {}
+    kind = getattr(named.maker, "__self__", named.maker)  # of a class method, such as IFS.sample
+    style: type[Frame] | None = getattr(kind, "style", None)
+    settings = () if style is None else style.names()
+    return {name: one for name, one in options_of(named.maker).items() if name not in settings}
 
 
 class _Named(NamedTuple):
@@ -176,7 +183,7 @@ def _named(source: str) -> _Named | None:
     elif name not in names() and (script is None or Path(f"{name}-{number}").exists()):
         return None
     else:
-        maker = find(name)
-        if issubclass(find(name), IFS):
+        maker = kind = find(name)
+        if issubclass(kind, IFS):
             return None
     return _Named(name, maker, int(number))

@@ -70,7 +70,7 @@ class Systems(CoreFamily):
                 )
         if not any(issubclass(kind, cls._category) for kind in kinds):
             return maps, probabilities
-        if len(kinds) > 1:
+        if not all(issubclass(kind, cls._category) for kind in kinds):
             raise TypeError(f"an {name} is made of categories or of maps, got some of both")
         if probabilities is not None:
             raise TypeError("categories have their own probabilities, but others were given too")

@@ -93,7 +93,8 @@ class Loader:
 
     Raises:
         ModuleNotFoundError: ``transforms`` needs torchvision, which is not installed.
-        TypeError: an argument is of the wrong type.
+        TypeError: an argument is of the wrong type, or the stream has an ``__iter__`` of its own,
+            which this would bypass.
         ValueError: an argument is out of range, or the device does not work here.
     """
 

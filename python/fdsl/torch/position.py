@@ -32,9 +32,9 @@ class _Pool(ctypes.Structure):
     """The current pass of a pool of workers."""
 
     _fields_ = (
-        #: The number of the pool, and one that no pass before it had.
+        #: The number of the pool, and a counter that differs in every pass.
         ("tag", ctypes.c_int64),
-        #: Of the pool's pass before.
+        #: The tag of the pool's previous pass.
         ("tag_before", ctypes.c_int64),
         ("start", _Start),
     )
@@ -127,10 +127,10 @@ class Position:
         """Returns where the current pass of this worker's pool started, or begins a pass.
 
         The first worker of the pool to get here begins the pass; the others find a tag that they
-        have not joined yet. This needs no lock. The start is written before the tag, so who finds
-        the tag finds its start. Workers that begin a pass at the same time write the same numbers.
-        If one of them is late and reads the next position of the pass after it, the tag has changed
-        as well, and it looks again.
+        have not joined yet. This needs no lock. The start is written before the tag, so a worker
+        that sees the tag also sees its start. Workers that begin a pass at the same time write the
+        same numbers. If one of them is late and reads the next position of the pass after it, the
+        tag has changed as well, and it looks again.
 
         Raises:
             RuntimeError: the pool has gone on without this worker, or another pool has the seeds

@@ -105,7 +105,8 @@ class Stream(IterableDataset[Sample]):
     epoch; nothing repeats unless you call ``set_epoch``. The first pass after ``load_state_dict``
     finishes the interrupted epoch. A pass begins when its first batch is requested, or, with
     workers, when the first worker starts, shortly after the DataLoader creates its iterator. Even
-    a pass from which you take a single batch uses up an epoch.
+    a pass from which you take a single batch uses up an epoch. Two DataLoaders that iterate at the
+    same time, seeded alike by ``generator``, need a copy of the stream each.
 
     An endless stream is a single epoch. Each new iterator restarts it, from the first sample or
     the restored position, so reuse one iterator or set ``steps_per_epoch``.
@@ -283,6 +284,8 @@ class Stream(IterableDataset[Sample]):
             RuntimeError: DataLoader workers or a ``Loader`` iterate over the stream, and
                 ``batches`` is not given; or several workers deal out single samples, and the pass
                 is not over.
+            TypeError: ``batches`` is no integer, or the position in a worker is unknown because a
+                subclass has an ``__iter__`` of its own.
             ValueError: ``batches`` is more than the pass has.
         """
         if batches is not None:
@@ -510,7 +513,11 @@ class StreamIterator(Iterator[Sample]):
         else:
             sample = Batch(*self._render([self._next]))
         if stream.transform is not None or stream.transforms is not None:
-            sample = self._transformed(*sample)
+            try:
+                sample = self._transformed(*sample)
+            except BaseException:
+                self._singles.clear()  # the transform may have written to it
+                raise
         # Only now: after an exception of the transform, this is still the next one.
         self._next += self._workers
         if self._singles:

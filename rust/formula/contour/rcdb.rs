@@ -79,7 +79,7 @@ pub(super) fn show(
 ) -> Outcome {
     let colors = style.colors(polygon, at);
     scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
-    Outcome::unless_all(sample.image, style.background(polygon))
+    Outcome::of_image(sample.image, style.background(polygon))
 }
 
 /// Draws one line across the part of the image that is kept.

@@ -220,7 +220,7 @@ impl SegRcdb {
             scratch.map.show_map(window, map);
             categories.clone_from(&scratch.categories);
         }
-        Outcome::unless_all(sample.image, 0)
+        Outcome::of_image(sample.image, 0)
     }
 
     /// Draws one line across the window, as the only object.

@@ -330,7 +330,7 @@ impl Formula for DeadLeaves {
             Some(Compat::Released) => self.draw_on_top(Released::new(at.index()), at, scratch),
         };
         show(&scratch.cells, at.window(), at.frame.color, sample.image);
-        Outcome::unless_all(sample.image, 0)
+        Outcome::of_image(sample.image, 0)
     }
 
     /// Renders the image, or white if it is all black.

@@ -31,12 +31,12 @@ pub(in crate::formula) fn check<const N: usize>(
     if (sum - 1.0).abs() > 1e-6 { Err(Error::ProbabilitySum(sum)) } else { Ok(()) }
 }
 
-/// Returns probabilities proportional to |determinants|; `None` if all of them are 0.
+/// Returns probabilities proportional to the volumes, |determinants|; `None` if all of them are 0.
 pub(in crate::formula) fn weigh<const N: usize>(
     maps: &[[f64; N]],
-    determinant: impl Fn(&[f64; N]) -> f64,
+    volume: impl Fn(&[f64; N]) -> f64,
 ) -> Option<Vec<f64>> {
-    let weights: Vec<f64> = maps.iter().map(determinant).collect();
+    let weights: Vec<f64> = maps.iter().map(volume).collect();
     let sum: f64 = weights.iter().sum();
     (sum > 0.0).then(|| weights.iter().map(|weight| weight / sum).collect())
 }
