@@ -106,7 +106,7 @@ class Stream(IterableDataset[Sample]):
     finishes the interrupted epoch. A pass begins when its first batch is requested, or, with
     workers, when the first worker starts, shortly after the DataLoader creates its iterator. Even
     a pass from which you take a single batch uses up an epoch. Two DataLoaders that iterate at the
-    same time, seeded alike by ``generator``, need a copy of the stream each.
+    same time with the same seed (``generator``) need a copy of the stream each.
 
     An endless stream is a single epoch. Each new iterator restarts it, from the first sample or
     the restored position, so reuse one iterator or set ``steps_per_epoch``.
