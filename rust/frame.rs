@@ -81,6 +81,7 @@ impl Frame {
         self.check().map(|()| self)
     }
 
+    /// The same, of settings that are only borrowed.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Self { height, width, .. } = *self;
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import stdev
 from typing import Any
 
 import metrics
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studies.plan import Line, Study
-from studies.report import cells, per_class
+from studies.report import cells, mean_and_spread, per_class
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -126,10 +125,6 @@ def _styles(study: Study) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), stdev(values) if len(values) > 1 else 0.0
-
-
 def _networks(study: Study, own: Mapping[str, Sequence[float]]) -> dict[str, list[Line]]:
     """The lines of each formula that were run, by their number of images."""
     groups: dict[str, list[Line]] = {}
@@ -156,7 +151,7 @@ def _ranking(
             values, style = own[line.name], {**styles[group], "ls": ""}
             axes.plot(values, [i] * len(values), ".", color="gray", markersize=4)
             axes.plot(float(np.mean(values)), i, **style, markersize=7)
-    middle, spread = _mean_and_spread(own[scratch])
+    middle, spread = mean_and_spread(own[scratch])
     axes.axvline(middle, color="gray", linestyle=":")
     axes.axvspan(middle - spread, middle + spread, color="gray", alpha=0.15)
     axes.grid(axis="x", alpha=0.3)
@@ -174,7 +169,7 @@ def _growth(
     """The gain of each formula against its images; a mark for each network, and a line through
     their means, with the formula's name at its end."""
     images = {row["line"]: int(row["images"]) for row in rows}
-    base, spread = _mean_and_spread(own[scratch])
+    base, spread = mean_and_spread(own[scratch])
     ends: dict[str, tuple[int, float]] = {}
     for group, lines in _networks(study, own).items():
         gains: dict[int, list[float]] = {}

@@ -168,8 +168,7 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     columns = costs(rows) if study.figure == "gains" else {}
     for (data, view), own in found.items():
         columns[f"{data}, {view}"] = {
-            line: mean_and_spread(own.get(line, [])) + lost.get((data, view, line), "")
-            for line in lines
+            line: in_words(own.get(line, [])) + lost.get((data, view, line), "") for line in lines
         }
     for data in dict.fromkeys(data for data, _ in papers):
         columns[f"{data}, the paper"] = {line: str(papers.get((data, line), "")) for line in lines}
@@ -251,9 +250,14 @@ def per_class(folder: Path) -> dict[str, float]:
     return {row["class"]: float(row["accuracy"]) for row in rows if row["accuracy"]}
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
-    """Such as 71.2 ± 0.4, the standard deviation over the seeds; nothing for no values."""
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and the standard deviation over the seeds, which is 0 for a single one."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def in_words(values: Sequence[float]) -> str:
+    """Such as 71.2 ± 0.4, or 71.2 for a single seed; nothing for no values."""
     if not values:
         return ""
-    spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{spread}"
+    mean, spread = mean_and_spread(values)
+    return f"{mean:.1f} ± {spread:.1f}" if len(values) > 1 else f"{mean:.1f}"

@@ -130,11 +130,11 @@ class Dataset:
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         """Returns several items, rendered together on ``num_threads`` threads.
 
-        If a subclass has a ``__getitem__`` of its own, which must call ``super().__getitem__``, the
-        items are its, one by one. If it has a ``__getitems__`` of its own, so are single items.
+        A subclass may override either method, and the other one then calls it; overrides must call
+        the method of ``super()`` that they override.
 
         Raises:
-            TypeError: a ``__getitem__`` of its own calls ``__getitems__``.
+            TypeError: an overridden ``__getitem__`` calls ``__getitems__``.
         """
         if self._overrides("__getitem__") and not self._overrides("__getitems__"):
             if _asking.get() is self:

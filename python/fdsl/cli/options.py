@@ -174,8 +174,8 @@ def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]
     known = options_of_source(arguments.categories)
     # What the command has an option for, too. Its --seed, say, is not the seed of a family.
     settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
-    twice = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
-    values = read_values(arguments.set, given=twice)
+    given = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
+    values = read_values(arguments.set, given=given)
     options = {name: values.pop(name) for name in list(values) if name in known}
     return options, values
 
