@@ -54,6 +54,8 @@ class Settings(Training):
     size: int = 224  # Resize images to 8/7 of this side, and crop them to it (paper: 224).
     classes: Path | None = None  # Use the classes that this file names, one per line.
     flip: bool | None = None  # Flip half of the images; by default not of digits and omniglot.
+    mixup: float = 0.0  # Mix images with this alpha of mixup.
+    cutmix: float = 0.0  # Mix images with this alpha of CutMix.
     per_class: int | None = None  # Use this many labels of each class, chosen by --seed.
     label_fraction: float = 1.0  # Use this fraction of the labels, chosen by --seed.
     held_out: float = 0.0  # Validate on this fraction of the training images, to choose settings.
@@ -86,8 +88,7 @@ def finetune(s: Settings) -> int:
         saved = checkpoints.load(s.resume, "best")
         load = partial(data.load, s.data, s.data_root, round(s.size * 8 / 7), classes=s.classes)
         train, val = ranks.one_first(partial(load, download=s.download))
-        if s.held_out:
-            train, val = train.held_out(s.held_out, s.seed)
+        train, val = train.held_out(s.held_out, s.seed) if s.held_out else (train, val)
         chosen = training.choose_labels(
             train.labels, per_class=s.per_class, share=s.label_fraction, seed=s.seed
         )
@@ -113,22 +114,21 @@ def finetune(s: Settings) -> int:
         flip = s.data not in ("digits", "omniglot") if s.flip is None else s.flip
         normalize = Normalize(MEAN, STD).to(ranks.device)
         augment = v2.Compose([v2.RandomCrop(s.size), v2.RandomHorizontalFlip(0.5 * flip)])
+        mix = training.mixing(len(train.classes), mixup=s.mixup, cutmix=s.cutmix)
         scores: Scores | None = None
         bar = partial(tqdm, total=steps_per_epoch, disable=None if ranks.rank == 0 else True)
         with stop:
             for epoch in range(step // steps_per_epoch, s.epochs):
-                # The seed and the step determine the batch. Each image is used once per epoch, and
-                # all batches, even the last, have almost the same size.
+                # The seed and the step determine the batch; an epoch's have almost the same size.
                 order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
                 first = step % steps_per_epoch
                 parts = np.array_split(order, steps_per_epoch)[first:]
                 own = [part[ranks.rank :: ranks.world_size] for part in parts]
                 batches = log.watch(train.batches(own, s.workers))
-                batches = bar(batches, f"epoch {epoch + 1}/{s.epochs}", initial=first)
                 model.train()
                 for part in frozen:  # its batch-norm statistics do not change
                     part.eval()
-                for images, labels in batches:
+                for images, labels in bar(batches, f"epoch {epoch + 1}/{s.epochs}", initial=first):
                     if stop.requested(step):
                         break
                     # Learning rate and augmentation are functions of the step.
@@ -136,11 +136,10 @@ def finetune(s: Settings) -> int:
                     for group, rate in zip(optimizer.param_groups, rates, strict=True):
                         group["lr"] = rate * factor
                     ranks.manual_seed(s.seed, step)
-                    # uint8 (B, 3, 8/7 size, 8/7 size): each image is cropped and flipped, then
-                    # they become float32 (B, 3, size, size).
+                    # From uint8 (B, 3, 8/7 size, 8/7 size) to float32 (B, 3, size, size).
                     images = images.to(ranks.device, non_blocking=True)
                     inputs = normalize(torch.stack([augment(image) for image in images]))
-                    labels = labels.to(ranks.device, non_blocking=True)
+                    inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
                         loss = loss_of(logits, labels)
@@ -176,7 +175,7 @@ def finetune(s: Settings) -> int:
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy; with several labels per image, binary and summed over classes that count."""
-    if labels.ndim == 1:
+    if labels.ndim == 1 or labels.is_floating_point():  # shares of mixed images
         return F.cross_entropy(logits, labels)
     counts, wanted = (labels >= 0).to(logits.dtype), labels.clamp(min=0).to(logits.dtype)
     loss = F.binary_cross_entropy_with_logits(logits, wanted, weight=counts, reduction="sum")
@@ -184,6 +183,7 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def accuracy_of(logits: Tensor, labels: Tensor) -> Tensor:
+    labels = labels.argmax(1) if labels.is_floating_point() else labels  # of the larger share
     right = logits.argmax(1) == labels if labels.ndim == 1 else (logits > 0) == (labels > 0)
     return (right & (labels >= 0)).sum() / (labels >= 0).sum()  # an index would wait for the GPU
 
@@ -233,8 +233,7 @@ def probe(
         seed=s.seed,
     )
     validation = training.Validation(len(val.classes))
-    logits = F.one_hot(torch.from_numpy(answers), len(val.classes)).float()
-    validation.update(logits, torch.from_numpy(val.labels), torch.tensor(0.0))
+    validation.update(F.one_hot(torch.from_numpy(answers)), torch.from_numpy(val.labels))
     return validation.compute()
 
 
@@ -261,7 +260,8 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
     names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
-    own = {k: getattr(s, k) for k in (*names, "flip")} | {"model": name, "classes": str(s.classes)}
+    more = ("flip", "mixup", "cutmix")
+    own = {k: getattr(s, k) for k in names + more} | {"model": name, "classes": str(s.classes)}
     return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
 
 

@@ -156,13 +156,15 @@ def test_voc_has_many_labels_and_difficult_ones_do_not_count(voc):
     assert labels.shape == (1, 20) and labels[0, cat] == -1
 
 
-def test_many_labels_are_learned_and_judged_by_average_precision(voc, tmp_path):
+def test_many_labels_are_learned_and_judged_by_average_precision(voc, tmp_path, capsys):
     run = ["--data", "voc2012", "--data-root", str(voc), "--from", "scratch", "--size", "32"]
     run += ["--model", "resnet10s", "--batch-size", "2", "--epochs", "1", "--device", "cpu"]
     assert finetune.main([*run, "--workers", "0", "--out", str(tmp_path / "out")]) == 0
     assert '"measure": "mAP"' in (tmp_path / "out/result.json").read_text()
     assert finetune.main([*run, "--per-class", "1", "--out", str(tmp_path / "two")]) == 2
     assert finetune.main([*run, "--probe", "--out", str(tmp_path / "three")]) == 2
+    assert finetune.main([*run, "--mixup", "1", "--out", str(tmp_path / "four")]) == 2
+    assert "mixup and CutMix need one label per image, (B,), got" in capsys.readouterr().err
 
 
 def test_the_loss_of_many_labels_leaves_out_what_does_not_count():

@@ -605,8 +605,11 @@ def test_every_epoch_is_validated_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: Path) -> None:
-    run = [*FINETUNE, "--from", str(resnet), "--resume", "auto"]
+@pytest.mark.parametrize("mixing", [[], ["--mixup", "0.8", "--cutmix", "1"]])
+def test_a_finetuning_resumed_equals_one_never_stopped(
+    resnet: Path, tmp_path: Path, mixing: list[str]
+) -> None:
+    run = [*FINETUNE, "--from", str(resnet), "--resume", "auto", *mixing]
     assert finetune.main([*run, "--out", str(tmp_path / "a")]) == 0
     assert finetune.main([*run, "--out", str(tmp_path / "b"), "--max-steps", "4"]) == 0
     assert finetune.main([*run, "--out", str(tmp_path / "b")]) == 0
@@ -616,6 +619,13 @@ def test_a_finetuning_resumed_equals_one_never_stopped(resnet: Path, tmp_path: P
     assert (tmp_path / "a/result.json").read_text() == (tmp_path / "b/result.json").read_text()
     with (tmp_path / "a/per_class.csv").open(newline="") as file:
         assert sum(int(row["images"]) for row in csv.DictReader(file)) == 500
+
+
+def test_a_mixed_image_counts_for_its_larger_share() -> None:
+    logits, shares = torch.eye(3), torch.tensor([[0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0, 1]])
+    assert float(finetune.accuracy_of(logits, shares)) == pytest.approx(2 / 3)
+    expected = -(logits.log_softmax(1) * shares).sum(1).mean()
+    assert float(finetune.loss_of(logits, shares)) == pytest.approx(float(expected))
 
 
 @pytest.mark.slow

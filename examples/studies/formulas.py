@@ -39,6 +39,22 @@ SOURCES: dict[str, dict[str, Any]] = {
     "scene, all labels": {"source": "multi-fractal-1k", "target": "labels"},
 }
 
+#: What may make density-shaded fractals better, one difference from them or from FractalDB each.
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "density-shaded fractals, augmented, gray": {
+        **SOURCES["density-shaded fractals, augmented"],
+        "color": False,
+    },
+    "density-shaded fractals, augmented, full size": {
+        **SOURCES["density-shaded fractals, augmented"],
+        "set": ("max_objects=1", "min_scale=1", "max_scale=1", "overhang=0"),
+    },
+    "FractalDB, augmented, shaded": {
+        **SOURCES["FractalDB, augmented"],
+        "set": ("shading=density",),
+    },
+}
+
 #: Sources that the CNN's study also augments, so that the best of each formula can be compared.
 AUGMENTED_TOO = ("RCDB", "VisualAtom", "3D IFS", "Perlin noise", "Bezier curves", "dead leaves")
 
@@ -89,6 +105,10 @@ def formulas(augmentation: Mapping[str, Any], also: Sequence[str] = ()) -> tuple
         *varied("a sixteenth", 1 / 16, views=ON_THE_WAY, share=1 / 16),
         *varied("three times", 3.0, on_demand=True, share=3),
         *varied("another seed", 1.0, on_demand=True, seed=1),
+        *(
+            Line(name=name, pretrain={**given, **augmentation}, x=1.0, on_demand=True)
+            for name, given in DIFFERENCES.items()
+        ),
     )
 
 

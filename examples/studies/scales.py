@@ -206,6 +206,7 @@ _SOME = {"label_fraction": 0.1, "epochs": 10, "validate_every": 10}
 _LONGER = {"label_fraction": 0.1, "epochs": 20, "validate_every": 20}
 # As many images as the formulas have in pre-training.
 _LONGEST = {"label_fraction": 0.1, "epochs": 200, "validate_every": 20}
+_MIXED = {**_LONGEST, "mixup": 0.8, "cutmix": 1.0}  # as in pre-training
 _ALL = {"epochs": 3, "validate_every": 3}
 _RATES = (0.1, 0.03, 0.3, 1.0)
 
@@ -228,6 +229,7 @@ SMALL = Scale(
         "all labels": View(label="all", settings=_ALL, lrs=_RATES, lrs_of="some labels"),
         "longer": View(label="10%, twice as long", settings=_LONGER, lrs=_RATES),
         "longest": View(label="10%, 200 epochs", settings=_LONGEST, lrs=(0.1,)),
+        "mixed": View(label="10%, 200 epochs, mixed", settings=_MIXED, lrs=(0.1,)),
         "probe": View(label="10%, probe", settings={"label_fraction": 0.1, "probe": True}),
         "curve": View(label="10%", settings={**_SOME, "validate_every": 1}, lrs=(0.1,)),
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ class Scores(NamedTuple):
     per_class: list[float]
     #: Images of each class.
     images: list[int]
-    #: The mean loss.
+    #: The mean loss; NaN if it was not given.
     loss: float
 
     def write_csv(self, path: PathLike, classes: Sequence[str]) -> None:
@@ -68,7 +69,7 @@ class Validation:
                 num_classes, average="none", ignore_index=-1, validate_args=False
             )
 
-    def update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor, loss: Tensor | float = math.nan) -> None:
         """Adds a batch: logits (B, num_classes), labels (B,) or (B, num_classes), its mean loss."""
         logits, labels = logits.detach().float().cpu(), labels.cpu()
         count = len(self._images)
