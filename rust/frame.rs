@@ -81,7 +81,7 @@ impl Frame {
         self.check().map(|()| self)
     }
 
-    /// The same, of settings that are only borrowed.
+    /// Checks that the settings are in range and fit together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Self { height, width, .. } = *self;
         if ![height, width].iter().all(|side| (16..=4096).contains(side)) {
@@ -137,8 +137,8 @@ pub struct Window {
     pub height: usize,
     /// Columns kept.
     pub width: usize,
-    /// Whether the first row of the window is the last of the surface. It is in an image that is not
-    /// flipped, where y points up.
+    /// Whether the first row of the window is the last of the surface: y points up, so this is true for an
+    /// image that is not flipped.
     pub flip_rows: bool,
     /// Whether left and right are swapped.
     pub flip_columns: bool,

@@ -844,6 +844,49 @@ def test_set_means_the_setting_if_an_option_has_the_same_name(capsys):
     assert "--backdrop and --set backdrop=black set the same" in capsys.readouterr().err
 
 
+DOTTED = """
+import dataclasses, numpy as np
+from typing import Literal
+import fdsl
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DottedStyle(fdsl.Frame):
+    dots: int = 3
+    ink: Literal["none", "white"] | None = "white"
+
+class Dotted(fdsl.Family):
+    name = "dotted"
+    style = DottedStyle
+
+    def __init__(self, categories, *, dots):
+        super().__init__(categories)
+        self.dots = dots
+
+    def draw(self, category, rng, frame):
+        ink = [None, "none", "white"].index(frame.ink)
+        value = 100 * ink + 10 * self.dots + frame.dots
+        return np.full((frame.height, frame.width), value, np.uint8)
+"""
+
+
+def test_set_means_the_option_of_the_family_if_text_can_express_both(capsys):
+    Path("dotted.py").write_text(DOTTED)
+    command = ["render", "dotted.py:dotted-3", "--out", "a.png", "--size", "16"]
+    assert run(*command) == 2
+    assert "dotted.py:dotted-3 needs --set dots=…" in capsys.readouterr().err
+    assert run(*command, "--set", "dots=4") == 0
+    assert read("a.png")[0, 0] == 243
+    assert run("convert", "dotted.py:dotted-3", "a.npz", "--set", "dots=4") == 0
+
+
+@pytest.mark.parametrize("given, ink", [("none", 0), ('"none"', 1), ("white", 2)])
+def test_text_in_quotes_stays_text(given, ink):
+    Path("dotted.py").write_text(DOTTED)
+    command = ["render", "dotted.py:dotted-3", "--out", "a.png", "--size", "16"]
+    assert run(*command, "--set", "dots=0", f"ink={given}") == 0
+    assert read("a.png")[0, 0] == 100 * ink + 3
+
+
 RINGS = """
 import fdsl, numpy as np
 

@@ -208,24 +208,43 @@ class Both(Together):
         return (*super().__getitem__(item), item)
 
 
-@pytest.mark.parametrize("kind", [Numbered, Together, Both])
-def test_an_item_of_a_subclass_is_the_same_one_by_one_and_in_batches(ifs, kind):
+class ByBatch(Together):
+    def __getitem__(self, item):
+        return self.__getitems__([item])[0]
+
+
+class OneByOne(Numbered):
+    def __getitems__(self, items):
+        return [self[item] for item in items]
+
+
+class Logged(Numbered):
+    def __getitems__(self, items):
+        return super().__getitems__(items)
+
+
+@pytest.mark.parametrize("base", ["numpy", "torch"])
+@pytest.mark.parametrize("kind", [Numbered, Both, ByBatch, OneByOne, Logged])
+def test_an_item_of_a_subclass_is_the_same_one_by_one_and_in_batches(ifs, kind, base):
+    if base == "torch":
+        torch_dataset = pytest.importorskip("fdsl.torch").Dataset
+        kind = type(kind.__name__, (kind, torch_dataset), {})
     data = kind(ifs, 3, rendering=TINY)
     assert [data[item][1:] for item in (4, 7)] == [(1, 4), (2, 7)]
     found = data.__getitems__([4, 7])
     assert [(label, number) for _, label, number in found] == [(1, 4), (2, 7)]
-    np.testing.assert_array_equal(found[1][0], data_of(ifs, seed=0)[7][0])
+    expected = data_of(ifs, seed=0)[7][0]
+    np.testing.assert_array_equal(np.asarray(found[1][0]).reshape(expected.shape), expected)
 
 
-class Circular(fdsl.Dataset):
-    def __getitem__(self, item):
-        return (*self.__getitems__([item])[0], item)
+def test_a_batch_of_a_subclass_may_be_anything(ifs):
+    class Stacked(fdsl.Dataset):
+        def __getitems__(self, items):
+            images, labels = zip(*super().__getitems__(items), strict=True)
+            return np.stack(images), np.array(labels)
 
-
-def test_an_item_that_asks_for_itself_is_refused(ifs):
-    data = Circular(ifs, 3, rendering=TINY)
-    with pytest.raises(TypeError, match=r"Circular\.__getitem__ calls __getitems__, "):
-        data[1]
+    data = Stacked(ifs, 3, rendering=TINY)
+    assert data.__getitems__([4, 7])[1].tolist() == [1, 2] and data[4][1] == 1
 
 
 class Stateful(fdsl.Dataset):

@@ -6,8 +6,10 @@ from typing import Any
 
 import metrics
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.isotonic import isotonic_regression
 
 from studies.plan import Line, Study
 from studies.report import cells, mean_and_spread, per_class
@@ -77,21 +79,24 @@ def _curve(axes: Axes, study: Study, own: Mapping[str, Sequence[float]]) -> None
 
 def _gains(study: Study, rows: Rows) -> Figure:
     """How much better each formula is than scratch: its gain against the images of pre-training,
-    and below it, after as many images of each, the accuracies in all views, best first."""
+    and below it, after the same number of images, the accuracies in the views that most formulas
+    have, best first."""
     found = cells(rows)
     whole = {line.group: line.name for line in study.lines if line.x == 1 and not line.on_demand}
     scratch = next(line.name for line in study.lines if not line.group)
     counts = {key: sum(name in own for name in whole.values()) for key, own in found.items()}
     most = max(counts.values(), default=0)
-    # Not the views that only a few formulas have.
     shown = {key: own for key, own in found.items() if scratch in own and 2 * counts[key] > most}
     if not shown:
         return Figure()
     (data, view), first = next(iter(shown.items()))
-    ranked = sorted(
-        (group for group, name in whole.items() if name in first),
-        key=lambda group: float(np.mean(first[whole[group]])),
-    )
+    networks = _networks(study, first)
+    means = {
+        group: float(np.mean([np.mean(first[one.name]) for one in networks[group] if one.x == 1]))
+        for group, name in whole.items()
+        if name in first
+    }
+    ranked = sorted(means, key=lambda group: means[group])
     styles = _styles(study)
     heights = (5.5, 1.5 + 0.25 * len(ranked))
     figure = Figure(figsize=(3 + 2.2 * max(4, len(shown)), sum(heights)), layout="constrained")
@@ -112,10 +117,11 @@ def _styles(study: Study) -> dict[str, dict[str, Any]]:
     are augmented, squares one image per category."""
     groups = {line.group: line.pretrain for line in study.lines if line.group}
     formulas = list(dict.fromkeys(group.split(", ")[0] for group in sorted(groups)))
+    palette = colormaps["tab10" if len(formulas) <= 10 else "tab20"]
     styles: dict[str, dict[str, Any]] = {}
     for group, pretrain in groups.items():
         preset = pretrain.get("preset", ())
-        color = f"C{formulas.index(group.split(', ')[0]) % 10}"
+        color = palette(formulas.index(group.split(", ")[0]))
         styles[group] = {
             "color": color,
             "ls": "-" if preset else ":" if "target" in pretrain else "--",
@@ -197,17 +203,14 @@ def _name_ends(
     styles: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Names curves at the right of the axes, as near to the height of their ends as their number
-    allows."""
+    allows: by least squares."""
     bottom, top = axes.get_ylim()
     ranked = sorted(ends, key=lambda group: ends[group][1])
     apart = (top - bottom) / max(24, len(ranked))
-    heights: list[float] = []
-    for group in ranked:
-        heights.append(max(ends[group][1], heights[-1] + apart if heights else bottom))
-    # The highest may now be too high: down again from the top.
-    ceiling = top + apart
-    for i in reversed(range(len(heights))):
-        ceiling = heights[i] = min(heights[i], ceiling - apart)
+    steps = apart * np.arange(len(ranked))
+    # Names that are at least this far apart are, without their steps, just in order.
+    free = [ends[group][1] for group in ranked] - steps
+    heights = steps + isotonic_regression(free, y_min=bottom, y_max=top - steps[-1])
     for group, height in zip(ranked, heights, strict=True):
         color = styles[group]["color"]
         axes.annotate(

@@ -53,6 +53,11 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
         **SOURCES["FractalDB, augmented"],
         "set": ("shading=density",),
     },
+    "FractalDB, augmented, shaded in color": {
+        **SOURCES["FractalDB, augmented"],
+        "set": ("shading=density",),
+        "color": True,
+    },
 }
 
 #: Sources that the CNN's study also augments, so that the best of each formula can be compared.

@@ -168,7 +168,7 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
     columns = costs(rows) if study.figure == "gains" else {}
     for (data, view), own in found.items():
         columns[f"{data}, {view}"] = {
-            line: in_words(own.get(line, [])) + lost.get((data, view, line), "") for line in lines
+            line: formatted(own.get(line, [])) + lost.get((data, view, line), "") for line in lines
         }
     for data in dict.fromkeys(data for data, _ in papers):
         columns[f"{data}, the paper"] = {line: str(papers.get((data, line), "")) for line in lines}
@@ -255,7 +255,7 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def in_words(values: Sequence[float]) -> str:
+def formatted(values: Sequence[float]) -> str:
     """Such as 71.2 ± 0.4, or 71.2 for a single seed; nothing for no values."""
     if not values:
         return ""

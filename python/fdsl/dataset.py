@@ -7,7 +7,6 @@ import operator
 import sys
 import threading
 from collections.abc import Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
 
 #: The largest cache in bytes.
 MAX_CACHED = 1 << 35
-
-
-#: The data set whose ``__getitems__`` is asking a ``__getitem__`` of a subclass for its items.
-_asking: ContextVar[Dataset | None] = ContextVar("_asking", default=None)
 
 
 class Dataset:
@@ -123,34 +118,23 @@ class Dataset:
         for ``"labels"``, int64 (H, W) for ``"mask"``, and a dict of arrays for ``"boxes"``.
         ``fdsl.torch.Dataset`` describes its own.
         """
-        if self._overrides("__getitems__") and not self._overrides("__getitem__"):
-            return self.__getitems__([item])[0]
         return self._items([item])[0]
 
     def __getitems__(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         """Returns several items, rendered together on ``num_threads`` threads.
 
-        A subclass may override either method, and the other one then calls it; overrides must call
-        the method of ``super()`` that they override.
-
-        Raises:
-            TypeError: an overridden ``__getitem__`` calls ``__getitems__``.
+        If a subclass overrides ``__getitem__``, batches consist of its items, rendered one by one.
+        A subclass that overrides both methods, or ``__getitems__`` first, is responsible for both:
+        this method then renders items without calling ``__getitem__``.
         """
-        if self._overrides("__getitem__") and not self._overrides("__getitems__"):
-            if _asking.get() is self:
-                raise TypeError(
-                    f"{type(self).__name__}.__getitem__ calls __getitems__, which calls it: call "
-                    "super().__getitem__ instead"
-                )
-            token = _asking.set(self)
-            try:
-                return [self[item] for item in items]
-            finally:
-                _asking.reset(token)
-        return self._items(items)
+        single, several = (self._owner(name) for name in ("__getitem__", "__getitems__"))
+        if single is Dataset or (issubclass(single, several) and several is not Dataset):
+            return self._items(items)
+        return [self[item] for item in items]
 
-    def _overrides(self, method: str) -> bool:
-        return getattr(type(self), method) is not getattr(Dataset, method)
+    def _owner(self, method: str) -> type:
+        """Returns the class whose method this data set has."""
+        return next(kind for kind in type(self).__mro__ if method in vars(kind))
 
     def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         images, targets = self._batch(items)

@@ -209,7 +209,7 @@ class Views(Frame):
     point_size: Annotated[int, Range(1, 8)] = 1
     #: Whether far points are darker and hidden by near ones. Otherwise all points are white.
     shade: bool = False
-    #: Twelve fixed views in turn, ``index % 12`` (MV-FractalDB), or a camera placed uniformly at
+    #: Twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at
     #: random on the sphere for each image (ExFractalDB).
     view: Literal["fixed", "random"] = "fixed"
     #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the

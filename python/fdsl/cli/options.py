@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from fdsl._checks import shown
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin, load
-from fdsl.families.load import SOURCES, options_of_source
+from fdsl.families.load import SOURCES, options_of_source, takes_text
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
@@ -148,7 +149,7 @@ def loaded(arguments: argparse.Namespace) -> Family:
             have.
     """
     source = arguments.categories
-    known = options_of_source(source)
+    known = _options_as_text(source)
     options, settings = _set(arguments)
     needed = [name for name, one in known.items() if one.default is one.empty]
     if missing := [name for name in needed if name not in options]:
@@ -171,13 +172,19 @@ def loaded(arguments: argparse.Namespace) -> Family:
 
 def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what ``--set`` gives: options of the family, and rendering settings."""
-    known = options_of_source(arguments.categories)
+    known = _options_as_text(arguments.categories)
     # What the command has an option for, too. Its --seed, say, is not the seed of a family.
     settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
     given = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
     values = read_values(arguments.set, given=given)
     options = {name: values.pop(name) for name in list(values) if name in known}
     return options, values
+
+
+def _options_as_text(source: str) -> dict[str, inspect.Parameter]:
+    """Returns the options of a source that ``--set`` can give. The backdrop of scenes is a family,
+    but also a setting."""
+    return {name: one for name, one in options_of_source(source).items() if takes_text(one)}
 
 
 def check_categories(family: Family, categories: list[int]) -> list[int]:
@@ -231,7 +238,8 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "--variation",
         type=variation,
         metavar="W",
-        help="Scale the parameters by up to 1±2W, such as 0.4, or none",
+        help="How much the parameters vary within a category, such as 0.4, or none: factors of up "
+        "to 1±2W for ifs, and 1±W for ifs3d",
     )
     fractals(
         "--variation-kind",
@@ -257,8 +265,8 @@ def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
 
     Styles may give the same name to different choices: the option takes all of them.
     """
-    families = " and ".join(kind.name for kind in imported() if kind.style is style)
-    group = parser.add_argument_group(f"rendering options for {families}")
+    families = [kind.name for kind in imported() if kind.style is style]
+    group = parser.add_argument_group(f"rendering options for {' and '.join(families)}")
     for control in style_controls(style):
         name = option(control.name)
         if name in parser._option_string_actions or control.name == "compat":
@@ -270,7 +278,7 @@ def _add_settings(parser: argparse.ArgumentParser, style: type[Frame]) -> None:
                 every.append(same)
                 helps.setdefault(same.help.split(". ")[0].rstrip("."), []).append(kind.name)
         about = next(iter(helps))
-        if len(helps) > 1:
+        if len(helps) > 1 or len(every) > len(families):
             about = ". ".join(f"For {', '.join(kinds)}: {words}" for words, kinds in helps.items())
         about = about.replace("%", "%%")
         if control.kind == "switch":
@@ -313,13 +321,13 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
     style = family.style
     given: dict[str, Any] = {name: getattr(arguments, name) for name in arguments.settings}
     given = {name: value for name, value in given.items() if value is not None}
-    given |= _set(arguments)[1]
     for control in style_controls(style):
         texts = {text(choice): choice for choice in control.choices}
         if control.optional:
-            texts["none"] = None
+            texts.setdefault("none", None)
         if isinstance(value := given.get(control.name), str):
             given[control.name] = texts.get(value, value)
+    given |= _set(arguments)[1]
     for name in given:
         if name not in style.names():
             options = ", ".join(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
@@ -132,15 +132,23 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
 
 
 def options_of_source(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options that ``load`` accepts for a source, and that are no settings of its style
-    as well, such as the backdrop of scenes: none for files and published sets."""
+    """Returns the options that ``load`` accepts for a source: none for files and published sets."""
     named = None if source in PUBLISHED else _named(source)
-    if named is None:
-        return {}
-    kind = getattr(named.maker, "__self__", named.maker)  # of a class method, such as IFS.sample
-    style: type[Frame] | None = getattr(kind, "style", None)
-    settings = () if style is None else style.names()
-    return {name: one for name, one in options_of(named.maker).items() if name not in settings}
+    return {} if named is None else options_of(named.maker)
+
+
+def takes_text(option: inspect.Parameter) -> bool:
+    """Whether the value of an option can be written as text: not a family, nor its settings."""
+
+    def parts(annotation: Any) -> Iterator[Any]:
+        yield annotation
+        for part in get_args(annotation):
+            yield from parts(part)
+
+    return not any(
+        isinstance(part, type) and issubclass(part, (Family, Frame))
+        for part in parts(option.annotation)
+    )
 
 
 class _Named(NamedTuple):

@@ -284,9 +284,9 @@ class Stream(IterableDataset[Sample]):
             RuntimeError: DataLoader workers or a ``Loader`` iterate over the stream, and
                 ``batches`` is not given; or several workers deal out single samples, and the pass
                 is not over.
-            TypeError: ``batches`` is no integer, or the position in a worker is unknown because a
-                subclass has an ``__iter__`` of its own.
-            ValueError: ``batches`` is more than the pass has.
+            TypeError: ``batches`` is not an integer, or the position in a worker is unknown
+                because a subclass has an ``__iter__`` of its own.
+            ValueError: ``batches`` is negative, or more than the pass has.
         """
         if batches is not None:
             return {"samples": self._samples(*self._position.current()) + self._taken(batches)}

@@ -61,9 +61,10 @@ impl Ifs3d {
         system::from_arrays(parameters, Self::new)
     }
 
-    /// Gives each map a probability proportional to its |determinant|; `None` if all are 0.
-    fn by_determinant(maps: Vec<Map>, determinant: impl Fn(&Map) -> f64) -> Option<Self> {
-        let probabilities = system::weigh(&maps, determinant)?;
+    /// Gives each map a probability proportional to the factor by which it scales volumes; `None` if all
+    /// are 0.
+    fn by_volume(maps: Vec<Map>, volume: impl Fn(&Map) -> f64) -> Option<Self> {
+        let probabilities = system::weigh(&maps, volume)?;
         Some(Self { maps, probabilities })
     }
 

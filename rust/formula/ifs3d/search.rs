@@ -133,7 +133,7 @@ impl Search {
         let mut rng = Address { seed: self.seed, category: 0, index: k }.rng(Ifs3d::FORMAT, SEARCH, 0);
         let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
         let maps: Vec<Map> = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
-        let ifs = Ifs3d::by_determinant(maps, volume)?;
+        let ifs = Ifs3d::by_volume(maps, volume)?;
         let variances = with_scratch(|Orbit { maps, cloud }: &mut Orbit| {
             maps.build(&ifs.maps, &ifs.probabilities);
             let within_reach = orbit::play(maps, &mut rng, self.num_points, simd, cloud);
@@ -205,7 +205,7 @@ impl Stream {
             let n = numbers.integer(*least, *most);
             let maps: Vec<Map> =
                 (0..n).map(|_| std::array::from_fn(|_| -1.0 + 2.0 * numbers.unit())).collect();
-            let candidate = (Ifs3d::by_determinant(maps, determinant), numbers.clone());
+            let candidate = (Ifs3d::by_volume(maps, determinant), numbers.clone());
             numbers.skip(2 * num_points);
             candidate
         };
