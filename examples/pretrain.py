@@ -223,7 +223,7 @@ def search_options(s: Settings) -> dict[str, Any]:
 def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
     """Reads the categories, or searches them on rank 0; a resumed run reads those it has saved."""
     if s.source is not None:
-        return fdsl.load(s.source)
+        return fdsl.load(s.source, **training.read_set(s.set, s.source)[0])
     file = (s.out if s.resume in (None, "auto") else Path(s.resume).parent) / "categories.npz"
 
     def found() -> fdsl.Family:
@@ -240,7 +240,7 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
 def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
-    given = {name: getattr(s, name) for name in names} | training.read_values(s.set)
+    given = {name: getattr(s, name) for name in names} | training.read_set(s.set, s.source)[1]
     if foreign := sorted(set(given) - set(valid := family.style.names())):
         kind = type(family).__name__
         raise ValueError(f"{foreign[0]} does not apply to {kind}; it takes {', '.join(valid)}")

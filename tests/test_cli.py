@@ -294,6 +294,14 @@ def test_bench_measures_every_simd_path(capsys, ifs):
         assert re.search(rf"^{path} +1 +[\d,]+ ", text, re.M)
 
 
+def test_bench_measures_what_python_draws_on_one_thread(capsys):
+    Path("knotted.py").write_text(KNOTTED)
+    about = ["knotted.py:knotted-3", "--size", "16", "--set", "knots=2"]
+    assert run("bench", *about, "--seconds", "0.01") == 0
+    rows = said(capsys).splitlines()[3:]
+    assert len(rows) == 1 and re.match(r"python +1 +[\d,]+ ", rows[0])
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
@@ -844,46 +852,71 @@ def test_set_means_the_setting_if_an_option_has_the_same_name(capsys):
     assert "--backdrop and --set backdrop=black set the same" in capsys.readouterr().err
 
 
-DOTTED = """
+KNOTTED = """
 import dataclasses, numpy as np
 from typing import Literal
 import fdsl
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DottedStyle(fdsl.Frame):
-    dots: int = 3
+class KnottedStyle(fdsl.Frame):
+    #: Knots of an image.
+    knots: int = 3
+    #: The color of its knots.
     ink: Literal["none", "white"] | None = "white"
 
-class Dotted(fdsl.Family):
-    name = "dotted"
-    style = DottedStyle
+class Knotted(fdsl.Family):
+    name = "knotted"
+    style = KnottedStyle
 
-    def __init__(self, categories, *, dots):
+    def __init__(self, categories, *, knots):
         super().__init__(categories)
-        self.dots = dots
+        self.knots = knots
 
     def draw(self, category, rng, frame):
         ink = [None, "none", "white"].index(frame.ink)
-        value = 100 * ink + 10 * self.dots + frame.dots
+        value = 100 * ink + 10 * self.knots + frame.knots
         return np.full((frame.height, frame.width), value, np.uint8)
 """
 
 
+@pytest.mark.parametrize(
+    "source, words, says",
+    [
+        ("perlin-9", "persistence=x", "persistence must be a number, such as 0.5, got 'x'"),
+        (
+            "knotted.py",
+            "knots=3",
+            "knotted.py is a script: name a family that it defines, as in knot",
+        ),
+        (
+            "knotted.py:knotted",
+            "knots=3",
+            "knotted.py:knotted lacks the number of categories: knotted.",
+        ),
+        ("perlin", "octaves=3", "perlin lacks the number of categories: perlin-10"),
+    ],
+)
+def test_a_source_or_value_that_is_almost_right_is_one_line(capsys, source, words, says):
+    Path("knotted.py").write_text(KNOTTED)
+    assert run("render", source, "--out", "-", "--set", words) == 2
+    assert f"fdsl render: error: {says}" in capsys.readouterr().err
+
+
 def test_set_means_the_option_of_the_family_if_text_can_express_both(capsys):
-    Path("dotted.py").write_text(DOTTED)
-    command = ["render", "dotted.py:dotted-3", "--out", "a.png", "--size", "16"]
+    Path("knotted.py").write_text(KNOTTED)
+    command = ["render", "knotted.py:knotted-3", "--out", "a.png", "--size", "16"]
     assert run(*command) == 2
-    assert "dotted.py:dotted-3 needs --set dots=…" in capsys.readouterr().err
-    assert run(*command, "--set", "dots=4") == 0
+    assert "knotted.py:knotted-3 needs --set knots=…" in capsys.readouterr().err
+    assert run(*command, "--set", "knots=4") == 0
     assert read("a.png")[0, 0] == 243
-    assert run("convert", "dotted.py:dotted-3", "a.npz", "--set", "dots=4") == 0
+    assert run("convert", "knotted.py:knotted-3", "a.npz", "--set", "knots=4") == 0
 
 
 @pytest.mark.parametrize("given, ink", [("none", 0), ('"none"', 1), ("white", 2)])
 def test_text_in_quotes_stays_text(given, ink):
-    Path("dotted.py").write_text(DOTTED)
-    command = ["render", "dotted.py:dotted-3", "--out", "a.png", "--size", "16"]
-    assert run(*command, "--set", "dots=0", f"ink={given}") == 0
+    Path("knotted.py").write_text(KNOTTED)
+    command = ["render", "knotted.py:knotted-3", "--out", "a.png", "--size", "16"]
+    assert run(*command, "--set", "knots=0", f"ink={given}") == 0
     assert read("a.png")[0, 0] == 100 * ink + 3
 
 

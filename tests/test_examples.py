@@ -35,6 +35,7 @@ import torch
 import torchvision
 from fdsl.torch.training import (
     MetricsLog,
+    Ranks,
     build_model,
     load_weights,
     read_checkpoint,
@@ -857,6 +858,14 @@ def test_a_published_set_is_rendered_as_it_was_published() -> None:
     assert pretrain.chosen_rendering(given, family) == fdsl.Views(size=64)
     with pytest.raises(ValueError, match="--style published needs --source fractaldb-1k, "):
         pretrain.chosen_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
+
+
+def test_options_of_a_source_can_be_given(tmp_path: Path) -> None:
+    given = pretrain.Settings(out=tmp_path, source="perlin-4", set=("octaves=3", "size=240"))
+    with Ranks("cpu") as ranks:
+        family = pretrain.chosen_categories(given, ranks, None)
+    assert family == fdsl.Perlin(4, octaves=3)
+    assert pretrain.chosen_rendering(given, family) == fdsl.Frame.paper(size=240)
 
 
 def test_every_setting_of_a_source_can_be_given() -> None:

@@ -370,10 +370,9 @@ def test_a_family_is_saved_compared_and_pickled_with_its_settings(tmp_path):
 
 def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
     family = Disks(3)
-    family.helper = object()
-    with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a string or an array"):
-        family.save(tmp_path / "family.npz")
-    del family.helper
+    for value in (object(), None, [[1], [2, 3]]):
+        with pytest.raises(TypeError, match=r"Disks\.helper must be a number, a string or an arra"):
+            family.helper = value
     family.period = 4  # would change the order of a stream
     with pytest.raises(TypeError, match=r"Disks\.period: every family has an attribute of this na"):
         family.save(tmp_path / "family.npz")
@@ -383,6 +382,30 @@ def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
     family.save(tmp_path / "family.npz")
     other = fdsl.load(tmp_path / "family.npz")
     assert (other.filled, other.kind) == (True, "round")
+    with pytest.raises(AttributeError, match="no attribute '_helper': copies and workers do not"):
+        other._helper  # noqa: B018
+
+
+def test_a_family_that_does_not_initialize_its_base_is_refused():
+    class Forgetful(Disks):
+        def __init__(self, spots=2):
+            self.spots = spots
+
+    for use in (len, repr, lambda family: fdsl.render(family, 0, 0)):
+        with pytest.raises(TypeError, match=r"Forgetful\.__init__ must call super\(\)\.__init__"):
+            use(Forgetful())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes of exceptions")
+def test_a_failure_tells_its_address():
+    class Failing(Disks):
+        def draw(self, category, rng, frame):
+            return super().draw(category, rng, frame) // np.uint8(1 // (3 - category))
+
+    with pytest.raises(ZeroDivisionError) as failure:
+        fdsl.render(Failing(5), [2, 3], [4, 7], seed=9)
+    (note,) = failure.value.__notes__
+    assert note.startswith("In Failing.draw, for the image at seed=9, category=3, index=7, Frame(")
 
 
 # Names
@@ -401,7 +424,9 @@ def test_a_family_is_known_by_its_name():
 
     assert type(fdsl.load("spots-3")) is Spots
     assert fdsl.load("disks-3000") == Disks(3000)
-    for unknown in ("squares-3", "ifs-3", "disks-3m", "disks", "disks-"):
+    with pytest.raises(FileNotFoundError, match="disks lacks the number of categories: disks-10"):
+        fdsl.load("disks")
+    for unknown in ("squares-3", "ifs-3", "disks-3m", "disks-"):
         with pytest.raises(FileNotFoundError, match=f"no categories at {unknown}: expected a"):
             fdsl.load(unknown)
 

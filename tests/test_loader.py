@@ -441,6 +441,7 @@ def interrupted(thread):
     raise KeyboardInterrupt
 threading.Thread.start = interrupted
 for _ in range(3):
+    stream.load_state_dict({{"samples": 0}})
     loader = Loader(stream)
     left = iter(loader)
     try:

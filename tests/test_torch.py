@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -598,6 +599,23 @@ def test_an_endless_stream_starts_over_at_the_position_that_was_loaded(
     assert contents(loader, 3) == contents(loader, 3) == endless[:3]
     stream.load_state_dict({"samples": 2 * BATCH})
     assert contents(loader, 3) == contents(loader, 3) == endless[2:5]
+
+
+@pytest.mark.parametrize("kind", [lambda stream: stream, Loader])
+def test_an_endless_stream_that_repeats_its_images_warns(ifs: fdsl.IFS, kind: Any) -> None:
+    stream = stream_of(ifs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        next(iter(kind(stream)))
+        stream.load_state_dict({"samples": BATCH})
+        next(iter(kind(stream)))
+    with pytest.warns(UserWarning, match=f"stream starts again at sample {BATCH}, so its images"):
+        next(iter(kind(stream)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        epochs = kind(stream_of(ifs, steps_per_epoch=3))
+        for _ in range(3):
+            next(iter(epochs))
 
 
 def test_epochs_differ_and_each_repeats_when_asked_to(ifs: fdsl.IFS) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from fdsl._checks import shown
 from fdsl.families.base import Family
-from fdsl.families.load import options_of
+from fdsl.families.load import divided, options_of
 from fdsl.frame import UNIONS, Frame, Range
 
 #: Values that are written in other words than Python's, in lower or upper case.
@@ -189,6 +189,23 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 def _plain(comment: str) -> str:
     return " ".join(comment.replace("``", "").split())
+
+
+def read_set(words: Sequence[str], source: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads what ``--set`` gives: options of the family that ``fdsl.load(source)`` would make, and
+    settings of its rendering.
+
+    >>> read_set(["octaves=3", "size=64"], "perlin-100")
+    ({'octaves': 3}, {'size': 64})
+
+    Args:
+        words: the options and settings, as ``read_values`` takes them.
+        source: the source of the categories, or ``None`` for a family that has no options.
+
+    Raises:
+        ValueError: a word is not ``NAME=VALUE``; or the family needs another option, or a number.
+    """
+    return divided(read_values(words), source)
 
 
 def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class Frame:
         _core.check_settings(self._checked_as, self.settings)
 
     @classmethod
+    @functools.cache
     def names(cls) -> tuple[str, ...]:
         """Returns the names of the settings."""
         return tuple(field.name for field in dataclasses.fields(cls))

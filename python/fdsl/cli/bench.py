@@ -56,20 +56,22 @@ def _bench(a: argparse.Namespace) -> None:
     print(f"{platform.processor() or platform.machine()}, {counted(cores, 'core')}; {family!r}")
     print(f"{rendering}")
     print(f"{'path':<8} {'threads':>7} {'images/s':>11} {'ms/image':>9}   slowest … fastest batch")
-    runs = [(path, 1) for path in paths]
-    if cores > 1:
-        runs.append((paths[-1], cores))
+    runs: list[tuple[str | None, int]] = [(None, 1)]  # what Python draws, it draws on one thread
+    if family._in_core:
+        runs = [(path, 1) for path in paths]
+        if cores > 1:
+            runs.append((paths[-1], cores))
     for path, threads in runs:
         rates = _rates(family, rendering, a.seed, path, threads, a.seconds)
         median = statistics.median(rates)
         print(
-            f"{path:<8} {threads:>7} {median:>11,.0f} {1000 / median:>9.3f}   "
+            f"{path or 'python':<8} {threads:>7} {median:>11,.0f} {1000 / median:>9.3f}   "
             f"{min(rates):,.0f} … {max(rates):,.0f}"
         )
 
 
 def _rates(
-    family: Family, rendering: Frame, seed: int, path: str, threads: int, seconds: float
+    family: Family, rendering: Frame, seed: int, path: str | None, threads: int, seconds: float
 ) -> list[float]:
     """Returns the images per second of several batches of new images, without the first batch."""
     size, first = 8 * threads, 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from fdsl._checks import shown
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin, load
-from fdsl.families.load import SOURCES, options_of_source, takes_text
+from fdsl.families.load import SOURCES, divided, text_options
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
@@ -149,14 +148,13 @@ def loaded(arguments: argparse.Namespace) -> Family:
             have.
     """
     source = arguments.categories
-    known = _options_as_text(source)
     options, settings = _set(arguments)
-    needed = [name for name, one in known.items() if one.default is one.empty]
-    if missing := [name for name in needed if name not in options]:
-        raise ValueError(f"{source} needs --set {' '.join(f'{name}=…' for name in missing)}")
     with _sentences() if options else contextlib.nullcontext():
         found = load(source, **options)
-    accepted = [*known, *(found.style.names() if hasattr(arguments, "settings") else ())]
+    accepted = [
+        *text_options(source),
+        *(found.style.names() if hasattr(arguments, "settings") else ()),
+    ]
     for name in settings:
         if name not in accepted:
             takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
@@ -172,19 +170,11 @@ def loaded(arguments: argparse.Namespace) -> Family:
 
 def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what ``--set`` gives: options of the family, and rendering settings."""
-    known = _options_as_text(arguments.categories)
+    known = text_options(arguments.categories)
     # What the command has an option for, too. Its --seed, say, is not the seed of a family.
     settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
     given = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
-    values = read_values(arguments.set, given=given)
-    options = {name: values.pop(name) for name in list(values) if name in known}
-    return options, values
-
-
-def _options_as_text(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options of a source that ``--set`` can give. The backdrop of scenes is a family,
-    but also a setting."""
-    return {name: one for name, one in options_of_source(source).items() if takes_text(one)}
+    return divided(read_values(arguments.set, given=given), arguments.categories)
 
 
 def check_categories(family: Family, categories: list[int]) -> list[int]:

@@ -105,13 +105,25 @@ class Family:
         register(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Files and workers have arrays and Python's numbers. Other types would make them differ
-        # from the process that sets them.
-        if not name.startswith("_") and isinstance(value, tuple | list | np.generic):
-            array = _array_of(value)
-            if array is not None:
+        if not name.startswith("_") and type(self)._arrays is Family._arrays:
+            array = _stored(type(self), name, value)
+            # Files and workers have arrays and Python's numbers. Other types would make them differ
+            # from the process that sets them.
+            if isinstance(value, tuple | list | np.generic):
                 value = array if array.ndim else array.item()
         super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self).__name__
+        if name == "_parameters":
+            raise TypeError(f"{kind}.__init__ must call super().__init__(categories)")
+        why = ""
+        if name.startswith("_") and not name.startswith("__"):
+            why = (
+                ": copies and workers do not have attributes with a leading underscore; derive it "
+                "in a functools.cached_property"
+            )
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}{why}")
 
     def draw(
         self, category: Any, rng: np.random.Generator, frame: Any
@@ -301,14 +313,7 @@ class Family:
                     f"{type(self).__name__}.{name}: every family has an attribute of this name; "
                     "choose another"
                 )
-            array = _array_of(value)
-            if array is None:
-                raise TypeError(
-                    f"{type(self).__name__}.{name} must be a number, a string or an array of "
-                    f"numbers, got {shown(value)}; derive other attributes in a "
-                    "functools.cached_property"
-                )
-            arrays[name] = array
+            arrays[name] = _stored(type(self), name, value)
         return arrays
 
     def _notes(self) -> Arrays:
@@ -423,13 +428,19 @@ class Family:
         return family_thumbnails(self)
 
 
-def _array_of(value: Any) -> npt.NDArray[Any] | None:
-    """Returns the array that stores an attribute, or ``None`` if there is none."""
+def _stored(kind: type[Family], name: str, value: Any) -> npt.NDArray[Any]:
+    """Returns the array that stores an attribute."""
+    array: npt.NDArray[Any] | None
     try:
         array = np.asarray(value.item() if isinstance(value, np.generic) else value)
     except ValueError:  # rows of different lengths
-        return None
-    return array if array.dtype.kind in "biufU" else None
+        array = None
+    if array is None or array.dtype.kind not in "biufU":
+        raise TypeError(
+            f"{kind.__name__}.{name} must be a number, a string or an array of numbers, got "
+            f"{shown(value)}; derive other attributes in a functools.cached_property"
+        )
+    return array
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -61,6 +63,10 @@ class Object(NamedTuple):
     instance: int
 
 
+#: Returns the settings of a part, or of the backdrop for −1, at a size, in color or not.
+Scaled = Callable[[int, tuple[int, int], bool], Frame]
+
+
 class Canvas(NamedTuple):
     """The whole scene."""
 
@@ -78,6 +84,11 @@ def compose(
 ) -> Rendered:
     """Renders each address into the arrays, as documented in ``Family.render_into``."""
     frame: Any = job.frame
+
+    @functools.cache  # checking settings takes as long as rendering a small image
+    def scaled(part: int, size: tuple[int, int], color: bool) -> Frame:
+        return _scaled(scene.style_of(part), size, color, **({"flips": False} if part < 0 else {}))
+
     retries = np.empty(len(images), np.uint8)
     of_objects = []
     pairs = zip(*(numbers.tolist() for numbers in addresses), strict=True)
@@ -94,10 +105,10 @@ def compose(
             asked = _layout(frame, category, len(scene), rng)
             if last:
                 asked = [_alone(frame, min(asked))]  # number 0, wherever it lies
-            canvas = _painted(scene, job, asked, rng)
+            canvas = _painted(scene, job, asked, rng, scaled)
             if last and not (canvas.map == 1).any():  # resizing has lost an object of a few pixels
                 sharp = job._replace(frame=dataclasses.replace(frame, render_scale=None))
-                canvas = _painted(scene, sharp, asked, rng)
+                canvas = _painted(scene, sharp, asked, rng, scaled)
             window = _window(frame, address, attempt, canvas if last else None)
             image, seen = (flipped(whole, frame, index)[window] for whole in canvas)
             if (seen == 1).any() or not frame.resample_degenerate:
@@ -152,22 +163,24 @@ def _side(frame: Frame, scale: float) -> int:
     return min(max(int(scale * shorter), SMALLEST), shorter)
 
 
-def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generator) -> Canvas:
+def _painted(
+    scene: Parts, job: Job, asked: list[Object], rng: np.random.Generator, scaled: Scaled
+) -> Canvas:
     """Paints the objects on the backdrop, from front to back."""
     frame: Any = job.frame
     size = (frame.height, frame.width)
-    canvas = Canvas(_behind(scene, job, rng), np.zeros(size, np.uint16))
+    canvas = Canvas(_behind(scene, job, rng, scaled), np.zeros(size, np.uint16))
     random = frame.object_color == "random"
     for one in asked:
         part, category = scene.part_of(one.category)
-        family, style = scene.parts[part], scene.style_of(part)
+        family = scene.parts[part]
         drawn = one.side if frame.render_scale is None else _side(frame, frame.render_scale)
         color = frame.color and not random
-        own = _scaled(style, (drawn, drawn), color)
+        own = scaled(part, (drawn, drawn), color)
         pixels = _rendered(family, own, job, category, one.instance, one.seed)
         if drawn != one.side:
             pixels = _resized(pixels, (one.side, one.side))
-            own = _scaled(style, (one.side, one.side), color)
+            own = scaled(part, (one.side, one.side), color)
         shown = family.shows(pixels, own)
         if random:
             pixels = _colored(pixels, shown, one.color if frame.color else one.color[:1])
@@ -182,8 +195,10 @@ def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generat
         total, visible = int(shown.sum()), int(free.sum())
         most = 1.0 if one.number == 0 else frame.max_covered
         if visible and total - visible <= most * total:
-            canvas.map[where][free] = one.number + 1
-            canvas.image[where][free] = pixels[free]
+            # Faster than an assignment to the pixels that a mask selects.
+            np.copyto(canvas.map[where], np.uint16(one.number + 1), where=free)
+            free = free if pixels.ndim == 2 else free[..., None]
+            np.copyto(canvas.image[where], pixels, where=free)
     if frame.blur > 0:
         blurred, sigma = rng.random() < frame.blur, rng.uniform(0.5, 1)
         if blurred:
@@ -191,7 +206,9 @@ def _painted(scene: Parts, job: Job, asked: list[Object], rng: np.random.Generat
     return canvas
 
 
-def _behind(scene: Parts, job: Job, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _behind(
+    scene: Parts, job: Job, rng: np.random.Generator, scaled: Scaled
+) -> npt.NDArray[np.uint8]:
     frame: Any = job.frame
     size = (frame.height, frame.width)
     backdrop = frame.backdrop or ("black" if scene.backdrop is None else "family")
@@ -201,7 +218,7 @@ def _behind(scene: Parts, job: Job, rng: np.random.Generator) -> npt.NDArray[np.
     if backdrop == "family":
         assert scene.backdrop is not None
         category = int(choice * len(scene.backdrop))
-        style = _scaled(scene.style_of(-1), size, frame.color, flips=False)
+        style = scaled(-1, size, frame.color)
         return _rendered(scene.backdrop, style, job, category, int(index), int(seed))
     if backdrop == "noise":
         noise = Perlin([(frequency, frequency)], octaves=3)

@@ -62,7 +62,14 @@ def draw_samples(
         address = (family.name, family.format, job.seed, category, index)
         parameters = family[category]  # raises IndexError if out of range
         for attempt in range(RETRIES + 1):
-            sample = _draw_checked(family, parameters, frame, address, attempt)
+            try:
+                sample = _draw_checked(family, parameters, frame, address, attempt)
+            except Exception as error:
+                if hasattr(error, "add_note"):  # Python ≥ 3.11
+                    kind, seed = type(family).__name__, job.seed
+                    at = f"seed={seed}, category={category}, index={index}, {frame}"
+                    error.add_note(f"In {kind}.draw, for the image at {at}")
+                raise
             image = _cropped(sample.image, frame, address, attempt)
             if image.any() or not frame.resample_degenerate:
                 break

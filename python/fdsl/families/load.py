@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -80,7 +80,10 @@ def load(source: PathLike, **options: Any) -> Family:
         rest = without_script(str(source))
         if rest != str(source) and Path(rest).exists():
             return load(Path(rest), **options)
-        accepted = ", ".join(f"{name}-N" for name in makers())
+        known = makers()
+        if rest in known:
+            raise FileNotFoundError(f"{source} lacks the number of categories: {source}-10")
+        accepted = ", ".join(f"{name}-N" for name in known)
         raise FileNotFoundError(
             f"no categories at {shortened(str(path))}: expected a published set "
             f"({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
@@ -94,6 +97,8 @@ def load(source: PathLike, **options: Any) -> Family:
                 f"{path} holds {len(exported)} files of categories: name one, such as {exported[0]}"
             )
         return Family.load(exported[0]) if exported else IFS.from_csv(path)
+    if path.suffix == ".py":
+        raise ValueError(f"{path} is a script: name a family that it defines, as in {path}:NAME-10")
     if path.suffix in (".pkl", ".pickle"):
         return IFS.from_pickle(path)
     return Family.load(path)
@@ -137,9 +142,13 @@ def options_of_source(source: str) -> dict[str, inspect.Parameter]:
     return {} if named is None else options_of(named.maker)
 
 
-def takes_text(option: inspect.Parameter) -> bool:
-    """Whether the value of an option can be written as text: not a family, nor its settings."""
+def text_options(source: str) -> dict[str, inspect.Parameter]:
+    """Returns the options of a source that text can give. The backdrop of scenes is a family, but
+    also a setting."""
+    return {name: one for name, one in options_of_source(source).items() if _takes_text(one)}
 
+
+def _takes_text(option: inspect.Parameter) -> bool:
     def parts(annotation: Any) -> Iterator[Any]:
         yield annotation
         for part in get_args(annotation):
@@ -149,6 +158,24 @@ def takes_text(option: inspect.Parameter) -> bool:
         isinstance(part, type) and issubclass(part, (Family, Frame))
         for part in parts(option.annotation)
     )
+
+
+def divided(values: Mapping[str, Any], source: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divides values of ``--set`` into options of the family and settings of its rendering.
+
+    Raises:
+        ValueError: the family needs another option, or an option must be a number.
+    """
+    known = {} if source is None else text_options(source)
+    needed = [name for name, one in known.items() if one.default is one.empty]
+    if missing := [name for name in needed if name not in values]:
+        raise ValueError(f"{source} needs --set {' '.join(f'{name}=…' for name in missing)}")
+    options = {name: value for name, value in values.items() if name in known}
+    for name, value in options.items():
+        usual = known[name].default
+        if isinstance(usual, float) and isinstance(value, str):
+            raise ValueError(f"{name} must be a number, such as {usual}, got {shown(value)}")
+    return options, {name: value for name, value in values.items() if name not in known}
 
 
 class _Named(NamedTuple):

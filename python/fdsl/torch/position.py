@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 import weakref
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.sharedctypes import RawValue
@@ -211,6 +212,12 @@ def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
 def _begin(
     memory: Any, epoch: int, seen: int, started_by: int, length: int | None, workers: int = 0
 ) -> None:
+    if length is None and memory.started_by != NOT_STARTED and memory.latest.get() == (epoch, seen):
+        warnings.warn(
+            f"an endless stream starts again at sample {seen:,}, so its images repeat: keep one "
+            "iterator, or give the stream steps_per_epoch",
+            stacklevel=5,
+        )
     memory.latest.set(epoch, seen)
     memory.started_by, memory.workers = started_by, workers
     if length is not None:

@@ -109,7 +109,7 @@ class Stream(IterableDataset[Sample]):
     same time with the same seed (``generator``) need a copy of the stream each.
 
     An endless stream is a single epoch. Each new iterator restarts it, from the first sample or
-    the restored position, so reuse one iterator or set ``steps_per_epoch``.
+    the restored position, with a warning: reuse one iterator or set ``steps_per_epoch``.
 
     The settings of a stream cannot be changed. To change them during training, create another
     stream and load the state of the first.
