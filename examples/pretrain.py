@@ -149,8 +149,7 @@ def pretrain(s: Settings) -> int:
                     for group in optimizer.param_groups:
                         group["lr"] = lr
                     ranks.manual_seed(s.seed, step)
-                    # uint8 (B, 1, H, W) if gray, else (B, 3, H, W), becomes float32 with three
-                    # channels. On a GPU, the copies overlap with the computation.
+                    # From uint8 (B, 1 or 3, H, W) to float32 (B, 3, H, W), while a GPU computes.
                     inputs = augment(images.to(ranks.device, non_blocking=True))
                     inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
@@ -185,6 +184,7 @@ def pretrain(s: Settings) -> int:
                     settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
                     history=checkpoints.history,
                 )
+                print(f"{step:,} steps of {s.model}; see {s.out}")
     return stop.exit_code
 
 
