@@ -68,8 +68,8 @@ class Settings(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.probe and self.freeze != "none":
-            raise ValueError("--probe freezes all of the network: give it or --freeze, not both")
+        if self.probe and (self.freeze != "none" or self.mixup or self.cutmix):
+            raise ValueError("--probe trains no network: no --freeze, --mixup or --cutmix with it")
         if not 0 < self.label_fraction <= 1:
             raise ValueError(f"--label-fraction must be over 0, up to 1, got {self.label_fraction}")
         if self.per_class is not None and self.label_fraction < 1:

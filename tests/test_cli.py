@@ -883,6 +883,8 @@ class Knotted(fdsl.Family):
     "source, words, says",
     [
         ("perlin-9", "persistence=x", "persistence must be a number, such as 0.5, got 'x'"),
+        ("perlin-9", "octaves=x", "octaves must be a number, such as 1, got 'x'"),
+        ("deadleaves-4", "texture=x", "texture must be a family of the core"),
         (
             "knotted.py",
             "knots=3",
@@ -893,7 +895,7 @@ class Knotted(fdsl.Family):
             "knots=3",
             "knotted.py:knotted lacks the number of categories: knotted.",
         ),
-        ("perlin", "octaves=3", "perlin lacks the number of categories: perlin-10"),
+        ("perlin", "octaves=3", "perlin lacks the number of categories: perlin-100\n"),
     ],
 )
 def test_a_source_or_value_that_is_almost_right_is_one_line(capsys, source, words, says):

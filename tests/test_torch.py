@@ -613,6 +613,9 @@ def test_an_endless_stream_that_repeats_its_images_warns(ifs: fdsl.IFS, kind: An
         next(iter(kind(stream)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        batches = iter(stream)
+        batches.load_state_dict({"samples": 3 * BATCH})
+        next(batches)
         epochs = kind(stream_of(ifs, steps_per_epoch=3))
         for _ in range(3):
             next(iter(epochs))

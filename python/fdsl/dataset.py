@@ -124,17 +124,19 @@ class Dataset:
         """Returns several items, rendered together on ``num_threads`` threads.
 
         If a subclass overrides ``__getitem__``, batches consist of its items, rendered one by one.
-        A subclass that overrides both methods, or ``__getitems__`` first, is responsible for both:
-        this method then renders items without calling ``__getitem__``.
+        A subclass that overrides ``__getitems__`` changes batches only, so it should override
+        both; then, and if ``__getitem__`` is overridden after ``__getitems__``, this method renders
+        the items without calling ``__getitem__``.
         """
-        single, several = (self._owner(name) for name in ("__getitem__", "__getitems__"))
-        if single is Dataset or (issubclass(single, several) and several is not Dataset):
+        order = type(self).__mro__
+        single, several = (
+            next(place for place, kind in enumerate(order) if method in vars(kind))
+            for method in ("__getitem__", "__getitems__")
+        )
+        here = order.index(Dataset)
+        if single == here or single <= several < here:
             return self._items(items)
         return [self[item] for item in items]
-
-    def _owner(self, method: str) -> type:
-        """Returns the class whose method this data set has."""
-        return next(kind for kind in type(self).__mro__ if method in vars(kind))
 
     def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         images, targets = self._batch(items)

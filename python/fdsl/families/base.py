@@ -105,24 +105,24 @@ class Family:
         register(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and type(self)._arrays is Family._arrays:
-            array = _stored(type(self), name, value)
+        if not name.startswith("_") and not hasattr(type(self), name):
+            array = _array_of(value)
+            if array is None and type(self)._arrays is Family._arrays:
+                raise TypeError(_not_stored(type(self), name, value))
             # Files and workers have arrays and Python's numbers. Other types would make them differ
             # from the process that sets them.
-            if isinstance(value, tuple | list | np.generic):
+            if array is not None and isinstance(value, tuple | list | np.generic):
                 value = array if array.ndim else array.item()
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        kind = type(self).__name__
-        if name == "_parameters":
-            raise TypeError(f"{kind}.__init__ must call super().__init__(categories)")
-        why = ""
-        if name.startswith("_") and not name.startswith("__"):
-            why = (
-                ": copies and workers do not have attributes with a leading underscore; derive it "
-                "in a functools.cached_property"
-            )
+        if name.startswith("__") or hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # raises the error of a property, too
+        kind, why = type(self).__name__, ""
+        if not any(own.startswith("_") for own in vars(self)):
+            why = f"; {kind}.__init__ must call super().__init__(…)"
+        elif name.startswith("_"):
+            why = "; copies and workers of a family lose attributes with a leading underscore"
         raise AttributeError(f"{kind!r} object has no attribute {name!r}{why}")
 
     def draw(
@@ -313,7 +313,10 @@ class Family:
                     f"{type(self).__name__}.{name}: every family has an attribute of this name; "
                     "choose another"
                 )
-            arrays[name] = _stored(type(self), name, value)
+            array = _array_of(value)
+            if array is None:
+                raise TypeError(_not_stored(type(self), name, value))
+            arrays[name] = array
         return arrays
 
     def _notes(self) -> Arrays:
@@ -428,19 +431,20 @@ class Family:
         return family_thumbnails(self)
 
 
-def _stored(kind: type[Family], name: str, value: Any) -> npt.NDArray[Any]:
-    """Returns the array that stores an attribute."""
-    array: npt.NDArray[Any] | None
+def _array_of(value: Any) -> npt.NDArray[Any] | None:
+    """Returns the array that stores an attribute, or ``None`` if there is none."""
     try:
         array = np.asarray(value.item() if isinstance(value, np.generic) else value)
     except ValueError:  # rows of different lengths
-        array = None
-    if array is None or array.dtype.kind not in "biufU":
-        raise TypeError(
-            f"{kind.__name__}.{name} must be a number, a string or an array of numbers, got "
-            f"{shown(value)}; derive other attributes in a functools.cached_property"
-        )
-    return array
+        return None
+    return array if array.dtype.kind in "biufU" else None
+
+
+def _not_stored(kind: type[Family], name: str, value: object) -> str:
+    return (
+        f"{kind.__name__}.{name} must be a number, a string or an array of numbers, got "
+        f"{shown(value)}; derive other attributes in a functools.cached_property"
+    )
 
 
 def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:

@@ -82,7 +82,7 @@ def load(source: PathLike, **options: Any) -> Family:
             return load(Path(rest), **options)
         known = makers()
         if rest in known:
-            raise FileNotFoundError(f"{source} lacks the number of categories: {source}-10")
+            raise FileNotFoundError(f"{source} lacks the number of categories: {source}-100")
         accepted = ", ".join(f"{name}-N" for name in known)
         raise FileNotFoundError(
             f"no categories at {shortened(str(path))}: expected a published set "
@@ -136,16 +136,17 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
     return {one.name: one for one in others if one.kind not in variable}
 
 
-def options_of_source(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options that ``load`` accepts for a source: none for files and published sets."""
-    named = None if source in PUBLISHED else _named(source)
-    return {} if named is None else options_of(named.maker)
-
-
 def text_options(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options of a source that text can give. The backdrop of scenes is a family, but
-    also a setting."""
-    return {name: one for name, one in options_of_source(source).items() if _takes_text(one)}
+    """Returns the options that ``load`` accepts for a source and that text can give: none for files
+    and published sets, and not the backdrop of scenes, which is a family, but also a setting."""
+    named = None if source in PUBLISHED else _named(source)
+    if named is None:
+        return {}
+    kind = getattr(named.maker, "__self__", named.maker)  # of a class method, such as IFS.sample
+    style: type[Frame] | None = getattr(kind, "style", None)
+    settings = () if style is None else style.names()
+    options = options_of(named.maker).items()
+    return {name: one for name, one in options if name not in settings or _takes_text(one)}
 
 
 def _takes_text(option: inspect.Parameter) -> bool:
@@ -173,8 +174,8 @@ def divided(values: Mapping[str, Any], source: str | None) -> tuple[dict[str, An
     options = {name: value for name, value in values.items() if name in known}
     for name, value in options.items():
         usual = known[name].default
-        if isinstance(usual, float) and isinstance(value, str):
-            raise ValueError(f"{name} must be a number, such as {usual}, got {shown(value)}")
+        if isinstance(usual, int | float) and isinstance(value, str):
+            raise ValueError(f"{name} must be a number, such as {usual!r}, got {shown(value)}")
     return options, {name: value for name, value in values.items() if name not in known}
 
 

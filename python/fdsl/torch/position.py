@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import os
-import warnings
 import weakref
 from multiprocessing.context import get_spawning_popen
 from multiprocessing.sharedctypes import RawValue
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch.utils.data import get_worker_info
 
 #: What started the latest pass over the stream: nothing yet, since the position was set; a loop in
 #: this process; or workers or a ``Loader``, which run ahead of the training loop.
 NOT_STARTED, BY_LOOP, BY_PREFETCHER = range(3)
+
+
+class Pass(NamedTuple):
+    """Where a pass starts: an epoch, and the samples of it already seen."""
+
+    epoch: int
+    seen: int
+    #: Whether this worker or process has begun it, and an earlier pass started there as well.
+    repeats: bool
 
 
 class _Start(ctypes.Structure):
@@ -112,20 +120,20 @@ class Position:
         memory.next.set(epoch, seen)
         memory.started_by = NOT_STARTED
 
-    def begin(self, started_by: int, length: int | None) -> tuple[int, int]:
-        """Begins a pass and returns where it starts. The pass after it is the next epoch.
+    def begin(self, started_by: int, length: int | None) -> Pass:
+        """Begins a pass and returns it. The pass after it is the next epoch.
 
         Args:
             started_by: what starts it.
             length: the number of samples of an epoch, or ``None`` for an endless one.
         """
         memory = self._shared_memory()
-        epoch, seen = within(length, *memory.next.get())
-        _begin(memory, epoch, seen, started_by, length)
-        return epoch, seen
+        before, start = _latest(memory), within(length, *memory.next.get())
+        _begin(memory, *start, started_by, length)
+        return Pass(*start, repeats=before == start)
 
-    def join(self, length: int | None) -> tuple[int, int]:
-        """Returns where the current pass of this worker's pool started, or begins a pass.
+    def join(self, length: int | None) -> Pass:
+        """Returns the current pass of this worker's pool, or begins a pass.
 
         The first worker of the pool to get here begins the pass; the others find a tag that they
         have not joined yet. This needs no lock. The start is written before the tag, so a worker
@@ -144,7 +152,8 @@ class Position:
         pool = memory.pools[number % len(memory.pools)]
         remembered = worker.id < len(memory.joined)
         while True:
-            tag = pool.tag
+            before = _latest(memory)  # if this worker begins a pass, no other one has until here
+            tag, repeats = pool.tag, False
             # An earlier pool with the same seeds may have had a worker with the same number. Only
             # the shared memory remembers which pass that worker joined.
             joined = self._joined_tag or (memory.joined[worker.id] if remembered else 0)
@@ -169,12 +178,13 @@ class Position:
                 pool.tag_before = self._joined_tag
                 pool.start.set(epoch, seen)
                 pool.tag = tag
+                repeats = before == (epoch, seen)
                 _begin(memory, epoch, seen, BY_PREFETCHER, length, worker.num_workers)
                 break
         self._joined_tag, self._pending = tag, None
         if remembered:
             memory.joined[worker.id] = tag
-        return epoch, seen
+        return Pass(epoch, seen, repeats)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"_saved": self.next(), "_joined_tag": 0, "_pending": None}
@@ -209,15 +219,14 @@ def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
     return (epoch, seen) if length is None else (epoch + seen // length, seen % length)
 
 
+def _latest(memory: Any) -> tuple[int, int] | None:
+    """Returns where the latest pass started; ``None`` if the position was set since."""
+    return None if memory.started_by == NOT_STARTED else memory.latest.get()
+
+
 def _begin(
     memory: Any, epoch: int, seen: int, started_by: int, length: int | None, workers: int = 0
 ) -> None:
-    if length is None and memory.started_by != NOT_STARTED and memory.latest.get() == (epoch, seen):
-        warnings.warn(
-            f"an endless stream starts again at sample {seen:,}, so its images repeat: keep one "
-            "iterator, or give the stream steps_per_epoch",
-            stacklevel=5,
-        )
     memory.latest.set(epoch, seen)
     memory.started_by, memory.workers = started_by, workers
     if length is not None:

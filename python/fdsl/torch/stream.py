@@ -491,8 +491,9 @@ class StreamIterator(Iterator[Sample]):
         self._allocate = allocate or _allocate
         self._singles: deque[Sample] = deque()
         self._begun = False
+        self._repeats = False
 
-    def begin_at(self, epoch: int, seen: int) -> None:
+    def begin_at(self, epoch: int, seen: int, repeats: bool) -> None:
         """Starts the pass after the first ``seen`` samples of an epoch."""
         stream = self._stream
         self._rank, self.global_batch = stream._resolved_ranks()[0], stream._global_batch()
@@ -500,7 +501,7 @@ class StreamIterator(Iterator[Sample]):
         steps = stream.steps_per_epoch
         self._batches = None if steps is None else steps - seen // self.global_batch
         self._next = self._worker
-        self._begun = True
+        self._begun, self._repeats = True, repeats and steps is None
 
     def __next__(self) -> Sample:
         stream = self._stream
@@ -508,6 +509,14 @@ class StreamIterator(Iterator[Sample]):
             stream._begin(self, ahead=False)
         if self._batches is not None and self._next >= self._batches:
             raise StopIteration
+        if self._repeats:  # and load_state_dict has not moved it since
+            self._repeats = False
+            warnings.warn(
+                f"an endless stream starts again at sample {self.start:,}, so its images repeat: "
+                "keep one iterator, or set steps_per_epoch; to repeat them on purpose, call "
+                "load_state_dict first",
+                stacklevel=2,
+            )
         if stream.batch_size is None:
             sample: Sample = self._single()
         else:
@@ -555,7 +564,7 @@ class StreamIterator(Iterator[Sample]):
             if batch == 0:
                 return  # the first call of __next__ will begin the pass
             stream._begin(self, ahead=False)
-        self._next = batch
+        self._next, self._repeats = batch, False
         self._singles.clear()
 
     def _single(self) -> Sample:
