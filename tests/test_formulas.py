@@ -952,7 +952,7 @@ def test_load_reads_every_kind_of_source(ifs, tmp_path):
     assert fdsl.load(tmp_path / "perlin-9") == ifs  # an existing path has precedence over a name
 
 
-@pytest.mark.parametrize("name", ["fractaldb", "perlim-100", "perlin-1.5k", "rcdb-1K", "ifs-10"])
+@pytest.mark.parametrize("name", ["perlim-100", "perlin-1.5k", "rcdb-1K", "ifs-10"])
 def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(name):
     with pytest.raises(FileNotFoundError) as error:
         fdsl.load(name)
