@@ -893,9 +893,9 @@ class Knotted(fdsl.Family):
         (
             "knotted.py:knotted",
             "knots=3",
-            "knotted.py:knotted lacks the number of categories: knotted.",
+            "knotted.py:knotted lacks the number of categories, as in kno",
         ),
-        ("perlin", "octaves=3", "perlin lacks the number of categories: perlin-100\n"),
+        ("perlin", "octaves=3", "perlin lacks the number of categories, as in perlin-100\n"),
     ],
 )
 def test_a_source_or_value_that_is_almost_right_is_one_line(capsys, source, words, says):

@@ -952,6 +952,11 @@ def test_load_reads_every_kind_of_source(ifs, tmp_path):
     assert fdsl.load(tmp_path / "perlin-9") == ifs  # an existing path has precedence over a name
 
 
+def test_a_name_without_a_number_is_refused_with_one():
+    with pytest.raises(FileNotFoundError, match=r"^fractaldb lacks .*, as in fractaldb-100$"):
+        fdsl.load("fractaldb")
+
+
 @pytest.mark.parametrize("name", ["perlim-100", "perlin-1.5k", "rcdb-1K", "ifs-10"])
 def test_an_unknown_name_is_refused_with_a_list_of_the_known_ones(name):
     with pytest.raises(FileNotFoundError) as error:

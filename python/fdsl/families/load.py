@@ -82,7 +82,7 @@ def load(source: PathLike, **options: Any) -> Family:
             return load(Path(rest), **options)
         known = makers()
         if rest in known:
-            raise FileNotFoundError(f"{source} lacks the number of categories: {source}-100")
+            raise FileNotFoundError(f"{source} lacks the number of categories, as in {source}-100")
         accepted = ", ".join(f"{name}-N" for name in known)
         raise FileNotFoundError(
             f"no categories at {shortened(str(path))}: expected a published set "
