@@ -893,7 +893,7 @@ class Knotted(fdsl.Family):
         (
             "knotted.py:knotted",
             "knots=3",
-            "knotted.py:knotted lacks the number of categories, as in kno",
+            "knotted.py:knotted lacks the number of categories, as in knotted.py:knotted-100",
         ),
         ("perlin", "octaves=3", "perlin lacks the number of categories, as in perlin-100\n"),
     ],
