@@ -208,7 +208,7 @@ def _name_ends(
     ranked = sorted(ends, key=lambda group: ends[group][1])
     apart = (top - bottom) / max(24, len(ranked))
     steps = apart * np.arange(len(ranked))
-    # Names that are at least this far apart are, without their steps, just in order.
+    # Names are at least that far apart if what remains without these steps is in order.
     free = [ends[group][1] for group in ranked] - steps
     heights = steps + isotonic_regression(free, y_min=bottom, y_max=top - steps[-1])
     for group, height in zip(ranked, heights, strict=True):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from fdsl._checks import shown
 from fdsl.families.base import Family
-from fdsl.families.load import divided, options_of
+from fdsl.families.load import options_and_settings, options_of
 from fdsl.frame import UNIONS, Frame, Range
 
 #: Values that are written in other words than Python's, in lower or upper case.
@@ -205,7 +205,7 @@ def read_set(words: Sequence[str], source: str | None) -> tuple[dict[str, Any], 
     Raises:
         ValueError: a word is not ``NAME=VALUE``; or the family needs another option, or a number.
     """
-    return divided(read_values(words), source)
+    return options_and_settings(read_values(words), source)
 
 
 def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:

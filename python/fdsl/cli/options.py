@@ -11,7 +11,7 @@ from fdsl._checks import shown
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin, load
-from fdsl.families.load import SOURCES, divided, text_options
+from fdsl.families.load import SOURCES, options_and_settings, text_options
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
@@ -174,7 +174,7 @@ def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]
     # What the command has an option for, too. Its --seed, say, is not the seed of a family.
     settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
     given = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
-    return divided(read_values(arguments.set, given=given), arguments.categories)
+    return options_and_settings(read_values(arguments.set, given=given), arguments.categories)
 
 
 def check_categories(family: Family, categories: list[int]) -> list[int]:

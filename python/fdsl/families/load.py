@@ -161,7 +161,9 @@ def _takes_text(option: inspect.Parameter) -> bool:
     )
 
 
-def divided(values: Mapping[str, Any], source: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def options_and_settings(
+    values: Mapping[str, Any], source: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divides values of ``--set`` into options of the family and settings of its rendering.
 
     Raises:
