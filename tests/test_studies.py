@@ -564,6 +564,12 @@ def test_the_page_says_what_the_runs_did(file):
     assert f"experiments/{file.stem}.png" in page
 
 
+def test_the_cost_of_a_line_is_that_of_its_first_pre_training():
+    again = {"line": "a", "images": "600", "pretraining_minutes": "5.0"}
+    columns = report.costs([{**again, "pretraining_minutes": "1.0"}, again])
+    assert (columns["minutes"]["a"], columns["images/s"]["a"]) == ("1", "10")
+
+
 def test_the_page_names_every_study():
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in STUDIES)

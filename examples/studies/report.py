@@ -189,9 +189,9 @@ def diverged(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], st
 
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Columns with the cost of each line's pre-training."""
+    """Columns with the cost of each line's pre-training; of the first, if it was repeated."""
     columns: dict[str, dict[str, str]] = {"images": {}, "minutes": {}, "images/s": {}}
-    for row in rows:
+    for row in reversed(rows):
         images, minutes = int(row["images"]), float(row["pretraining_minutes"])
         if images and minutes:
             columns["images"][row["line"]] = f"{images:,}"
