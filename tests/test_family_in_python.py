@@ -590,6 +590,26 @@ def test_an_option_has_the_same_type_in_every_process():
             Sized(2, wrong, 0.3).key()
 
 
+def test_a_subclass_of_a_built_in_family_has_no_attributes_that_files_would_lose():
+    class Tinted(fdsl.IFS):
+        gain = 1
+
+        def __init__(self, systems, **options):
+            super().__init__(systems)
+            for name, value in options.items():
+                setattr(self, name, value)
+
+        @functools.cached_property
+        def probabilities_sum(self):
+            return sum(sum(category.probabilities) for category in self)
+
+    systems = fdsl.fractaldb(2)
+    assert Tinted(systems).probabilities_sum == pytest.approx(2)
+    for option in ({"tint": 3}, {"gain": 3}):
+        with pytest.raises(TypeError, match=r"Tinted\.\w+ cannot be set: .* subclass fdsl\.Family"):
+            Tinted(systems, **option)
+
+
 def test_tables_in_cached_properties_survive_copies_and_workers():
     class Shaded(fdsl.Family):
         @functools.cached_property

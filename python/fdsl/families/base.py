@@ -105,13 +105,21 @@ class Family:
         register(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and not hasattr(type(self), name):
+        kind = type(self)
+        derived = isinstance(getattr(kind, name, None), property | functools.cached_property)
+        if not (derived or name.startswith("_")):
+            if kind._arrays is not Family._arrays:
+                raise TypeError(
+                    f"{kind.__name__}.{name} cannot be set: files and workers have only the "
+                    "categories of a built-in family, and of its subclasses; derive it from them "
+                    "in a functools.cached_property, or subclass fdsl.Family"
+                )
             array = _array_of(value)
-            if array is None and type(self)._arrays is Family._arrays:
-                raise TypeError(_not_stored(type(self), name, value))
+            if array is None:
+                raise TypeError(_not_stored(kind, name, value))
             # Files and workers have arrays and Python's numbers. Other types would make them differ
             # from the process that sets them.
-            if array is not None and isinstance(value, tuple | list | np.generic):
+            if isinstance(value, tuple | list | np.generic):
                 value = array if array.ndim else array.item()
         super().__setattr__(name, value)
 
