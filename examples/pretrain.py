@@ -223,7 +223,7 @@ def search_options(s: Settings) -> dict[str, Any]:
 def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
     """Reads the categories, or searches them on rank 0; a resumed run reads those it has saved."""
     if s.source is not None:
-        return fdsl.load(s.source, **training.read_set(s.set, s.source)[0])
+        return training.load_set(s.source, training.read_values(s.set))[0]
     file = (s.out if s.resume in (None, "auto") else Path(s.resume).parent) / "categories.npz"
 
     def found() -> fdsl.Family:

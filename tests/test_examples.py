@@ -888,6 +888,20 @@ def test_every_setting_of_a_source_can_be_given() -> None:
             pretrain.chosen_rendering(dataclasses.replace(given, set=(word,)), scene)
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("octave=3", "perlin-4 has no option or setting 'octave': it takes octaves, persistence, "),
+        ("octaves=1.5", "octaves must be an integer, got 1.5"),
+        ("octaves=100", "octaves must be between 1 and 16, got 100"),
+    ],
+)
+def test_a_wrong_option_of_a_family_is_one_sentence(word, says, tmp_path, capsys):
+    run = ["--source", "perlin-4", "--set", word, "--out", str(tmp_path / "run")]
+    assert pretrain.main(run) == 2
+    assert capsys.readouterr().err.startswith(f"pretrain.py: error: {says}")
+
+
 @pytest.mark.parametrize("option", ["--fill-rate", "--label-smoothing", "--erasing"])
 def test_a_fraction_above_one_is_one_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str

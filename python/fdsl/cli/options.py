@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fdsl._checks import shown
 from fdsl.cli.values import size, variation
 from fdsl.controls import Control, read_values, style_controls, text
-from fdsl.families import Family, Perlin, load
-from fdsl.families.load import SOURCES, options_and_settings, text_options
+from fdsl.families import Family, Perlin
+from fdsl.families.load import SOURCES, load_set, options_and_settings, text_options
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
@@ -147,18 +146,8 @@ def loaded(arguments: argparse.Namespace) -> Family:
         ValueError: ``--set`` lacks an option that the family needs, or names one that it does not
             have.
     """
-    source = arguments.categories
-    options, settings = _set(arguments)
-    with _sentences() if options else contextlib.nullcontext():
-        found = load(source, **options)
-    accepted = [
-        *text_options(source),
-        *(found.style.names() if hasattr(arguments, "settings") else ()),
-    ]
-    for name in settings:
-        if name not in accepted:
-            takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
-            raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
+    values, renders = _set(arguments), hasattr(arguments, "settings")
+    found, _ = load_set(arguments.categories, values, settings=renders)
     given = {n: getattr(arguments, n) for n in NOISE if getattr(arguments, n) is not None}
     if not given:
         return found
@@ -168,13 +157,13 @@ def loaded(arguments: argparse.Namespace) -> Family:
     return Perlin([tuple(pair) for pair in found], **{**shared, **given})
 
 
-def _set(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+def _set(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns what ``--set`` gives: options of the family, and rendering settings."""
     known = text_options(arguments.categories)
     # What the command has an option for, too. Its --seed, say, is not the seed of a family.
     settings = [name for name in getattr(arguments, "settings", ()) if name not in known]
     given = {name: getattr(arguments, name) for name in (*NOISE, *settings)}
-    return options_and_settings(read_values(arguments.set, given=given), arguments.categories)
+    return read_values(arguments.set, given=given)
 
 
 def check_categories(family: Family, categories: list[int]) -> list[int]:
@@ -317,7 +306,7 @@ def rendering_of(arguments: argparse.Namespace, family: Family) -> Frame:
             texts.setdefault("none", None)
         if isinstance(value := given.get(control.name), str):
             given[control.name] = texts.get(value, value)
-    given |= _set(arguments)[1]
+    given |= options_and_settings(_set(arguments), arguments.categories)[1]
     for name in given:
         if name not in style.names():
             options = ", ".join(

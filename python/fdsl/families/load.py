@@ -181,6 +181,35 @@ def options_and_settings(
     return options, {name: value for name, value in values.items() if name not in known}
 
 
+def load_set(
+    source: str, values: Mapping[str, Any], *, settings: bool = True
+) -> tuple[Family, dict[str, Any]]:
+    """Loads a family with the options among the values of ``--set``, and returns it with the rest:
+    settings of its rendering.
+
+    Args:
+        source: as for ``load``.
+        values: the options and settings.
+        settings: whether settings are accepted.
+
+    Raises:
+        ValueError: an option is missing or wrong, or the family has no option or setting of a name.
+    """
+    options, others = options_and_settings(values, source)
+    try:
+        family = load(source, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ValueError(str(error)) from error
+    accepted = [*text_options(source), *(family.style.names() if settings else ())]
+    for name in others:
+        if name not in accepted:
+            takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
+            raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
+    return family, others
+
+
 class _Named(NamedTuple):
     """What a name such as ``"perlin-100"`` says."""
 

@@ -11,7 +11,7 @@ what ``examples/pretrain.py`` is built on.
 | `MetricsLog` | averages metrics over steps and ranks, and writes them as rows of a CSV |
 | `save_weights` `load_weights` | write and read weights with all that is needed to reproduce them |
 | `load_pretrained` | builds a network to fine-tune, whose last layer is new |
-| `run_script` `read_presets` `read_set` `read_values` | read options and TOML files |
+| `run_script` `read_presets` `read_set` `read_values` `load_set` | read options and TOML files |
 | `build_model` | builds a network of torchvision or timm by its name |
 | `Augmentation` `Erasing` `mixing` | augment a batch on its device, each image in its own way |
 | `decay_groups` | the parameters whose weights decay, and the others |
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from fdsl._files import write_whole
 from fdsl.controls import read_set, read_values
+from fdsl.families.load import load_set
 from fdsl.torch.training.augmentation import Augmentation, Erasing, mixing
 from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
 from fdsl.torch.training.command_line import read_presets, run_script
@@ -65,6 +66,7 @@ __all__ = [
     "last_layer",
     "linear_probe",
     "load_pretrained",
+    "load_set",
     "load_weights",
     "make_deterministic",
     "mixing",
