@@ -23,6 +23,7 @@
 
 use crate::address::{Purpose, Rng};
 use crate::formula::ifs::table::Table;
+use crate::formula::system::xoroshiro::Xoroshiro;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -34,7 +35,8 @@ pub const ORBITS: usize = 64;
 /// changing it changes the images.
 pub const WARM_UP: usize = 32;
 /// A system is considered divergent once any coordinate exceeds this in magnitude. Beyond it, f32 is
-/// too coarse to spread the points over more than a handful of pixels.
+/// too coarse to spread an attractor of size 1 over more than a handful of pixels; the coarseness shows
+/// from 1e5 on. Attractors of a search are close to the origin.
 pub const ESCAPE_RADIUS: f32 = 1e6;
 
 /// The number of steps between checks for divergence. It may change without changing the images,
@@ -142,39 +144,28 @@ pub(crate) fn play_restarting(table: &Table, rng: &mut Rng, count: usize, points
     Bounds::of(points)
 }
 
-/// The current point of each orbit, and the state of its xoroshiro64* generator (Blackman and Vigna).
+/// The current point of each orbit, and its generator.
 #[derive(Clone)]
 struct Orbits {
     x: [f32; ORBITS],
     y: [f32; ORBITS],
-    s0: [u32; ORBITS],
-    s1: [u32; ORBITS],
+    random: Xoroshiro<ORBITS>,
 }
 
 impl Orbits {
     fn start(rng: &mut Rng) -> Self {
-        let mut orbits = Self { x: [0.0; ORBITS], y: [0.0; ORBITS], s0: [0; ORBITS], s1: [0; ORBITS] };
-        for lane in 0..ORBITS {
-            let state = rng.next_u64();
-            // The all-zero state is the only one that xoroshiro cannot leave.
-            orbits.s0[lane] = (state as u32).max(1); // low half
-            orbits.s1[lane] = (state >> 32) as u32; // high half
-            orbits.x[lane] = rng.between(-1.0, 1.0) as f32;
-            orbits.y[lane] = rng.between(-1.0, 1.0) as f32;
+        let (mut x, mut y, mut states) = ([0.0; ORBITS], [0.0; ORBITS], [0; ORBITS]);
+        for orbit in 0..ORBITS {
+            states[orbit] = rng.next_u64();
+            x[orbit] = rng.between(-1.0, 1.0) as f32;
+            y[orbit] = rng.between(-1.0, 1.0) as f32;
         }
-        orbits
-    }
-
-    fn random(&mut self, lane: usize) -> u32 {
-        let (s0, s1) = (self.s0[lane], self.s1[lane] ^ self.s0[lane]);
-        self.s0[lane] = s0.rotate_left(26) ^ s1 ^ s1 << 9;
-        self.s1[lane] = s1.rotate_left(13);
-        s0.wrapping_mul(0x9E37_79BB)
+        Self { x, y, random: Xoroshiro::new(states) }
     }
 
     /// Advances one orbit and returns its new point. [`Steps`] is the vectorized version.
     fn step(&mut self, table: &Table, lane: usize) -> [f32; 2] {
-        let [a, b, c, d, e, f] = table.map(self.random(lane));
+        let [a, b, c, d, e, f] = table.map(self.random.next(lane));
         let (x, y) = (self.x[lane], self.y[lane]);
         // Every SIMD backend multiplies and adds in this order.
         (self.x[lane], self.y[lane]) = (x * a + y * b + e, x * c + y * d + f);
@@ -247,28 +238,23 @@ impl Steps<'_> {
         }
         let [a, b, c, d, e, f] = parameters;
         let fraction_mask = l.splat_u(u32::MAX >> 3);
-        let multiplier = l.splat_u(0x9E37_79BB);
         let (mut x_min, mut y_min) = (l.splat_f(bounds.min[0]), l.splat_f(bounds.min[1]));
         let (mut x_max, mut y_max) = (l.splat_f(bounds.max[0]), l.splat_f(bounds.max[1]));
 
         for block in (0..ORBITS).step_by(GROUPS * L::N) {
             let (mut x, mut y) = ([l.splat_f(0.0); GROUPS], [l.splat_f(0.0); GROUPS]);
-            let (mut s0, mut s1) = ([l.splat_u(0); GROUPS], [l.splat_u(0); GROUPS]);
+            let mut random = [orbits.random.load(l, block); GROUPS];
             for g in 0..GROUPS {
                 let lane = block + g * L::N;
                 x[g] = l.load_f(&orbits.x[lane..]);
                 y[g] = l.load_f(&orbits.y[lane..]);
-                s0[g] = l.load_u(&orbits.s0[lane..]);
-                s1[g] = l.load_u(&orbits.s1[lane..]);
+                random[g] = orbits.random.load(l, lane);
             }
             let steps = points_x.chunks_exact_mut(ORBITS).zip(points_y.chunks_exact_mut(ORBITS));
             for (points_x, points_y) in steps {
                 for g in 0..GROUPS {
-                    let word = l.mul_u(s0[g], multiplier);
-                    let mixed = l.xor(s1[g], s0[g]);
-                    s0[g] = l.xor(l.xor(l.rotl::<26>(s0[g]), mixed), l.shl::<9>(mixed));
-                    s1[g] = l.rotl::<13>(mixed);
-
+                    let word;
+                    (word, random[g]) = random[g].next(l);
                     let slot = l.shr::<29>(word);
                     // The lookups below use only the lowest bits of `map`; in a threshold, those bits
                     // hold the alias.
@@ -291,8 +277,7 @@ impl Steps<'_> {
                 let lane = block + g * L::N;
                 l.store_f(&mut orbits.x[lane..], x[g]);
                 l.store_f(&mut orbits.y[lane..], y[g]);
-                l.store_u(&mut orbits.s0[lane..], s0[g]);
-                l.store_u(&mut orbits.s1[lane..], s1[g]);
+                orbits.random.store(l, lane, random[g]);
             }
         }
         for (x, y) in [(x_min, y_min), (x_max, y_max)] {
@@ -320,19 +305,6 @@ fn affine<L: Lanes, const FOUR: bool>(l: L, [x, y]: [L::F; 2], parameters: [L::F
 mod tests {
     use super::*;
     use crate::address::Address;
-    use rand_core::{Rng as _, SeedableRng};
-
-    #[test]
-    fn the_generator_is_xoroshiro64_star() {
-        let seed: [u8; 8] = std::array::from_fn(|i| i as u8 + 1);
-        let mut theirs = rand_xoshiro::Xoroshiro64Star::from_seed(seed);
-        let mut ours = Orbits::start(&mut Rng::new(0));
-        ours.s0[5] = u32::from_le_bytes([1, 2, 3, 4]);
-        ours.s1[5] = u32::from_le_bytes([5, 6, 7, 8]);
-        for _ in 0..100 {
-            assert_eq!(ours.random(5), theirs.next_u32());
-        }
-    }
 
     #[test]
     fn a_system_that_diverges_is_detected() {

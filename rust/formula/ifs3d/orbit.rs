@@ -13,6 +13,7 @@
 use crate::address::Rng;
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
+use crate::formula::system::xoroshiro::Xoroshiro;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Orbits played side by side. Part of the format.
@@ -103,21 +104,15 @@ pub(super) fn play_restarting(maps: &Maps, rng: &mut Rng, count: usize, cloud: &
     }
 }
 
-/// The current point of each orbit, and its own xoroshiro64* (Blackman and Vigna).
+/// The current point of each orbit, and its generator.
 struct Orbits {
     axes: [[f32; ORBITS]; 3],
-    s0: [u32; ORBITS],
-    s1: [u32; ORBITS],
+    random: Xoroshiro<ORBITS>,
 }
 
 impl Orbits {
     fn start(rng: &mut Rng) -> Self {
-        let states: [u64; ORBITS] = std::array::from_fn(|_| rng.next_u64());
-        Self {
-            axes: [[0.0; ORBITS]; 3],
-            s0: states.map(|state| (state as u32).max(1)), // the low half; a state of zero stays zero
-            s1: states.map(|state| (state >> 32) as u32),  // the high half
-        }
+        Self { axes: [[0.0; ORBITS]; 3], random: Xoroshiro::new(std::array::from_fn(|_| rng.next_u64())) }
     }
 
     /// Plays whole steps until the points of `range` are filled; returns whether all orbits are within reach.
@@ -141,17 +136,9 @@ impl Orbits {
         (0..3).for_each(|axis| self.axes[axis][orbit] = point[axis]);
     }
 
-    fn random(&mut self, orbit: usize) -> u32 {
-        let (s0, s1) = (self.s0[orbit], self.s1[orbit] ^ self.s0[orbit]);
-        self.s0[orbit] = s0.rotate_left(26) ^ s1 ^ s1 << 9;
-        self.s1[orbit] = s1.rotate_left(13);
-        s0.wrapping_mul(0x9E37_79BB)
-    }
-
     /// Moves one orbit and returns its point. `Steps` does the same to all of them.
     fn step(&mut self, maps: &Maps, orbit: usize) -> [f32; 3] {
-        let word = self.random(orbit);
-        let &[a, b, c, d, e, f, g, h, i, j, k, l] = maps.chosen(word);
+        let &[a, b, c, d, e, f, g, h, i, j, k, l] = maps.chosen(self.random.next(orbit));
         let [x, y, z] = [0, 1, 2].map(|axis: usize| self.axes[axis][orbit]);
         // Three products, then three sums from left to right: the order is the same on every backend.
         let point = [x * a + y * b + z * c + j, x * d + y * e + z * f + k, x * g + y * h + z * i + l];
@@ -185,20 +172,19 @@ impl Kernel for Steps<'_> {
         for (lanes, &bound) in bounds.iter_mut().zip(&maps.bounds) {
             *lanes = l.splat_u(bound);
         }
-        let (star, zero, one) = (l.splat_u(0x9E37_79BB), l.splat_u(0), l.splat_u(1));
+        let (zero, one) = (l.splat_u(0), l.splat_u(1));
 
         for lane in (0..ORBITS).step_by(L::N) {
             let [mut x, mut y, mut z] = orbits.axes.each_ref().map(|axis| l.load_f(&axis[lane..]));
-            let (mut s0, mut s1) = (l.load_u(&orbits.s0[lane..]), l.load_u(&orbits.s1[lane..]));
+            let mut random = orbits.random.load(l, lane);
             let steps = points_x
                 .chunks_exact_mut(ORBITS)
                 .zip(points_y.chunks_exact_mut(ORBITS))
                 .zip(points_z.chunks_exact_mut(ORBITS));
             for ((points_x, points_y), points_z) in steps {
-                let word = l.shr::<{ 32 - BITS }>(l.mul_u(s0, star));
-                let mixed = l.xor(s1, s0);
-                s0 = l.xor(l.xor(l.rotl::<26>(s0), mixed), l.shl::<9>(mixed));
-                s1 = l.rotl::<13>(mixed);
+                let word;
+                (word, random) = random.next(l);
+                let word = l.shr::<{ 32 - BITS }>(word);
                 let mut map = zero;
                 for &bound in &bounds[..several] {
                     map = l.add_u(map, l.if_less(word, bound, zero, one));
@@ -215,8 +201,7 @@ impl Kernel for Steps<'_> {
             for (axis, value) in orbits.axes.iter_mut().zip([x, y, z]) {
                 l.store_f(&mut axis[lane..], value);
             }
-            l.store_u(&mut orbits.s0[lane..], s0);
-            l.store_u(&mut orbits.s1[lane..], s1);
+            orbits.random.store(l, lane, random);
         }
     }
 }

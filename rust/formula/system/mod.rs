@@ -1,6 +1,7 @@
 //! Systems of affine maps and their probabilities, in any number of dimensions.
 
 pub mod search;
+pub(in crate::formula) mod xoroshiro;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
