@@ -35,10 +35,6 @@ pub enum Error {
         "crop must be between 1 and the size {height}×{width} on each side, got {crop_height}×{crop_width}"
     )]
     Crop { height: usize, width: usize, crop_height: usize, crop_width: usize },
-    #[error("num_points must be between 1 and 16777216, got {0}")]
-    NumPoints(usize),
-    #[error("variation must be None or between 0 and 1 (best in the paper: 0.4), got {0}")]
-    Variation(f64),
     #[error("{0}")]
     Settings(String),
     #[error("there is no family {given:?}; known: {known}")]
@@ -59,8 +55,6 @@ pub enum Error {
     #[error("could not start {threads} threads: {reason}")]
     Pool { threads: usize, reason: String },
 
-    #[error("fill_rate must be above 0 and at most 1, got {0}")]
-    FillRate(f64),
     #[error("{0} must be at least 1, got 0")]
     Zero(&'static str),
     #[error("the numbers of maps must satisfy 1 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]

@@ -57,6 +57,11 @@ impl Machine {
         }
     }
 
+    /// Returns the number of threads that can run at the same time.
+    pub(crate) fn parallelism(&self) -> Result<usize, Error> {
+        Ok(self.threads()?.min(pool::cores()))
+    }
+
     /// Runs `work` in the thread pool of this machine, in which rayon's parallel iterators then run.
     pub(crate) fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> Result<R, Error> {
         Ok(pool::pool(self.threads()?)?.install(work))
@@ -101,7 +106,10 @@ impl Machine {
         let flag = Arc::new(Flag::default());
         let watch = flag.clone();
         let (send, result) = sync_channel(1);
-        pool::pool(self.threads()?)?.spawn(move || {
+        let pool = pool::pool(self.threads()?)?;
+        let in_use = pool.clone();
+        pool.spawn(move || {
+            let _in_use = in_use; // even after an interrupt
             // After an interrupt there is no receiver.
             let _ = send.send(catch_unwind(AssertUnwindSafe(|| work(&watch))));
         });
@@ -123,7 +131,7 @@ impl Machine {
     pub(crate) fn free_large_scratch(&self, bytes: usize) -> Result<(), Error> {
         if bytes > MAX_SCRATCH_BYTES {
             drop(SCRATCH.take());
-            if let Some(pool) = pool::started(self.threads()?) {
+            for pool in pool::idle(self.threads()?) {
                 pool.broadcast(|_| drop(SCRATCH.take()));
             }
         }

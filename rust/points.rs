@@ -1,6 +1,7 @@
 //! The points of an orbit and their bounding box.
 
-/// The points of an orbit, in order. f32 is precise enough to find a pixel.
+/// The points of an orbit, in order. f32 is precise enough to find a pixel, unless an attractor is far
+/// smaller than its distance from the origin.
 #[derive(Default)]
 pub struct Points {
     pub(crate) x: Vec<f32>,

@@ -16,9 +16,13 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::Error;
 
-/// The most pools kept: one for all cores, and one for another number of threads. A program that
-/// tries 1 to 64 threads would otherwise keep 2,080 threads.
+/// The most pools kept: one for all cores, and one for another number of threads, or for another call
+/// at the same time. A program that tries 1 to 64 threads would otherwise keep 2,080 threads.
 const MAX_POOLS: usize = 2;
+/// The most pools with the same number of threads. A call whose pool is in use by another call gets
+/// its own: rayon's threads start new work only when all earlier work is done, so a small image, and
+/// its Ctrl-C, would wait for thousands of others. More calls at the same time share a pool.
+const MAX_OF_A_SIZE: usize = 2;
 
 /// The pools of one process, newest first.
 struct Pools {
@@ -52,20 +56,31 @@ pub fn cores() -> usize {
     (all / ranks.unwrap_or(1).max(1)).max(1)
 }
 
-/// Returns this process's pool of `threads` threads.
+/// Returns a pool of `threads` threads of this process, which is in use until it is dropped.
 pub(crate) fn pool(threads: usize) -> Result<Arc<ThreadPool>, Error> {
     CACHE.pool(threads)
 }
 
-/// Returns this process's pool of `threads` threads, if there is one.
-pub(crate) fn started(threads: usize) -> Option<Arc<ThreadPool>> {
-    CACHE.pools.load().as_ref()?.find(CACHE.process(), threads)
+/// Returns the pools of `threads` threads of this process that are not in use.
+pub(crate) fn idle(threads: usize) -> Vec<Arc<ThreadPool>> {
+    let pools = CACHE.pools.load();
+    let pools = pools.iter().flat_map(|pools| pools.of(CACHE.process(), threads));
+    pools.filter(|pool| !in_use(pool)).cloned().collect()
+}
+
+fn in_use(pool: &Arc<ThreadPool>) -> bool {
+    Arc::strong_count(pool) > 1
 }
 
 impl Pools {
+    fn of(&self, process: Process, threads: usize) -> impl Iterator<Item = &Arc<ThreadPool>> {
+        let own = self.pools.iter().filter(move |_| self.process == process);
+        own.filter(move |pool| pool.current_num_threads() == threads)
+    }
+
     fn find(&self, process: Process, threads: usize) -> Option<Arc<ThreadPool>> {
-        let mut pools = self.pools.iter().filter(|_| self.process == process);
-        pools.find(|pool| pool.current_num_threads() == threads).cloned()
+        let free = self.of(process, threads).find(|pool| !in_use(pool));
+        free.or_else(|| self.of(process, threads).nth(MAX_OF_A_SIZE - 1)).cloned()
     }
 }
 
@@ -118,20 +133,33 @@ mod tests {
     fn the_newest_pools_are_kept_and_a_fork_creates_its_own() {
         let cache = Cache::new(); // not the process's, which other tests use
         let pool = |threads| cache.pool(threads).unwrap();
-        let (two, three) = (pool(2), pool(3));
-        assert!(Arc::ptr_eq(&two, &pool(2)));
-        assert!(Arc::ptr_eq(&three, &pool(3)));
-        assert_eq!((two.current_num_threads(), three.current_num_threads()), (2, 3));
+        let address = |pool: Arc<ThreadPool>| Arc::as_ptr(&pool);
+        let (two, three) = (address(pool(2)), address(pool(3)));
+        assert_eq!((two, three), (address(pool(2)), address(pool(3))));
+        let kept = pool(2);
+        assert_eq!((kept.current_num_threads(), pool(3).current_num_threads()), (2, 3));
         for threads in 4..20 {
             assert_eq!(pool(threads).current_num_threads(), threads);
         }
         assert_eq!(cache.pools.load().as_ref().map(|pools| pools.pools.len()), Some(MAX_POOLS));
-        assert_eq!(Arc::strong_count(&two), 1); // no longer in the list
+        assert_eq!(Arc::strong_count(&kept), 1); // no longer in the list
 
         let before = pool(2);
         cache.forks.fetch_add(1, Ordering::Relaxed);
         let after = pool(2);
         assert!(!Arc::ptr_eq(&before, &after));
         assert!(Arc::strong_count(&before) > 1); // leaked: it is the parent's
+    }
+
+    #[test]
+    fn a_call_does_not_wait_for_the_pool_of_another() {
+        let cache = Cache::new();
+        let pool = |threads| cache.pool(threads).unwrap();
+        let (first, second, third) = (pool(2), pool(2), pool(2));
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&third, &first)); // shared
+        let free = Arc::as_ptr(&second);
+        drop(second);
+        assert!(std::ptr::eq(Arc::as_ptr(&pool(2)), free));
     }
 }

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import fdsl
 import numpy as np
@@ -37,6 +38,7 @@ LONG_WORK = {
     "sample": "fdsl._core.sample_contractive(categories=10**7, seed=0, min_maps=256, max_maps=256, "
     "singular_sum=None)",
     "search": "fdsl.IFS.search(1000, 0.9, max_tries=10**9, size=4096, num_points=2**22)",
+    "search, many threads": "fdsl.IFS.search(1000, 0.99, sampler='released', num_threads=64)",
 }
 
 
@@ -70,6 +72,24 @@ def test_ctrl_c_stops_long_work(work: str) -> None:
             child.kill()
     assert "KeyboardInterrupt" in errors
     assert "panicked" not in errors
+
+
+def test_a_small_image_does_not_wait_for_the_long_work_of_another_thread() -> None:
+    noise, frame = fdsl.Perlin(4, octaves=8), fdsl.Frame(size=1024)
+    numbers = range(20)
+    begun = threading.Event()
+
+    def work() -> None:
+        begun.set()
+        fdsl.render(noise, 0, numbers, rendering=frame, num_threads=2)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    begun.wait()
+    for _ in range(20):
+        fdsl.render(noise, 0, [1, 2], rendering=fdsl.Frame(size=64), num_threads=2)
+    assert worker.is_alive()
+    worker.join()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")

@@ -34,9 +34,7 @@ pub(super) fn draw_points<'py>(
 ) -> PyResult<Bound<'py, PyArray1<u8>>> {
     let simd = machine(None, simd)?.simd;
     let (frame, style) = family::settings::<Style>(settings)?;
-    if points.as_array().ncols() != 2 || points.as_array().iter().any(|v| !v.is_finite()) {
-        return Err(PyValueError::new_err("points must be finite, (n, 2)"));
-    }
+    check_points(&points)?;
     let masks = key.map_or(Masks::Fixed(mask.unwrap_or(511)), Masks::Random);
     let mark = if style.draw == Draw::Point { Mark::Pixel } else { Mark::Patch(masks) };
     let (x, y) = points.as_array().rows().into_iter().map(|point| (point[0], point[1])).unzip();
@@ -69,6 +67,7 @@ pub(super) fn draw_density<'py>(
     simd: Option<&str>,
 ) -> PyResult<[Bound<'py, PyArray1<u8>>; 3]> {
     let simd = machine(None, simd)?.simd;
+    check_points(&points)?;
     let (x, y) = points.as_array().rows().into_iter().map(|point| (point[0], point[1])).unzip();
     let points = Points { x, y };
     let window = Window { flip_rows: true, ..Window::whole(size, size) };
@@ -87,6 +86,15 @@ pub(super) fn draw_density<'py>(
     Ok(images.map(|pixels| pixels.to_pyarray(py)))
 }
 
+fn check_points(points: &PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+    let points = points.as_array();
+    if points.ncols() == 2 && points.iter().all(|v| v.is_finite()) {
+        Ok(())
+    } else {
+        Err(PyValueError::new_err("points must be finite, (n, 2)"))
+    }
+}
+
 /// Draws diamond–square heights from the given numbers in [0, 1), and returns those of `size`×`size`
 /// pixels, top row first, and their colors: factor and offset of hue, saturation and value.
 #[pyfunction]
@@ -101,12 +109,12 @@ pub(super) fn diamond_square<'py>(
     let simd = machine(None, None)?.simd;
     let window = Window::whole(size, size);
     let [hue, saturation, value] = colors;
-    let mut pixels = vec![0; 3 * size * size];
-    let rows = guarded(|| {
+    let (rows, pixels) = guarded(|| {
+        let mut pixels = vec![0; 3 * size * size];
         let (mut heights, mut draws) = (Heights::default(), draws.into_iter());
         heights.fill(size, decay, || draws.next().expect("enough draws"), || false);
         heights.show(window, Colors { hue, saturation, value }, true, Over::Everything, simd, &mut pixels);
-        heights.rows(size).flatten().copied().collect::<Vec<f32>>()
+        (heights.rows(size).flatten().copied().collect::<Vec<f32>>(), pixels)
     })?;
     Ok((rows.to_pyarray(py), pixels.to_pyarray(py)))
 }

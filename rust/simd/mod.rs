@@ -71,8 +71,8 @@ impl Simd {
     pub fn chosen() -> Result<Self, Error> {
         static CHOSEN: OnceLock<Result<Simd, Error>> = OnceLock::new();
         CHOSEN
-            .get_or_init(|| match std::env::var("FDSL_SIMD") {
-                Ok(name) if !name.is_empty() => Self::of("FDSL_SIMD", &name),
+            .get_or_init(|| match std::env::var_os("FDSL_SIMD") {
+                Some(name) if !name.is_empty() => Self::of("FDSL_SIMD", &name.to_string_lossy()),
                 _ => Ok(*Self::available().last().expect("PLAIN is always available")),
             })
             .clone()

@@ -71,7 +71,7 @@ pub struct Found {
 }
 
 impl Search {
-    /// Runs the search. Calls `progress(found, tried)` every few milliseconds, which may cancel it.
+    /// Runs the search. Calls `progress(found, tried)` several times a second, which may cancel it.
     ///
     /// # Errors
     ///
@@ -82,9 +82,11 @@ impl Search {
         progress: impl FnMut(usize, u64) -> ControlFlow<B>,
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
-        // Tens of milliseconds of work per thread between two calls of `progress`.
+        // At most a tenth of a second of work between two calls of `progress`. A replayed orbit takes
+        // about eight times as long.
         let work = self.measure.num_points + self.measure.size * self.measure.size;
-        let block = ((1 << 25) / work).clamp(1, 64) as u64 * machine.threads()? as u64;
+        let at_once = if self.sampler == Sampler::Released { 1 << 22 } else { 1 << 25 };
+        let block = (at_once / work).clamp(1, 64) as u64 * machine.parallelism()? as u64;
         let mut released = self.released(block as usize);
         // The measure of a candidate is the number of pixels that it lights.
         let candidates = |tried, best| {
@@ -122,7 +124,8 @@ impl Search {
 
     fn check(&self) -> Result<(), Error> {
         if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
-            return Err(Error::FillRate(self.fill_rate));
+            let given = self.fill_rate;
+            return Err(Error::Number { name: "fill_rate", accepted: "above 0 and at most 1", given });
         }
         let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
         Limits { categories, min_maps, max_maps, max_tries, sampler, seed }.check()?;

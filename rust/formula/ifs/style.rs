@@ -152,7 +152,7 @@ impl Kind {
 impl VariationKind {
     pub(super) fn with(self, variation: Option<f64>) -> Result<Variation, Error> {
         Ok(match (variation, self) {
-            (Some(w), _) if !(0.0..=1.0).contains(&w) => return Err(Error::Variation(w)),
+            (Some(w), _) if !(0.0..=1.0).contains(&w) => return Err(refused(w)),
             // At w = 0 every re-render would use the same maps.
             (None | Some(0.0), _) => Variation::Identity,
             (Some(w), Self::Grid) => Variation::Grid(w),
@@ -162,15 +162,21 @@ impl VariationKind {
     }
 }
 
+fn refused(variation: f64) -> Error {
+    let accepted = "None or between 0 and 1 (best in the paper: 0.4)";
+    Error::Number { name: "variation", accepted, given: variation }
+}
+
 impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         if !(1..=MAX_POINTS).contains(&self.num_points) {
-            return Err(Error::NumPoints(self.num_points));
+            let (accepted, given) = ("between 1 and 16777216", self.num_points as f64);
+            return Err(Error::Number { name: "num_points", accepted, given });
         }
         if let Variation::Grid(w) | Variation::Continuous(w) | Variation::Map(w) = self.variation
             && !(w > 0.0 && w <= 1.0)
         {
-            return Err(Error::Variation(w));
+            return Err(refused(w));
         }
         if self.shading == Shading::Any && frame.color {
             let accepted = "'last' or 'density' with color=True";

@@ -86,7 +86,7 @@ impl Search {
     ) -> Result<Found, Stopped<B>> {
         self.check()?;
         let block = AT_ONCE * 10_000 / self.num_points.max(10_000) as u64;
-        let block = block.max(1) * machine.threads()? as u64;
+        let block = block.max(1) * machine.parallelism()? as u64;
         let mut stream = self.stream(block as usize);
         // The measure of a candidate is the smallest of its variances.
         let candidates = |tried, _| {
