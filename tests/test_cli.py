@@ -15,9 +15,9 @@ import fdsl.cli
 import numpy as np
 import pytest
 from fdsl import png
+from fdsl._scripts import run_script
 from fdsl.cli import progress as progress_module
 from fdsl.cli.options import add_rendering, add_source, rendering_of
-from fdsl.families.registry import run_script
 from fdsl.preview import contact_sheet
 from processes import started
 

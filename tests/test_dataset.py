@@ -184,6 +184,21 @@ def test_bad_arguments_are_refused(ifs, arguments, error, said):
         fdsl.Dataset(**{"family": ifs, **arguments})
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_numbers_out_of_range_are_refused(ifs, cache):
+    data = fdsl.Dataset(ifs, 2, rendering=TINY, cache=cache)
+    for number in (-1, len(data)):
+        with pytest.raises(IndexError, match=f"item {number} is out of range"):
+            data.take(np.array([0, number]))
+
+
+def test_what_a_data_set_is_made_of_cannot_be_changed(ifs):
+    data = fdsl.Dataset(ifs, 2, rendering=TINY, cache=True)
+    for name in ("family", "instances", "rendering", "target", "seed", "label_noise", "cache"):
+        with pytest.raises(AttributeError, match=f"the {name} of a Dataset cannot be changed"):
+            setattr(data, name, getattr(data, name))
+
+
 def test_it_needs_no_torch():
     code = (
         "import fdsl, sys; d = fdsl.Dataset(fdsl.Perlin(4), 2, rendering=fdsl.Frame(size=16));"

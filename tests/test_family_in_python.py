@@ -21,8 +21,9 @@ import fdsl.cli
 import fdsl.export
 import numpy as np
 import pytest
+import torch
 from families_in_python import Disks, Scenes
-from fdsl import _core
+from fdsl import _core, _scripts
 from fdsl.families import registry
 from fdsl.preview import contact_sheet
 
@@ -35,13 +36,13 @@ DISKS = Disks(6)
 def _known_names():
     """Unregisters the families that a test registers."""
     known, scripts, modules, path = (
-        dict(registry._known), dict(registry._scripts), set(sys.modules), list(sys.path),
+        dict(registry._known), dict(_scripts._scripts), set(sys.modules), list(sys.path),
     )  # fmt: skip
     yield
     registry._known.clear()
     registry._known.update(known)
-    registry._scripts.clear()
-    registry._scripts.update(scripts)
+    _scripts._scripts.clear()
+    _scripts._scripts.update(scripts)
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         if name.startswith(("fdsl_script_", "disks", "spots")):
@@ -590,6 +591,30 @@ def test_an_option_has_the_same_type_in_every_process():
             Sized(2, wrong, 0.3).key()
 
 
+def test_an_option_of_another_type_is_an_array_everywhere_and_does_not_change_later():
+    class Sharp(fdsl.Family):
+        def __init__(self, categories, kernel):
+            super().__init__(categories)
+            self.kernel = kernel
+
+        def draw(self, category, rng, frame):
+            # torch's standard deviation would be that of a sample
+            return np.full((frame.height, frame.width), self.kernel.std() * 50, np.uint8)
+
+    kernel = np.array([1.0, 5.0])
+    for given in (torch.tensor([1, 5]), range(1, 6, 4), kernel):
+        family = Sharp(2, given)
+        copied = copy.deepcopy(family)
+        assert type(family.kernel) is np.ndarray and family == copied
+        images = [fdsl.render(one, 0, 0, rendering=FRAME) for one in (family, copied)]
+        assert (images[0] == images[1]).all() and images[0].max() == 100
+    known = {family}
+    kernel[0] = 9
+    assert family in known and fdsl.render(family, 0, 0, rendering=FRAME).max() == 100
+    with pytest.raises(ValueError, match="read-only"):
+        family.kernel[0] = 9
+
+
 def test_a_subclass_of_a_built_in_family_has_no_attributes_that_files_would_lose():
     class Tinted(fdsl.IFS):
         gain = 1
@@ -643,6 +668,29 @@ def test_a_family_of_a_script_can_be_pickled_to_another_process(tmp_path):
     )  # fmt: skip
     expected = fdsl.render(family, 2, 5, rendering=fdsl.Frame(size=24)).tobytes().hex()
     assert run.stdout.strip() == expected, run.stderr
+
+
+def test_its_settings_can_be_pickled_to_another_process_without_it(tmp_path):
+    script = tmp_path / "spots.py"
+    style = (
+        "import dataclasses, fdsl\n"
+        "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
+        "class Spots(fdsl.Frame):\n"
+        "    #: Radius.\n"
+        "    radius: int = 3\n"
+        "class Sized(fdsl.Family):\n"
+        "    style = Spots\n"
+    )
+    script.write_text(style)
+    settings = fdsl.load(f"{script}:sized-3").style(radius=7)
+    (tmp_path / "settings.pkl").write_bytes(pickle.dumps(settings))
+    code = "import fdsl, pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')))"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "settings.pkl")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:-1])},
+        capture_output=True, text=True, timeout=100, cwd=tmp_path.parent,
+    )  # fmt: skip
+    assert run.stdout.strip() == str(settings), run.stderr
 
 
 # The page

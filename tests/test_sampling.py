@@ -95,6 +95,10 @@ def test_a_base_that_cannot_fill_the_image_is_told():
         IFS.perturbed(thin, 3, fill_rate=0.9, max_tries=3)
     with pytest.raises(ValueError, match="base must be one category, such as ifs"):
         IFS.perturbed(fdsl.fractaldb(2), 3)
+    with pytest.raises(TypeError, match="base must be IFS, got <Perlin"):
+        IFS.perturbed(fdsl.Perlin(1), 3)
+    base = fdsl.fractaldb(3)
+    assert IFS.perturbed(base[2], 3) == IFS.perturbed(base[2:], 3)
     for wrong, said in (({"delta": 0}, "delta must be above 0"), ({"rule": "x"}, "'multiply' or")):
         with pytest.raises(ValueError, match=said):
             IFS.perturbed(fdsl.fractaldb(1), 3, **wrong)

@@ -1,5 +1,6 @@
 """Scenes: masks and boxes are exact, whatever the parts, the crop and the flip."""
 
+import copy
 import dataclasses
 import pickle
 import re
@@ -562,3 +563,16 @@ def test_the_page_shows_what_its_script_draws(tmp_path, monkeypatch):
 def test_the_seed_of_instances_decides_their_shapes():
     first, same, other = (Scene.instances(5, seed=seed) for seed in (0, 0, 1))
     assert first == same != other
+
+
+class Coarse(fdsl.Scene):
+    """Scenes with two labels."""
+
+    def labels(self, addresses, seed, label_noise):
+        return super().labels(addresses, seed, label_noise) % 2
+
+
+def test_a_subclass_keeps_its_class_in_copies_and_other_processes():
+    scene = Coarse(fdsl.Perlin(4))
+    for same in (copy.copy(scene), pickle.loads(pickle.dumps(scene)), scene[:4]):
+        assert type(same) is Coarse and same == scene

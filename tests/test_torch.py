@@ -1104,6 +1104,19 @@ def test_a_stop_iteration_of_a_transform_does_not_end_a_stream(ifs: fdsl.IFS) ->
         list(stream)
 
 
+@pytest.mark.parametrize("argument", ["transform", "target_transform", "transforms"])
+def test_a_stop_iteration_of_a_transform_does_not_end_a_data_set(
+    ifs: fdsl.IFS, argument: str
+) -> None:
+    def stops(*values: Any) -> Any:
+        return next(iter([]))
+
+    arguments: dict[str, Any] = {argument: stops}
+    data = Dataset(ifs, 2, rendering=TINY, **arguments)
+    with pytest.raises(RuntimeError, match=f"{argument} raised StopIteration"):
+        list(DataLoader(data, batch_size=2))
+
+
 def test_mixup_and_cutmix_take_the_batches_of_a_stream(ifs: fdsl.IFS) -> None:
     v2 = pytest.importorskip("torchvision.transforms.v2")
     for images, labels in islice(stream_of(ifs, transform=Normalize()), 3):

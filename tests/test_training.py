@@ -1,6 +1,7 @@
 """The parts of a training script: stops, checkpoints, metrics, weights, scores."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -85,6 +86,30 @@ def test_random_numbers_are_a_function_of_seed_and_step() -> None:
         ranks.manual_seed(seed, step)
         numbers.append(torch.rand(1).item())
     assert numbers[0] == numbers[3] and len({*numbers}) == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", "2>&-", ">&- 2>&- <&-", "| head -1"])
+def test_a_run_whose_log_cannot_be_written_goes_on(tmp_path: Path, output: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from pathlib import Path\n"
+        "from fdsl.torch.training import MetricsLog, run_script\n"
+        "def train(text: str) -> int:\n"
+        "    log = MetricsLog(Path(__file__).parent)\n"
+        "    for step in range(1, 2000):\n"
+        "        log.update(1, loss=torch.tensor(1.0))\n"
+        "        if step in (1, 2, 1999): log.write(step)\n"
+        "    print(text)\n"
+        "    (log.folder / 'done').touch()\n"
+        "    return 0\n"
+        "sys.exit(run_script(train, lambda code: code))\n"
+    )
+    command = f"{sys.executable} {script} --text ends; echo $? > {tmp_path / 'code'}"
+    subprocess.run(["sh", "-c", f"({command}) {output}"], check=True, timeout=100)
+    assert (tmp_path / "done").exists() and (tmp_path / "code").read_text() == "0\n"
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
 
 
 def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:
@@ -978,8 +1003,27 @@ def test_an_error_of_ours_keeps_its_traceback(error: Exception) -> None:
 
 
 def test_an_old_option_names_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_script(int, lambda number: number, ["--old=3"], renamed={"--old": "--new"}) == 2
-    assert capsys.readouterr().err == "test_training.py: error: --old is now --new\n"
+    renamed = {"--old": "--flip False"}
+    assert run_script(Flipped, lambda _: 0, ["--old=3"], renamed=renamed) == 2
+    assert capsys.readouterr().err == "test_training.py: error: --old is now --flip False\n"
+
+
+@dataclasses.dataclass
+class Flipped:
+    flip: bool = True  # Flip.
+
+
+def test_an_old_option_that_the_script_has_or_cannot_replace_is_its_own() -> None:
+    renamed = {"--no-flip": "--flip False", "--old": "--new"}
+    flips: list[bool] = []
+
+    def keep(settings: Flipped) -> int:
+        flips.append(settings.flip)
+        return 0
+
+    assert run_script(Flipped, keep, ["--no-flip"], renamed=renamed) == 0 and flips == [False]
+    with pytest.raises(SystemExit):  # tyro says that it does not know it
+        run_script(Flipped, keep, ["--old"], renamed=renamed)
 
 
 # Augmentation

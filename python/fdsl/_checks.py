@@ -6,6 +6,7 @@ what is accepted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 import reprlib
@@ -159,11 +160,11 @@ def whole_or_none(value: object) -> int | None:
 
 
 def checked_integer(name: str, value: SupportsIndex) -> int:
-    """Returns any integer as an ``int``."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
+    """Returns any integer as an ``int``; a bool is none."""
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool):
+            return operator.index(value)
+    raise TypeError(f"{name} must be an integer, got {shown(value)}")
 
 
 def checked_whole(name: str, value: SupportsIndex) -> int:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 PathLike = str | os.PathLike[str]
 
@@ -189,3 +189,17 @@ PART = ".part"
 
 #: Marks a folder in which some files were not renamed.
 INCOMPLETE = "INCOMPLETE"
+
+
+def replace_closed_output() -> None:
+    """Replaces a stdout or stderr that the caller has closed, which is ``None``, by one that
+    discards: ``fdsl … >&-``."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+
+
+def discard(stream: TextIO) -> None:
+    """Discards what a stream that cannot be written to still holds, which Python would write at
+    exit, with an error; and all that follows."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -7,7 +7,7 @@ import operator
 import sys
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,11 @@ class Dataset:
     (40, (32, 32), dtype('uint8'), 1)
     """
 
+    #: What a data set is made of. A cache and copies in workers would not have a change.
+    _fixed: ClassVar[frozenset[str]] = frozenset(
+        {"family", "instances", "rendering", "target", "seed", "label_noise", "cache"}
+    )
+
     def __init__(
         self,
         family: Family,
@@ -107,6 +112,13 @@ class Dataset:
         if self.cache:
             self._check_memory()
             self._cached = self._render_all()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed and name in self.__dict__:
+            raise AttributeError(
+                f"the {name} of a Dataset cannot be changed: create another Dataset"
+            )
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         return len(self.family) * self.instances
@@ -174,7 +186,12 @@ class Dataset:
 
         Args:
             numbers: int64 (B,), 0 or more and less than the length.
+
+        Raises:
+            IndexError: a number is out of range.
         """
+        for number in numbers[(numbers < 0) | (numbers >= len(self))][:1]:
+            raise IndexError(f"item {number} is out of range: there are {len(self):,} items")
         addresses = self._addresses(numbers)
         if not self.cache:
             images, job = self._empty(len(numbers)), self._job(single_item=len(numbers) == 1)

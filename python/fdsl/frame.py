@@ -23,6 +23,7 @@ from fdsl._checks import (
     shown,
     side_or_pair,
 )
+from fdsl._scripts import reduced
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self
@@ -218,8 +219,11 @@ class Frame:
         return f"{cls.__name__} has no setting {shown(name)}; it has {', '.join(cls.names())}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        settings = {name: getattr(self, name) for name in self.names()}
-        return functools.partial(type(self), **settings), ()
+        return reduced(_with, type(self), {name: getattr(self, name) for name in self.names()})
+
+
+def _with(kind: type[Frame], settings: dict[str, Any]) -> Frame:
+    return kind(**settings)
 
 
 def _translated(settings: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,9 @@ def show(
     frame = family.checked_style(rendering)
     if settings:
         frame = type(frame)(**{**frame.to_dict(), **settings})
+    for name, numbers in (("category", category), ("index", index)):
+        if isinstance(numbers, range) and numbers[MAX_IMAGES:]:  # too long for an array
+            raise _too_many(name)
     categories, indices = checked_numbers("category", category), checked_numbers("index", index)
     if not (categories.size and indices.size):
         raise ValueError("there is no image to show: give at least one category and one index")
@@ -160,12 +163,16 @@ def contact_sheet(
     return _labeled(sheet, rows, columns, height, letters) if label else sheet.pixels
 
 
+def _too_many(name: str) -> ValueError:
+    return ValueError(f"{name} must be at most {MAX_IMAGES:,} numbers, got more")
+
+
 def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
     """Returns a list of numbers as one, or the count that was given instead."""
     if isinstance(wanted, Sequence) or (isinstance(wanted, np.ndarray) and wanted.ndim):
         numbers = list(itertools.islice(wanted, MAX_IMAGES + 1))  # a range can be endless
         if len(numbers) > MAX_IMAGES:
-            raise ValueError(f"{name} must be at most {MAX_IMAGES:,} numbers, got more")
+            raise _too_many(name)
         if not numbers:
             raise ValueError(f"{name} must be at least 1, got none")
         return [checked_whole(name, number) for number in numbers]

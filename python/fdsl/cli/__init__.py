@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
 from fdsl import _core
+from fdsl._files import discard, replace_closed_output
 from fdsl.cli import bench, convert, explore, export, info, preview, render, search
 from fdsl.cli.options import add_help
 
@@ -36,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``python -X dev -m fdsl …`` shows the traceback as well.
     """
-    for name in ("stdout", "stderr"):  # None if the caller closed it: `fdsl … >&-`
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    replace_closed_output()
     code = 0
     try:
         try:
@@ -46,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader stopped: `fdsl info … | head`
-        _discard(sys.stdout)
+        discard(sys.stdout)
     except OSError as error:  # such as a full disk behind stdout
-        _discard(sys.stdout)
+        discard(sys.stdout)
         if not code:
             code = MISTAKE
             _say(f"fdsl: error: cannot write the output: {_sentence(error)}")
@@ -102,11 +100,6 @@ def _run(argv: Sequence[str] | None) -> int:
             raise
         _say(f"{arguments.parser.prog}: error: {_sentence(mistake)}")
         return MISTAKE
-
-
-def _discard(stream: TextIO) -> None:
-    """Discards the buffer of a stream, which Python would flush at exit, with an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say(line: str) -> None:

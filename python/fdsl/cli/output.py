@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +36,8 @@ def check_categories_file(name: str) -> Path:
         raise IsADirectoryError(f"{out} is a folder: choose another name for the .npz file")
     if not out.suffix and out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose another name for the folder of CSV files")
+    if not os.access(out if out.is_dir() else out.absolute().parent, os.W_OK):
+        raise PermissionError(f"cannot write to the folder {out if out.is_dir() else out.parent}")
     return out
 
 

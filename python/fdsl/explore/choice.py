@@ -17,10 +17,11 @@ from typing import Any
 
 from fdsl._checks import checked_positive, checked_whole, shown
 from fdsl._files import PathLike
+from fdsl._scripts import script_of
 from fdsl.controls import Control, option_controls, style_controls, text
 from fdsl.families.base import Family
 from fdsl.families.load import load, makers
-from fdsl.families.registry import NAME, script_of
+from fdsl.families.registry import NAME
 from fdsl.preview import show
 from fdsl.sheet import GAP
 

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from fdsl import _core
 from fdsl._checks import checked_type, counted, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
+from fdsl._scripts import reduced
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MAX_BYTES, read_arrays
-from fdsl.families.registry import UnknownFamily, find, register, run_script, script_of
+from fdsl.families.registry import UnknownFamily, find, register
 from fdsl.families.thumbnails import family_thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
@@ -63,8 +64,8 @@ class Family:
 
     A subclass may have options of its own: attributes that ``__init__`` sets on ``self``, without a
     leading underscore. They are saved, compared and sent to workers with the categories, and
-    restored without calling ``__init__``. Each must be a number, a string or an array of numbers;
-    a list or tuple of numbers becomes an array.
+    restored without calling ``__init__``. Each must be a number, a string or an array of numbers,
+    which becomes a read-only copy; a list, a tuple or a tensor of numbers becomes an array, too.
     Anything else, such as a table, is derived from them in a ``functools.cached_property``: copies
     and workers do not have attributes with a leading underscore.
 
@@ -117,10 +118,10 @@ class Family:
             array = _array_of(value)
             if array is None:
                 raise TypeError(_not_stored(kind, name, value))
-            # Files and workers have arrays and Python's numbers. Other types would make them differ
-            # from the process that sets them.
-            if isinstance(value, tuple | list | np.generic):
-                value = array if array.ndim else array.item()
+            # Files and workers have arrays and Python's numbers. Other types, or an array that
+            # changes later, would make them differ from the process that sets them.
+            if type(value) not in (bool, int, float, str):
+                value = _frozen(array) if array.ndim else array.item()
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -412,10 +413,7 @@ class Family:
         return hash(self.key())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arrays = {**self._arrays(), **self._notes()}
-        if (script := script_of(type(self))) is not None:
-            return _from_script, (str(script), type(self).__qualname__, arrays)
-        return _from_arrays, (type(self), arrays)
+        return reduced(_from_arrays, type(self), {**self._arrays(), **self._notes()})
 
     @property
     def _in_core(self) -> bool:
@@ -448,6 +446,13 @@ def _array_of(value: Any) -> npt.NDArray[Any] | None:
     return array if array.dtype.kind in "biufU" else None
 
 
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns a read-only copy."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
 def _not_stored(kind: type[Family], name: str, value: object) -> str:
     return (
         f"{kind.__name__}.{name} must be a number, a string or an array of numbers, got "
@@ -459,7 +464,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns the numbers 0…n−1, or a read-only copy of an array with a row per category."""
     number = whole_or_none(categories)
     if number is None:
-        array = np.array(categories)
+        array = np.asarray(categories)
         if array.dtype.kind not in "fiu" or array.ndim == 0:
             raise TypeError(
                 "categories must be an integer or an array of numbers (C, …), got "
@@ -473,8 +478,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
         )
     if len(array) == 0:
         raise ValueError(f"a family needs at least one category, got shape {array.shape}")
-    array.flags.writeable = False
-    return array
+    return _frozen(array)
 
 
 def _does_not_apply(family: Family, rendering: Frame) -> str:
@@ -489,9 +493,4 @@ def _does_not_apply(family: Family, rendering: Frame) -> str:
 
 
 def _from_arrays(kind: type[Family], arrays: Arrays) -> Family:
-    return kind._from_arrays(arrays)
-
-
-def _from_script(script: str, name: str, arrays: Arrays) -> Any:
-    kind = operator.attrgetter(name)(run_script(script))
     return kind._from_arrays(arrays)

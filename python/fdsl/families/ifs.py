@@ -303,7 +303,7 @@ class IFS(Systems):
     @classmethod
     def perturbed(
         cls,
-        base: IFS,
+        base: IFS | Category,
         categories: int = 1000,
         delta: float = 0.1,
         *,
@@ -325,7 +325,7 @@ class IFS(Systems):
         Category k depends only on the base, the seed, k and the settings.
 
         Args:
-            base: an ``IFS`` of one category, such as ``ifs[3:4]``.
+            base: a category, such as ``ifs[3]``, or an ``IFS`` of one.
             categories: number of perturbed systems.
             delta: size of the perturbation, above 0 and at most 1; 0.1 is best in the paper.
             rule: ``"multiply"`` multiplies each number by one from 1 − delta…1 + delta, as the
@@ -343,8 +343,10 @@ class IFS(Systems):
         >>> IFS.perturbed(base, 10, delta=0.1)
         <IFS: 10 categories of 2 maps>
         """
+        if isinstance(base, Category):
+            base = cls([base])
         maps, probabilities = perturbed(
-            base,
+            checked_type("base", base, IFS),
             categories,
             delta,
             rule=rule,

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, get_args
 
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
+from fdsl._scripts import run_script
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
 from fdsl.families.published import PUBLISHED, published_family
-from fdsl.families.registry import NAME, find, names, run_script
+from fdsl.families.registry import NAME, find, names
 from fdsl.families.scene import Scene
 from fdsl.frame import Frame
 

@@ -3,17 +3,11 @@ entry points of installed packages (group ``fdsl.families``)."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
-import sys
 from importlib.metadata import entry_points
-from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
-from fdsl._checks import shortened, shown
-from fdsl._files import PathLike
+from fdsl._checks import shown
 
 #: A subclass of ``fdsl.Family``, whose module imports this one.
 FamilyClass: TypeAlias = type[Any]
@@ -24,8 +18,6 @@ GROUP = "fdsl.families"
 NAME = r"[A-Za-z_][\w-]*"
 
 _known: dict[str, FamilyClass] = {}
-#: Scripts imported by path, keyed by the name of their module.
-_scripts: dict[str, Path] = {}
 
 
 class UnknownFamily(ValueError):
@@ -85,37 +77,3 @@ def find(name: str) -> FamilyClass:
             f"{', '.join(names())}"
         )
     return _known[name]
-
-
-def run_script(script: PathLike) -> ModuleType:
-    """Imports a Python script once, which registers its families.
-
-    Raises:
-        FileNotFoundError: there is no such script.
-    """
-    path = Path(script).resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"no script at {shortened(str(script))}")
-    for module in list(sys.modules.values()):  # including the running script
-        file = getattr(module, "__file__", None)
-        if file is not None and Path(file).resolve() == path:
-            return module
-    name = f"fdsl_script_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for modules in the same folder
-    sys.modules[name], _scripts[name] = module, path
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name], _scripts[name]
-        raise
-    return module
-
-
-def script_of(family: FamilyClass) -> Path | None:
-    """Returns the script that defines a family, if ``run_script`` imported it. Other processes
-    cannot import its module by name."""
-    return _scripts.get(family.__module__)

@@ -19,6 +19,7 @@ from fdsl._checks import (
     shown,
     whole_or_none,
 )
+from fdsl._scripts import reduced
 from fdsl.families.base import Arrays, Family
 from fdsl.families.compose import compose
 from fdsl.families.contour import RCDB, Contours, VisualAtom
@@ -410,7 +411,8 @@ class Scene(CoreFamily):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Each part knows how other processes find its class.
-        return _restored, (self._parts, self._styles, self._backdrop, self._backdrop_style)
+        own = (self._parts, self._styles, self._backdrop, self._backdrop_style)
+        return reduced(_restored, type(self), *own)
 
 
 #: The fractals of the multi-object images of WACV 2022. Instances differ in the orbit, the patch,
@@ -430,12 +432,13 @@ _DECAYS = 0.4 + 0.4 * (np.arange(64) + 0.5) / 64
 
 
 def _restored(
+    kind: type[Scene],
     parts: tuple[Family, ...],
     styles: tuple[Frame, ...],
     backdrop: Family | None,
     backdrop_style: Frame | None,
 ) -> Scene:
-    return Scene(parts, styles=styles, backdrop=backdrop, backdrop_style=backdrop_style)
+    return kind(parts, styles=styles, backdrop=backdrop, backdrop_style=backdrop_style)
 
 
 def _style_of(part: Family, given: Frame | None) -> Frame:

@@ -16,6 +16,7 @@ from fdsl._checks import shown
 from fdsl.families import Family
 from fdsl.frame import Frame
 from fdsl.torch.tensors import (
+    apply_transform,
     apply_transforms,
     as_tv_tensors,
     channels_first,
@@ -65,6 +66,8 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
             installed.
         TypeError, ValueError: an argument is of the wrong type or out of range.
     """
+
+    _fixed = dataset.Dataset._fixed | {"as_pil"}
 
     def __init__(
         self,
@@ -139,10 +142,8 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         return [apply_transforms(self.transforms, *both) for both in marked]
 
     def _transform_image(self, image: Any) -> Any:
-        if self.transform is None:
-            return image
         try:
-            return self.transform(image)
+            return apply_transform(self.transform, image)
         except TypeError as error:
             if self.as_pil is not None or "PIL" not in str(error):
                 raise
@@ -153,7 +154,7 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
             ) from error
 
     def _transform_target(self, target: Any) -> Any:
-        return target if self.target_transform is None else self.target_transform(target)
+        return apply_transform(self.target_transform, target, name="target_transform")
 
 
 def pil_image(array: npt.NDArray[np.uint8], mode: str) -> Any:

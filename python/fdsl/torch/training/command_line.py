@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fdsl._files import replace_closed_output
+
 S = TypeVar("S")
 
 #: What torch says of an operation that --deterministic rules out.
@@ -43,12 +45,15 @@ def run_script(
     """
     import tyro
 
+    replace_closed_output()
     words = sys.argv[1:] if argv is None else list(argv)
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     own = {f"--{field.name.replace('_', '-')}" for field in fields}
+    # tyro gives a bool two options.
+    own |= {f"--no-{f.name.replace('_', '-')}" for f in fields if f.type in (bool, "bool")}
     try:
         for word in (word.split("=")[0] for word in words):
-            if renamed and word in renamed and word not in own:
+            if renamed and word not in own and renamed.get(word, "").partition(" ")[0] in own:
                 raise ValueError(f"{word} is now {renamed[word]}")
         if presets is None:
             return work(tyro.cli(settings, args=words))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from fdsl._files import PathLike, writing_whole
+from fdsl._files import PathLike, discard, writing_whole
 from fdsl.torch.training.distributed import is_first, reduced
 
 T = TypeVar("T")
@@ -46,7 +46,8 @@ class MetricsLog:
     ) -> None:
         self.folder = Path(folder)
         self.tensorboard = tensorboard
-        self.echo = not sys.stderr.isatty() if echo is None else echo
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.echo = not terminal if echo is None else echo
         #: The rows: a number for each column that a row has.
         self.rows: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
@@ -169,8 +170,10 @@ class MetricsLog:
         with writing_whole(self.folder / "metrics.csv") as file:
             file.write(table.getvalue().encode())
         if self.echo:
-            print(*(f"{name} {_shown(value)}" for name, value in row.items()), file=sys.stdout)
-            sys.stdout.flush()
+            try:
+                print(*(f"{name} {_shown(value)}" for name, value in row.items()), flush=True)
+            except OSError:  # nobody reads the log, or its disk is full: the training goes on
+                discard(sys.stdout)
         if self.tensorboard:
             self._to_tensorboard(row)
 

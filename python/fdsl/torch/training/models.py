@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fdsl.families.registry import run_script
+from fdsl._scripts import run_script
 
 #: Every network takes images of this side or more; some take smaller ones, too.
 COMMON_SIZE = 224
