@@ -949,3 +949,9 @@ def test_a_family_is_made_once_with_all_that_it_needs(capsys):
     assert run(*command, "--set", "width=9", "width=2", "filled=false") == 0
     assert set(read("a.png").flat) == {200}
     assert len(run_script("needy.py").MADE) == 1  # which returns the module that is there
+
+
+def test_a_search_that_cannot_write_ends_before_it_begins(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert fdsl.cli.main(["search", "--out", str(tmp_path / "c.npz")]) == 2
+    assert capsys.readouterr().err.endswith(f"error: cannot write to the folder {tmp_path}\n")

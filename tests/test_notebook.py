@@ -245,3 +245,10 @@ def test_a_notebook_shows_images(this_python):
 def test_a_category_in_space_shows_its_own_instances():
     family = fdsl.IFS3D(3)
     assert family[1]._repr_png_() == family[1:2]._repr_png_() is not None
+
+
+def test_more_numbers_than_a_sheet_has_are_refused_at_once():
+    for numbers in ({"category": range(10**12)}, {"index": range(10**30)}):
+        name = next(iter(numbers))
+        with pytest.raises(ValueError, match=f"{name} must be at most 1,048,576 numbers, got more"):
+            fdsl.show(fdsl.Perlin(4), **numbers)

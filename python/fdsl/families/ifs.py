@@ -64,6 +64,9 @@ class IFS(Systems):
 
     ``IFS.search`` finds categories, ``IFS.load`` and ``IFS.from_csv`` read them.
 
+    Points are float32, so an attractor must not be far smaller than its distance from the origin:
+    one of size 1 at a distance of 1e5 has gaps.
+
     Args:
         maps: for each category an array (n, 6) of finite numbers, 1 ≤ n ≤ 256; at most 8,388,608
             maps in total. Or categories of other families: ``IFS([*one, *another])``.
