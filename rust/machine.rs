@@ -109,9 +109,10 @@ impl Machine {
         let pool = pool::pool(self.threads()?)?;
         let in_use = pool.clone();
         pool.spawn(move || {
-            let _in_use = in_use; // even after an interrupt
+            let done = catch_unwind(AssertUnwindSafe(|| work(&watch)));
+            drop(in_use); // before the caller can ask for a pool again
             // After an interrupt there is no receiver.
-            let _ = send.send(catch_unwind(AssertUnwindSafe(|| work(&watch))));
+            let _ = send.send(done);
         });
         loop {
             match result.recv_timeout(CHECK_EVERY) {

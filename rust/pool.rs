@@ -16,9 +16,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::Error;
 
-/// The most pools kept: one for all cores, and one for another number of threads, or for another call
-/// at the same time. A program that tries 1 to 64 threads would otherwise keep 2,080 threads.
-const MAX_POOLS: usize = 2;
+/// The most pools kept that are not in use: one for all cores, and one for another number of threads. A
+/// program that tries 1 to 64 threads would otherwise keep 2,080 threads.
+const MAX_IDLE: usize = 2;
 /// The most pools with the same number of threads. A call whose pool is in use by another call gets
 /// its own: rayon's threads start new work only when all earlier work is done, so a small image, and
 /// its Ctrl-C, would wait for thousands of others. More calls at the same time share a pool.
@@ -111,8 +111,12 @@ impl Cache {
                 return Ok(first); // another thread was faster
             }
             let kept = before.as_ref().filter(|pools| pools.process == process);
-            let kept = kept.iter().flat_map(|pools| &pools.pools).take(MAX_POOLS - 1).cloned();
-            let pools = std::iter::once(pool.clone()).chain(kept).collect();
+            let mut idle = 1; // the new one will be
+            let kept = kept.iter().flat_map(|pools| &pools.pools).filter(|pool| {
+                idle += usize::from(!in_use(pool));
+                in_use(pool) || idle <= MAX_IDLE
+            });
+            let pools = std::iter::once(&pool).chain(kept).cloned().collect();
             let swapped = self.pools.compare_and_swap(&before, Some(Arc::new(Pools { process, pools })));
             if swapped.as_ref().map(Arc::as_ptr) == before.as_ref().map(Arc::as_ptr) {
                 if before.as_ref().is_some_and(|pools| pools.process != process) {
@@ -141,8 +145,8 @@ mod tests {
         for threads in 4..20 {
             assert_eq!(pool(threads).current_num_threads(), threads);
         }
-        assert_eq!(cache.pools.load().as_ref().map(|pools| pools.pools.len()), Some(MAX_POOLS));
-        assert_eq!(Arc::strong_count(&kept), 1); // no longer in the list
+        assert_eq!(cache.pools.load().as_ref().map(|pools| pools.pools.len()), Some(1 + MAX_IDLE));
+        assert!(Arc::ptr_eq(&kept, &cache.pools.load().as_ref().unwrap().pools[2])); // in use
 
         let before = pool(2);
         cache.forks.fetch_add(1, Ordering::Relaxed);
@@ -161,5 +165,10 @@ mod tests {
         let free = Arc::as_ptr(&second);
         drop(second);
         assert!(std::ptr::eq(Arc::as_ptr(&pool(2)), free));
+        let another = Arc::as_ptr(&pool(3));
+        for _ in 0..3 {
+            assert!(std::ptr::eq(Arc::as_ptr(&pool(2)), free)); // neither replaces the other
+            assert!(std::ptr::eq(Arc::as_ptr(&pool(3)), another));
+        }
     }
 }

@@ -199,6 +199,18 @@ def test_what_a_data_set_is_made_of_cannot_be_changed(ifs):
             setattr(data, name, getattr(data, name))
 
 
+def test_a_subclass_may_keep_its_arguments_first(ifs):
+    class Seeded(fdsl.Dataset):
+        def __init__(self, family, seed):
+            self.seed = seed
+            super().__init__(family, 2, rendering=TINY, seed=seed)
+
+    data = Seeded(ifs, 3)
+    assert equal(data, fdsl.Dataset(ifs, 2, rendering=TINY, seed=3))
+    with pytest.raises(AttributeError, match="the seed of a Dataset cannot be changed"):
+        copy.copy(data).seed = 4
+
+
 def test_it_needs_no_torch():
     code = (
         "import fdsl, sys; d = fdsl.Dataset(fdsl.Perlin(4), 2, rendering=fdsl.Frame(size=16));"

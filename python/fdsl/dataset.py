@@ -114,7 +114,7 @@ class Dataset:
             self._cached = self._render_all()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._fixed and name in self.__dict__:
+        if name in self._fixed and "_cached" in self.__dict__:  # all of them are set
             raise AttributeError(
                 f"the {name} of a Dataset cannot be changed: create another Dataset"
             )

@@ -438,7 +438,9 @@ def _restored(
     backdrop: Family | None,
     backdrop_style: Frame | None,
 ) -> Scene:
-    return kind(parts, styles=styles, backdrop=backdrop, backdrop_style=backdrop_style)
+    scene = kind.__new__(kind)  # whose __init__ may take other arguments
+    Scene.__init__(scene, parts, styles=styles, backdrop=backdrop, backdrop_style=backdrop_style)
+    return scene
 
 
 def _style_of(part: Family, given: Frame | None) -> Frame:

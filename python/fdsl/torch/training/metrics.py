@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,7 +174,9 @@ class MetricsLog:
             try:
                 print(*(f"{name} {_shown(value)}" for name, value in row.items()), flush=True)
             except OSError:  # nobody reads the log, or its disk is full: the training goes on
-                discard(sys.stdout)
+                self.echo = False
+                with suppress(OSError):  # not a file
+                    discard(sys.stdout)
         if self.tensorboard:
             self._to_tensorboard(row)
 
