@@ -88,5 +88,5 @@ fn fixed_point(maps: &[Map], probabilities: &[f64]) -> Option<[f32; 2]> {
     let [a, b, c, d, e, f] = maps[first];
     let scale = 1.0 / (1.0 + (a * d - b * c) - a - d);
     let point = [(1.0 - d) * e + b * f, (1.0 - a) * f + c * e].map(|v| (v * scale) as f32);
-    (contracts(maps[first]) && point.iter().all(|v| v.abs() <= orbit::ESCAPE_RADIUS)).then_some(point)
+    (contracts(maps[first]) && point.iter().all(|v| v.abs() <= system::ESCAPE_RADIUS)).then_some(point)
 }

@@ -23,6 +23,7 @@
 
 use crate::address::{Purpose, Rng};
 use crate::formula::ifs::table::Table;
+use crate::formula::system::ESCAPE_RADIUS;
 use crate::formula::system::xoroshiro::Xoroshiro;
 use crate::points::{Bounds, Points};
 use crate::simd::{Kernel, Lanes, Simd};
@@ -34,10 +35,6 @@ pub const ORBITS: usize = 64;
 /// The number of points discarded at the start of each orbit. Part of the reproducibility contract:
 /// changing it changes the images.
 pub const WARM_UP: usize = 32;
-/// A system is considered divergent once any coordinate exceeds this in magnitude. Beyond it, f32 is
-/// too coarse to spread an attractor of size 1 over more than a handful of pixels; the coarseness shows
-/// from 1e5 on. Attractors of a search are close to the origin.
-pub const ESCAPE_RADIUS: f32 = 1e6;
 
 /// The number of steps between checks for divergence. It may change without changing the images,
 /// because divergence, once reached, is still detected at any later check: NaN stays NaN, and a

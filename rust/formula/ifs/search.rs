@@ -8,7 +8,7 @@
 //! candidate that is full enough. Comparing with `fill_rate` instead would stop sooner, but then the
 //! best filling rate would be unknown, and a failed search reports it.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
@@ -16,8 +16,9 @@ use crate::address::{Address, Purpose};
 use crate::error::Error;
 use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::ifs::released::search::Candidates;
+use crate::formula::ifs::released;
 use crate::formula::interface::Formula;
+use crate::formula::system::replay::Replayed;
 use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
@@ -87,16 +88,10 @@ impl Search {
         let work = self.measure.num_points + self.measure.size * self.measure.size;
         let at_once = if self.sampler == Sampler::Released { 1 << 22 } else { 1 << 25 };
         let block = (at_once / work).clamp(1, 64) as u64 * machine.parallelism()? as u64;
-        let mut released = self.released(block as usize);
-        // The measure of a candidate is the number of pixels that it lights.
+        let mut replayed = self.replayed(block as usize);
         let candidates = |tried, best| {
-            machine.install(|| match &mut released {
-                Some(candidates) => candidates.measured(machine.simd, best),
-                None => (tried..tried + block)
-                    .into_par_iter()
-                    .map(|k| self.candidate(k, machine.simd, best))
-                    .collect(),
-            })
+            let numbers = tried..tried + block;
+            machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd, best))
         };
         let gave_up = |tried, found: &[(Ifs, usize)], best: usize| Error::Search {
             tried,
@@ -114,32 +109,48 @@ impl Search {
         Ok(Found { categories: found.into_iter().map(|(ifs, _)| ifs).collect(), tried })
     }
 
-    /// Returns the candidates of the released code, `block` at a time, if that is the sampler.
-    fn released(&self, block: usize) -> Option<Candidates> {
-        let maps = self.min_maps as u32..=self.max_maps as u32; // at most 256
-        // `check` limits the seed of this sampler to 32 bits.
-        (self.sampler == Sampler::Released)
-            .then(|| Candidates::new(self.seed as u32, maps, self.measure, block))
-    }
-
     fn check(&self) -> Result<(), Error> {
         if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
             let given = self.fill_rate;
             return Err(Error::Number { name: "fill_rate", accepted: "above 0 and at most 1", given });
         }
-        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
-        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }.check()?;
+        self.limits().check()?;
         self.measure.checked().map(|_| ())
     }
 
-    /// Draws candidate `k`, whose map parameters are uniform in [−1, 1], and counts the pixels it
-    /// lights. `None` if every determinant is 0; the count is 0 if it cannot exceed `to_beat`.
+    fn limits(&self) -> Limits {
+        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
+        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }
+    }
+
+    /// Returns the candidates of the released code, `block` at a time, if that is the sampler.
+    fn replayed(&self, block: usize) -> Option<Replayed<Ifs, 6>> {
+        self.limits().replayed(self.measure.num_points, Ifs::by_determinant, block)
+    }
+
+    /// Returns candidates `numbers`, the next block if they are replayed, and the number of pixels that
+    /// each lights. `None` if every determinant is 0; a number is 0 if it cannot exceed `to_beat`.
+    fn candidates(
+        &self,
+        replayed: Option<&mut Replayed<Ifs, 6>>,
+        numbers: Range<u64>,
+        simd: Simd,
+        to_beat: usize,
+    ) -> Vec<Option<(Ifs, usize)>> {
+        let Some(replayed) = replayed else {
+            return numbers.into_par_iter().map(|k| self.candidate(k, simd, to_beat)).collect();
+        };
+        let lit = |ifs: &Ifs, numbers| {
+            // Separate scratch, so the orbit cached for rendering is not overwritten.
+            with_scratch(|orbit| released::measure::lit(ifs, numbers, &self.measure, to_beat, simd, orbit))
+        };
+        replayed.measured(|ifs, numbers| Some(lit(ifs, numbers)))
+    }
+
     fn candidate(&self, k: u64, simd: Simd, to_beat: usize) -> Option<(Ifs, usize)> {
         let address = Address { seed: self.seed, category: 0, index: k };
         let mut rng = address.rng(Ifs::FORMAT, SEARCH, 0);
-        let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
-        let maps = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
-        let ifs = Ifs::by_determinant(maps)?;
+        let ifs = Ifs::by_determinant(self.limits().maps(&mut rng))?;
         let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, to_beat, simd, scratch));
         Some((ifs, lit))
     }
@@ -155,10 +166,8 @@ mod tests {
             let search = Search { seed: 3, max_maps: 7, sampler, ..Default::default() };
             for simd in Simd::available() {
                 let lit = |to_beat: usize| -> Vec<usize> {
-                    let candidates: Vec<_> = match search.released(100) {
-                        Some(mut released) => released.measured(simd, to_beat),
-                        None => (0..100).map(|k| search.candidate(k, simd, to_beat)).collect(),
-                    };
+                    let mut replayed = search.replayed(100);
+                    let candidates = search.candidates(replayed.as_mut(), 0..100, simd, to_beat);
                     candidates.into_iter().map(|candidate| candidate.map_or(0, |(_, lit)| lit)).collect()
                 };
                 let all = lit(0);

@@ -9,10 +9,11 @@ use crate::error::Error;
 use crate::formula::ifs3d::camera::{Camera, Film};
 use crate::formula::ifs3d::cloud::Cloud;
 use crate::formula::ifs3d::instance::{ROWS, Slot, UNSCALED, VIEWS, scale};
-use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
+use crate::formula::ifs3d::orbit::{self, Maps};
 use crate::formula::ifs3d::released::Replay;
 use crate::formula::ifs3d::{Ifs3d, Map, Style, View};
 use crate::formula::interface::{Formula, Outcome};
+use crate::formula::system::ESCAPE_RADIUS;
 use crate::frame::Frame;
 use crate::mersenne::Mersenne;
 use crate::sample::Sample;
@@ -79,7 +80,7 @@ impl Instance {
         } else {
             table.build(maps, &formula.probabilities);
             orbit::play(table, &mut Rng::new(seed), style.num_points, at.simd, cloud)
-                && cloud.normalize(ESCAPED, at.simd).is_some()
+                && cloud.normalize(ESCAPE_RADIUS, at.simd).is_some()
         };
         if played {
             std::mem::swap(of, next);
@@ -130,7 +131,7 @@ impl Formula for Ifs3d {
         scale(&self.maps, row(at, at.attempt > 0), style.varied(), style.compat, maps);
         table.build(maps, &self.probabilities);
         orbit::play_restarting(table, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
-        let normalized = cloud.normalize(ESCAPED, at.simd);
+        let normalized = cloud.normalize(ESCAPE_RADIUS, at.simd);
         debug_assert!(normalized.is_some(), "restarted orbits are finite");
         project(at, style, camera(at, style), cloud, film);
         let (row, column) = film.lit_pixel();

@@ -13,6 +13,7 @@
 use crate::address::Rng;
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
+use crate::formula::system::ESCAPE_RADIUS;
 use crate::formula::system::xoroshiro::Xoroshiro;
 use crate::simd::{Kernel, Lanes, Simd};
 
@@ -20,8 +21,6 @@ use crate::simd::{Kernel, Lanes, Simd};
 pub const ORBITS: usize = 16;
 /// Steps each orbit takes before the points of all but the first count. Part of the format.
 pub const WARM_UP: usize = 128;
-/// An orbit beyond this has escaped: in f32, it would cover only a handful of pixels.
-pub const ESCAPED: f32 = 1e6;
 
 /// Most maps whose coefficients fit the lookup of the lanes; larger systems are played lane by lane.
 const FEW: usize = 8;
@@ -61,7 +60,7 @@ impl Maps {
 }
 
 /// Plays the chaos game and fills `cloud` with `count` points, not normalized yet; returns whether all
-/// orbits have stayed within [`ESCAPED`].
+/// orbits have stayed within [`ESCAPE_RADIUS`].
 #[must_use]
 pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cloud) -> bool {
     let mut orbits = Orbits::start(rng);
@@ -96,7 +95,7 @@ pub(super) fn play_restarting(maps: &Maps, rng: &mut Rng, count: usize, cloud: &
     for i in 0..count {
         let orbit = i % ORBITS;
         let mut point = orbits.step(maps, orbit);
-        if !point.iter().all(|v| v.abs() <= ESCAPED) {
+        if !point.iter().all(|v| v.abs() <= ESCAPE_RADIUS) {
             point = [0.0; 3];
             orbits.set(orbit, point);
         }
@@ -129,7 +128,7 @@ impl Orbits {
     }
 
     fn within_reach(&self) -> bool {
-        self.axes.iter().flatten().all(|v| v.abs() <= ESCAPED) // false for NaN
+        self.axes.iter().flatten().all(|v| v.abs() <= ESCAPE_RADIUS) // false for NaN
     }
 
     fn set(&mut self, orbit: usize, point: [f32; 3]) {
@@ -277,7 +276,7 @@ mod tests {
                 assert!(!play(&maps, &mut Rng::new(0), 10_000, simd, &mut cloud));
             }
             play_restarting(&maps, &mut Rng::new(0), 10_000, &mut cloud);
-            assert!(cloud.points().flatten().all(|v| v.abs() <= ESCAPED));
+            assert!(cloud.points().flatten().all(|v| v.abs() <= ESCAPE_RADIUS));
         }
     }
 }

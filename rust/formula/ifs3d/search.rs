@@ -4,20 +4,21 @@
 //! A candidate is accepted if the points of its orbit vary along every axis. Three quarters of the accepted
 //! candidates have two maps, and nearly all have a map that expands.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
 use crate::formula::ifs3d::cloud::Cloud;
-use crate::formula::ifs3d::orbit::{self, ESCAPED, Maps};
+use crate::formula::ifs3d::orbit::{self, Maps};
 use crate::formula::ifs3d::released::{Replay, determinant};
-use crate::formula::ifs3d::{Ifs3d, Map, volume};
+use crate::formula::ifs3d::{Ifs3d, volume};
 use crate::formula::interface::Formula;
+use crate::formula::system::ESCAPE_RADIUS;
+use crate::formula::system::replay::Replayed;
 use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
 use crate::machine::{Machine, with_scratch};
-use crate::mersenne::Mersenne;
 use crate::simd::Simd;
 
 /// The parameters of a candidate category.
@@ -87,15 +88,11 @@ impl Search {
         self.check()?;
         let block = AT_ONCE * 10_000 / self.num_points.max(10_000) as u64;
         let block = block.max(1) * machine.parallelism()? as u64;
-        let mut stream = self.stream(block as usize);
-        // The measure of a candidate is the smallest of its variances.
+        let weigh = |maps| Ifs3d::by_volume(maps, determinant);
+        let mut replayed = self.limits().replayed(self.num_points, weigh, block as usize);
         let candidates = |tried, _| {
-            machine.install(|| match &mut stream {
-                Some(stream) => stream.measured(self.num_points, machine.simd),
-                None => {
-                    (tried..tried + block).into_par_iter().map(|k| self.candidate(k, machine.simd)).collect()
-                }
-            })
+            let numbers = tried..tried + block;
+            machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd))
         };
         let gave_up = |tried, found: &[(Ifs3d, f64)], best| Error::VarianceSearch {
             tried,
@@ -115,8 +112,7 @@ impl Search {
 
     fn check(&self) -> Result<(), Error> {
         let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
-        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }.check()?;
+        self.limits().check()?;
         // The variance of coordinates in an interval of length 2 is at most 1.
         if !(0.0..1.0).contains(&self.threshold) {
             return refused("threshold", "0 or more and below 1", self.threshold);
@@ -127,35 +123,39 @@ impl Search {
         Ok(())
     }
 
-    /// Draws candidate `k`, n maps, twelve numbers each from [−1, 1], and measures it; `None` if it has no
-    /// volume or its orbits escape.
+    fn limits(&self) -> Limits {
+        let &Self { categories, min_maps, max_maps, max_tries, sampler, seed, .. } = self;
+        Limits { categories, min_maps, max_maps, max_tries, sampler, seed }
+    }
+
+    /// Returns candidates `numbers`, the next block if they are replayed; `None` if they have no volume or
+    /// their orbits escape.
+    fn candidates(
+        &self,
+        replayed: Option<&mut Replayed<Ifs3d, 12>>,
+        numbers: Range<u64>,
+        simd: Simd,
+    ) -> Vec<Measured> {
+        let Some(replayed) = replayed else {
+            return numbers.into_par_iter().map(|k| self.candidate(k, simd)).collect();
+        };
+        replayed.measured(|ifs, numbers| {
+            let variances = with_scratch(|(replay, cloud): &mut (Replay, Cloud)| {
+                replay.play(&ifs.maps, &ifs.probabilities, numbers, self.num_points, simd, cloud)
+            });
+            variances.map(smallest)
+        })
+    }
+
     fn candidate(&self, k: u64, simd: Simd) -> Measured {
         let mut rng = Address { seed: self.seed, category: 0, index: k }.rng(Ifs3d::FORMAT, SEARCH, 0);
-        let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
-        let maps: Vec<Map> = (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect();
-        let ifs = Ifs3d::by_volume(maps, volume)?;
+        let ifs = Ifs3d::by_volume(self.limits().maps(&mut rng), volume)?;
         let variances = with_scratch(|Orbit { maps, cloud }: &mut Orbit| {
             maps.build(&ifs.maps, &ifs.probabilities);
             let within_reach = orbit::play(maps, &mut rng, self.num_points, simd, cloud);
-            within_reach.then(|| cloud.normalize(ESCAPED, simd))?
+            within_reach.then(|| cloud.normalize(ESCAPE_RADIUS, simd))?
         })?;
         Some((ifs, smallest(variances)))
-    }
-
-    /// The candidates of the released code, `block` at a time, if the settings ask for them.
-    fn stream(&self, block: usize) -> Option<Stream> {
-        if self.sampler == Sampler::Fdsl {
-            return None;
-        }
-        // `check` refuses larger seeds for this sampler.
-        let mut stream = Stream {
-            numbers: Mersenne::numpy(self.seed as u32),
-            maps: [self.min_maps as u32, self.max_maps as u32], // at most 256
-            drawn: vec![],
-            block,
-        };
-        stream.drawn = stream.draw(self.num_points);
-        Some(stream)
     }
 }
 
@@ -168,47 +168,4 @@ fn smallest([x, y, z]: [f64; 3]) -> f64 {
 struct Orbit {
     maps: Maps,
     cloud: Cloud,
-}
-
-/// The candidates of the released code, all from one random stream. Since drawing is cheap, one thread steps
-/// through the stream and records where each candidate's orbit starts, while all threads play the block
-/// drawn before.
-struct Stream {
-    numbers: Mersenne,
-    /// The least and the largest number of maps.
-    maps: [u32; 2],
-    block: usize,
-    /// The next block: each candidate, and the stream at the start of its orbit.
-    drawn: Vec<(Option<Ifs3d>, Mersenne)>,
-}
-
-impl Stream {
-    /// Measures a block and draws the next.
-    fn measured(&mut self, num_points: usize, simd: Simd) -> Vec<Measured> {
-        let now = std::mem::take(&mut self.drawn);
-        let measured = |(ifs, numbers): (Option<Ifs3d>, Mersenne)| {
-            let ifs = ifs?;
-            let variances = with_scratch(|(replay, cloud): &mut (Replay, Cloud)| {
-                replay.play(&ifs.maps, &ifs.probabilities, numbers, num_points, simd, cloud)
-            })?;
-            Some((ifs, smallest(variances)))
-        };
-        let (measured, next) =
-            rayon::join(|| now.into_par_iter().map(measured).collect(), || self.draw(num_points));
-        self.drawn = next;
-        measured
-    }
-
-    fn draw(&mut self, num_points: usize) -> Vec<(Option<Ifs3d>, Mersenne)> {
-        let Self { numbers, maps: [least, most], block, .. } = self;
-        let candidate = |_| {
-            let n = numbers.integer(*least, *most);
-            let maps: Vec<Map> =
-                (0..n).map(|_| std::array::from_fn(|_| -1.0 + 2.0 * numbers.unit())).collect();
-            let candidate = (Ifs3d::by_volume(maps, determinant), numbers.clone());
-            numbers.skip(2 * num_points);
-            candidate
-        };
-        (0..*block).map(candidate).collect()
-    }
 }

@@ -1,10 +1,16 @@
 //! Systems of affine maps and their probabilities, in any number of dimensions.
 
+pub(in crate::formula) mod replay;
 pub mod search;
 pub(in crate::formula) mod xoroshiro;
 
 use crate::arrays::Arrays;
 use crate::error::Error;
+
+/// A system is considered divergent once any coordinate exceeds this in magnitude. Beyond it, f32 is
+/// too coarse to spread an attractor of size 1 over more than a handful of pixels; the coarseness shows
+/// from 1e5 on. Attractors of a search are close to the origin.
+pub(in crate::formula) const ESCAPE_RADIUS: f32 = 1e6;
 
 /// Checks a system: 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
 pub(in crate::formula) fn check<const N: usize>(

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use crate::address::Rng;
 use crate::error::Error;
+use crate::formula::system::replay::Replayed;
 
 /// How candidates are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,25 @@ impl Limits {
             return Err(Error::ReleasedSeed(self.seed));
         }
         Ok(())
+    }
+
+    /// Draws the maps of a candidate of ours, with parameters uniform in [−1, 1].
+    pub(in crate::formula) fn maps<const N: usize>(&self, rng: &mut Rng) -> Vec<[f64; N]> {
+        let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
+        (0..n).map(|_| std::array::from_fn(|_| rng.between(-1.0, 1.0))).collect()
+    }
+
+    /// Returns the candidates of the released code, `block` at a time, if that is the sampler. See
+    /// [`Replayed::new`] for the other arguments.
+    pub(in crate::formula) fn replayed<T: Send, const N: usize>(
+        &self,
+        num_points: usize,
+        weigh: fn(Vec<[f64; N]>) -> Option<T>,
+        block: usize,
+    ) -> Option<Replayed<T, N>> {
+        // `check` limits the numbers of maps to 256, and the seed of this sampler to 32 bits.
+        let (seed, maps) = (self.seed as u32, self.min_maps as u32..=self.max_maps as u32);
+        (self.sampler == Sampler::Released).then(|| Replayed::new(seed, maps, num_points, weigh, block))
     }
 }
 

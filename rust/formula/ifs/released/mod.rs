@@ -6,8 +6,8 @@
 //! its patches lie two pixels to the right of their points and two above them, in an image that is not
 //! flipped. Flips and colors are the same.
 
+pub(super) mod measure;
 mod orbit;
-pub(super) mod search;
 
 use serde::Deserialize;
 
