@@ -15,7 +15,7 @@ import fdsl.cli
 import numpy as np
 import pytest
 from fdsl import png
-from fdsl._scripts import run_script
+from fdsl._scripts import import_script
 from fdsl.cli import progress as progress_module
 from fdsl.cli.options import add_rendering, add_source, rendering_of
 from fdsl.preview import contact_sheet
@@ -948,7 +948,7 @@ def test_a_family_is_made_once_with_all_that_it_needs(capsys):
     assert "error: needy.py:needy-3 needs --set width=…\n" in capsys.readouterr().err
     assert run(*command, "--set", "width=9", "width=2", "filled=false") == 0
     assert set(read("a.png").flat) == {200}
-    assert len(run_script("needy.py").MADE) == 1  # which returns the module that is there
+    assert len(import_script("needy.py").MADE) == 1  # which returns the module that is there
 
 
 def test_a_search_that_cannot_write_ends_before_it_begins(tmp_path, monkeypatch, capsys):

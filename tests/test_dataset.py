@@ -85,6 +85,7 @@ def test_a_cache_renders_each_image_once(monkeypatch):
         data = fdsl.Dataset(Scenes(4), 3, cache=True, **settings)
         for _ in range(2):
             assert [repr(data[item]) for item in range(12)] == expected
+            assert data.__getitems__([]) == []
         assert len(rendered) == 12
 
 

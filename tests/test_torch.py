@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch")
 import fdsl
 from fdsl import _core
 from fdsl.torch import Dataset, Loader, Normalize, Stream
-from fdsl.torch.position import Position
+from fdsl.torch.position import Position, pool_number
 from fdsl.torch.tensors import pinned
 from torch.utils.data import DataLoader, IterableDataset, random_split
 
@@ -515,6 +515,36 @@ def test_several_loaders_of_one_stream_may_run_at_once(ifs: fdsl.IFS, persistent
             assert contents(found) in epochs
 
 
+@needs_fork
+def test_a_late_worker_joins_its_own_loader(ifs: fdsl.IFS) -> None:
+    """Even if another loader would take the same place in the shared memory, and has begun."""
+
+    def place(seed: int) -> int:  # where the loader whose generator has this seed looks first
+        base_seed = torch.empty((), dtype=torch.int64).random_(generator=generator(seed)).item()
+        return pool_number(int(base_seed), 2) % 64
+
+    def generator(seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    other_has_begun = multiprocessing.get_context("fork").Event()
+
+    def second_is_late(worker: int) -> None:
+        if worker == 1:
+            assert other_has_begun.wait(60)
+
+    same_place = next(seed for seed in range(1, 10_000) if place(seed) == place(0))
+    endless = contents(stream_of(ifs), 8)
+    stream = stream_of(ifs, steps_per_epoch=4)
+    late = loader_of(stream, workers=2, generator=generator(0), worker_init_fn=second_is_late)
+    other = loader_of(stream, workers=2, generator=generator(same_place))
+    first = iter(late)
+    begun = contents(first, 1)
+    found = contents(other)
+    other_has_begun.set()
+    assert begun + contents(first) == endless[:4]
+    assert found == endless[4:]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_iteration_that_was_left_early_is_over(ifs: fdsl.IFS, workers: int) -> None:
     endless = contents(stream_of(ifs), 8)
@@ -576,6 +606,25 @@ def test_an_endless_stream_has_no_length(ifs: fdsl.IFS) -> None:
     with pytest.raises(TypeError, match="steps_per_epoch"):
         len(stream)
     assert "endless" in repr(stream)
+
+
+def test_a_stream_is_true_with_or_without_a_length(ifs: fdsl.IFS) -> None:
+    assert stream_of(ifs) and stream_of(ifs, steps_per_epoch=3)
+
+
+def test_a_stream_tells_its_rank(ifs: fdsl.IFS) -> None:
+    assert (stream_of(ifs).rank, stream_of(ifs).world_size) == (0, 1)
+    stream = stream_of(ifs, rank=1, world_size=3)
+    assert (stream.rank, stream.world_size) == (1, 3)
+    for name in ("rank", "world_size", "num_threads"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(stream, name, 2)
+
+
+def test_a_single_sample_does_not_keep_others_in_memory(ifs: fdsl.IFS) -> None:
+    image, label = next(iter(stream_of(ifs, batch_size=None)))
+    assert image.untyped_storage().nbytes() == image.nbytes
+    assert label.untyped_storage().nbytes() == label.nbytes
 
 
 def test_setting_an_epoch_does_not_change_an_endless_stream(ifs: fdsl.IFS) -> None:

@@ -856,6 +856,20 @@ def test_average_precision_leaves_out_what_does_not_count() -> None:
     assert scores.accuracy == pytest.approx((5 / 6 + 1) / 2)  # no image shows the third class
 
 
+def test_average_precision_does_not_depend_on_the_batches() -> None:
+    # One batch of logits between 0 and 1, which could be probabilities; and two that are level in
+    # float32 as probabilities.
+    logits = torch.tensor([[0.9], [-1.0], [0.6], [19.0], [18.0]])
+    labels = torch.tensor([[0], [0], [1], [0], [1]])
+    found = []
+    for size in (1, 2, 5):
+        validation = Validation(1, multilabel=True)
+        for batch in zip(logits.split(size), labels.split(size), strict=True):
+            validation.update(*batch)
+        found.append(validation.compute().accuracy)
+    assert found == pytest.approx([(1 / 2 + 2 / 4) / 2] * 3)
+
+
 def test_weights_for_another_size_are_one_sentence(tmp_path: Path) -> None:
     saved(tmp_path, "vit6s", 4, 32)
     says = "does not hold a vit6s for images of 64: encoder.pos_embedding has the shape"
@@ -1237,7 +1251,7 @@ def test_a_probe_recomputes_the_statistics_of_whole_images() -> None:
     batches = [(images[:12], labels[:12]), (images[12:], labels[12:])]
     linear_probe(model, lambda: batches, lambda: batches)
     torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
-    assert not model.training
+    assert not model.training and norm.momentum == 0.1
 
 
 def test_a_network_needs_a_linear_layer_that_fine_tuning_replaces() -> None:
@@ -1355,3 +1369,45 @@ def test_paths_are_dropped_in_networks_of_timm() -> None:
     model = build_model("timm:deit_tiny_patch16_224", 4, input_size=32, drop_path=0.2)
     rates = [part.drop_prob for part in model.modules() if type(part).__name__ == "DropPath"]
     assert max(rates) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel], ids=["compiled", "parallel"])
+def test_a_wrapped_network_names_what_does_not_decay(wrap: Any) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.head = nn.Parameter(torch.zeros(1, 4)), nn.Linear(4, 2)
+
+        def no_weight_decay(self) -> set[str]:
+            return {"token"}
+
+    model = Named()
+    groups = decay_groups([{"params": model.parameters()}], 0.05, model=wrap(model))
+    assert [len(group["params"]) for group in groups] == [1, 2]
+
+
+@pytest.mark.parametrize("entry", ["state_dict", "model"])
+def test_weights_may_be_an_entry_of_what_another_program_saved(tmp_path: Path, entry: str) -> None:
+    model = build_model("resnet10s", 3, seed=0)
+    state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
+    torch.save({entry: state, "epoch": 3}, tmp_path / "theirs.pth")
+    loaded, name = load_pretrained(tmp_path / "theirs.pth", 5, name="resnet10s")
+    torch.testing.assert_close(loaded.conv1.weight, model.conv1.weight)
+
+
+def test_what_is_no_state_dict_is_one_sentence(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "net": {}}, tmp_path / "theirs.pth")
+    with pytest.raises(ValueError, match="holds 'epoch', which is no tensor"):
+        load_weights(tmp_path / "theirs.pth")
+
+
+def test_labeled_images_may_be_written_to() -> None:
+    images = LabeledImages(np.full((1, 8, 8), 7, np.uint8), [0], ["a", "b"], 8)
+    images[0][0].zero_()
+    assert images[0][0].max() == 7
+
+
+def test_no_images_are_augmented_to_no_images() -> None:
+    images = torch.empty((0, 3, 16, 16), dtype=torch.uint8)
+    assert Augmentation(8, crop_scale=0.5)(images).shape == (0, 3, 8, 8)
+    assert Erasing(0.5)(images).shape == images.shape

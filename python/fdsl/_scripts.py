@@ -18,7 +18,7 @@ from fdsl._files import PathLike
 _scripts: dict[str, Path] = {}
 
 
-def run_script(script: PathLike) -> ModuleType:
+def import_script(script: PathLike) -> ModuleType:
     """Imports a Python script once, which registers its families.
 
     Raises:
@@ -47,7 +47,7 @@ def run_script(script: PathLike) -> ModuleType:
 
 
 def script_of(kind: type[Any]) -> Path | None:
-    """Returns the script that defines a class, if ``run_script`` imported it. Other processes
+    """Returns the script that defines a class, if ``import_script`` imported it. Other processes
     cannot import its module by name."""
     return _scripts.get(kind.__module__)
 
@@ -64,4 +64,4 @@ def reduced(
 
 
 def _with_class_of_script(make: Callable[..., Any], script: str, name: str, *arguments: Any) -> Any:
-    return make(operator.attrgetter(name)(run_script(script)), *arguments)
+    return make(operator.attrgetter(name)(import_script(script)), *arguments)

@@ -25,6 +25,7 @@ from fdsl.frame import Frame
 from fdsl.job import Addresses, Job
 from fdsl.targets import (
     Objects,
+    TargetName,
     Targets,
     checked_target,
     render_objects,
@@ -87,7 +88,7 @@ class Dataset:
         instances: int = 1000,
         *,
         rendering: Frame | None = None,
-        target: str = "label",
+        target: TargetName = "label",
         seed: int = 0,
         label_noise: float = 0.0,
         cache: bool = False,

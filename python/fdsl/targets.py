@@ -110,9 +110,9 @@ def targets_of(
     """
     pairs = list(zip(objects, of_objects, strict=True))
     if target == "labels":
-        return np.stack([labels(*pair, classes) for pair in pairs])
+        return np.array([labels(*pair, classes) for pair in pairs], np.float32).reshape(-1, classes)
     if target == "mask":
-        return np.stack([mask(*pair) for pair in pairs])
+        return np.array([mask(*pair) for pair in pairs], np.int64).reshape(objects.shape)
     return [boxes(*pair) for pair in pairs]
 
 

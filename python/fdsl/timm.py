@@ -32,7 +32,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 from urllib.parse import parse_qsl
 
 try:
@@ -267,7 +267,7 @@ class _Settings:
         if channels not in (1, 3):
             raise ValueError(f"channels must be 1 or 3, got {shown(channels)}")
         #: Of the PIL images.
-        self.mode = "L" if channels == 1 else "RGB"
+        self.mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
         self.seed: int = self.values.get("seed", 0)
         #: Only for training: the labels of the validation split are true.
         self.label_noise: float = self.values.get("label_noise", 0.0)

@@ -23,6 +23,7 @@ from fdsl.export.plan import Plan, planned_shard_size
 from fdsl.export.samples import rendered_files
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.targets import TargetName
 
 Progress = Callable[[int, int], object]
 
@@ -60,7 +61,7 @@ def shards(
     *,
     instances: int = 1000,
     rendering: Frame | None = None,
-    target: str = "label",
+    target: TargetName = "label",
     seed: int = 0,
     shard_size: int | None = None,
     job_index: int = 0,
@@ -222,7 +223,7 @@ def write_shard(
     *,
     instances: int = 1000,
     rendering: Frame | None = None,
-    target: str = "label",
+    target: TargetName = "label",
     seed: int = 0,
     shard_size: int | None = None,
     num_threads: int | None = None,

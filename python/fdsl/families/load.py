@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 from fdsl._checks import shortened, shown
 from fdsl._files import PathLike
-from fdsl._scripts import run_script
+from fdsl._scripts import import_script
 from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
@@ -110,7 +110,7 @@ def without_script(source: str) -> str:
     scripted = re.fullmatch(r"(.+\.py):(.+)", source)
     if scripted is None:
         return source
-    run_script(scripted[1])
+    import_script(scripted[1])
     return scripted[2]
 
 
@@ -245,7 +245,7 @@ def _named(source: str) -> _Named | None:
         return None
     script, name, number = named.groups()
     if script is not None:
-        run_script(script)
+        import_script(script)
     if name in _MAKERS:
         maker = _MAKERS[name]
     elif name not in names() and (script is None or Path(f"{name}-{number}").exists()):

@@ -1,7 +1,7 @@
 """Images as torch data sets. Apart from ``fdsl.timm``, only this folder imports torch.
 
 >>> import fdsl, torch
->>> from fdsl.torch import Stream
+>>> from fdsl.torch import Batch, Stream
 >>> ifs = fdsl.IFS.search(categories=10, fill_rate=0.2, seed=1)
 >>> stream = Stream(ifs, rendering=fdsl.Rendering.paper(), batch_size=4, seed=0)
 >>> loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=0)
@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError("fdsl.torch needs torch: pip install torch") from None
 
-__all__ = ["Dataset", "Loader", "Normalize", "Stream"]
+__all__ = ["Batch", "Dataset", "Loader", "Normalize", "Stream"]
 
 
 def __getattr__(name: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fdsl import dataset
 from fdsl._checks import shown
 from fdsl.families import Family
 from fdsl.frame import Frame
+from fdsl.targets import TargetName
 from fdsl.torch.tensors import (
     apply_transform,
     apply_transforms,
@@ -75,11 +76,11 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         instances: int = 1000,
         *,
         rendering: Frame | None = None,
-        target: str = "label",
+        target: TargetName = "label",
         seed: int = 0,
         label_noise: float = 0.0,
         cache: bool = False,
-        as_pil: bool | str = False,
+        as_pil: bool | Literal["RGB", "L"] = False,
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
         transforms: Callable[[Any, Any], Any] | None = None,
@@ -127,6 +128,11 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
         categories, indices = (part.tolist() for part in self._addresses(np.arange(len(self))))
         rows = zip(categories, indices, self.targets, strict=True)
         return [((self.seed, category, index), label) for category, index, label in rows]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers would otherwise get all the samples, if they were listed once.
+        listed = {"_labels", "_samples"}
+        return {name: part for name, part in super().__getstate__().items() if name not in listed}
 
     def _items(self, items: Sequence[SupportsIndex]) -> list[tuple[Any, Any]]:
         arrays, targets = self._batch(items)

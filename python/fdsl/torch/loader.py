@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Sampler, default_convert, get_worker_info
 
 from fdsl._checks import checked_positive, checked_type, renamed
-from fdsl.torch.stream import Batch, Sample, Stream, StreamIterator
+from fdsl.torch.stream import Batch, Item, Stream, StreamIterator
 from fdsl.torch.tensors import (
     apply_transform,
     apply_transforms,
@@ -32,7 +32,7 @@ from fdsl.torch.tensors import (
 
 #: Turns a rendered batch into the batch that the loop gets. Also returns the CUDA event that marks
 #: the end of the copy to the device, or ``None``.
-_Delivery = Callable[[Sample], "tuple[Sample, torch.cuda.Event | None]"]
+_Delivery = Callable[[Item], "tuple[Batch, torch.cuda.Event | None]"]
 
 
 def _converted(batch: Any) -> Any:
@@ -243,7 +243,7 @@ class Loader:
         device, pin = self.device, self.pin_memory
         transform, transforms = self.transform, self.transforms
         if device is None and transform is None and transforms is None:
-            return lambda batch: (batch, None)
+            return lambda batch: (Batch(*batch), None)
         # What the transforms of the stream return may no longer be a mask or boxes.
         mark = self.stream.transforms is None
         kind = self.stream.target
@@ -260,7 +260,7 @@ class Loader:
             part = pinned(part) if pin else part
             return part.to(device, non_blocking=side_stream is not None)
 
-        def deliver(batch: Sample) -> tuple[Sample, torch.cuda.Event | None]:
+        def deliver(batch: Item) -> tuple[Batch, torch.cuda.Event | None]:
             images, targets = batch
             with torch.no_grad(), torch.cuda.stream(side_stream):
                 if device is not None:
@@ -302,7 +302,7 @@ class StreamSampler(Sampler[int]):
         return len(self._stream) * (self._stream.batch_size or 1)
 
 
-class LoaderIterator(Iterator[Sample]):
+class LoaderIterator(Iterator[Batch]):
     """One pass over a stream, rendered ahead by a thread until it is closed or collected."""
 
     def __init__(
@@ -332,7 +332,7 @@ class LoaderIterator(Iterator[Sample]):
         # wait for anything.
         weakref.finalize(self, self._queue.stop)
 
-    def __next__(self) -> Sample:
+    def __next__(self) -> Batch:
         if os.getpid() != self._process:
             raise RuntimeError(
                 "a forked process has no rendering thread: create a new iterator of the loader"
@@ -347,7 +347,7 @@ class LoaderIterator(Iterator[Sample]):
             self.close()
             raise ready
         number: int = ready[0]
-        batch: Sample = ready[1]
+        batch: Batch = ready[1]
         copied: torch.cuda.Event | None = ready[2]
         if copied is not None:
             current = torch.cuda.current_stream(self._gpu)

@@ -46,6 +46,8 @@ class _Pool(ctypes.Structure):
         #: The tag of the pool's previous pass.
         ("tag_before", ctypes.c_int64),
         ("start", _Start),
+        #: When the pass began: a number that grows with every pass of any pool.
+        ("begun", ctypes.c_int64),
     )
 
 
@@ -58,7 +60,7 @@ class _Memory(ctypes.Structure):
         ("started_by", ctypes.c_int64),
         #: Of the latest pass.
         ("workers", ctypes.c_int64),
-        ("pools", _Pool * 16),
+        ("pools", _Pool * 64),
         #: For each worker, the tag of the pass that it joined last.
         ("joined", ctypes.c_int64 * 128),
     )
@@ -141,6 +143,8 @@ class Position:
         same numbers. If one of them is late and reads the next position of the pass after it, the
         tag has changed as well, and it looks again.
 
+        A pool keeps its place until at least 32 passes of other pools have begun since its own.
+
         Raises:
             RuntimeError: the pool has gone on without this worker, or another pool has the seeds
                 of this one.
@@ -148,12 +152,12 @@ class Position:
         memory, worker = self._shared_memory(), get_worker_info()
         assert worker is not None
         # All workers of a pool have the same base seed.
-        number = hash((worker.seed - worker.id, worker.num_workers)) & 0x3FFF_FFFF | 0x4000_0000
-        pool = memory.pools[number % len(memory.pools)]
+        number = pool_number(worker.seed - worker.id, worker.num_workers)
         remembered = worker.id < len(memory.joined)
         while True:
             before = _latest(memory)  # if this worker begins a pass, no other one has until here
-            tag, repeats = pool.tag, False
+            pool, tag = _place(memory.pools, number)
+            repeats = False
             # An earlier pool with the same seeds may have had a worker with the same number. Only
             # the shared memory remembers which pass that worker joined.
             joined = self._joined_tag or (memory.joined[worker.id] if remembered else 0)
@@ -174,10 +178,12 @@ class Position:
                 break
             epoch, seen = within(length, *self.next())
             if pool.tag == tag:
-                tag = number << 32 | (tag + 1) & 0xFFFF_FFFF
+                # Greater than in any pass of this pool, which may have had another place before.
+                tag = number << 32 | max(tag & 0xFFFF_FFFF, self._joined_tag & 0xFFFF_FFFF) + 1
                 pool.tag_before = self._joined_tag
                 pool.start.set(epoch, seen)
                 pool.tag = tag
+                pool.begun = max(one.begun for one in memory.pools) + 1
                 repeats = before == (epoch, seen)
                 _begin(memory, epoch, seen, BY_PREFETCHER, length, worker.num_workers)
                 break
@@ -214,6 +220,11 @@ class Position:
         self._saved = self.next()
 
 
+def pool_number(seed: int, workers: int) -> int:
+    """Returns what identifies a pool of workers: a number of 31 bits, never 0."""
+    return hash((seed, workers)) & 0x3FFF_FFFF | 0x4000_0000
+
+
 def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
     """Returns the same start with less than ``length`` samples seen, the number of an epoch."""
     return (epoch, seen) if length is None else (epoch + seen // length, seen % length)
@@ -231,6 +242,23 @@ def _begin(
     memory.started_by, memory.workers = started_by, workers
     if length is not None:
         memory.next.set(epoch + 1, 0)
+
+
+def _place(pools: Any, number: int) -> tuple[Any, int]:
+    """Returns the place of a pool, and the tag there: of its latest pass, or of the one that it
+    may overwrite, which began long ago."""
+    # Read before the tags, since a worker writes it after the tag. So of two workers of one pool,
+    # the second finds either the tag of the first or the same place.
+    begun = [pool.begun for pool in pools]
+    tags = [pool.tag for pool in pools]
+    old = max(begun) - len(pools) // 2
+    # Pools start looking in different places, so that two that begin at once do not take the same.
+    order = [(number + step) % len(pools) for step in range(len(pools))]
+    own = (place for place in order if tags[place] >> 32 == number)
+    free = (place for place in order if begun[place] <= max(old, 0))
+    place = next(own, None)
+    place = next(free, order[0]) if place is None else place
+    return pools[place], tags[place]
 
 
 _positions: weakref.WeakSet[Position] = weakref.WeakSet()

@@ -31,7 +31,7 @@ from fdsl.families import Family
 from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job
-from fdsl.targets import checked_target, render_batch
+from fdsl.targets import TargetName, checked_target, render_batch
 from fdsl.torch.position import BY_LOOP, BY_PREFETCHER, Position, within
 from fdsl.torch.ranks import (
     checked_ranks,
@@ -46,11 +46,12 @@ from fdsl.torch.tensors import (
     channels_first,
     checked_transform,
     checked_transforms,
+    map_arrays,
     to_tensors,
 )
 
 #: A batch of images and their targets, or a single image and its target.
-Sample = tuple[Tensor, Any]
+Item = tuple[Tensor, Any]
 
 #: Every pass starts below this sample number. The stream itself ends at twice this number.
 MAX_START = 2**62
@@ -59,7 +60,7 @@ MAX_START = 2**62
 #: late, or not at all.
 FIXED = {
     *("family", "rendering", "target", "label_noise", "cache", "transform", "transforms"),
-    *("batch_size", "seed", "steps_per_epoch", "instances"),
+    *("batch_size", "seed", "steps_per_epoch", "instances", "num_threads"),
 }
 
 
@@ -89,7 +90,7 @@ if hasattr(torch.serialization, "add_safe_globals"):
     torch.serialization.add_safe_globals([Batch])
 
 
-class Stream(IterableDataset[Sample]):
+class Stream(IterableDataset[Item]):
     """Batches of images, endless or in epochs, the same for any number of workers and ranks.
 
     Every block of ``len(family)`` samples contains each category exactly once, in random order.
@@ -175,7 +176,7 @@ class Stream(IterableDataset[Sample]):
         family: Family,
         *,
         rendering: Frame | None = None,
-        target: str = "label",
+        target: TargetName = "label",
         batch_size: int | None = 256,
         seed: int = 0,
         steps_per_epoch: int | None = None,
@@ -241,6 +242,16 @@ class Stream(IterableDataset[Sample]):
                 "load_state_dict it continues where this one is"
             )
         super().__setattr__(name, value)
+
+    @property
+    def rank(self) -> int:
+        """The rank of this process, as far as it is known now; else 0."""
+        return self._resolved_ranks()[0]
+
+    @property
+    def world_size(self) -> int:
+        """The number of ranks, as far as it is known now; else 1."""
+        return self._resolved_ranks()[1]
 
     @property
     def epoch(self) -> int:
@@ -348,7 +359,7 @@ class Stream(IterableDataset[Sample]):
             raise IndexError(f"a stream has 2**63 samples, got {numbers.max()}")
         return self.family.order(numbers, self.instances, self.seed)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
         if worker is None:
             return StreamIterator(self)
@@ -377,6 +388,9 @@ class Stream(IterableDataset[Sample]):
         if self.steps_per_epoch is None:
             raise TypeError("an endless stream has no length: set its steps_per_epoch")
         return self.steps_per_epoch
+
+    def __bool__(self) -> bool:
+        return True  # an endless stream has no length to ask for
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker has no access to torch.distributed, so it is told the rank. It must not
@@ -472,7 +486,7 @@ class Stream(IterableDataset[Sample]):
         return 1 if self.num_threads is None and get_worker_info() is not None else self.num_threads
 
 
-class StreamIterator(Iterator[Sample]):
+class StreamIterator(Iterator[Item]):
     """Yields batches w, w + W, … of one pass, for worker w of W."""
 
     #: How many single samples are rendered together; rendering one at a time would use only one
@@ -489,7 +503,7 @@ class StreamIterator(Iterator[Sample]):
         """``allocate`` returns a contiguous uint8 tensor of a given shape to render into."""
         self._stream, self._worker, self._workers = stream, worker, workers
         self._allocate = allocate or _allocate
-        self._singles: deque[Sample] = deque()
+        self._singles: deque[Item] = deque()
         self._begun = False
         self._repeats = False
 
@@ -503,7 +517,7 @@ class StreamIterator(Iterator[Sample]):
         self._next = self._worker
         self._begun, self._repeats = True, repeats and steps is None
 
-    def __next__(self) -> Sample:
+    def __next__(self) -> Item:
         stream = self._stream
         if not self._begun:
             stream._begin(self, ahead=False)
@@ -518,7 +532,7 @@ class StreamIterator(Iterator[Sample]):
                 stacklevel=2,
             )
         if stream.batch_size is None:
-            sample: Sample = self._single()
+            sample: Item = self._single()
         else:
             sample = Batch(*self._render([self._next]))
         if stream.transform is not None or stream.transforms is not None:
@@ -567,16 +581,17 @@ class StreamIterator(Iterator[Sample]):
         self._next, self._repeats = batch, False
         self._singles.clear()
 
-    def _single(self) -> Sample:
+    def _single(self) -> Item:
         if not self._singles:
             end = self._next + self.SINGLES_AT_ONCE * self._workers
             if self._batches is not None:
                 end = min(end, self._batches)
             images, targets = self._render(range(self._next, end, self._workers))
-            self._singles.extend(zip(images, targets, strict=True))
+            # Copies, since a view would keep all of them in memory as long as one is in use.
+            self._singles.extend(map_arrays(Tensor.clone, [*zip(images, targets, strict=True)]))
         return self._singles[0]
 
-    def _transformed(self, images: Tensor, targets: Any) -> Sample:
+    def _transformed(self, images: Tensor, targets: Any) -> Item:
         stream = self._stream
         with torch.no_grad():
             if stream.transforms is None:
@@ -586,7 +601,7 @@ class StreamIterator(Iterator[Sample]):
                 images, targets = apply_transforms(stream.transforms, *marked)
         return (images, targets) if stream.batch_size is None else Batch(images, targets)
 
-    def _render(self, batches: Sequence[int]) -> Sample:
+    def _render(self, batches: Sequence[int]) -> Item:
         stream = self._stream
         size = stream.batch_size or 1
         firsts = [self.start + batch * self.global_batch + self._rank * size for batch in batches]

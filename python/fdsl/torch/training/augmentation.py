@@ -67,6 +67,8 @@ class Augmentation(nn.Module):
         """
         if images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8 (B, C, H, W), got {images.dtype}")
+        if not len(images):
+            return images.new_empty((*images.shape[:2], *self.size))
         images = self.resize(images) if self.crop_scale is None else self._cropped(images)
         if self.flip:
             chosen = torch.rand(len(images), 1, 1, 1) < 0.5
@@ -114,6 +116,8 @@ class Erasing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns images of the same shape."""
+        if not len(images):
+            return images
         boxes = [self._box(images[0]) for _ in range(len(images))]
         sides = _sent(torch.tensor(boxes), images.device)[..., None, None]
         top, left, bottom, right = sides.unbind(1)

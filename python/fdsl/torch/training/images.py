@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +64,13 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         self.labels = _checked_labels(labels, len(source), len(self.classes))
         self.cache_bytes = cache_bytes
         self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
-        self._decode = functools.cache(self._decoded) if self.cached else self._decoded
+        self._kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        return self._decode(position), torch.as_tensor(self.labels[position], device="cpu")
+        return self._image(position), torch.as_tensor(self.labels[position], device="cpu")
 
     def batches(self, parts: Sequence[Positions], num_workers: int = 0) -> DataLoader[Any]:
         """Returns a loader with a batch for each list of positions: images, uint8 (B, 3, H, W), and
@@ -128,6 +127,13 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         source = [self.source[int(position)] for position in kept]
         return LabeledImages(source, labels, classes, self.size, cache_bytes=self.cache_bytes)
 
+    def _image(self, position: int) -> Tensor:
+        if not self.cached:
+            return self._decoded(position)
+        if (image := self._kept.get(position)) is None:
+            image = self._kept[position] = self._decoded(position)
+        return image.clone()  # callers may write to it
+
     def _decoded(self, position: int) -> Tensor:
         from PIL import Image
         from torchvision.transforms.functional import center_crop, resize
@@ -145,12 +151,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The cache cannot be pickled; a spawned worker starts with an empty one.
-        return {**self.__dict__, "_decode": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._decode = functools.cache(self._decoded) if self.cached else self._decoded
+        return {**self.__dict__, "_kept": {}}  # a spawned worker decodes its own
 
 
 def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> Positions:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fdsl._scripts import run_script
+from fdsl._scripts import import_script
 
 #: Every network takes images of this side or more; some take smaller ones, too.
 COMMON_SIZE = 224
@@ -92,7 +92,7 @@ def own_network(name: str) -> tuple[str, str] | None:
 
 
 def _of_script(script: str, function: str, num_classes: int) -> nn.Module:
-    make = getattr(run_script(script), function, None)
+    make = getattr(import_script(script), function, None)
     if not callable(make):
         raise ValueError(f"{script} has no function or class {function!r}")
     model = make(num_classes)
@@ -242,10 +242,14 @@ def decay_groups(
     Args:
         groups: parameter groups, as an optimizer takes them.
         weight_decay: of the parameters that decay.
-        model: the network, if it may name parameters that do not decay.
+        model: the network, if it may name parameters that do not decay; it may be compiled or
+            wrapped for several ranks.
     """
-    named: Any = getattr(model, "no_weight_decay", set)()
-    kept = {id(one) for name, one in model.named_parameters() if name in named} if model else set()
+    kept = set()
+    if model is not None:
+        model = _unwrapped(model)
+        named: Any = getattr(model, "no_weight_decay", set)()
+        kept = {id(one) for name, one in model.named_parameters() if name in named}
     split = []
     for group in groups:
         params = [given] if isinstance(given := group["params"], torch.Tensor) else list(given)
@@ -256,3 +260,14 @@ def decay_groups(
             if own:
                 split.append({**group, "params": own, "weight_decay": decay})
     return split
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Returns the network in wrappers of ``torch.compile`` and data parallelism."""
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model.get_submodule("_orig_mod")
+        else:
+            return model

@@ -30,7 +30,8 @@ def linear_probe(
 
     The parameters of the network do not change, but its batch-norm statistics do. They are computed
     again from the training images, since the statistics of formula images do not fit photographs,
-    and random weights have none. Dropout and stochastic depth are off. If there are at least five
+    and random weights have none. Dropout and stochastic depth are off, and stay off: the network is
+    left in evaluation mode. If there are at least five
     training images per class, the strength of the penalty is chosen on a fifth of them. Needs
     scikit-learn.
 
@@ -49,14 +50,7 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model.eval()  # all but the layers whose statistics are recomputed
-    for part in model.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.reset_running_stats()
-            part.momentum = None  # a plain average
-            part.train()
-    features_of(model, train())
-    model.eval()
+    _renew_statistics(model, train())
     features, labels = (part.numpy() for part in features_of(model, train()))
     probe: Any = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=200))
     if len(labels) >= 5 * len(np.unique(labels)):
@@ -65,6 +59,24 @@ def linear_probe(
     probe.fit(features, labels)
     predictions: npt.NDArray[np.int64] = probe.predict(features_of(model, val())[0].numpy())
     return predictions
+
+
+def _renew_statistics(model: nn.Module, batches: Batches) -> None:
+    """Computes the statistics of batch norm from these images; leaves the network in evaluation
+    mode."""
+    norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()  # all but the layers whose statistics are recomputed
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+        norm.train()
+    try:
+        features_of(model, batches)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.eval()
 
 
 @torch.no_grad()

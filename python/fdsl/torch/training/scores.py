@@ -74,7 +74,9 @@ class Validation:
         logits, labels = logits.detach().float().cpu(), labels.cpu()
         count = len(self._images)
         if self.multilabel:
-            self._precision.update(logits, labels)
+            # As probabilities: torchmetrics takes logits between 0 and 1 for some, batch by batch.
+            # In float64, since those of large logits would be level in float32.
+            self._precision.update(logits.double().sigmoid(), labels)
             self._images += (labels == 1).sum(0)
         else:
             self._right += torch.bincount(labels[logits.argmax(1) == labels], minlength=count)
@@ -93,7 +95,7 @@ class Validation:
         images, right = reduced(self._images), reduced(self._right)
         known = images > 0
         if self.multilabel:
-            per_class = self._precision.compute()
+            per_class = torch.where(known, self._precision.compute(), 0.0)
             accuracy = float(per_class[known].mean())
         else:
             per_class = right / images.clamp(min=1)

@@ -91,8 +91,10 @@ def _separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
-    """Reads the weights of a network: a .safetensors file, a checkpoint, or a ``state_dict`` that
-    ``torch.save`` wrote, such as those of torchvision and timm.
+    """Reads the weights of a network: a .safetensors file, a checkpoint, or a file that
+    ``torch.save`` wrote, such as those of torchvision, timm and DeiT: a ``state_dict``, or one in
+    the entry ``"state_dict"`` or ``"model"``. The prefix ``module.``, which networks have while
+    they train on several GPUs, is removed.
 
     Returns:
         The tensors by name, and the name of the architecture if the file has it.
@@ -108,7 +110,7 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
         state = read_checkpoint(path)
         if "weights" in state and "made" in state:  # as Checkpoints writes them
             return state["weights"], state["made"].get("model")
-        return state, None
+        return _state_dict(state, path), None
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -118,6 +120,22 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
             return tensors, (file.metadata() or {}).get("model")
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _state_dict(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """Finds the ``state_dict`` in what other programs save."""
+    for entry in ("state_dict", "model"):
+        if isinstance(content.get(entry), Mapping):
+            content = content[entry]
+            break
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"{path} holds {name!r}, which is no tensor: save the network's state_dict()"
+            )
+    if content and all(name.startswith("module.") for name in content):
+        return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    return dict(content)
 
 
 def load_pretrained(
