@@ -1391,7 +1391,7 @@ def test_weights_may_be_an_entry_of_what_another_program_saved(tmp_path: Path, e
     model = build_model("resnet10s", 3, seed=0)
     state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     torch.save({entry: state, "epoch": 3}, tmp_path / "theirs.pth")
-    loaded, name = load_pretrained(tmp_path / "theirs.pth", 5, name="resnet10s")
+    loaded, _ = load_pretrained(tmp_path / "theirs.pth", 5, name="resnet10s")
     torch.testing.assert_close(loaded.conv1.weight, model.conv1.weight)
 
 
