@@ -34,7 +34,8 @@ def add_preview(commands: Commands) -> None:
         _preview,
         "Render a contact sheet: a row of instances for each category",
         "fdsl preview bezier-144 --categories 6 --instances 8 --size 128 --out sheet.png\n"
-        "fdsl preview fractaldb-1000 --category 3,14,159 --index 80,240,400,560 --out sheet.png",
+        "fdsl preview fractaldb-1000 --category 3,14,159 --index 80,240,400,560 --out sheet.png\n"
+        "fdsl preview scene-100 --target boxes --out boxes.png",
     )
     add_source(parser)
     add = parser.add_argument
@@ -69,6 +70,11 @@ def add_preview(commands: Commands) -> None:
     )
     add_seed(parser)
     add(
+        "--target",
+        choices=["mask", "boxes"],
+        help="Show masks or boxes to the right of each image, for families that offer them",
+    )
+    add(
         "--labels",
         action=argparse.BooleanOptionalAction,
         help="Write categories and indices beside the images (default: if Pillow is installed)",
@@ -93,6 +99,7 @@ def _preview(a: argparse.Namespace) -> None:
             rendering=rendering_of(a, family),
             seed=a.seed,
             label=labels,
+            target=a.target,
             progress=progress,
         )
     write_whole(out, png.encode(sheet[None])[0])
