@@ -1,7 +1,7 @@
 """Images as torch data sets. Apart from ``fdsl.timm``, only this folder imports torch.
 
 >>> import fdsl, torch
->>> from fdsl.torch import Batch, Stream
+>>> from fdsl.torch import Stream
 >>> ifs = fdsl.IFS.search(categories=10, fill_rate=0.2, seed=1)
 >>> stream = Stream(ifs, rendering=fdsl.Rendering.paper(), batch_size=4, seed=0)
 >>> loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=0)
@@ -18,7 +18,7 @@ try:
     from fdsl.torch.dataset import Dataset
     from fdsl.torch.loader import Loader
     from fdsl.torch.normalize import Normalize
-    from fdsl.torch.stream import Stream
+    from fdsl.torch.stream import Batch, Stream
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
