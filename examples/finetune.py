@@ -131,8 +131,7 @@ def finetune(s: Settings) -> int:
                 for images, labels in bar(batches, f"epoch {epoch + 1}/{s.epochs}", initial=first):
                     if stop.requested(step):
                         break
-                    # Learning rate and augmentation are functions of the step.
-                    factor = s.lr_factor(step, steps_per_epoch)
+                    factor = s.lr_factor(step, steps_per_epoch)  # a function of the step
                     for group, rate in zip(optimizer.param_groups, rates, strict=True):
                         group["lr"] = rate * factor
                     ranks.manual_seed(s.seed, step)
@@ -169,6 +168,8 @@ def finetune(s: Settings) -> int:
                 scores = scores or validate(s, ranks, model, val)  # None if it was killed just now
                 if ranks.rank == 0:
                     result(scores, best)
+            elif ranks.rank == 0:
+                print(f"stopped after {step:,} steps; --resume auto continues")
             log.plot()
     return stop.exit_code
 
@@ -259,9 +260,8 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names = ("data", "batch_size", "size", "freeze", "optimizer", "head_lr", "seed", "held_out")
-    more = ("flip", "mixup", "cutmix")
-    own = {k: getattr(s, k) for k in names + more} | {"model": name, "classes": str(s.classes)}
+    names = "data batch_size size freeze optimizer head_lr seed held_out flip mixup cutmix"
+    own = {k: getattr(s, k) for k in names.split()} | {"model": name, "classes": str(s.classes)}
     return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
 
 

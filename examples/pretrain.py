@@ -7,15 +7,14 @@ Result: a ResNet-10 at 32×32 (--preset resnet10s) saw a million fractals in 11 
 Fine-tuned on 10% of CIFAR-10's labels it reaches 69.2% accuracy, against 54.4% when trained from
 scratch (docs/experiments.md). The paper's protocol needs a GPU and has not been run.
 
-Writes last.pt (the full training state), weights.safetensors (parameter names as in torchvision
-and timm), weights.json (their provenance), config.json (for timm), categories.npz, metrics.csv and
-curve.png to OUT. Ctrl-C or SIGTERM saves a checkpoint and stops. A run resumed with --resume auto
-is bit-identical to an uninterrupted one (on a GPU or with 3+ processes, only with --deterministic).
+Writes last.pt (the full training state), weights.safetensors, weights.json (their provenance),
+config.json (for timm), categories.npz, metrics.csv and curve.png to OUT. Ctrl-C and SIGTERM save;
+--resume auto continues, bit-identically (on a GPU or with 3+ processes, only with --deterministic).
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -34,8 +33,7 @@ from tqdm import tqdm
 ONE_LABEL = ("mixup", "cutmix", "label_smoothing")  # what needs one label per image
 FRACTIONS = ("fill_rate", "erasing", "label_smoothing", "drop_path", "label_noise")  # 0 to 1
 MEAN, STD = 0.2, 0.5  # as the authors' code normalizes fractals; the paper does not say
-#: TOML files, each with its source: --preset NAME takes their values as defaults.
-PRESETS = Path(__file__).parent / "presets"
+PRESETS = Path(__file__).parent / "presets"  # TOML files; --preset NAME takes their values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
     stop = GracefulStop(s.max_minutes, s.max_steps)
+    if s.style == "published" and s.source in fdsl.PUBLISHED and s.instances is None:
+        s = replace(s, instances=fdsl.published(s.source).instances)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         saved = checkpoints.load(s.resume, "search")
@@ -143,8 +143,7 @@ def pretrain(s: Settings) -> int:
                 for images, labels in bar(log.watch(loader), name, initial=first):
                     if stop.requested(step):
                         break
-                    # Learning rate, dropout and augmentation are functions of the step, so
-                    # checkpoints do not store them.
+                    # Checkpoints do not store what follows from the step: the rate, dropout etc.
                     lr = s.lr * s.lr_factor(step, steps_per_epoch)
                     for group in optimizer.param_groups:
                         group["lr"] = lr
@@ -184,7 +183,8 @@ def pretrain(s: Settings) -> int:
                     settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
                     history=checkpoints.history,
                 )
-                print(f"{step:,} steps of {s.model}; see {s.out}")
+            if ranks.rank == 0:
+                print(f"{step:,} of {s.epochs * steps_per_epoch:,} steps of {s.model}; see {s.out}")
     return stop.exit_code
 
 
@@ -241,9 +241,10 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
     given = {name: getattr(s, name) for name in names} | training.read_set(s.set, s.source)[1]
-    if foreign := sorted(set(given) - set(valid := family.style.names())):
-        kind = type(family).__name__
-        raise ValueError(f"{foreign[0]} does not apply to {kind}; it takes {', '.join(valid)}")
+    valid, fits = family.style.names(), training.read_presets(PRESETS, s.preset)
+    given = {k: v for k, v in given.items() if k in valid or v != fits.get(k)}  # not the preset's
+    if foreign := sorted(set(given) - set(valid)):
+        raise ValueError(f"{foreign[0]} does not apply to {family!r}; it takes {', '.join(valid)}")
     if s.style == "published" and s.source not in fdsl.PUBLISHED:
         raise ValueError(f"--style published needs --source {', '.join(fdsl.PUBLISHED)}")
     if s.style == "released" and family.style is fdsl.Rendering:
@@ -271,10 +272,9 @@ def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[
 
 def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
-    names: tuple[str, ...] = ("model", "batch_size", "seed", "optimizer", "instances", "target")
-    names += ("label_noise", "shrink", "crop_scale", "flip", "rand_augment", "erasing", "mixup")
-    names += ("cutmix", "label_smoothing", "drop_path")
-    made = {name: getattr(s, name) for name in names} | rendering.to_dict()
+    names = "model batch_size seed optimizer instances target label_noise shrink crop_scale flip "
+    names += "rand_augment erasing mixup cutmix label_smoothing drop_path"
+    made = {name: getattr(s, name) for name in names.split()} | rendering.to_dict()
     return {**made, "categories": family.digest(), "steps_per_epoch": length_of_epoch(s, family)}
 
 

@@ -810,7 +810,7 @@ def test_a_preset_sets_all_that_it_means(monkeypatch: pytest.MonkeyPatch) -> Non
     given = settings_of(monkeypatch, "--preset", "released", "--lr", "0.3", "--variation", "0.1")
     assert (given.lr, given.fill_rate) == (0.3, 0.2)
     assert pretrain.chosen_rendering(given, ifs).variation == 0.1
-    with pytest.raises(ValueError, match="variation does not apply to Perlin; it takes"):
+    with pytest.raises(ValueError, match="variation does not apply to <Perlin: 4 categories"):
         pretrain.chosen_rendering(given, fdsl.Perlin(4))
     noise = pretrain.chosen_rendering(pretrain.Settings(), fdsl.Perlin(4))
     assert noise == fdsl.Frame.paper()
@@ -860,6 +860,34 @@ def test_a_published_set_is_rendered_as_it_was_published() -> None:
         pretrain.chosen_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
 
 
+def test_a_published_set_has_its_own_number_of_instances(tmp_path: Path) -> None:
+    words = ["--source", "2d-ofdb-1k", "--style", "published", "--size", "32", "--num-points", "9"]
+    words += ["--crop", "32", "--model", "resnet10s", "--batch-size", "8", "--max-steps", "1"]
+    words += ["--variation", "None", "--out", str(tmp_path), "--device", "cpu"]
+    assert pretrain.main(words) == 0
+    assert json.loads((tmp_path / "weights.json").read_text())["settings"]["instances"] == 1
+
+
+@pytest.mark.parametrize("preset", ["resnet10s", "vit6s"])
+@pytest.mark.parametrize("source", ["rcdb-4", "perlin-4", "ifs3d-4"])
+def test_a_preset_goes_with_another_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str, source: str
+) -> None:
+    words = ["--preset", preset, "--source", source, "--out", str(tmp_path), "--device", "cpu"]
+    assert pretrain.main([*words, "--max-steps", "1", "--batch-size", "4"]) == 0
+    told = "the preset's --set is for multi-fractal-1k, so it is left out: min_scale=0.5 "
+    assert (told in capsys.readouterr().err) == (preset == "resnet10s")
+
+
+def test_a_run_that_ends_early_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tune = [*FINETUNE, "--from", "scratch", "--model", "resnet10s", "--out", str(tmp_path)]
+    assert finetune.main([*tune, "--max-steps", "1"]) == 0
+    assert "stopped after 1 steps; --resume auto continues" in capsys.readouterr().out
+    words = ["--from", str(tmp_path / "weights.safetensors"), "--out", str(tmp_path / "next")]
+    assert finetune.main([*FINETUNE, *words]) == 2
+    assert f"; there is {tmp_path / 'last.pt'}" in capsys.readouterr().err
+
+
 def test_options_of_a_source_can_be_given(tmp_path: Path) -> None:
     given = pretrain.Settings(out=tmp_path, source="perlin-4", set=("octaves=3", "size=240"))
     with Ranks("cpu") as ranks:
@@ -877,7 +905,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
     scene = fdsl.load("multi-fractal-4")
     assert pretrain.chosen_rendering(given, scene) == expected
     for word, says in (
-        ("wings=2", "wings does not apply to Scene; it takes size, "),
+        ("wings=2", "wings does not apply to <Scene: 4 "),
         ("wings", "a setting must be NAME=VALUE, such as max_objects=2, got 'wings'"),
         ("min_objects=0", "min_objects must be"),
         ("min_objects=few", "min_objects must be an integer, got 'few'"),

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[1] / "docs/datasets.md"
 def test_a_published_data_set_renders_and_is_loaded_by_its_name(name):
     data = fdsl.published(name)
     assert fdsl.load(name) == data.family and data.name == name
-    images = fdsl.render(data.family[:1], 0, [0, 1], rendering=data.rendering)
+    images = fdsl.render(data.family, 0, [0, 1], rendering=data.rendering)
     assert images.shape[0] == 2 and len(np.unique(images)) > 1
     assert not data.rendering.flips or name.startswith(("fractaldb", "multi-fractal"))
 
@@ -36,8 +36,10 @@ def test_a_published_data_set_may_be_named_by_its_number_of_categories():
 
 
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"no published data set 'rcdb-2k'; known: fractaldb-1k"):
-        fdsl.published("rcdb-2k")
+    with pytest.raises(ValueError, match=r"no published data set 'photos'; known: fractaldb-1k"):
+        fdsl.published("photos")
+    with pytest.raises(ValueError, match=r"'RCDB-1k' \(did you mean rcdb-1k\?\); known: "):
+        fdsl.published("RCDB-1k")
 
 
 def test_the_command_exports_a_published_data_set_as_it_is(tmp_path, capsys):

@@ -1,7 +1,9 @@
 """The parts of a training script: stops, checkpoints, metrics, weights, scores."""
 
+import argparse
 import csv
 import dataclasses
+import datetime
 import io
 import json
 import os
@@ -1393,6 +1395,29 @@ def test_weights_may_be_an_entry_of_what_another_program_saved(tmp_path: Path, e
     torch.save({entry: state, "epoch": 3}, tmp_path / "theirs.pth")
     loaded, _ = load_pretrained(tmp_path / "theirs.pth", 5, name="resnet10s")
     torch.testing.assert_close(loaded.conv1.weight, model.conv1.weight)
+
+
+def test_weights_of_a_training_script_of_timm_may_be_loaded(tmp_path: Path) -> None:
+    model = build_model("resnet10s", 3, seed=0)
+    about = {"epoch": 3, "args": argparse.Namespace(lr=0.1, mean=[0.5])}
+    torch.save({"state_dict": model.state_dict(), **about}, tmp_path / "theirs.pth.tar")
+    loaded, _ = load_pretrained(tmp_path / "theirs.pth.tar", 5, name="resnet10s")
+    torch.testing.assert_close(loaded.conv1.weight, model.conv1.weight)
+    torch.save({"state_dict": {}, "when": datetime.date(2020, 1, 1)}, tmp_path / "theirs.pth.tar")
+    says = r"holds more than tensors and plain values, a datetime\.date: save its state_dict"
+    with pytest.raises(ValueError, match=says):
+        load_weights(tmp_path / "theirs.pth.tar")
+
+
+def test_a_transformer_of_timm_is_fitted_to_another_size(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    name = "timm:vit_tiny_patch16_224"
+    model = build_model(name, 3, seed=0, input_size=64)
+    torch.save(model.state_dict(), tmp_path / "large.pth")
+    small, _ = load_pretrained(tmp_path / "large.pth", 5, name=name, input_size=32)
+    assert small.pos_embed.shape == (1, 1 + 4, 192)
+    same, _ = load_pretrained(tmp_path / "large.pth", 5, name=name, input_size=64)
+    torch.testing.assert_close(same.pos_embed, model.pos_embed)
 
 
 def test_what_is_no_state_dict_is_one_sentence(tmp_path: Path) -> None:

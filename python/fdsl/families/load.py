@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -86,8 +87,8 @@ def load(source: PathLike, **options: Any) -> Family:
             raise FileNotFoundError(f"{source} lacks the number of categories, as in {source}-100")
         accepted = ", ".join(f"{name}-N" for name in known)
         raise FileNotFoundError(
-            f"no categories at {shortened(str(path))}: expected a published set "
-            f"({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
+            f"no categories at {shortened(str(path))}{_meant(rest, known)}: "
+            f"expected a published set ({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
         )
     if options:
         raise TypeError(f"a file takes no options, got {', '.join(options)} for {path}")
@@ -209,6 +210,14 @@ def load_set(
             takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
             raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
     return family, others
+
+
+def _meant(source: str, known: Iterable[str]) -> str:
+    """Asks whether a name was meant that is spelled like this one, if there is any."""
+    number = source.rpartition("-")[2]
+    candidates = [*PUBLISHED, *(f"{name}-{number}" for name in known if number.isdigit())]
+    close = difflib.get_close_matches(source.lower(), candidates, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 class _Named(NamedTuple):

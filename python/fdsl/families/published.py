@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fdsl.families.ifs import IFS
 from fdsl.families.ifs3d import IFS3D
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.scene import Scene, Scenes
+from fdsl.families.segrcdb import RingScenes, SegRCDB
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering, Views
 
@@ -127,6 +129,15 @@ _ENTRIES: dict[str, _Entry] = {
         instances=1,
         paper="Nakamura et al., Scaling Backwards: Minimal Synthetic Pre-training?, ECCV 2024",
     ),
+    # The released code makes 20,000 images, number 254·i + c; these are the first 19,812.
+    "segrcdb": _Entry(
+        family=SegRCDB,
+        rendering=RingScenes.released,
+        instances=78,
+        paper="Shinoda et al., SegRCDB: Semantic Segmentation via Formula-Driven Supervised "
+        "Learning, ICCV 2023",
+        exact=True,
+    ),
     "multi-fractal-1k": _Entry(
         family=Scene.multi_fractal,
         rendering=Scenes.wacv22,
@@ -178,8 +189,9 @@ def published(name: str) -> Published:
     name = _NUMBERED.get(name, name)
     entry = _ENTRIES.get(name)
     if entry is None:
-        known = ", ".join(PUBLISHED)
-        raise ValueError(f"there is no published data set {shown(name)}; known: {known}")
+        known, close = ", ".join(PUBLISHED), difflib.get_close_matches(name.lower(), PUBLISHED, 1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"there is no published data set {shown(name)}{meant}; known: {known}")
     return Published(
         name=name,
         family=entry.family(),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -277,6 +280,18 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
     try:
         if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
             raise ValueError(f"{part} does not match its checksum")
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        with _plain_options():
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # both raise half a dozen kinds
+        if found := re.search(r"GLOBAL (\S+) was not an allowed", str(error)):
+            why = f"{path} holds more than tensors and plain values, a {found[1]}: save its "
+            raise ValueError(f"{why}state_dict by itself") from error
         raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
+
+
+def _plain_options() -> contextlib.AbstractContextManager[Any]:
+    """Allows a file to hold the options of a training script, as those of timm's do: an
+    ``argparse.Namespace`` of plain values."""
+    if hasattr(torch.serialization, "safe_globals"):  # torch ≥ 2.5
+        return torch.serialization.safe_globals([argparse.Namespace])
+    return contextlib.nullcontext()

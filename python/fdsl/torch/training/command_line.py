@@ -41,7 +41,9 @@ def run_script(
             has now is not one of them.
         presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
             defaults, those of a later name before those of an earlier one; a path to another TOML
-            file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``.
+            file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``. The
+            ``set`` of a preset is for its ``source``: with another one it is left out, with a
+            message.
     """
     import tyro
 
@@ -59,7 +61,8 @@ def run_script(
             return work(tyro.cli(settings, args=words))
         values = read_presets(presets, _named_presets(words))
         cli: Any = tyro.cli  # its types do not know that a class may be one of several
-        return work(cli(settings, args=words, default=_with(settings, values)))
+        given = cli(settings, args=words, default=_with(settings, values))
+        return work(_for_its_source(given, values))
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, RuntimeError) as error:
         ours = not isinstance(error, RuntimeError) or UNDETERMINED in str(error)
         if sys.flags.dev_mode or not ours:
@@ -111,6 +114,16 @@ def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
     if odd := [name for name in values if name not in known]:
         raise ValueError(f"a preset sets {odd[0]!r}, which is not an option of this script")
     return settings(**values)
+
+
+def _for_its_source(settings: Any, values: Mapping[str, Any]) -> Any:
+    """Settings without the ``set`` of a preset, if another source than the preset's was chosen."""
+    made_for, given = values.get("source"), values.get("set")
+    if not given or settings.set != given or settings.source == made_for:
+        return settings
+    words = f"the preset's --set is for {made_for}, so it is left out: {' '.join(given)}"
+    print(words, file=sys.stderr)
+    return dataclasses.replace(settings, set=())
 
 
 def _sentence(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
+        checkpoints = [folder / "last.pt" for folder in (path, path.parent)]
+        others = "".join(f"; there is {one}" for one in checkpoints if one.is_file())
+        raise FileNotFoundError(f"no weights at {path}{others}")
     if path.suffix != ".safetensors":
         state = read_checkpoint(path)
         if "weights" in state and "made" in state:  # as Checkpoints writes them
@@ -154,7 +157,8 @@ def load_pretrained(
         name: name of the architecture, as for ``build_model``; by default the one that the file
             names, or ``resnet50``. A network of your own must be named.
         seed: seed of the new weights.
-        input_size: as for ``build_model``.
+        input_size: as for ``build_model``. The position embeddings of a transformer of timm are
+            resampled to it.
 
     Returns:
         The network, and the name of its architecture.
@@ -178,6 +182,8 @@ def load_pretrained(
         return model, name
     head = f"{last_layer(model)}."
     body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    if name.startswith("timm:"):
+        body = _resampled(body, model)
     own = model.state_dict()
     for key in body:
         if key in own and own[key].shape != body[key].shape:
@@ -191,6 +197,15 @@ def load_pretrained(
     if missing or extra:
         raise ValueError(f"{path} does not hold a {name}: see {[*missing, *extra][0]}")
     return model, name
+
+
+def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Fits weights to the input size of a network of timm, as timm itself does."""
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if convert is None or not getattr(model, "pretrained_cfg", {}).get("fixed_input_size"):
+        return weights
+    found: dict[str, Tensor] = convert(dict(weights), model)
+    return found
 
 
 #: torchvision's ResNets, which have the same parameter names in timm.
