@@ -168,3 +168,17 @@ def test_preview_refuses_targets_in_a_sentence(tmp_path, capsys):
     assert main(["preview", "bezier-4", "--target", "mask", "--out", str(out)]) == 2
     assert "Bezier has no target 'mask'; it has 'label'" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "says"),
+    [
+        (np.zeros((4, 4)), TypeError, "pixels must be a uint8 array, got float64"),
+        ([[1, 2]], TypeError, "pixels must be a uint8 array, got list"),
+        (np.zeros((3, 4, 4), np.uint8), ValueError, r"\(H, W\) or \(H, W, 3\), got \(3, 4, 4\)"),
+        (np.zeros((0, 4), np.uint8), ValueError, r"got \(0, 4\)"),
+    ],
+)
+def test_what_is_no_image_is_refused(pixels, error, says):
+    with pytest.raises(error, match=says):
+        fdsl.Image(pixels)

@@ -870,6 +870,15 @@ def test_a_setting_out_of_range_is_one_sentence() -> None:
     assert str(refusal.value) == words
 
 
+def test_images_smaller_than_the_papers_crop_are_whole() -> None:
+    assert fdsl.Frame.paper(size=64).output_size == (64, 64)
+    assert fdsl.Rendering.paper(size=(300, 200)).output_size == (300, 200)
+    assert fdsl.Rendering.paper(size=224).output_size == (224, 224)
+    assert fdsl.Rendering.paper(size=300).output_size == (224, 224)
+    with pytest.raises(ValueError, match="crop must be between 1 and the size 64×64"):
+        fdsl.Rendering.paper(size=64, crop=224)
+
+
 def test_points_that_escape_before_the_warm_up_ends_are_a_fallback() -> None:
     maps = [[0, 0, 0, 0, 0.5, 0.9], [0, 3e38, 0, 0, 0, 0], [0, -3e38, 0, 0, 0, 0]]
     ifs = fdsl.IFS([maps], [[0.6, 0.2, 0.2]])

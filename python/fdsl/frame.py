@@ -116,9 +116,16 @@ class Frame:
         """Returns the settings in the paper's text.
 
         Args:
-            **changes: settings that replace the paper's.
+            **changes: settings that replace the paper's. With a ``size`` smaller than the paper's
+                crop, images are not cropped.
         """
-        return cls(**{**cls._paper, **changes})
+        settings = {**cls._paper, **changes}
+        if "crop" in cls._paper and "crop" not in changes:
+            size, crop = settings["size"], settings["crop"]
+            sides = size if isinstance(size, tuple | list) else [size]
+            if any(isinstance(side, int | np.integer) and side < crop for side in sides):
+                settings["crop"] = None
+        return cls(**settings)
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:

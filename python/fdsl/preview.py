@@ -36,9 +36,18 @@ class Image:
 
     Args:
         pixels: uint8 (H, W), or (H, W, 3) in color.
+
+    Raises:
+        TypeError: the pixels are not a uint8 array.
+        ValueError: they have another shape.
     """
 
     def __init__(self, pixels: Images) -> None:
+        if not (isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8):
+            kind = getattr(pixels, "dtype", type(pixels).__name__)
+            raise TypeError(f"pixels must be a uint8 array, got {kind}")
+        if not pixels.size or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
+            raise ValueError(f"pixels must have shape (H, W) or (H, W, 3), got {pixels.shape}")
         #: uint8 (H, W), or (H, W, 3) in color.
         self.pixels = pixels
 
