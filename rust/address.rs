@@ -92,6 +92,13 @@ impl<'a> At<'a> {
         self.address.index - self.flip()
     }
 
+    /// Returns the number of the image in its category, not counting flips. The four flips of an image
+    /// share it, unlike `address.index`, and it has no gaps, unlike [`At::index`]: with flips, the
+    /// addresses 4 to 7 are image 1, and their [`At::index`] is 4.
+    pub fn image_number(&self) -> u64 {
+        if self.frame.flips { self.index() / FLIPS } else { self.index() }
+    }
+
     /// Returns the part of the image to keep. On the surface, y points up, so an unflipped image is
     /// written with its rows reversed, as in the authors' code.
     pub fn window(&self) -> Window {
@@ -213,10 +220,11 @@ mod tests {
     #[test]
     fn flips_share_their_streams_unless_flips_are_off() {
         let address = Address { seed: 1, category: 2, index: 7 };
-        let unflipped = Frame { flips: false, ..Frame::default() };
+        let (flips, none) = (Frame::default(), Frame { flips: false, ..Frame::default() });
         let flag = crate::machine::Flag::default();
-        let index = |frame| At::new(address, frame, 1, Simd::PLAIN, &flag).index();
-        assert_eq!((index(&Frame::default()), index(&unflipped)), (4, 7));
+        let at = |frame| At::new(address, frame, 1, Simd::PLAIN, &flag);
+        assert_eq!((at(&flips).index(), at(&none).index()), (4, 7));
+        assert_eq!((at(&flips).image_number(), at(&none).image_number()), (1, 7));
     }
 
     #[test]

@@ -18,11 +18,6 @@ pub enum Error {
     #[error("the probabilities of a category must sum to 1 (to within 1e-6), got a sum of {0}")]
     ProbabilitySum(f64),
 
-    #[error("a curve needs between 2 and 64 control points, got {0}")]
-    ControlPoints(u64),
-    #[error("a category needs between 1 and 256 curves, got {0}")]
-    Curves(u64),
-
     /// For any numeric parameter of a family.
     #[error("{name} must be {accepted}, got {given}")]
     Number { name: &'static str, accepted: &'static str, given: f64 },

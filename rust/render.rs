@@ -62,8 +62,9 @@ pub fn render<F: Formula>(
         }
     }
     let tasks = tasks(addresses, frame, samples)?;
-    let done = if machine.threads()? == 1 {
-        // Renders on the calling thread, without a pool, as in a DataLoader worker.
+    let machine = machine.settled(addresses.len())?;
+    let done = if machine.threads == Some(1) {
+        // Renders on the calling thread, without a pool: a single image, or in a DataLoader worker.
         let clock = Clock::new(interrupted);
         tasks.take_while(|_| !clock.stopped()).for_each(|task| job.run(task, &clock));
         if clock.stopped() { Err(Error::Interrupted) } else { Ok(()) }
@@ -142,7 +143,7 @@ pub fn draw<F: Formula>(
     for attempt in 0..=F::retries(style) {
         at.attempt = attempt.into();
         match formula.draw(at, style, scratch, sample) {
-            Outcome::Shown | Outcome::Stopped => return attempt,
+            Outcome::Shown => return attempt,
             Outcome::Degenerate if !at.frame.resample_degenerate => return attempt,
             Outcome::Nothing if !at.frame.resample_degenerate => {
                 formula.draw_fallback(at, style, scratch, sample);

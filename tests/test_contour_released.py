@@ -108,6 +108,17 @@ def test_replayed_images_do_not_depend_on_the_order_of_rendering(name):
         np.testing.assert_array_equal(alone, image)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_replayed_images_do_not_depend_on_another_category_of_the_same_origin(name):
+    arrays = fdsl.load(f"{name}-1k")[[0, 0]]._arrays()
+    rows = arrays[FAMILIES[name]._categories_array].copy()
+    rows[1, 0] += 1  # another vertex, so an image takes more random numbers
+    family = FAMILIES[name]._from_arrays({**arrays, FAMILIES[name]._categories_array: rows})
+    rendering = Contours.released(size=64)
+    first, _, again = fdsl.render(family, [1, 0, 1], [5, 2, 5], rendering=rendering, num_threads=1)
+    np.testing.assert_array_equal(again, first)
+
+
 def test_categories_without_a_program_cannot_be_replayed():
     said = r"needs categories that know the original random numbers: fdsl.load\('rcdb-1k'\)"
     with pytest.raises(ValueError, match=said):

@@ -31,6 +31,7 @@ print("ready", flush=True)
 #: Each takes about a minute or more, the noise for a single image.
 LONG_WORK = {
     "render, 1 thread": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=1)",
+    "render, one image": "fdsl.render(noise, 0, 0, rendering=large)",
     "render, 2 threads": "fdsl.render(noise, 0, range(16), rendering=large, num_threads=2)",
     "fill_rates": "ifs.fill_rates(size=4096, num_points=2**24)",
     "encode": "fdsl.png.encode(images, num_threads=1)",
@@ -278,8 +279,22 @@ def test_the_core_refuses_a_scene_as_a_part() -> None:
 def test_the_core_refuses_sizes_that_would_fill_the_memory() -> None:
     with pytest.raises(ValueError, match="pixels must have the length"):
         _core.encode_png(np.zeros(4, np.uint8), (4, 2**62 + 1), 1, 1)
-    with pytest.raises(ValueError, match="categories must be at most 65534, got 1000000000000"):
-        _core.segrcdb_classes(10**12)
+
+
+def test_the_core_refuses_maps_of_another_dimension() -> None:
+    maps = np.full((12, 6), 0.5)  # as many numbers as six maps of space
+    settings = fdsl.Views(size=32, num_points=100).settings
+    with pytest.raises(ValueError, match='"maps" is missing, or has the wrong shape or type'):
+        _core.draw_view(
+            settings, maps, np.full(6, 1 / 6), 6, 0, 0, 0.0, np.zeros(32 * 32, np.uint8)
+        )
+    addresses, points = np.zeros(1, np.uint64), np.zeros(300, np.float32)
+    with pytest.raises(ValueError, match='"maps" is missing, or has the wrong shape or type'):
+        _core.points3d(
+            settings, maps, np.full(6, 1 / 6), np.array([6]), addresses, addresses, 0, 1, points
+        )
+    with pytest.raises(ValueError, match='"maps" is missing, or has the wrong shape or type'):
+        _core.released_patches(np.zeros((2, 3)), [1.0], 32, [511])
 
 
 def test_a_frequency_too_low_or_too_high_to_be_visible_is_rejected() -> None:

@@ -470,8 +470,16 @@ def test_a_crop_of_curves_is_not_empty_unless_degenerate_images_are_kept():
         ),
         (lambda: Bezier(7), ValueError, "square number, such as 100, got 7"),
         (lambda: Perlin(4, octaves=True), TypeError, "octaves must be an integer, got True"),
-        (lambda: Bezier([(1, 1)]), ValueError, "between 2 and 64 control points, got 1"),
-        (lambda: Bezier([(2, 0)]), ValueError, "between 1 and 256 curves, got 0"),
+        (
+            lambda: Bezier([(1, 1)]),
+            ValueError,
+            "control points of a curve must be between 2 and 64, got 1",
+        ),
+        (
+            lambda: Bezier([(2, 0)]),
+            ValueError,
+            "curves of a category must be between 1 and 256, got 0",
+        ),
         (lambda: Bezier([(2, -3)]), ValueError, "got -3"),
         (lambda: Bezier([(2.5, 1)]), TypeError, "must be integers, got float64"),
     ],

@@ -137,7 +137,7 @@ def test_a_stream_and_files_have_the_targets(target, tmp_path):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: SegRCDB(0), "categories must lie between 1 and 65,534, got 0"),
+        (lambda: SegRCDB(0), "categories must lie between 1 and 16,777,216, got 0"),
         (lambda: SegRCDB([[2, 1, 0, 0, 5, 1, 1]]), "vertices must be a whole number between 3"),
         (lambda: SegRCDB([[3, 1, 0, 0, 500, 1, 1]]), "radius must be between 0 and 256, got 500"),
         (lambda: RingScenes(objects=256), "objects must be between 1 and 255, got 256"),

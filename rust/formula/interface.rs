@@ -51,7 +51,8 @@ pub trait Formula: Send + Sync + Sized + 'static {
         Ground::Black
     }
 
-    /// Renders one attempt at a sample.
+    /// Renders one attempt at a sample. If it was stopped ([`At::stopped`]), neither what it wrote nor the
+    /// outcome matters.
     fn draw(
         &self,
         at: At<'_>,
@@ -132,8 +133,6 @@ pub enum Outcome {
     Degenerate,
     /// No image was written.
     Nothing,
-    /// Rendering was stopped ([`At::stopped`]); what was written is not used.
-    Stopped,
 }
 
 impl Outcome {

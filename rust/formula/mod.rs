@@ -10,19 +10,17 @@
 //! | [`interface`] | the traits of a family and its style, and the outcome of an attempt |
 //! | [`part`] | a family as a part of other images |
 //! | [`ifs`], [`ifs3d`] | fractals |
-//! | [`system`] | what both share: systems of maps, and the search for them |
+//! | [`system`] | what both share: systems of maps, the search for them, and how replays choose maps |
 //! | [`contour`] | rings: RCDB, VisualAtom, SegRCDB |
 //! | [`perlin`], [`spectrum`], [`diamond_square`] | noise |
 //! | [`bezier`] | curves |
 //! | [`leaves`] | dead leaves |
 //! | [`scene`] | scenes of several objects |
-//! | `choice` | how two replays of released code choose the maps of an orbit |
 //!
 //! What families share is not written again: [`Error::Number`] rejects a parameter, and
 //! [`surface`](crate::surface) draws points, strokes and gray cells, and crops, flips and colors them.
 
 pub mod bezier;
-mod choice;
 pub mod contour;
 pub mod diamond_square;
 pub mod ifs;

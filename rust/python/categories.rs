@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rayon::prelude::*;
 
-use super::{detached, guarded, machine, rows};
+use super::{detached, machine, rows};
 use crate::address::Address;
 use crate::arrays::{Arrays, Numbers};
 use crate::error::Error;
@@ -36,10 +36,9 @@ pub(super) struct Categories(Box<dyn Family>);
 #[pymethods]
 impl Categories {
     #[new]
-    fn new(name: &str, parameters: &Bound<'_, PyDict>) -> PyResult<Self> {
+    fn new(py: Python<'_>, name: &str, parameters: &Bound<'_, PyDict>) -> PyResult<Self> {
         let parameters = arrays(parameters)?;
-        let family = guarded(|| BuiltIn::named(name)?.make(&parameters))??;
-        Ok(Self(family))
+        Ok(Self(detached(py, |_| BuiltIn::named(name)?.make(&parameters))?))
     }
 
     fn __len__(&self) -> usize {

@@ -7,7 +7,7 @@ use super::{SystemArrays, detached, machine, rows, systems};
 use crate::error::Error;
 use crate::formula::contour::released::{Origin, classes};
 use crate::formula::contour::rings::Start;
-use crate::formula::contour::segrcdb::{MAX_CLASSES, released_classes};
+use crate::formula::contour::segrcdb::released_classes;
 use crate::formula::contour::{Atom, Contour};
 use crate::formula::ifs::contractive::Contractive;
 
@@ -30,10 +30,6 @@ pub(super) fn sample_contractive(
 /// Returns the classes of SegRCDB's code (categories, 7).
 #[pyfunction]
 pub(super) fn segrcdb_classes(py: Python<'_>, categories: usize) -> PyResult<Bound<'_, PyArray2<f64>>> {
-    if categories > MAX_CLASSES {
-        let given = categories as f64; // only shown
-        Err(Error::Number { name: "categories", accepted: "at most 65534", given })?;
-    }
     rows(py, &detached(py, |_| Ok(released_classes(categories)))?)
 }
 

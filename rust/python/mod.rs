@@ -3,14 +3,17 @@
 
 mod categories;
 mod generate;
-mod ifs3d;
 mod png;
+mod points3d;
 mod search;
 mod testing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use numpy::{Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, ToPyArray};
+use numpy::{
+    Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+    ToPyArray,
+};
 use pyo3::exceptions::{PyIndexError, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -75,6 +78,17 @@ fn guarded<R>(work: impl FnOnce() -> R) -> PyResult<R> {
             "internal error in fdsl: {message}. This is a bug; please report it with the call that caused it"
         ))
     })
+}
+
+/// Borrows the rows of a matrix with `N` columns.
+fn matrix<'a, const N: usize>(
+    name: &'static str,
+    array: &'a PyReadonlyArray2<'_, f64>,
+) -> PyResult<&'a [[f64; N]]> {
+    if array.shape()[1] != N {
+        Err(Error::Parameter(name))?;
+    }
+    Ok(array.as_slice()?.as_chunks().0)
 }
 
 /// Copies rows into an array.
@@ -205,11 +219,11 @@ mod core {
     #[pymodule_export]
     use super::generate::{released_contours, sample_contractive, segrcdb_classes};
     #[pymodule_export]
-    use super::ifs3d::{points3d, search3d};
-    #[pymodule_export]
     use super::png::encode_png;
     #[pymodule_export]
-    use super::search::search;
+    use super::points3d::points3d;
+    #[pymodule_export]
+    use super::search::{search, search3d};
     #[pymodule_export]
     use super::testing::{diamond_square, draw_density, draw_points, draw_view, fail, released_patches};
     #[pymodule_export]

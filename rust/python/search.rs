@@ -1,4 +1,4 @@
-//! The search for categories.
+//! The searches for categories.
 
 use std::ops::ControlFlow;
 
@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use super::{guarded, machine, systems};
 use crate::error::Error;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::ifs::search::Search;
 use crate::formula::system::search::{Sampler, Stopped};
+use crate::formula::{ifs, ifs3d};
 
+/// Systems as flat arrays, as [`systems`] returns them, and the number of candidates tried.
 type FoundArrays<'py> =
     (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
 
@@ -36,16 +37,60 @@ pub(super) fn search<'py>(
 ) -> PyResult<FoundArrays<'py>> {
     let sampler = sampler_named(sampler)?;
     let measure = Measure { size, num_points, margin };
-    let search = Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
+    let search =
+        ifs::search::Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
     let machine = machine(num_threads, None)?;
     let found = reported(py, progress, |report| search.run(&machine, report))?;
     let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
-    let (maps, probabilities, lengths) = systems(py, found_systems)?;
-    Ok((maps, probabilities, lengths, found.tried))
+    found_arrays(py, found_systems, found.tried)
+}
+
+/// Searches for categories in three dimensions. Returns maps (n, 12) and the rest as [`search`] does.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (*, categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler, num_threads, progress))]
+pub(super) fn search3d<'py>(
+    py: Python<'py>,
+    categories: usize,
+    threshold: f64,
+    seed: u64,
+    min_maps: usize,
+    max_maps: usize,
+    num_points: usize,
+    max_tries: u64,
+    sampler: &str,
+    num_threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<FoundArrays<'py>> {
+    let sampler = sampler_named(sampler)?;
+    let search = ifs3d::search::Search {
+        categories,
+        threshold,
+        seed,
+        min_maps,
+        max_maps,
+        num_points,
+        max_tries,
+        sampler,
+    };
+    let machine = machine(num_threads, None)?;
+    let found = reported(py, progress, |report| search.run(&machine, report))?;
+    let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
+    found_arrays(py, found_systems, found.tried)
+}
+
+/// Copies the systems that a search found into arrays.
+fn found_arrays<'py, 'a, const N: usize>(
+    py: Python<'py>,
+    found: impl Iterator<Item = (&'a [[f64; N]], &'a [f64])> + Clone,
+    tried: u64,
+) -> PyResult<FoundArrays<'py>> {
+    let (maps, probabilities, lengths) = systems(py, found)?;
+    Ok((maps, probabilities, lengths, tried))
 }
 
 /// Returns the sampler of a name.
-pub(super) fn sampler_named(name: &str) -> Result<Sampler, Error> {
+fn sampler_named(name: &str) -> Result<Sampler, Error> {
     match name {
         "fdsl" => Ok(Sampler::Fdsl),
         "released" => Ok(Sampler::Released),
@@ -54,11 +99,11 @@ pub(super) fn sampler_named(name: &str) -> Result<Sampler, Error> {
 }
 
 /// Told how many categories were found and how many candidates tried; may cancel the search.
-pub(super) type Report<'a> = &'a mut dyn FnMut(usize, u64) -> ControlFlow<PyErr>;
+type Report<'a> = &'a mut dyn FnMut(usize, u64) -> ControlFlow<PyErr>;
 
 /// Runs a search detached from the interpreter. Each report calls `progress`, which may raise, and
 /// checks for Ctrl-C.
-pub(super) fn reported<R: Send>(
+fn reported<R: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
     search: impl FnOnce(Report<'_>) -> Result<R, Stopped<PyErr>> + Send,

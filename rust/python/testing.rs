@@ -4,7 +4,7 @@ use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteA
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{detached, guarded, machine, rows};
+use super::{detached, guarded, machine, matrix, rows};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
@@ -129,7 +129,7 @@ pub(super) fn released_patches<'py>(
     size: usize,
     masks: Vec<u16>,
 ) -> PyResult<Bound<'py, PyArray1<u8>>> {
-    let maps = maps.as_slice()?.as_chunks().0.to_vec();
+    let maps = matrix::<6>("maps", &maps)?.to_vec();
     let ifs = Ifs::new(maps, probabilities)?;
     let frame = Frame { height: size, width: size, ..Frame::default() }.checked()?;
     let style = Style { num_points: masks.len(), ..Style::default() };
@@ -164,8 +164,7 @@ pub(super) fn draw_view<'py>(
     simd: Option<&str>,
 ) -> PyResult<Option<Bound<'py, PyArray2<f32>>>> {
     let (frame, style) = family::settings::<ifs3d::Style>(settings)?;
-    let maps: Vec<ifs3d::Map> = maps.as_slice()?.as_chunks::<12>().0.to_vec();
-    let ifs = Ifs3d::new(maps, probabilities.as_slice()?.to_vec())?;
+    let ifs = Ifs3d::new(matrix::<12>("maps", &maps)?.to_vec(), probabilities.as_slice()?.to_vec())?;
     let address = Address { seed: 0, category: 0, index: 0 };
     let flag = Flag::default();
     let at = At::new(address, &frame, Ifs3d::FORMAT, machine(None, simd)?.simd, &flag);

@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import counted, shown, whole_or_none
-from fdsl.families.base import Arrays, Several
+from fdsl.families.base import MAX_CATEGORIES, Arrays, Several
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
 #: Number of classes in the released code.
 CLASSES = 254
-#: Most classes that can be drawn.
-MAX_CLASSES = 65_534
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,11 +114,11 @@ class SegRCDB(CoreFamily):
         number = whole_or_none(categories)
         if number is None:
             self._rows = rows_of(categories, 7).astype(np.float64)
-        elif 1 <= number <= MAX_CLASSES:
+        elif 1 <= number <= MAX_CATEGORIES:
             self._rows = _core.segrcdb_classes(number)
         else:
             raise ValueError(
-                f"categories must lie between 1 and {MAX_CLASSES:,}, got {shown(number)}"
+                f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
             )
         self.core()  # checks the numbers
 

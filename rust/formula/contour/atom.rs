@@ -5,7 +5,6 @@
 use crate::address::{At, Purpose};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::contour::rcdb::{draw_fallback, show};
 use crate::formula::contour::rings::{Polygon, Scratch, Start, UNIT, within};
 use crate::formula::contour::style::ContourStyle;
 use crate::formula::interface::{Formula, Ground, Outcome};
@@ -65,7 +64,7 @@ impl Formula for Atom {
         let center = [coordinate(), coordinate()];
         let start = style.start(self.start(center));
         self.polygon.draw(at, style, start, &mut rng, scratch);
-        show(&self.polygon, at, style, scratch, sample)
+        self.polygon.show(at, style, scratch, sample)
     }
 
     fn draw_fallback(
@@ -75,6 +74,6 @@ impl Formula for Atom {
         scratch: &mut Scratch,
         sample: &mut Sample<'_>,
     ) {
-        draw_fallback(&self.polygon, at, style, scratch, sample);
+        self.polygon.draw_fallback(at, style, scratch, sample);
     }
 }

@@ -5,7 +5,7 @@
 use crate::address::{At, Purpose, Rng};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::contour::rings::{BACKGROUND, Polygon, Scratch, Start, UNIT};
+use crate::formula::contour::rings::{Polygon, Scratch, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
 use crate::formula::interface::{Formula, Ground, Outcome};
 use crate::sample::Sample;
@@ -55,7 +55,7 @@ impl Formula for Contour {
         let mut rng = at.rng(CONTOUR);
         let start = style.start(Self::start(&mut rng));
         self.0.draw(at, style, start, &mut rng, scratch);
-        show(&self.0, at, style, scratch, sample)
+        self.0.show(at, style, scratch, sample)
     }
 
     fn draw_fallback(
@@ -65,43 +65,6 @@ impl Formula for Contour {
         scratch: &mut Scratch,
         sample: &mut Sample<'_>,
     ) {
-        draw_fallback(&self.0, at, style, scratch, sample);
+        self.0.draw_fallback(at, style, scratch, sample);
     }
-}
-
-/// Writes the plane to the image; one that shows nothing but background is degenerate.
-pub(super) fn show(
-    polygon: &Polygon,
-    at: At<'_>,
-    style: &ContourStyle,
-    scratch: &Scratch,
-    sample: &mut Sample<'_>,
-) -> Outcome {
-    let colors = style.colors(polygon, at);
-    scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
-    Outcome::of_image(sample.image, style.background(polygon))
-}
-
-/// Draws one line across the part of the image that is kept.
-pub(super) fn draw_fallback(
-    polygon: &Polygon,
-    at: At<'_>,
-    style: &ContourStyle,
-    scratch: &mut Scratch,
-    sample: &mut Sample<'_>,
-) {
-    let (height, width) = (at.frame.height, at.frame.width);
-    let background = style.background(polygon);
-    // As a number of a color: that of the background, and one that a ring cannot have.
-    let [below, line] =
-        if style.numbered() { [BACKGROUND, BACKGROUND - 1] } else { [background, 255 - background] };
-    scratch.plane.clear(height, width, below);
-    scratch.plane.fill_row(height / 2, line);
-    let mut window = at.window();
-    window.show((height / 2, width / 2));
-    let mut colors = style.colors(polygon, at);
-    if let Some(colors) = &mut colors {
-        colors[usize::from(line)] = [255 - background; 3];
-    }
-    scratch.plane.show(window, colors.as_ref(), at.frame.color, sample.image);
 }

@@ -15,11 +15,10 @@ use crate::arrays::Arrays;
 use crate::error::Error;
 use crate::formula::contour::atom::Atom;
 use crate::formula::contour::noise::SPAN;
-use crate::formula::contour::rcdb::{Contour, draw_fallback, show};
+use crate::formula::contour::rcdb::Contour;
 use crate::formula::contour::rings::{self, Draws, Polygon, Start, UNIT};
 use crate::formula::contour::style::ContourStyle;
 use crate::formula::interface::{Formula, Outcome};
-use crate::frame::FLIPS;
 use crate::machine::{InterruptCheck, Machine, Watch};
 use crate::mersenne::Mersenne;
 use crate::sample::Sample;
@@ -204,28 +203,34 @@ pub struct Scratch {
 #[derive(Clone)]
 struct Next {
     origin: Origin,
+    /// Determines how many words an image takes. Categories of the same origin may differ in it, since
+    /// both come from a file.
+    polygon: Polygon,
     index: u64,
     start: Start,
     stream: Stream,
 }
 
 impl Scratch {
-    /// Seeks image `index` of a category; `None` if rendering was stopped.
-    fn seek<P: Program>(&mut self, category: &Released<P>, index: u64, at: At<'_>) -> Option<Next> {
-        let &Released { origin, .. } = category;
-        let kept = self.next.take().filter(|next| next.origin == origin && next.index <= index);
+    /// Seeks an image of a category; `None` if rendering was stopped.
+    fn seek<P: Program>(&mut self, category: &Released<P>, at: At<'_>) -> Option<Next> {
+        let (origin, polygon, index) = (category.origin, category.category.polygon(), at.image_number());
+        let kept = self.next.take().filter(|next| {
+            let same = next.origin == origin && next.polygon == *polygon;
+            same && next.index <= index
+        });
         let mut next = match kept {
             Some(next) => next,
             None => {
                 let stream = self.begin(origin, at)?;
-                Next { origin, index: 0, start: origin.start, stream }
+                Next { origin, polygon: polygon.clone(), index: 0, start: origin.start, stream }
             }
         };
         while next.index < index {
             if at.stopped() {
                 return None;
             }
-            category.category.polygon().skip(&mut next.stream);
+            polygon.skip(&mut next.stream);
             next.start = P::next(next.start, &mut next.stream);
             next.index += 1;
         }
@@ -297,16 +302,16 @@ impl<P: Program> Formula for Released<P> {
         scratch: &mut Scratch,
         sample: &mut Sample<'_>,
     ) -> Outcome {
-        let index = if at.frame.flips { at.index() / FLIPS } else { at.index() };
         let polygon = self.category.polygon();
-        let Some(Next { origin, index, start, mut stream }) = scratch.seek(self, index, at) else {
-            return Outcome::Stopped;
+        let Some(mut next) = scratch.seek(self, at) else {
+            return Outcome::Shown; // was stopped
         };
-        polygon.draw(at, style, start, &mut stream, &mut scratch.rings);
-        let start = P::next(start, &mut stream);
+        polygon.draw(at, style, next.start, &mut next.stream, &mut scratch.rings);
+        next.start = P::next(next.start, &mut next.stream);
+        next.index += 1;
         // If it was stopped, the stream is somewhere within this image.
-        scratch.next = (!at.stopped()).then_some(Next { origin, index: index + 1, start, stream });
-        show(polygon, at, style, &scratch.rings, sample)
+        scratch.next = (!at.stopped()).then_some(next);
+        polygon.show(at, style, &scratch.rings, sample)
     }
 
     fn draw_fallback(
@@ -316,7 +321,7 @@ impl<P: Program> Formula for Released<P> {
         scratch: &mut Scratch,
         sample: &mut Sample<'_>,
     ) {
-        draw_fallback(self.category.polygon(), at, style, &mut scratch.rings, sample);
+        self.category.polygon().draw_fallback(at, style, &mut scratch.rings, sample);
     }
 }
 

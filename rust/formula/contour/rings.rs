@@ -6,6 +6,8 @@ use crate::address::{At, Rng};
 use crate::error::Error;
 use crate::formula::contour::noise::{SPAN, look_up, noise};
 use crate::formula::contour::style::ContourStyle;
+use crate::formula::interface::Outcome;
+use crate::sample::Sample;
 use crate::simd::{Kernel, Lanes, Simd};
 use crate::surface::Plane;
 
@@ -129,6 +131,43 @@ impl Polygon {
             let value = if numbered { number as u8 } else { gray }; // below 200
             plane.closed_line(cells, style.line_width, value, at.simd);
         });
+    }
+
+    /// Writes the plane to the image; one that shows nothing but background is degenerate.
+    pub(super) fn show(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &Scratch,
+        sample: &mut Sample<'_>,
+    ) -> Outcome {
+        let colors = style.colors(self, at);
+        scratch.plane.show(at.window(), colors.as_ref(), at.frame.color, sample.image);
+        Outcome::of_image(sample.image, style.background(self))
+    }
+
+    /// Draws one line across the part of the image that is kept, and writes the image.
+    pub(super) fn draw_fallback(
+        &self,
+        at: At<'_>,
+        style: &ContourStyle,
+        scratch: &mut Scratch,
+        sample: &mut Sample<'_>,
+    ) {
+        let (height, width) = (at.frame.height, at.frame.width);
+        let background = style.background(self);
+        // As a number of a color: that of the background, and one that a ring cannot have.
+        let [below, line] =
+            if style.numbered() { [BACKGROUND, BACKGROUND - 1] } else { [background, 255 - background] };
+        scratch.plane.clear(height, width, below);
+        scratch.plane.fill_row(height / 2, line);
+        let mut window = at.window();
+        window.show((height / 2, width / 2));
+        let mut colors = style.colors(self, at);
+        if let Some(colors) = &mut colors {
+            colors[usize::from(line)] = [255 - background; 3];
+        }
+        scratch.plane.show(window, colors.as_ref(), at.frame.color, sample.image);
     }
 
     /// Calls `ring` with each ring, from the inside out.

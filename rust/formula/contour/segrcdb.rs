@@ -14,12 +14,11 @@ use serde::Deserialize;
 use crate::address::{At, Purpose};
 use crate::arrays::Arrays;
 use crate::error::Error;
-use crate::formula::contour::rcdb;
 use crate::formula::contour::released::{Stream, vertices};
 use crate::formula::contour::rings::{self, Draws, Polygon, Ring, Start, UNIT, within};
 use crate::formula::contour::style::{Background, ContourStyle};
 use crate::formula::interface::{Formula, Outcome, Style};
-use crate::frame::{FLIPS, Frame, Window};
+use crate::frame::{Frame, Window};
 use crate::sample::{Objects, Sample};
 use crate::surface::Plane;
 
@@ -27,8 +26,6 @@ use crate::surface::Plane;
 const POLYGONS: Purpose = Purpose(42);
 /// Images that a process of the released code draws from one stream.
 const IMAGES_PER_PROCESS: u64 = 500;
-/// Most classes, whose numbers from 1 fit in the 16 bits of a mask.
-pub const MAX_CLASSES: usize = 65_534;
 /// Most objects, whose numbers fit in a byte.
 const MAX_OBJECTS: u64 = 255;
 
@@ -226,7 +223,7 @@ impl SegRcdb {
     /// Draws one line across the window, as the only object.
     fn line(&self, at: At<'_>, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let style = ContourStyle { background: Some(Background::Black), ..ContourStyle::default() };
-        rcdb::draw_fallback(&self.classes[self.category].polygon, at, &style, &mut scratch.rings, sample);
+        self.classes[self.category].polygon.draw_fallback(at, &style, &mut scratch.rings, sample);
         if let Some(Objects { map, categories }) = &mut sample.objects {
             let pixels = sample.image.chunks_exact(at.frame.channels());
             map.iter_mut().zip(pixels).for_each(|(object, pixel)| *object = (pixel[0] != 0).into());
@@ -302,9 +299,8 @@ impl Formula for Released {
     }
 
     fn draw(&self, at: At<'_>, style: &SegStyle, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
-        let index = if at.frame.flips { at.index() / FLIPS } else { at.index() };
         let count = self.0.classes.len() as u64;
-        let image = index.wrapping_mul(count).wrapping_add(at.address.category);
+        let image = at.image_number().wrapping_mul(count).wrapping_add(at.address.category);
         let (process, position) = (image / IMAGES_PER_PROCESS, image % IMAGES_PER_PROCESS);
         let (classes, objects) = (&self.0.classes, style.objects);
         let kept = scratch.next.take().filter(|next| {
@@ -317,7 +313,7 @@ impl Formula for Released {
         });
         while next.position < position {
             if at.stopped() {
-                return Outcome::Stopped;
+                return Outcome::Shown;
             }
             self.0.skip(style, &mut next.stream);
             next.position += 1;

@@ -96,7 +96,7 @@ impl Formula for Ifs3d {
     type Scratch = Scratch;
 
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        Self::of_arrays(parameters)
+        Self::from_arrays(parameters)
     }
 
     /// Without a variation, every attempt would use the same maps.

@@ -3,7 +3,6 @@
 use crate::address::At;
 use crate::formula::ifs3d::Map;
 use crate::formula::interface::Compat;
-use crate::frame::FLIPS;
 
 /// Views of an instance.
 pub const VIEWS: u64 = 12;
@@ -30,7 +29,7 @@ pub struct Slot {
 impl Slot {
     /// Finds the cloud and the view of an image.
     pub fn of(at: At<'_>) -> Self {
-        let image = if at.frame.flips { at.index() / FLIPS } else { at.index() };
+        let image = at.image_number();
         Self { cloud: image / VIEWS, view: image % VIEWS }
     }
 

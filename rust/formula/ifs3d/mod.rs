@@ -57,7 +57,7 @@ impl Ifs3d {
 
     /// Takes the concatenated `maps` (n, 12) and `probabilities` (n,) of all categories, and `lengths`
     /// (categories,), the number of maps of each.
-    pub(crate) fn of_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+    pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
         system::from_arrays(parameters, Self::new)
     }
 

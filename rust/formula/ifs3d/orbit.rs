@@ -60,7 +60,7 @@ impl Maps {
 }
 
 /// Plays the chaos game and fills `cloud` with `count` points, not normalized yet; returns whether all
-/// orbits have stayed within [`ESCAPE_RADIUS`].
+/// orbits have stayed within `ESCAPE_RADIUS`.
 #[must_use]
 pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cloud) -> bool {
     let mut orbits = Orbits::start(rng);

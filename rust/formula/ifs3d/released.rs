@@ -1,9 +1,9 @@
 //! What the released code does differently: one orbit in float64 from the origin, random numbers from
 //! NumPy's legacy generator, and map probabilities from the determinant that NumPy computes.
 
-use crate::formula::choice::{CHUNK, Choice};
 use crate::formula::ifs3d::Map;
 use crate::formula::ifs3d::cloud::Cloud;
+use crate::formula::system::choice::{CHUNK, Choice};
 use crate::mersenne::Mersenne;
 use crate::simd::{Kernel, Lanes, Simd};
 

@@ -253,7 +253,9 @@ impl DeadLeaves {
 /// Renders the textures of an image one after the other, uncropped.
 fn draw_textures(family: &dyn Part, mut at: At<'_>, rng: &mut Rng, textures: &mut Vec<u8>) {
     let Frame { height, width, .. } = *at.frame;
-    at.address.index = at.index(); // flips share their textures
+    // Flips share their textures. `index`, not `image_number`: an unflipped image then has the same
+    // textures, like the same leaves, whether flips are on or off.
+    at.address.index = at.index();
     let frame = Frame { height, width, ..family.frame().clone() };
     textures.resize(TEXTURES_PER_IMAGE * height * width, 0);
     for (k, image) in textures.chunks_exact_mut(height * width).enumerate() {

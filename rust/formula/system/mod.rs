@@ -1,5 +1,6 @@
 //! Systems of affine maps and their probabilities, in any number of dimensions.
 
+pub(in crate::formula) mod choice;
 pub(in crate::formula) mod replay;
 pub mod search;
 pub(in crate::formula) mod xoroshiro;

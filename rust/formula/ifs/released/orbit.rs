@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::formula::choice::{CHUNK, Choice};
 use crate::formula::ifs::Map;
+use crate::formula::system::choice::{CHUNK, Choice};
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Points dropped before the first NaN.

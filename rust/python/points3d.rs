@@ -1,51 +1,19 @@
-//! Systems in three dimensions: the search, and their points.
+//! The points of systems in three dimensions.
 
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
-use super::search::{reported, sampler_named};
-use super::{detached, machine, systems};
+use super::{detached, machine, matrix};
 use crate::address::{Address, At};
 use crate::error::Error;
 use crate::family;
-use crate::formula::ifs3d::search::Search;
 use crate::formula::ifs3d::{Ifs3d, Scratch, Style};
 use crate::formula::interface::Formula;
 use crate::formula::system;
 use crate::machine::{Flag, Watch, with_scratch};
 use crate::render;
 use crate::sample::Sample;
-
-type FoundArrays<'py> =
-    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>, u64);
-
-/// Searches for categories; returns maps (n, 12), probabilities (n,), lengths (categories,) and the number
-/// of candidates tried. `progress(found, tried)` may raise to stop it.
-#[pyfunction]
-#[allow(clippy::too_many_arguments)]
-#[pyo3(signature = (*, categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler, num_threads, progress))]
-pub(super) fn search3d<'py>(
-    py: Python<'py>,
-    categories: usize,
-    threshold: f64,
-    seed: u64,
-    min_maps: usize,
-    max_maps: usize,
-    num_points: usize,
-    max_tries: u64,
-    sampler: &str,
-    num_threads: Option<usize>,
-    progress: Option<Py<PyAny>>,
-) -> PyResult<FoundArrays<'py>> {
-    let sampler = sampler_named(sampler)?;
-    let search = Search { categories, threshold, seed, min_maps, max_maps, num_points, max_tries, sampler };
-    let machine = machine(num_threads, None)?;
-    let found = reported(py, progress, |report| search.run(&machine, report))?;
-    let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
-    let (maps, probabilities, lengths) = systems(py, found_systems)?;
-    Ok((maps, probabilities, lengths, found.tried))
-}
 
 /// Writes the points (B, N, 3) of the images at (category, index) of systems of one category each, given
 /// as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,), to `points`.
@@ -67,7 +35,7 @@ pub(super) fn points3d(
     let machine = machine(num_threads, None)?;
     let length = |&length: &i64| usize::try_from(length).map_err(|_| Error::Parameter("lengths"));
     let lengths = lengths.as_slice()?.iter().map(length).collect::<Result<Vec<_>, _>>()?;
-    let systems = system::split(maps.as_slice()?.as_chunks::<12>().0, probabilities.as_slice()?, &lengths)?;
+    let systems = system::split(matrix::<12>("maps", &maps)?, probabilities.as_slice()?, &lengths)?;
     let systems = systems
         .into_iter()
         .map(|(maps, probabilities)| Ifs3d::new(maps.to_vec(), probabilities.to_vec()))

@@ -3,15 +3,15 @@
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Steps whose maps are chosen at once.
-pub(super) const CHUNK: usize = 256;
+pub(in crate::formula) const CHUNK: usize = 256;
 
 /// The maps of a system, with their probabilities summed up one by one.
-pub(super) struct Choice {
+pub(in crate::formula) struct Choice {
     cumulative: Vec<f64>,
 }
 
 impl Choice {
-    pub(super) fn new(probabilities: &[f64]) -> Self {
+    pub(in crate::formula) fn new(probabilities: &[f64]) -> Self {
         let mut sum = 0.0;
         let cumulative = probabilities.iter().map(|p| {
             sum += p;
@@ -22,7 +22,7 @@ impl Choice {
 
     /// Chooses a map for each random number in 0…1. Because of rounding, the sum of all probabilities may
     /// lie below a number; its map is then one past the last.
-    pub(super) fn choose(&self, units: &[f64; CHUNK], chosen: &mut [u64; CHUNK], simd: Simd) {
+    pub(in crate::formula) fn choose(&self, units: &[f64; CHUNK], chosen: &mut [u64; CHUNK], simd: Simd) {
         simd.run(Choose { units, cumulative: &self.cumulative, chosen });
     }
 }
