@@ -7,6 +7,7 @@ what is accepted.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import operator
 import reprlib
@@ -50,6 +51,18 @@ def checked_several(name: str, value: Any) -> int:
 def shortened(text: str) -> str:
     """Returns a text for a message, cut off if it is long."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Asks in a message whether a known name was meant that is spelled like this one.
+
+    >>> meant("RCDB-1k", ["rcdb-1k", "ofdb-1k"]), meant("photos", ["rcdb-1k"])
+    (' (did you mean rcdb-1k?)', '')
+    """
+    if len(name) > MAX_SHOWN:  # which would take difflib long
+        return ""
+    close = difflib.get_close_matches(name.lower(), known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

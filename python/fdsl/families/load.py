@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from fdsl._checks import shortened, shown
+from fdsl._checks import meant, shortened, shown
 from fdsl._files import PathLike
 from fdsl._scripts import import_script
 from fdsl.families.base import Family
@@ -86,8 +85,10 @@ def load(source: PathLike, **options: Any) -> Family:
         if rest in known:
             raise FileNotFoundError(f"{source} lacks the number of categories, as in {source}-100")
         accepted = ", ".join(f"{name}-N" for name in known)
+        number = rest.rpartition("-")[2]
+        similar = [*PUBLISHED, *(f"{name}-{number}" for name in known if number.isdigit())]
         raise FileNotFoundError(
-            f"no categories at {shortened(str(path))}{_meant(rest, known)}: "
+            f"no categories at {shortened(str(path))}{meant(rest, similar)}: "
             f"expected a published set ({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
         )
     if options:
@@ -210,14 +211,6 @@ def load_set(
             takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
             raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
     return family, others
-
-
-def _meant(source: str, known: Iterable[str]) -> str:
-    """Asks whether a name was meant that is spelled like this one, if there is any."""
-    number = source.rpartition("-")[2]
-    candidates = [*PUBLISHED, *(f"{name}-{number}" for name in known if number.isdigit())]
-    close = difflib.get_close_matches(source.lower(), candidates, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 class _Named(NamedTuple):

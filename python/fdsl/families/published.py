@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fdsl._checks import shown
+from fdsl._checks import meant, shown
 from fdsl.families.base import Family
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
@@ -189,9 +188,10 @@ def published(name: str) -> Published:
     name = _NUMBERED.get(name, name)
     entry = _ENTRIES.get(name)
     if entry is None:
-        known, close = ", ".join(PUBLISHED), difflib.get_close_matches(name.lower(), PUBLISHED, 1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        raise ValueError(f"there is no published data set {shown(name)}{meant}; known: {known}")
+        known = ", ".join(PUBLISHED)
+        raise ValueError(
+            f"there is no published data set {shown(name)}{meant(name, PUBLISHED)}; known: {known}"
+        )
     return Published(
         name=name,
         family=entry.family(),
