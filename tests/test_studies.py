@@ -233,10 +233,14 @@ def test_a_network_keeps_its_learning_rates():
     assert SMALL.of("vit").views["probe"].lrs == SMALL.views["probe"].lrs
 
 
-def test_a_published_data_set_keeps_its_own_variation():
-    own = {"source": "ex-fractaldb-1k"}
-    assert SMALL.pretraining(own)["variation"] == 0.4
-    assert "variation" not in SMALL.pretraining({**own, "style": "published"})
+def test_systems_in_space_are_rendered_as_published():
+    line = next(line for line in STUDIES["formulas"].lines if line.name == "3D IFS")
+    given = pretrain.Settings(**SMALL.pretraining(line.pretrain, budget="formulas"))
+    published = fdsl.published("ex-fractaldb-1k")
+    rendering = pretrain.chosen_rendering(given, published.family)
+    size = {"size": given.size, "crop": given.crop, "num_points": given.num_points}
+    assert rendering == dataclasses.replace(published.rendering, **size)
+    assert given.instances is None
 
 
 class Trials(lab.Lab):

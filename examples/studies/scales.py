@@ -94,10 +94,7 @@ class Scale:
     def pretraining(self, given: Mapping[str, Any], *, budget: Budget = "usual") -> dict[str, Any]:
         """The settings of pretrain.py at this scale, from a line's settings at the paper's."""
         given = {**given}
-        usual = {**USUAL}
-        if given.get("style") == "published":
-            del usual["variation"]  # a published data set has its own
-        given = {**usual, **read_presets(PRESETS, given.pop("preset", ())), **given}
+        given = {**USUAL, **read_presets(PRESETS, given.pop("preset", ())), **given}
         rendering = {
             name: given.pop(name) for name in ("size", "num_points", "finer") if name in given
         }
