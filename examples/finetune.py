@@ -169,7 +169,7 @@ def finetune(s: Settings) -> int:
                 if ranks.rank == 0:
                     result(scores, best)
             elif ranks.rank == 0:
-                print(f"stopped after {step:,} steps; --resume auto continues")
+                print(f"stopped at step {step:,}; --resume auto continues")
             log.plot()
     return stop.exit_code
 

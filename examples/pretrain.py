@@ -53,7 +53,7 @@ class Settings(Training):
     fill_rate: float = 0.1
     sampler: Literal["fdsl", "released"] = "fdsl"  # Search as fdsl does, or the authors' code.
     category_seed: int = 1  # Seed the search for categories.
-    # Give each category this many instances, which repeat (paper: 1000); by default none repeats.
+    # Repeat this many instances per category (paper: 1000; 0: endless; default: published, or 0).
     instances: int | None = None
     cache: bool = False  # Render all --instances once, and keep them in memory.
     # Render as the paper, its authors' code, or the published data set of --source does.
@@ -100,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def pretrain(s: Settings) -> int:
     """Trains, and returns the exit code."""
     stop = GracefulStop(s.max_minutes, s.max_steps)
-    if s.style == "published" and s.source in fdsl.PUBLISHED and s.instances is None:
-        s = replace(s, instances=fdsl.published(s.source).instances)
+    usual = fdsl.published(s.source or "").instances if s.style == "published" else None
+    s = replace(s, instances=usual if s.instances is None else s.instances or None)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         saved = checkpoints.load(s.resume, "search")

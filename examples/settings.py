@@ -10,7 +10,7 @@ from fdsl.torch import training
 from torch import nn, optim
 
 COUNTS = (int, int | None)  # the types of numbers that start at 1
-MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin")
+MAY_BE_ZERO = ("seed", "category_seed", "warmup_steps", "workers", "margin", "instances")
 #: Options of the first releases, and what to use instead.
 RENAMED = {**fdsl.cli.options.RENAMED, "--no-redraw": "--resample-degenerate False"}
 RENAMED |= {"--no-color": "--color False", "--no-flip": "--flip False"}

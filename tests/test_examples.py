@@ -879,10 +879,44 @@ def test_a_preset_goes_with_another_source(
     assert (told in capsys.readouterr().err) == (preset == "resnet10s")
 
 
+def test_a_preset_keeps_its_settings_for_a_source_that_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--preset", "resnet10s", "--source", "multi-fractal-4", "--out", str(tmp_path / "a")]
+    assert pretrain.main([*words, "--max-steps", "1", "--batch-size", "4", "--device", "cpu"]) == 0
+    own = tmp_path / "mine.toml"
+    own.write_text('set = ["octaves=3"]\nsize = 32\nmodel = "resnet10s"\n')
+    words = ["--preset", str(own), "--source", "perlin-4", "--out", str(tmp_path / "b")]
+    assert pretrain.main([*words, "--max-steps", "1", "--batch-size", "4", "--device", "cpu"]) == 0
+    assert "left out" not in capsys.readouterr().err
+    settings = [
+        json.loads((tmp_path / run / "weights.json").read_text())["settings"]["set"] for run in "ab"
+    ]
+    assert "min_scale=0.5" in settings[0] and settings[1] == ["octaves=3"]
+
+
+def test_a_published_set_may_be_endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    class Seen(Exception):
+        pass
+
+    def stream(family: Any, **about: Any) -> Any:
+        seen.update(about)
+        raise Seen
+
+    monkeypatch.setattr(pretrain, "Stream", stream)
+    for given, expected in (("0", None), ("3", 3), (None, 1)):
+        words = ["--source", "2d-ofdb-1k", "--style", "published", "--out", str(tmp_path / "run")]
+        with pytest.raises(Seen):
+            pretrain.main([*words, *(["--instances", given] if given else [])])
+        assert seen["instances"] == expected
+
+
 def test_a_run_that_ends_early_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tune = [*FINETUNE, "--from", "scratch", "--model", "resnet10s", "--out", str(tmp_path)]
     assert finetune.main([*tune, "--max-steps", "1"]) == 0
-    assert "stopped after 1 steps; --resume auto continues" in capsys.readouterr().out
+    assert "stopped at step 1; --resume auto continues" in capsys.readouterr().out
     words = ["--from", str(tmp_path / "weights.safetensors"), "--out", str(tmp_path / "next")]
     assert finetune.main([*FINETUNE, *words]) == 2
     assert f"; there is {tmp_path / 'last.pt'}" in capsys.readouterr().err

@@ -983,6 +983,13 @@ def test_a_misspelled_name_is_refused_with_the_right_one(name, meant):
         fdsl.load(name)
 
 
+@pytest.mark.parametrize("name", ["fractaldb-1000.npz", "perlin-²", "x" * 10**5])
+def test_what_is_no_misspelled_name_is_not_taken_for_one(name):
+    with pytest.raises(FileNotFoundError) as error:
+        fdsl.load(name)
+    assert "did you mean" not in str(error.value)
+
+
 def test_only_published_sets_count_in_thousands():
     assert fdsl.load("fractaldb-10k") == fdsl.fractaldb(10_000)
     assert fdsl.load("rcdb-1k") != fdsl.load("rcdb-1000") == fdsl.RCDB(1000)

@@ -38,6 +38,8 @@ def test_a_published_data_set_may_be_named_by_its_number_of_categories():
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match=r"no published data set 'photos'; known: fractaldb-1k"):
         fdsl.published("photos")
+    with pytest.raises(ValueError, match=r"no published data set 3; known: fractaldb-1k"):
+        fdsl.published(3)
     with pytest.raises(ValueError, match=r"'RCDB-1k' \(did you mean rcdb-1k\?\); known: "):
         fdsl.published("RCDB-1k")
 

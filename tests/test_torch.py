@@ -516,10 +516,22 @@ def test_several_loaders_of_one_stream_may_run_at_once(ifs: fdsl.IFS, persistent
 
 
 @needs_fork
-def test_a_late_worker_joins_its_own_loader(ifs: fdsl.IFS) -> None:
-    """Even if another loader would take the same place in the shared memory, and has begun."""
+@pytest.mark.parametrize("workers", [[2] * 5, [2, 3, 2, 3, 2]])
+def test_epochs_advance_when_loaders_take_turns(ifs: fdsl.IFS, workers: list[int]) -> None:
+    """Each is made again with the seeds of an earlier one, after another has run."""
+    endless = contents(stream_of(ifs), 10)
+    stream = stream_of(ifs, steps_per_epoch=2)
+    for epoch, count in enumerate(workers):
+        seed = torch.Generator().manual_seed(epoch % 2 if len({*workers}) == 1 else 0)
+        found = contents(loader_of(stream, workers=count, generator=seed))
+        assert found == endless[2 * epoch : 2 * epoch + 2]
 
-    def place(seed: int) -> int:  # where the loader whose generator has this seed looks first
+
+@needs_fork
+def test_a_late_worker_joins_its_own_loader(ifs: fdsl.IFS) -> None:
+    """Even if another loader would take the same slot of the shared memory, and has begun."""
+
+    def slot(seed: int) -> int:  # where the loader whose generator has this seed looks first
         base_seed = torch.empty((), dtype=torch.int64).random_(generator=generator(seed)).item()
         return pool_number(int(base_seed), 2) % 64
 
@@ -532,11 +544,11 @@ def test_a_late_worker_joins_its_own_loader(ifs: fdsl.IFS) -> None:
         if worker == 1:
             assert other_has_begun.wait(60)
 
-    same_place = next(seed for seed in range(1, 10_000) if place(seed) == place(0))
+    same_slot = next(seed for seed in range(1, 10_000) if slot(seed) == slot(0))
     endless = contents(stream_of(ifs), 8)
     stream = stream_of(ifs, steps_per_epoch=4)
     late = loader_of(stream, workers=2, generator=generator(0), worker_init_fn=second_is_late)
-    other = loader_of(stream, workers=2, generator=generator(same_place))
+    other = loader_of(stream, workers=2, generator=generator(same_slot))
     first = iter(late)
     begun = contents(first, 1)
     found = contents(other)
@@ -609,7 +621,7 @@ def test_an_endless_stream_has_no_length(ifs: fdsl.IFS) -> None:
 
 
 def test_a_stream_is_true_with_or_without_a_length(ifs: fdsl.IFS) -> None:
-    assert stream_of(ifs) and stream_of(ifs, steps_per_epoch=3)
+    assert stream_of(ifs) and stream_of(ifs, steps_per_epoch=3) and Loader(stream_of(ifs))
 
 
 def test_a_stream_tells_its_rank(ifs: fdsl.IFS) -> None:

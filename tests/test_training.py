@@ -859,9 +859,9 @@ def test_average_precision_leaves_out_what_does_not_count() -> None:
 
 
 def test_average_precision_does_not_depend_on_the_batches() -> None:
-    # One batch of logits between 0 and 1, which could be probabilities; and two that are level in
-    # float32 as probabilities.
-    logits = torch.tensor([[0.9], [-1.0], [0.6], [19.0], [18.0]])
+    # Some batches have all logits between 0 and 1, which could be probabilities; and the sigmoid of
+    # the largest two is 1.
+    logits = torch.tensor([[0.9], [-1.0], [0.6], [50.0], [45.0]])
     labels = torch.tensor([[0], [0], [1], [0], [1]])
     found = []
     for size in (1, 2, 5):
@@ -1420,6 +1420,14 @@ def test_a_transformer_of_timm_is_fitted_to_another_size(tmp_path: Path) -> None
     torch.testing.assert_close(same.pos_embed, model.pos_embed)
 
 
+@pytest.mark.parametrize("model", ["vit_small_patch16_224", "deit3_small_patch16_224"])
+def test_weights_of_another_network_of_timm_are_refused(tmp_path: Path, model: str) -> None:
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("vit_small_patch32_224").state_dict(), tmp_path / "theirs.pth")
+    with pytest.raises(ValueError, match=f"does not hold a timm:{model}"):
+        load_pretrained(tmp_path / "theirs.pth", 5, name=f"timm:{model}")
+
+
 def test_what_is_no_state_dict_is_one_sentence(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "net": {}}, tmp_path / "theirs.pth")
     with pytest.raises(ValueError, match="holds 'epoch', which is no tensor"):
@@ -1430,6 +1438,9 @@ def test_labeled_images_may_be_written_to() -> None:
     images = LabeledImages(np.full((1, 8, 8), 7, np.uint8), [0], ["a", "b"], 8)
     images[0][0].zero_()
     assert images[0][0].max() == 7
+    several = LabeledImages(np.zeros((1, 8, 8), np.uint8), [[1, 0]], ["a", "b"], 8)
+    several[0][1].zero_()
+    assert several[0][1].tolist() == [1, 0]
 
 
 def test_no_images_are_augmented_to_no_images() -> None:

@@ -24,7 +24,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     # Their lines and points are one pixel wide: larger images, then resized.
     "RCDB": {"source": "rcdb-1k", "finer": 2},
     "VisualAtom": {"source": "visualatom-1k", "finer": 2},
-    # As ExFractalDB renders them, but without an end.
+    # As ExFractalDB renders them, but endless.
     "3D IFS": {"source": "ex-fractaldb-1k", "set": ("view=random",), "variation": 0.6, "finer": 2},
     "Perlin noise": {"source": "perlin-1296"},
     "Bezier curves": {"source": "bezier-1024"},

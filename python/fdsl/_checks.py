@@ -53,13 +53,13 @@ def shortened(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def meant(name: str, known: Sequence[str]) -> str:
+def meant(name: object, known: Sequence[str]) -> str:
     """Asks in a message whether a known name was meant that is spelled like this one.
 
     >>> meant("RCDB-1k", ["rcdb-1k", "ofdb-1k"]), meant("photos", ["rcdb-1k"])
     (' (did you mean rcdb-1k?)', '')
     """
-    if len(name) > MAX_SHOWN:  # which would take difflib long
+    if not isinstance(name, str) or len(name) > MAX_SHOWN:  # which would take difflib long
         return ""
     close = difflib.get_close_matches(name.lower(), known, 1)
     return f" (did you mean {close[0]}?)" if close else ""

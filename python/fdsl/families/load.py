@@ -85,8 +85,9 @@ def load(source: PathLike, **options: Any) -> Family:
         if rest in known:
             raise FileNotFoundError(f"{source} lacks the number of categories, as in {source}-100")
         accepted = ", ".join(f"{name}-N" for name in known)
-        number = rest.rpartition("-")[2]
-        similar = [*PUBLISHED, *(f"{name}-{number}" for name in known if number.isdigit())]
+        number = re.search(r"(?<=-)[0-9]+$", rest)
+        similar = [*PUBLISHED, *(f"{name}-{number[0]}" for name in known if number)]
+        similar = [] if Path(rest).suffix else similar  # a file that is not there
         raise FileNotFoundError(
             f"no categories at {shortened(str(path))}{meant(rest, similar)}: "
             f"expected a published set ({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"

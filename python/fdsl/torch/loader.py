@@ -173,6 +173,9 @@ class Loader:
         """Batches per epoch; the first pass after resuming may have fewer."""
         return len(self.stream)
 
+    def __bool__(self) -> bool:
+        return True  # an endless stream has no length to ask for
+
     @property
     def dataset(self) -> Stream:
         """The stream."""

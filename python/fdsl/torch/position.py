@@ -48,6 +48,8 @@ class _Pool(ctypes.Structure):
         ("start", _Start),
         #: When the pass began: a number that grows with every pass of any pool.
         ("begun", ctypes.c_int64),
+        #: For each worker, ``_mark`` of the pass that it joined last.
+        ("joined", ctypes.c_uint8 * 128),
     )
 
 
@@ -61,8 +63,6 @@ class _Memory(ctypes.Structure):
         #: Of the latest pass.
         ("workers", ctypes.c_int64),
         ("pools", _Pool * 64),
-        #: For each worker, the tag of the pass that it joined last.
-        ("joined", ctypes.c_int64 * 128),
     )
 
 
@@ -143,7 +143,7 @@ class Position:
         same numbers. If one of them is late and reads the next position of the pass after it, the
         tag has changed as well, and it looks again.
 
-        A pool keeps its place until at least 32 passes of other pools have begun since its own.
+        A pool keeps its slot until at least 32 passes of other pools have begun since its own.
 
         Raises:
             RuntimeError: the pool has gone on without this worker, or another pool has the seeds
@@ -153,17 +153,18 @@ class Position:
         assert worker is not None
         # All workers of a pool have the same base seed.
         number = pool_number(worker.seed - worker.id, worker.num_workers)
-        remembered = worker.id < len(memory.joined)
+        remembered = worker.id < len(memory.pools[0].joined)
         while True:
             before = _latest(memory)  # if this worker begins a pass, no other one has until here
-            pool, tag = _place(memory.pools, number)
+            pool, tag = _slot(memory.pools, number)
             repeats = False
             # An earlier pool with the same seeds may have had a worker with the same number. Only
             # the shared memory remembers which pass that worker joined.
-            joined = self._joined_tag or (memory.joined[worker.id] if remembered else 0)
-            if tag >> 32 == number and tag != joined:
+            joined_by_one = remembered and pool.joined[worker.id] == _mark(tag)
+            joined = tag == self._joined_tag if self._joined_tag else joined_by_one
+            if tag >> 32 == number and not joined:
                 epoch, seen = pool.start.get()
-                if self._joined_tag and remembered and memory.joined[worker.id] == tag:
+                if joined_by_one:
                     raise RuntimeError(
                         "two DataLoaders with the same seed iterate over this stream, and would "
                         "share its epochs: give each a generator with a seed of its own, or a copy "
@@ -178,7 +179,8 @@ class Position:
                 break
             epoch, seen = within(length, *self.next())
             if pool.tag == tag:
-                # Greater than in any pass of this pool, which may have had another place before.
+                # Greater than in any pass of this pool, which may have had another slot before,
+                # and in any of this slot.
                 tag = number << 32 | max(tag & 0xFFFF_FFFF, self._joined_tag & 0xFFFF_FFFF) + 1
                 pool.tag_before = self._joined_tag
                 pool.start.set(epoch, seen)
@@ -189,7 +191,7 @@ class Position:
                 break
         self._joined_tag, self._pending = tag, None
         if remembered:
-            memory.joined[worker.id] = tag
+            pool.joined[worker.id] = _mark(tag)
         return Pass(epoch, seen, repeats)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -244,21 +246,29 @@ def _begin(
         memory.next.set(epoch + 1, 0)
 
 
-def _place(pools: Any, number: int) -> tuple[Any, int]:
-    """Returns the place of a pool, and the tag there: of its latest pass, or of the one that it
-    may overwrite, which began long ago."""
+def _mark(tag: int) -> int:
+    """Returns a byte, never 0, that differs between nearby passes in a slot."""
+    return (tag & 0xFFFF_FFFF) % 255 + 1
+
+
+def _slot(pools: Any, number: int) -> tuple[Any, int]:
+    """Returns the slot of a pool, and the tag in it.
+
+    A pool without a slot gets one that is free, or whose pass began long ago, to overwrite it.
+    """
     # Read before the tags, since a worker writes it after the tag. So of two workers of one pool,
-    # the second finds either the tag of the first or the same place.
+    # the second finds either the tag of the first or the same slot.
     begun = [pool.begun for pool in pools]
     tags = [pool.tag for pool in pools]
     old = max(begun) - len(pools) // 2
-    # Pools start looking in different places, so that two that begin at once do not take the same.
+    # Each pool starts its search at a slot of its own, so that two that begin at once rarely take
+    # the same.
     order = [(number + step) % len(pools) for step in range(len(pools))]
-    own = (place for place in order if tags[place] >> 32 == number)
-    free = (place for place in order if begun[place] <= max(old, 0))
-    place = next(own, None)
-    place = next(free, order[0]) if place is None else place
-    return pools[place], tags[place]
+    own = (slot for slot in order if tags[slot] >> 32 == number)
+    free = (slot for slot in order if begun[slot] <= max(old, 0))
+    slot = next(own, None)
+    slot = next(free, order[0]) if slot is None else slot
+    return pools[slot], tags[slot]
 
 
 _positions: weakref.WeakSet[Position] = weakref.WeakSet()

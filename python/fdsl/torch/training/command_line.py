@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fdsl._files import replace_closed_output
+from fdsl.families.load import load, text_options
+from fdsl.rendering import Rendering
 
 S = TypeVar("S")
 
@@ -42,8 +44,8 @@ def run_script(
         presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
             defaults, those of a later name before those of an earlier one; a path to another TOML
             file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``. The
-            ``set`` of a preset is for its ``source``: with another one it is left out, with a
-            message.
+            ``set`` of a preset with a ``source`` is left out, with a message, if another source has
+            no such settings.
     """
     import tyro
 
@@ -117,9 +119,14 @@ def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
 
 
 def _for_its_source(settings: Any, values: Mapping[str, Any]) -> Any:
-    """Settings without the ``set`` of a preset, if another source than the preset's was chosen."""
+    """Settings without the ``set`` of a preset, if the source has no such options or settings."""
     made_for, given = values.get("source"), values.get("set")
-    if not given or settings.set != given or settings.source == made_for:
+    if not given or made_for is None or settings.set != given or settings.source == made_for:
+        return settings
+    source = settings.source
+    style = Rendering if source is None else load(source).style
+    known = {*style.names(), *(() if source is None else text_options(source))}
+    if known.issuperset(word.partition("=")[0] for word in given):
         return settings
     words = f"the preset's --set is for {made_for}, so it is left out: {' '.join(given)}"
     print(words, file=sys.stderr)

@@ -70,7 +70,7 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
-        return self._image(position), torch.as_tensor(self.labels[position], device="cpu")
+        return self._image(position), torch.tensor(self.labels[position], device="cpu")
 
     def batches(self, parts: Sequence[Positions], num_workers: int = 0) -> DataLoader[Any]:
         """Returns a loader with a batch for each list of positions: images, uint8 (B, 3, H, W), and

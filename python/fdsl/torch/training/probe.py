@@ -31,9 +31,8 @@ def linear_probe(
     The parameters of the network do not change, but its batch-norm statistics do. They are computed
     again from the training images, since the statistics of formula images do not fit photographs,
     and random weights have none. Dropout and stochastic depth are off, and stay off: the network is
-    left in evaluation mode. If there are at least five
-    training images per class, the strength of the penalty is chosen on a fifth of them. Needs
-    scikit-learn.
+    left in evaluation mode. If there are at least five training images per class, the strength of
+    the penalty is chosen on a fifth of them. Needs scikit-learn.
 
     Args:
         model: a classifier; the inputs of its last linear layer are the features.

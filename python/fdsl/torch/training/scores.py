@@ -74,9 +74,10 @@ class Validation:
         logits, labels = logits.detach().float().cpu(), labels.cpu()
         count = len(self._images)
         if self.multilabel:
-            # As probabilities: torchmetrics takes logits between 0 and 1 for some, batch by batch.
-            # In float64, since those of large logits would be level in float32.
-            self._precision.update(logits.double().sigmoid(), labels)
+            # Only the order counts. torchmetrics takes logits for probabilities if those of a batch
+            # happen to lie between 0 and 1; and large ones have the same sigmoid.
+            ranked = logits.double()
+            self._precision.update((1 + ranked / (1 + ranked.abs())) / 2, labels)
             self._images += (labels == 1).sum(0)
         else:
             self._right += torch.bincount(labels[logits.argmax(1) == labels], minlength=count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,8 +158,8 @@ def load_pretrained(
         name: name of the architecture, as for ``build_model``; by default the one that the file
             names, or ``resnet50``. A network of your own must be named.
         seed: seed of the new weights.
-        input_size: as for ``build_model``. The position embeddings of a transformer of timm are
-            resampled to it.
+        input_size: as for ``build_model``. Position embeddings of networks of timm are resampled
+            to it, where timm can.
 
     Returns:
         The network, and the name of its architecture.
@@ -200,12 +201,21 @@ def load_pretrained(
 
 
 def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Fits weights to the input size of a network of timm, as timm itself does."""
+    """Fits position embeddings to the input size of a network of timm, if timm can."""
+    own = model.state_dict()
+    odd = [key for key in weights if key in own and own[key].shape != weights[key].shape]
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is None or not getattr(model, "pretrained_cfg", {}).get("fixed_input_size"):
+    if convert is None or not all(re.search(POSITIONS, key) for key in odd):
         return weights
-    found: dict[str, Tensor] = convert(dict(weights), model)
-    return found
+    try:
+        converted = convert(dict(weights), model)
+    except Exception:  # the weights are of another network; then their shapes are refused
+        return weights
+    return {**weights, **{key: converted[key] for key in odd if key in converted}}
+
+
+#: Parameters whose shape depends on the input size.
+POSITIONS = "pos_embed|relative_position|rel_pos"
 
 
 #: torchvision's ResNets, which have the same parameter names in timm.
