@@ -40,7 +40,7 @@ def test_an_unknown_data_set_is_answered_with_the_known_ones():
         fdsl.published("photos")
     with pytest.raises(ValueError, match=r"no published data set 3; known: fractaldb-1k"):
         fdsl.published(3)
-    with pytest.raises(ValueError, match=r"'RCDB-1k' \(did you mean rcdb-1k\?\); known: "):
+    with pytest.raises(ValueError, match=r"set 'RCDB-1k'; known: .*; did you mean rcdb-1k\?$"):
         fdsl.published("RCDB-1k")
 
 

@@ -54,15 +54,15 @@ def shortened(text: str) -> str:
 
 
 def meant(name: object, known: Sequence[str]) -> str:
-    """Asks in a message whether a known name was meant that is spelled like this one.
+    """Asks at the end of a message whether a known name was meant that is spelled like this one.
 
     >>> meant("RCDB-1k", ["rcdb-1k", "ofdb-1k"]), meant("photos", ["rcdb-1k"])
-    (' (did you mean rcdb-1k?)', '')
+    ('; did you mean rcdb-1k?', '')
     """
     if not isinstance(name, str) or len(name) > MAX_SHOWN:  # which would take difflib long
         return ""
-    close = difflib.get_close_matches(name.lower(), known, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -89,8 +89,8 @@ def load(source: PathLike, **options: Any) -> Family:
         similar = [*PUBLISHED, *(f"{name}-{number[0]}" for name in known if number)]
         similar = [] if Path(rest).suffix else similar  # a file that is not there
         raise FileNotFoundError(
-            f"no categories at {shortened(str(path))}{meant(rest, similar)}: "
-            f"expected a published set ({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}"
+            f"no categories at {shortened(str(path))}: expected a published set "
+            f"({', '.join(PUBLISHED)}), a name ({accepted}), {_FILES}{meant(rest, similar)}"
         )
     if options:
         raise TypeError(f"a file takes no options, got {', '.join(options)} for {path}")

@@ -190,7 +190,7 @@ def published(name: str) -> Published:
     if entry is None:
         known = ", ".join(PUBLISHED)
         raise ValueError(
-            f"there is no published data set {shown(name)}{meant(name, PUBLISHED)}; known: {known}"
+            f"there is no published data set {shown(name)}; known: {known}{meant(name, PUBLISHED)}"
         )
     return Published(
         name=name,
