@@ -77,20 +77,24 @@ def test_ctrl_c_stops_long_work(work: str) -> None:
 
 def test_a_small_image_does_not_wait_for_the_long_work_of_another_thread() -> None:
     noise, frame = fdsl.Perlin(4, octaves=8), fdsl.Frame(size=1024)
-    numbers = range(20)
-    begun = threading.Event()
+    numbers, calls = range(20), []
+    begun, enough = threading.Event(), threading.Event()
 
     def work() -> None:
         begun.set()
-        fdsl.render(noise, 0, numbers, rendering=frame, num_threads=2)
+        while not enough.is_set():
+            fdsl.render(noise, 0, numbers, rendering=frame, num_threads=2)
+            calls.append("done")
 
     worker = threading.Thread(target=work)
     worker.start()
     begun.wait()
     for _ in range(20):
         fdsl.render(noise, 0, [1, 2], rendering=fdsl.Frame(size=64), num_threads=2)
-    assert worker.is_alive()
+    meanwhile = len(calls)
+    enough.set()
     worker.join()
+    assert meanwhile < 10  # each small image would wait for one of them
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms")
