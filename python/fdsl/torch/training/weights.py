@@ -205,7 +205,7 @@ def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor
     own = model.state_dict()
     odd = [key for key in weights if key in own and own[key].shape != weights[key].shape]
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if convert is None or not all(re.search(POSITIONS, key) for key in odd):
+    if not odd or convert is None or not all(re.search(POSITIONS, key) for key in odd):
         return weights
     try:
         converted = convert(dict(weights), model)
@@ -214,9 +214,8 @@ def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor
     return {**weights, **{key: converted[key] for key in odd if key in converted}}
 
 
-#: Parameters whose shape depends on the input size.
+#: Parameters of timm's networks whose shape depends on the input size.
 POSITIONS = "pos_embed|relative_position|rel_pos"
-
 
 #: torchvision's ResNets, which have the same parameter names in timm.
 RESNETS = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d"}
