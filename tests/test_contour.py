@@ -66,3 +66,5 @@ def test_invalid_categories_are_rejected() -> None:
         fdsl.RCDB([[3, 1, 1]])
     with pytest.raises(TypeError, match="rows of numbers"):
         fdsl.RCDB("many")
+    with pytest.raises(ValueError, match="seed must be 0 or more, got -1"):
+        fdsl.RCDB([[3, 1, 1, 0]], seed=-1)

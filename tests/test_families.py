@@ -469,6 +469,7 @@ def test_a_crop_of_curves_is_not_empty_unless_degenerate_images_are_kept():
             "contrast must be above 0 and at most 100, got -1",
         ),
         (lambda: Bezier(7), ValueError, "square number, such as 100, got 7"),
+        (lambda: Bezier(True), TypeError, "categories must be an integer or pairs of numbers"),
         (lambda: Perlin(4, octaves=True), TypeError, "octaves must be an integer, got True"),
         (
             lambda: Bezier([(1, 1)]),

@@ -537,6 +537,8 @@ def test_a_script_is_imported_once(tmp_path):
     del builtins._runs
     with pytest.raises(ValueError, match=r"there is no family 'squares'.* known: .*spots"):
         fdsl.load(f"{script}:squares-3")
+    with pytest.raises(ValueError, match=r"no family 'Spots'; .*; did you mean spots\?$"):
+        fdsl.load(f"{script}:Spots-3")
     family.save(tmp_path / "spots.npz")
     del registry._known["spots"]
     with pytest.raises(ValueError, match=r"no family 'spots'; import its module, or"):

@@ -240,6 +240,12 @@ def test_a_category_out_of_range_raises_an_index_error_with_number_and_length(if
         ifs[number]
 
 
+@pytest.mark.parametrize("key", [True, "1", 1.0, None])
+def test_a_category_is_an_integer(ifs, key):
+    with pytest.raises(TypeError, match=f"category must be an integer, got {key!r}"):
+        ifs[key]
+
+
 @pytest.mark.parametrize("cut", [slice(1, 3), slice(None, None, -1), slice(-2, None), slice(0, 99)])
 def test_a_slice_is_a_family_of_those_categories(ifs, cut):
     part = ifs[cut]

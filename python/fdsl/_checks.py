@@ -163,8 +163,8 @@ def checked_type(name: str, value: Any, kind: Any) -> Any:
 
 
 def whole_or_none(value: object) -> int | None:
-    """Returns an integer of any type as an ``int``; ``None`` for anything else."""
-    if not isinstance(value, SupportsIndex):
+    """Returns an integer of any type as an ``int``; ``None`` for anything else, such as a bool."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         return None
     try:
         return operator.index(value)

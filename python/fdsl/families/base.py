@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import math
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeAlias
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_type, counted, shortened, shown, whole_or_none
+from fdsl._checks import checked_integer, checked_type, counted, shortened, shown, whole_or_none
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl._scripts import reduced
 from fdsl.families.drawing import draw_samples
@@ -421,7 +420,7 @@ class Family:
         return False
 
     def _checked(self, category: int) -> int:
-        number = operator.index(category)
+        number = checked_integer("category", category)
         number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
             raise IndexError(

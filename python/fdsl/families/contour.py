@@ -146,11 +146,10 @@ class _Contours(CoreFamily):
     _origins: Floats | None
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
-        number = whole_or_none(categories)
+        number, seed = whole_or_none(categories), checked_seed(seed)
         if number is None:
             rows = rows_of(categories, self._columns).astype(np.float64)
         elif 1 <= number <= MAX_DRAWN:
-            seed = checked_seed(seed)
             rows = np.array([self._drawn(self._uniform(seed, k)) for k in range(number)])
         else:
             raise ValueError(

@@ -7,7 +7,7 @@ import re
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
-from fdsl._checks import shown
+from fdsl._checks import meant, shown
 
 #: A subclass of ``fdsl.Family``, whose module imports this one.
 FamilyClass: TypeAlias = type[Any]
@@ -74,6 +74,6 @@ def find(name: str) -> FamilyClass:
     if name not in _known:
         raise UnknownFamily(
             f"there is no family {shown(name)}; import its module, or name SCRIPT.py:…; known: "
-            f"{', '.join(names())}"
+            f"{', '.join(names())}{meant(name, names())}"
         )
     return _known[name]
