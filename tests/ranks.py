@@ -22,6 +22,11 @@ def stream_of(**changes: Any) -> Stream:
     return Stream(family, **{"rendering": TINY, "batch_size": 4, "seed": 3, **changes})
 
 
+def samples(first: int, end: int, batch: int = 4) -> list[list[int]]:
+    """The numbers of the samples in the batches ``first`` to ``end`` - 1."""
+    return [list(range(n, n + batch)) for n in range(first * batch, end * batch, batch)]
+
+
 class Numbers:
     """Which sample of the stream an image is."""
 

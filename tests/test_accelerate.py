@@ -10,16 +10,12 @@ torch = pytest.importorskip("torch")
 accelerate = pytest.importorskip("accelerate")
 
 from fdsl.torch import Dataset, Loader
-from ranks import TINY, Numbers, run_on_ranks, stream_of
+from ranks import TINY, Numbers, run_on_ranks, samples, stream_of
 from torch.utils.data import DataLoader, default_collate
 
 STEPS = 4
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def samples(first: int, end: int, batch: int = 4) -> list[list[int]]:
-    return [list(range(n, n + batch)) for n in range(first * batch, end * batch, batch)]
 
 
 def merged(ranks: list[list[list[int]]]) -> list[list[int]]:

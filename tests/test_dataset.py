@@ -16,11 +16,6 @@ from families_in_python import Disks, Scenes
 TINY = fdsl.Rendering(size=32, num_points=500)
 
 
-@pytest.fixture(scope="module")
-def ifs():
-    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
-
-
 def data_of(ifs, **changes):
     return fdsl.Dataset(ifs, 3, **{"rendering": TINY, "seed": 8, **changes})
 

@@ -71,9 +71,7 @@ def dropping(num_classes):
 TIMINGS = ("images_per_second", "data_wait")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _two_threads() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from fdsl.controls import option_controls, style_controls
 from fdsl.explore.choice import Choices
 from fdsl.explore.server import Explorer
 from fdsl.families import registry
+from pages import blocks
 from processes import started
 
 
@@ -294,6 +295,7 @@ def test_a_port_that_is_taken_is_refused_and_the_usual_one_is_not_needed(explore
         assert one.url != other.url
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_the_command():
     command = [sys.executable, "-m", "fdsl", "explore", "perlin-4", "--no-browser", "--port", "0"]
     with started(command, stdout=-1, stderr=-1, text=True) as process:
@@ -311,8 +313,8 @@ def test_the_command_refuses_what_it_cannot_open(capsys):
 def test_the_commands_of_the_page_open_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(registry, "_known", dict(registry._known))  # there are two disks
     docs = Path(__file__).parents[1] / "docs"
-    script = re.findall(r"```python\n(.*?)```", (docs / "families.md").read_text(), re.S)[0]
-    (tmp_path / "disks.py").write_text(script)
+    script = blocks(docs / "families.md", "python")[0]
+    (tmp_path / "disks.py").write_text(script, encoding="utf-8")
     fdsl.Bezier(9).save(tmp_path / "categories.npz")
     monkeypatch.chdir(tmp_path)
     addresses = []
@@ -323,8 +325,8 @@ def test_the_commands_of_the_page_open_it(tmp_path, monkeypatch, capsys):
         served.append(explorer.choices.sheet({"style.size": "32"})["length"])
 
     monkeypatch.setattr(Explorer, "serve", serve)
-    blocks = re.findall(r"```sh\n(.*?)```", (docs / "explore.md").read_text(), re.S)
-    lines = [line.split("#")[0].split() for block in blocks for line in block.splitlines()]
+    commands = blocks(docs / "explore.md", "sh")
+    lines = [line.split("#")[0].split() for block in commands for line in block.splitlines()]
     for _, *arguments in lines:
         assert fdsl.cli.main(arguments) == 0
     assert served == [1000, 9, 10]

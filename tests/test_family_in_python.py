@@ -10,7 +10,6 @@ import multiprocessing
 import operator
 import os
 import pickle
-import re
 import subprocess
 import sys
 import textwrap
@@ -21,11 +20,11 @@ import fdsl.cli
 import fdsl.export
 import numpy as np
 import pytest
-import torch
 from families_in_python import Disks, Scenes
 from fdsl import _core, _scripts
 from fdsl.families import registry
 from fdsl.preview import contact_sheet
+from pages import blocks
 
 PAGE = Path(__file__).parents[1] / "docs" / "families.md"
 FRAME = fdsl.Frame(size=(30, 40), crop=(24, 28))
@@ -594,6 +593,8 @@ def test_an_option_has_the_same_type_in_every_process():
 
 
 def test_an_option_of_another_type_is_an_array_everywhere_and_does_not_change_later():
+    torch = pytest.importorskip("torch")
+
     class Sharp(fdsl.Family):
         def __init__(self, categories, kernel):
             super().__init__(categories)
@@ -698,15 +699,11 @@ def test_its_settings_can_be_pickled_to_another_process_without_it(tmp_path):
 # The page
 
 
-def code_of(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-
-
 @pytest.fixture
 def disks(tmp_path, monkeypatch):
     """The script of the page, in the current folder."""
     script = tmp_path / "disks.py"
-    script.write_text(code_of(PAGE, "python")[0])
+    script.write_text(blocks(PAGE, "python")[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return script
 
@@ -725,7 +722,7 @@ def test_the_script_of_the_page_trains(disks):
 
 def test_the_commands_of_the_page_run(disks, tmp_path):
     pytest.importorskip("webdataset")
-    (block,) = code_of(PAGE, "sh")
+    (block,) = blocks(PAGE, "sh")
     for line in block.splitlines():
         words = line.replace("--instances 100", "--instances 2").split()
         assert words[0] == "fdsl"
@@ -780,7 +777,7 @@ def test_two_training_steps_resume_with_another_number_of_workers(disks):
 
 
 def test_the_other_blocks_of_the_page_run(disks):
-    code = "\n".join(code_of(PAGE, "python"))
+    code = "\n".join(blocks(PAGE, "python"))
     code = code.replace("__main__", "not this")  # another test trains
     code += textwrap.dedent("""
         assert image.shape == mask.shape == (64, 64)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def check_what_was_found(family):
     ]
     expected = np.concatenate([np.array(w) / sum(w) for w in weights])
     np.testing.assert_allclose(chances, expected, rtol=1e-13)
-    if os.confstr("CS_GNU_LIBC_VERSION"):  # whose logarithms the digests were made with
+    if platform.libc_ver()[0] == "glibc":  # whose logarithms the digests were made with
         assert family.digest() == with_p
 
 

@@ -11,7 +11,7 @@ lightning = pytest.importorskip("lightning")
 
 from fdsl.torch import Loader
 from lightning.pytorch.callbacks import ModelCheckpoint
-from ranks import Numbers, run_on_ranks, stream_of
+from ranks import Numbers, run_on_ranks, samples, stream_of
 from torch.utils.data import DataLoader
 
 STEPS = 4
@@ -63,10 +63,6 @@ def fitted(
     trainer = lightning.Trainer(**{**defaults, **quiet, **settings})
     trainer.fit(model, loader, ckpt_path=checkpoint)
     return model.seen
-
-
-def samples(first: int, end: int, batch: int = 4) -> list[list[int]]:
-    return [list(range(n, n + batch)) for n in range(first * batch, end * batch, batch)]
 
 
 @pytest.fixture(scope="module")

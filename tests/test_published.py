@@ -23,7 +23,8 @@ def test_a_published_data_set_renders_and_is_loaded_by_its_name(name):
 
 
 def test_the_page_lists_every_published_data_set():
-    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) × ([\d,]+) \|", PAGE.read_text(), re.M)
+    text = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| ([\d,]+) × ([\d,]+) \|", text, re.M)
     expected = []
     for name in PUBLISHED:
         data = fdsl.published(name)

@@ -12,12 +12,8 @@ from pathlib import Path
 import fdsl.cli
 import numpy as np
 import pytest
+from pages import blocks
 from scripts import ran
-
-
-def blocks(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

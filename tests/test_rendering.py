@@ -61,11 +61,6 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def ifs():
-    return IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
-
-
-@pytest.fixture(scope="module")
 def full():
     """Fuller than `ifs`, with distinguishable shapes."""
     return IFS.search(categories=5, fill_rate=0.2, seed=1, size=64, num_points=2000)
@@ -761,6 +756,24 @@ def test_an_invalid_category_at_the_end_of_a_long_batch_is_found(ifs):
     categories[-1] = 5
     with pytest.raises(IndexError, match="category 5"):
         render(ifs, categories, 0, rendering=Rendering(size=16, num_points=1, margin=0))
+
+
+def test_render_writes_into_memory_that_is_given(ifs):
+    out = np.empty((3, 48, 48), np.uint8)
+    images = fdsl.render(ifs, [0, 1, 2], 0, rendering=SMALL, out=out)
+    assert images is out
+    assert np.array_equal(out, fdsl.render(ifs, [0, 1, 2], 0, rendering=SMALL))
+    for bad, error, message in [
+        (np.empty((3, 48, 48)), TypeError, "out must be uint8, got float64"),
+        (np.empty((2, 48, 48), np.uint8), ValueError, r"of shape \(3, 48, 48\).*\(2, 48, 48\)"),
+        (np.empty((3, 48, 96), np.uint8)[:, :, ::2], ValueError, "not C-contiguous"),
+        ([0], TypeError, "out must be"),
+    ]:
+        with pytest.raises(error, match=message):
+            fdsl.render(ifs, [0, 1, 2], 0, rendering=SMALL, out=bad)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        fdsl.render(ifs, [0, 1, 2], 0, rendering=SMALL, out=out)
 
 
 # Contact sheets

@@ -21,9 +21,7 @@ TINY = ["--size", "32", "--batch-size", "4", "--steps", "2", "--epochs", "1", "-
 TINY += ["--device", "cpu", "--warmup-steps", "0", "--log-every", "1"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _two_threads() -> None:
-    torch.set_num_threads(min(2, torch.get_num_threads()))
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from collections import Counter
 from typing import ClassVar
 
 import pytest
-from matplotlib.figure import Figure
 from scripts import EXAMPLES, need
 
 need("filelock", "pytorch_grad_cam")
@@ -26,20 +25,16 @@ import pretrain
 import torch
 from fdsl.torch import Dataset
 from fdsl.torch.training import load_weights, read_presets
+from matplotlib.figure import Figure
 from studies import charts, lab, report, study
 from studies.plan import Line, Study
 from studies.scales import FULL, SCALES, SMALL, View
 from studies.table import STUDIES
 
 # The first test runs all studies.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("two_threads")]
 
 SMOKE = ["--scale", "smoke", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _two_threads():
-    torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="module")

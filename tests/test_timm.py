@@ -26,13 +26,10 @@ RENDERING = fdsl.Rendering(size=32, num_points=500)
 SOURCE = f"fractaldb-10?{SMALL}"
 BATCH = 4
 
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
-
-
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = [
+    pytest.mark.usefixtures("no_launcher"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+]
 
 
 def created(name: str, root: str, split: str = "train", **changes: Any) -> Any:

@@ -33,22 +33,14 @@ TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
 
 # Five workers on two cores are intended here.
-pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+pytestmark = [
+    pytest.mark.usefixtures("no_launcher"),
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+]
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 Contents = list[tuple[tuple[int, ...], Any, Any]]
-
-
-@pytest.fixture(scope="module")
-def ifs() -> fdsl.IFS:
-    return fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
-
-
-@pytest.fixture(autouse=True)
-def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def stream_of(ifs: fdsl.IFS, **changes: Any) -> Stream:

@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -113,9 +114,11 @@ def test_a_run_whose_log_cannot_be_written_goes_on(tmp_path: Path, output: str) 
         "    return 0\n"
         "sys.exit(run_script(train, lambda code: code))\n"
     )
-    command = f"{sys.executable} {script} --text ends; echo $? > {tmp_path / 'code'}"
+    code = tmp_path / "code"
+    command = shlex.join([sys.executable, str(script), "--text", "ends"])
+    command += f"; echo $? > {shlex.quote(str(code))}"
     subprocess.run(["sh", "-c", f"({command}) {output}"], check=True, timeout=100)
-    assert (tmp_path / "done").exists() and (tmp_path / "code").read_text() == "0\n"
+    assert (tmp_path / "done").exists() and code.read_text() == "0\n"
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
 
 
@@ -252,6 +255,7 @@ def test_limits_request_a_stop_that_is_a_success() -> None:
     assert stop.exit_code == late.exit_code == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_daemon_may_end_in_its_own_way_at_exit(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -1,11 +1,16 @@
 """The workflows follow GitHub's schema, and give nothing more rights than it needs."""
 
+import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[1]
@@ -89,6 +94,68 @@ def test_every_supported_python_is_tested_on_every_system():
     assert matrix["python"] == [f"3.{minor}" for minor in range(int(oldest), 15)]
     systems = {runner.split("-")[0] for runner in matrix["runner"]}
     assert systems == {"ubuntu", "macos", "windows"}
+
+
+def installed_by_ci() -> dict[str, set[str]]:
+    """The packages that the job of the Python tests installs: on free-threaded Python, and
+    elsewhere."""
+    steps = WORKFLOWS["ci.yml"]["jobs"]["test"]["steps"]
+    (script,) = (s["run"] for s in steps if s.get("name") == "Install what the tests need")
+    always, _, more = script.replace("\\\n", " ").partition("if ")
+    first, rest = (
+        set(re.search(r"pip install (.*)", part)[1].split()) | {"numpy"} for part in (always, more)
+    )
+    return {"free-threaded": first, "usual": first | rest}
+
+
+def with_requirements(packages: set[str]) -> set[str]:
+    """The packages and all that they need, of those that are installed here."""
+    found: set[str] = set()
+    left = [canonicalize_name(name) for name in packages]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):
+            needed = [Requirement(text) for text in requires(name) or ()]
+            plain = {"extra": ""}
+            left += [
+                canonicalize_name(one.name)
+                for one in needed
+                if one.marker is None or one.marker.evaluate(plain)
+            ]
+    return found
+
+
+COLLECT = """
+import sys, pytest
+class Missing:
+    names = set(sys.argv[1].split(","))
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+plugins = ["-p", "pytest_timeout", "-p", "no:cacheprovider"]
+sys.exit(pytest.main(["tests", "--collect-only", "-qq", *plugins]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["free-threaded", "usual"])
+def test_the_tests_can_be_collected_with_what_ci_installs(python):
+    kept = with_requirements(installed_by_ci()[python]) | {"fdsl", "pip", "setuptools"}
+    missing = [
+        module
+        for module, packages in packages_distributions().items()
+        if not kept & {canonicalize_name(name) for name in packages}
+    ]
+    assert "nbconvert" in missing and ("torch" in missing) == (python == "free-threaded")
+    command = [sys.executable, "-c", COLLECT, ",".join(missing)]
+    # Plugins of the missing packages would not load.
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr
 
 
 def test_the_rust_tests_run_on_arm_too():

@@ -1,4 +1,4 @@
-"""Takes the screenshots of docs/explore.md again: python tests/screenshots.py"""
+"""Takes the screenshots of docs/explore.md again: python docs/screenshots.py"""
 
 import io
 import shutil
@@ -13,7 +13,7 @@ from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parent
 CELLS = [
     "import fdsl\n\nifs = fdsl.fractaldb(1000)\nifs",
     "ifs[30]",
@@ -29,6 +29,7 @@ def save(screenshot: bytes, file: Path) -> None:
 
 
 def explore(browser: Browser) -> bytes:
+    """Returns a screenshot of the page of ``fdsl explore``."""
     page = browser.new_page(viewport={"width": 1280, "height": 820}, color_scheme="dark")
     with Explorer(port=0) as explorer:
         thread = threading.Thread(target=explorer.serve)
@@ -42,6 +43,7 @@ def explore(browser: Browser) -> bytes:
 
 
 def notebook(browser: Browser) -> bytes:
+    """Returns a screenshot of an executed notebook."""
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
     executed = nbformat.v4.new_notebook(cells=cells)
     ExecutePreprocessor(timeout=120).preprocess(executed, {})
