@@ -99,10 +99,10 @@ def finetune(s: Settings) -> int:
         model, name = training.load_pretrained(
             weights, len(train.classes), name=s.model, seed=s.seed, input_size=s.size
         )
-        result = partial(write_result, s, name, len(chosen), val)
+        result = partial(write_result, s, val, model=name, num_labels=len(chosen))
         if s.probe:
             probed = probe(s, ranks, model, train, val, chosen)
-            result(probed, {"accuracy": probed.accuracy, "epoch": None})
+            result(probed, {"accuracy": probed.accuracy, "epoch": None}, history=[])
             return 0
         frozen, log = freeze(model, s.freeze, name), MetricsLog(s.out, tensorboard=s.tensorboard)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
@@ -167,7 +167,7 @@ def finetune(s: Settings) -> int:
             if step == s.epochs * steps_per_epoch:
                 scores = scores or validate(s, ranks, model, val)  # None if it was killed just now
                 if ranks.rank == 0:
-                    result(scores, best)
+                    result(scores, best, history=checkpoints.history)
             elif ranks.rank == 0:
                 print(f"stopped at step {step:,}; --resume auto continues")
             log.plot()
@@ -261,26 +261,26 @@ def parameter_groups(s: Settings, model: nn.Module) -> list[dict[str, Any]]:
 def made_of(s: Settings, name: str, *, classes: int, labels: int) -> dict[str, Any]:
     """What must match a checkpoint for this run to resume from it."""
     names = "data batch_size size freeze optimizer head_lr seed held_out flip mixup cutmix"
-    own = {k: getattr(s, k) for k in names.split()} | {"model": name, "classes": str(s.classes)}
-    return own | {"num_classes": classes, "num_labels": labels, "from": training.digest_of(s.from_)}
+    own = {k: getattr(s, k) for k in names.split()} | {"num_classes": classes, "num_labels": labels}
+    own |= {"model": name, "classes": str(s.classes and training.digest_of(s.classes))}
+    return own | {"from": training.digest_of(s.from_)}
 
 
 def write_result(
-    s: Settings, name: str, labels: int, val: LabeledImages, scores: Scores, best: dict[str, Any]
+    s: Settings, val: LabeledImages, scores: Scores, best: dict[str, Any], **more: Any
 ) -> None:
     """Writes per_class.csv and then result.json, which marks the run as done."""
     result = {
-        "model": name,
         "source": s.from_,  # of the weights
         "weights": training.digest_of(s.from_),
         "data": s.data,
+        "classes": s.classes and training.digest_of(s.classes),
         "num_classes": len(val.classes),
-        "num_labels": labels,  # images trained on
         "num_val_images": len(val),
         "measure": scores.measure,
         "accuracy": scores.accuracy,
-        "best_accuracy": best["accuracy"],
-        "best_epoch": best["epoch"],
+        **{f"best_{name}": value for name, value in best.items()},
+        **more,
         "settings": recorded(s),
     }
     scores.write_csv(s.out / "per_class.csv", val.classes)

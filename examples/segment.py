@@ -170,7 +170,8 @@ def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
         return False
     save = partial(training.save_weights, part.out, model, name=s.model, family=family)
     save = partial(save, rendering=rendering, mean=MEAN, std=STD, num_classes=len(family) + 1)
-    ranks.from_first(partial(save, settings=recorded(s)))  # the others wait for the file
+    file = part.out / "weights.safetensors"  # fine-tuning continues from the same file
+    ranks.from_first(lambda: file.is_file() or save(settings=recorded(s)))
     return True
 
 
@@ -207,8 +208,7 @@ def finetune(
             crops, targets = zip(*(augment(*pair) for pair in pairs), strict=True)
             yield torch.stack(crops), torch.stack(targets)
 
-    start = "pretraining" if s.from_ is None else training.digest_of(s.from_)
-    start = "scratch" if weights is None else start
+    start = "scratch" if weights is None else training.digest_of(weights)
     made = {"data": s.data, "images": len(chosen), "from": start, "epochs": s.epochs}
     if not train(s, ranks, stop, model, batches, steps_per_epoch, made, done):
         return None
@@ -254,8 +254,8 @@ def train(
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.optimizer_of(model, [{"params": model.parameters(), "lr": s.lr}])
         log, normalize = MetricsLog(s.out), Normalize(MEAN, STD).to(ranks.device)
-        made |= {name: getattr(s, name) for name in ("model", "batch_size", "size", "seed")}
-        made["steps_per_epoch"] = steps_per_epoch
+        names = "model batch_size size seed optimizer lr weight_decay schedule"
+        made |= {k: getattr(s, k) for k in names.split()} | {"steps_per_epoch": steps_per_epoch}
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         for epoch in range(step // steps_per_epoch, s.epochs):
             name, first = f"{s.out.name} {epoch + 1}/{s.epochs}", step % steps_per_epoch

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,21 @@ def test_stops_in_each_run_change_nothing(finished: Path, tmp_path: Path) -> Non
         assert all(
             torch.equal(other["weights"][key], one["weights"][key]) for key in one["weights"]
         )
+
+
+@pytest.mark.slow
+def test_fine_tuning_continues_from_the_same_pre_training_only(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(finished, out := tmp_path / "out")
+    (out / "result.json").unlink()
+    run = [*TINY, "--out", str(out), "--resume", "auto"]
+    assert segment.main([*run, "--lr", "1e-5"]) == 2
+    assert "cannot resume: the checkpoint's lr is" in capsys.readouterr().err
+    assert segment.main([*run, "--workers", "1"]) == 0  # what does not matter may change
+    shutil.rmtree(out / "pretrain")
+    assert segment.main([*run, "--seed", "7"]) == 2
+    assert "cannot resume: the checkpoint's from is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])

@@ -24,7 +24,7 @@ import numpy as np
 import pretrain
 import torch
 from fdsl.torch import Dataset
-from fdsl.torch.training import load_weights, read_presets
+from fdsl.torch.training import build_model, load_weights, read_presets
 from matplotlib.figure import Figure
 from studies import charts, lab, report, study
 from studies.plan import Line, Study
@@ -129,6 +129,59 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
         "finetune/usual",
     ]
     assert len(rows(tmp_path / "smoke", "table1")) == 3
+
+
+@pytest.fixture
+def room(tmp_path):
+    return lab.Lab(out=tmp_path, scale=SCALES["smoke"], device="cpu")
+
+
+def begun(room, **changes):
+    """Pre-trains for one step in the folder of the usual run."""
+    settings = {**SCALES["smoke"].pretraining({}), "max_steps": 1, "device": "cpu", **changes}
+    assert pretrain.pretrain(pretrain.Settings(out=room.out / "pretrain/usual", **settings)) == 0
+
+
+def test_a_pre_training_that_a_limit_ended_is_continued(room):
+    begun(room)
+    assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "1"
+    assert room.pretrained({}).images == 16
+    assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "2"
+
+
+def test_a_run_is_not_continued_with_other_settings(room):
+    begun(room, lr=0.5)
+    (room.out / "pretrain/usual/weights.json").unlink()
+    with pytest.raises(ValueError, match=r"usual holds a run with lr = 0.5, but 0.01 is asked for"):
+        room.pretrained({})
+    assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "1"
+
+
+def test_a_result_whose_settings_changed_on_the_way_is_noticed(room):
+    weights = room.scratch()
+    (result,) = room.finetuned(weights, "digits", View(label="", settings={}), {})
+    assert [part["first_step"] for part in result["history"]] == [0]
+    file = result["out"] / "result.json"
+    file.write_text(file.read_text().replace('"weight_decay": 0.0001', '"weight_decay": 0.5', 1))
+    with pytest.raises(ValueError, match=r"holds a run with weight_decay = 0.5, but 0.0001 is"):
+        list(room.finetuned(weights, "digits", View(label="", settings={}), {}))
+
+
+def test_a_line_that_diverges_in_pre_training_is_left_out(tmp_path, monkeypatch, capsys):
+    whole = lab.pretrain.pretrain
+
+    def broken(settings):
+        if settings.draw == "point":
+            raise FloatingPointError("the weights are not finite at step 1")
+        return whole(settings)
+
+    monkeypatch.setattr(lab.pretrain, "pretrain", broken)
+    assert study.main(["table1", *SMOKE, "--out", str(tmp_path)]) == 0
+    found = [row["line"] for row in rows(tmp_path / "smoke", "table1")]
+    assert found == [line.name for line in STUDIES["table1"].lines if line.name != "point"]
+    assert "left out 'point', which diverged in pre-training: the weights are" in (
+        capsys.readouterr().out
+    )
 
 
 def test_one_more_seed_chooses_the_learning_rate(tmp_path, monkeypatch):
@@ -308,9 +361,30 @@ def test_the_full_scale_is_the_papers():
         "instances",
     ):
         assert getattr(settings, name) == getattr(usual, name)
+    # A line with the usual number of instances is the usual run.
+    assert FULL.pretraining({"instances": 1000}) == FULL.pretraining({})
+    assert FULL.pretraining({"instances": 100})["steps_per_epoch"] == 390
     large = FULL.pretraining({"size": 1024})
     assert (large["size"], large["crop"], large["shrink"]) == (1024, 896, 224)
     assert large["num_points"] == 200_000
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_transformers_lines_are_augmented_only_where_they_say_so(scale):
+    lines = {line.name: line.pretrain for line in STUDIES["formulas-vit"].lines}
+    own = SCALES[scale].of("vit")
+    for name, augmented in (("FractalDB", False), ("FractalDB, augmented", True)):
+        found = pretrain.Settings(**own.pretraining(lines[name], budget="formulas"))
+        changes = (found.crop_scale, found.flip, found.rand_augment, found.mixup, found.cutmix)
+        assert all(map(bool, (*changes, found.erasing))) == augmented
+        assert any(map(bool, (*changes, found.erasing))) == augmented
+
+
+def test_weights_of_another_network_are_refused_at_full_scale(tmp_path, capsys):
+    torch.save(build_model("resnet18", 2).state_dict(), tmp_path / "weights.pth")
+    run = ["table6", "--scale", "full", "--against", str(tmp_path / "weights.pth")]
+    assert study.main([*run, "--out", str(tmp_path / "out")]) == 2
+    assert "resnet50" in capsys.readouterr().err
 
 
 def test_the_small_scale_keeps_the_papers_proportions():
@@ -459,7 +533,7 @@ def test_names_at_the_ends_of_curves_keep_apart_and_in_order(gains):
         assert offsets.mean() == pytest.approx(0)  # names of equal ends are around them
 
 
-def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
+def test_a_loss_that_is_no_number_is_left_out(room, monkeypatch, capsys):
     whole = finetune.finetune
 
     def broken(settings):
@@ -468,7 +542,6 @@ def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
         return whole(settings)
 
     monkeypatch.setattr(lab.finetune, "finetune", broken)
-    room = lab.Lab(out=tmp_path, scale=SCALES["smoke"], device="cpu")
     view = View(label="", settings={}, lrs=(0.02, 0.01))
     weights = lab.Weights(name="scratch", source="scratch")
     found = list(room.finetuned(weights, "digits", view, {}, tuned=True))
@@ -478,9 +551,13 @@ def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch, capsys):
     assert runs == [(0.02, 100), (0.01, 100), (0.01, 0)]
     assert [one["accuracy"] is None for one in found] == [True, False, False]
     assert "diverged: the loss is nan" in capsys.readouterr().out
+    # Another attempt could end otherwise.
+    monkeypatch.setattr(lab.finetune, "finetune", whole)
+    again = list(room.finetuned(weights, "digits", view, {}, tuned=True))
+    assert [one["accuracy"] for one in again] == [one["accuracy"] for one in found]
 
 
-def test_a_data_set_may_be_a_list_of_its_classes(tmp_path):
+def test_a_data_set_may_be_a_list_of_its_classes(tmp_path, capsys):
     names = tmp_path / "even.txt"
     names.write_text("0\n2\n4\n")
     run = [
@@ -495,6 +572,12 @@ def test_a_data_set_may_be_a_list_of_its_classes(tmp_path):
     ]
     assert study.main(run) == 0
     assert [row["labels"] for row in rows(tmp_path / "smoke", "table1")] == ["6"]
+    names.write_text("0\n2\n4\n6\n")
+    capsys.readouterr()
+    assert study.main(run) == 2
+    assert f"holds a run with other classes than those that are now in {names}" in (
+        capsys.readouterr().err
+    )
 
 
 def test_download_reaches_the_data(tmp_path, monkeypatch):
@@ -531,6 +614,10 @@ def test_a_study_under_torchrun_is_refused(tmp_path, monkeypatch, capsys):
         ([*SMOKE], "name a study first"),
         (["table1", *SMOKE, "--lines", "square"], "table1 has no line 'square'; it has point"),
         (["table1", *SMOKE, "--views", "sideways"], "no view 'sideways'; there are few labels"),
+        (
+            ["table1", *SMOKE, "--views", "some labels", "curve"],
+            "--views has two that tables call '2 per class': name one of them",
+        ),
         (["table1", *SMOKE, "--against", "nowhere.pth"], "no weights at nowhere.pth"),
         (
             ["table1", "--scale", "small", "--data-root", "nowhere"],

@@ -156,7 +156,7 @@ def test_ranks_stop_log_and_score_together(tmp_path: Path) -> None:
     under_torchrun(
         tmp_path,
         """
-import signal, time, torch
+import os, signal, time, torch
 from fdsl.torch.training import GracefulStop, MetricsLog, Ranks, Validation
 
 with Ranks("cpu") as ranks, GracefulStop() as stop:
@@ -171,6 +171,12 @@ with Ranks("cpu") as ranks, GracefulStop() as stop:
         (out / "data").touch()
         return "downloaded"
 
+    assert ranks.one_first(downloaded) == ("downloaded", "found")[rank]
+    os.environ["LOCAL_RANK"] = "0"  # two machines that share a disk
+    torch.distributed.barrier()
+    if rank == 0:
+        (out / "data").unlink()
+    torch.distributed.barrier()
     assert ranks.one_first(downloaded) == ("downloaded", "found")[rank]
 
     log = MetricsLog(out, echo=False)

@@ -8,21 +8,24 @@ core: if two need the same run, the second one waits for the result of the first
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cluster
 import finetune
 import metrics
 import pretrain
 import score
-from fdsl.torch.training import digest_of, write_whole
+from fdsl.torch.training import digest_of, read_checkpoint, write_whole
 from filelock import FileLock, Timeout
 from settings import recorded
 
 from studies.scales import Budget, Scale, View
+
+T = TypeVar("T")
 
 #: The first seed of runs that only choose a learning rate.
 TUNING = 100
@@ -99,10 +102,11 @@ class Lab:
         wanted = kind(out=out, resume="auto", device=self.device, **settings)
         with locked(out):
             adopt(out)
-            if not (out / "weights.json").exists():
-                _run(out, lambda: _pretrain(wanted))
-            about = json.loads((out / "weights.json").read_text())
-            _refuse_another(out, about["settings"], wanted)
+            if not _is_whole(out / "weights.json"):
+                _run(out, wanted, _pretrain)
+            about = json.loads((out / "weights.json").read_text(encoding="utf-8"))
+            for part in (about, *about.get("history", ())):
+                _refuse_another(out, part["settings"], wanted)
         last = metrics.read(out / "metrics.csv")[-1]
         return Weights(
             name=name,
@@ -178,23 +182,32 @@ class Lab:
         with locked(own):
             adopt(own)
         with locked(out):
+            lost = out / "diverged.json"  # another attempt might not diverge, on a GPU
             if not (out / "result.json").exists():
                 try:
-                    _run(out, lambda: finetune.finetune(wanted))
+                    if not lost.exists():
+                        _run(out, wanted, finetune.finetune)
                 except FloatingPointError as error:
                     print(f"diverged: {error}", flush=True)
+                    words = json.dumps({"settings": recorded(wanted)}, indent=2, default=str)
+                    write_whole(lost, words.encode())
+                if lost.exists():
+                    settings = json.loads(lost.read_text(encoding="utf-8"))["settings"]
+                    _refuse_another(out, settings, wanted)
                     nothing = {"num_labels": None, "measure": None, "accuracy": None}
                     return {**nothing, "settings": recorded(wanted), "minutes": None, "out": out}
                 if settings["seed"]:  # keeps one network of each kind for inspection
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
             result = read_result(out / "result.json")
-            _refuse_another(out, result["settings"], wanted)
-            if result.get("weights") not in (None, digest_of(weights.source)):
-                raise ValueError(
-                    f"{out} holds a run that started from other weights than those that are now "
-                    f"in {weights.source}: remove the folder, or name another --out"
-                )
+            for part in (result, *result.get("history", ())):
+                _refuse_another(out, part["settings"], wanted)
+            for name, now in (("weights", wanted.from_), ("classes", wanted.classes)):
+                if now is not None and result.get(name) not in (None, digest_of(now)):
+                    raise ValueError(
+                        f"{out} holds a run with other {name} than those that are now in {now}: "
+                        "remove the folder, or name another --out"
+                    )
         return {
             **result,
             "minutes": metrics.minutes(out / "metrics.csv", wanted.batch_size),
@@ -214,6 +227,15 @@ class Lab:
                     folder = self.finetune_folder(row["pretraining"], row["data"], row["settings"])
                 found.setdefault(row["data"], {}).setdefault(row["line"], folder)
         return found
+
+
+def _is_whole(record: Path) -> bool:
+    """Whether a pre-training has ended; one that a limit ended early has weights, too."""
+    if not record.exists():
+        return False
+    about = json.loads(record.read_text(encoding="utf-8"))
+    numbers = [about["settings"][name] for name in ("epochs", "steps_per_epoch", "batch_size")]
+    return about["samples_seen"] == math.prod(map(int, numbers))  # text in an earlier version
 
 
 def _pretrain(wanted: pretrain.Settings) -> int:
@@ -250,12 +272,16 @@ def locked(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _run(out: Path, work: Callable[[], int]) -> None:
-    """Runs a script with its output in OUT/log.txt. Raises Interrupted if it was stopped."""
+def _run(out: Path, wanted: T, work: Callable[[T], int]) -> None:
+    """Runs a script with its output in OUT/log.txt. Raises Interrupted if it was stopped, and
+    ValueError if it would continue a run with other settings."""
     print(f"running {out}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
+    if (out / "last.pt").exists():
+        for part in read_checkpoint(out / "last.pt").get("history", ()):
+            _refuse_another(out, part["settings"], wanted)
     with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
-        code = work()
+        code = work(wanted)
     if code:
         raise Interrupted(code)
 
@@ -278,7 +304,7 @@ def adopt(folder: Path) -> None:
 
 def read_result(file: Path) -> dict[str, Any]:
     """Reads a result.json; converts one of an earlier version, whose settings were strings."""
-    result: dict[str, Any] = json.loads(file.read_text())
+    result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if "training_pictures" in result:
         result["num_labels"] = result["training_pictures"]
         words = result["settings"]

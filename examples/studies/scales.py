@@ -104,7 +104,7 @@ class Scale:
         if steps is None and (budget == "formulas" or share != 1):
             # The same for formulas with more categories, or with fewer images of each.
             steps = given["categories"] * 1000 // batch_size
-        elif steps is None and "instances" in given:
+        elif steps is None and given.get("instances", 1000) != 1000:  # the usual number
             settings["steps_per_epoch"] = given["categories"] * given["instances"] // batch_size
         if steps is not None:
             settings["steps_per_epoch"] = steps = max(1, round(share * steps))
@@ -265,6 +265,13 @@ GPU = Scale(
 )
 
 _FULL_RATES = (0.01, 0.03, 0.003)
+# The lines say which formulas are augmented.
+_AUGMENTATION = ("crop_scale", "flip", "rand_augment", "mixup", "cutmix", "erasing")
+_DEIT = {
+    name: value
+    for name, value in read_presets(PRESETS, ["deit"]).items()
+    if name not in _AUGMENTATION
+}
 
 FULL = Scale(
     note="the paper's: a ResNet-50 at 224×224, 90 epochs of a million images and more",
@@ -277,7 +284,7 @@ FULL = Scale(
     finetune={},
     networks={
         "vit": Network(
-            pretrain=read_presets(PRESETS, ["deit"]),
+            pretrain=_DEIT,
             finetune={**_DECAY, "batch_size": 768},
             lrs=_VIT_RATES,
         )

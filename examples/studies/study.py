@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import data
+import pretrain
 import tyro
 from fdsl.torch.training import LabeledImages, load_pretrained, run_script, write_whole
 
@@ -79,7 +80,7 @@ def check(s: Settings, names: Sequence[str]) -> None:
         )
     scale = SCALES[s.scale]
     for file in s.against:
-        load_pretrained(file, 2, name=scale.pretrain.get("model"))
+        load_pretrained(file, 2, name=scale.pretrain.get("model", pretrain.Settings.model))
     labels = [Lab(out=s.out, scale=scale).given(file).label for file in s.against]
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise ValueError(f"--against has two files that tables would call {twice[0]}: rename one")
@@ -88,6 +89,9 @@ def check(s: Settings, names: Sequence[str]) -> None:
             raise FileNotFoundError(f"no image at {file}")
     if odd := [view for view in s.views if view not in scale.views]:
         raise ValueError(f"no view {odd[0]!r}; there are {', '.join(scale.views)}")
+    labels = [scale.views[view].label for view in s.views]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise ValueError(f"--views has two that tables call {twice[0]!r}: name one of them")
     for name in names:
         known = [line.name for line in STUDIES[name].lines]
         if odd := [line for line in s.lines if line not in known]:
@@ -115,10 +119,13 @@ def conduct(name: str, s: Settings) -> None:
     for line in what.lines:
         if line.name not in s.lines if s.lines else line.on_demand:
             continue
-        for weights in weights_of(lab, line, s, budget=what.budget):
-            found = [] if what.data else [report.row(name, line, weights)]
-            found += judged(name, what, lab, line, weights, s)
-            report.join(table, found, order=[line.name for line in what.lines])
+        try:
+            for weights in weights_of(lab, line, s, budget=what.budget):
+                found = [] if what.data else [report.row(name, line, weights)]
+                found += judged(name, what, lab, line, weights, s)
+                report.join(table, found, order=[line.name for line in what.lines])
+        except FloatingPointError as error:  # of pre-training; the other lines do not need it
+            print(f"left out {line.name!r}, which diverged in pre-training: {error}", flush=True)
     with locked(table):  # the last of several processes writes all rows
         rows = report.read(table)
         words = f"{what.title}; {s.scale}\n\n{report.table(what, rows)}\n"

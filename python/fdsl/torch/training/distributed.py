@@ -74,19 +74,20 @@ class Ranks:
         return value
 
     def one_first(self, make: Callable[[], T]) -> T:
-        """Calls a function on all ranks, and on one rank of each machine before the others, which
-        then find what it has downloaded or unpacked."""
+        """Calls a function on all ranks: first on rank 0, then on one rank of each other machine,
+        then on the rest, which find what those before them have downloaded or unpacked. Machines
+        may share a disk."""
         if self.world_size == 1:
             return make()
         # The usual half an hour is too short to download or unpack ImageNet.
         patient: Any = dist.new_group(backend="gloo", timeout=timedelta(days=1))
-        first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-        if not first:
+        turn = 2 if int(os.environ.get("LOCAL_RANK", "0")) else min(self.rank, 1)
+        for _ in range(turn):
             dist.barrier(patient)
         try:
             return make()
         finally:
-            if first:
+            for _ in range(turn, 2):
                 dist.barrier(patient)
 
     def wrap(
