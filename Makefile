@@ -83,7 +83,7 @@ bench: $(READY)
 
 # Every access to memory of what is unsafe, by Miri (rustup component add --toolchain nightly miri).
 miri:
-	RUSTFLAGS="-Ctarget-feature=+avx2" cargo +nightly miri test --lib -- simd surface::tests small_image
+	RUSTFLAGS="-Ctarget-feature=+avx2" cargo +nightly miri test --lib -- simd surface:: small_image
 
 format: $(READY)
 	cargo $(PINNED) fmt

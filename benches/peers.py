@@ -109,16 +109,22 @@ def numba_points(maps, cumulative, num_points, size, seed):
 
 
 @compiled
-def numba_fill_rate(maps, cumulative, num_points, size, seed):
-    """Measures the filling rate of a candidate."""
+def numba_fill_rate(maps, cumulative, num_points, size, seed, wanted):
+    """Measures the filling rate of a candidate; stops once it cannot reach the wanted one."""
     xs, ys = play(maps, cumulative, num_points, seed)
     if len(xs) == 0:
         return 0.0
     rows, columns = stretch(ys, size), stretch(xs, size)
     lit = np.zeros(size * size, np.bool_)
+    count, spare = 0, len(rows) - wanted * size * size
     for i in range(len(rows)):
-        lit[rows[i] * size + columns[i]] = True
-    return lit.sum() / (size * size)
+        cell = rows[i] * size + columns[i]
+        if not lit[cell]:
+            lit[cell] = True
+            count += 1
+        elif i - count >= spare:
+            break
+    return count / (size * size)
 
 
 @compiled

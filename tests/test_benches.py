@@ -59,12 +59,14 @@ def test_numba_does_the_same_work(category):
     maps, cumulative = peers.arrays(category)
     for loop, draw in ((peers.numba_patches, "patch"), (peers.numba_points, "point")):
         close(loop(maps, cumulative, 20_000, 64, 7), ours(category, num_points=20_000, draw=draw))
-    rate = peers.numba_fill_rate(maps, cumulative, 20_000, 64, 7)
+    rate = peers.numba_fill_rate(maps, cumulative, 20_000, 64, 7, 0.0)
     ifs = fdsl.IFS([category.maps], [category.probabilities])
     expected = ifs.fill_rates(size=64, num_points=20_000)[0]
     assert rate == pytest.approx(expected, rel=0.1)
+    assert peers.numba_fill_rate(maps, cumulative, 20_000, 64, 7, rate) == rate
+    assert peers.numba_fill_rate(maps, cumulative, 20_000, 64, 7, 4.8) < rate  # gave up
     escaping = np.array([[1.5, 0, 0, 1.5, 1, 1.0]])
-    assert peers.numba_fill_rate(escaping, np.ones(1), 20_000, 64, 7) == 0
+    assert peers.numba_fill_rate(escaping, np.ones(1), 20_000, 64, 7, 0.0) == 0
 
 
 def test_candidates_are_distributed_as_in_a_search():
@@ -87,15 +89,51 @@ def test_numbers_have_three_significant_digits(value, text):
     assert measure.number(value) == text
 
 
-def test_every_figure_in_the_readme_is_in_the_results():
+PATCHES = "256², 200,000 points, patch random"
+#: What stands around a figure on a page, and the row of the results that it is in.
+FIGURES = [
+    ("README.md", r"{} images/s at 256² with 200,000 patches", PATCHES),
+    ("README.md", r"{} with 100,000 single-pixel points", "– point, 100,000 points"),
+    ("README.md", r"{} at 64² with 12,500 patches", "64², 12,500 points, patch random"),
+    ("README.md", r"{} times as fast as a plain numba loop", f"numba: {PATCHES}"),
+    ("README.md", r"{} times as fast as a point-by-point NumPy loop", f"numpy: {PATCHES}"),
+    ("README.md", r"{} times as fast as datumaro", f"datumaro: {PATCHES}"),
+    ("README.md", r"category search: {} candidate systems per second", "our sampler"),
+    ("README.md", r"the training loop receives {} images/s", "Loader, 2 threads"),
+    ("docs/training.md", r"delivers {} images/s of 224²", "Loader, 1 thread"),
+]
+
+
+def cells_of(results, name):
+    """The cells of the first row of a name, by the heads of their columns."""
+    for table in re.findall(r"((?:^\|.*\n)+)", results, re.M):
+        head, _, *rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+        for row in rows:
+            if row[0] == name:
+                return dict(zip(head[1:], row[1:], strict=False))
+    raise AssertionError(f"no row {name!r}")
+
+
+@pytest.mark.parametrize(("page", "around", "name"), FIGURES)
+def test_a_figure_on_a_page_is_that_of_its_row(page, around, name):
     results = (ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8")
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    mark = r"<!-- measured by make bench -->\n(.*?)\n<!-- end -->"
-    block = re.search(mark, page, re.DOTALL)[1]
-    figures = re.findall(r"([\d.,]*\d) (?:images/s|with 100,000|at 64|times \w|candidate)", block)
-    assert len(figures) >= 5
-    tables = results[: results.index("## Stages")]
-    assert set(figures) <= set(re.findall(r"[\d.,]*\d", tables))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    block = re.search(r"<!-- measured by make bench -->\n(.*?)\n<!-- end -->", text, re.S)[1]
+    (figure,) = re.findall(around.format(r"([\d.,]*\d)"), block)
+    cells = cells_of(results, name)
+    heads = list(cells)
+    if "spread" in heads:  # after the rate, or after that of the best backend
+        column = heads[heads.index("spread") - 1]
+    else:
+        column = next(h for h in heads if h.startswith("speedup") or h == "candidates/s")
+    assert figure == cells[column].removesuffix(" times")
+
+
+def test_the_share_in_the_readme_is_that_of_its_row():
+    results = (ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    share = float(cells_of(results, "Loader, 2 threads")["share of cores × kernel"])
+    assert re.findall(r"(\d+)% of 2 times the rendering", text) == [f"{share:.0%}"[:-1]]
 
 
 @pytest.mark.slow
