@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import blocks
 from processes import started
 from scripts import EXAMPLES, need, ran
 
@@ -42,6 +43,7 @@ from fdsl.torch.training import (
 )
 from metrics import read
 from PIL import Image
+from studies import study
 
 Weights = dict[str, torch.Tensor]
 
@@ -56,6 +58,26 @@ FINETUNE = [
     "--epochs", "2", "--log-every", "2", "--device", "cpu",
 ]  # fmt: skip
 
+
+PAGE = EXAMPLES / "README.md"
+#: The function that does the work of each script, which the commands of the page name.
+WORK = {
+    "demo.py": (demo, "demo"),
+    "pretrain.py": (pretrain, "pretrain"),
+    "finetune.py": (finetune, "finetune"),
+    "cluster.py": (cluster, "train_on_clusters"),
+    "segment.py": (segment, "segment"),
+    "score.py": (score, "report"),
+    "studies": (study, "study"),
+}
+COMMANDS = [
+    (script, options)
+    for script, options in re.findall(
+        r"(?:python|torchrun --nproc-per-node 8) examples/([\w.]+) ([^`\n]+)",
+        PAGE.read_text(encoding="utf-8"),
+    )
+    if script in WORK
+]
 
 NETWORK = """
 from torch import nn
@@ -234,8 +256,7 @@ def test_the_examples_page_loads_weights_in_torchvision_and_timm(
     resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("timm")
-    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    loaded, *lines = re.findall(r"```python\n(.*?)```", page, re.S)
+    loaded, *lines = blocks(PAGE, "python")
     first, second = loaded.split("import timm\n")
     shutil.copytree(resnet.parent, tmp_path / "runs/fractaldb1k")
     monkeypatch.chdir(tmp_path)
@@ -252,6 +273,16 @@ def test_the_examples_page_loads_weights_in_torchvision_and_timm(
     assert len(seen) == 4
     for other in seen[1:]:
         torch.testing.assert_close(seen[0], other)
+
+
+@pytest.mark.parametrize(("script", "options"), COMMANDS)
+def test_the_commands_of_the_examples_page_have_the_scripts_options(
+    script: str, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, work = WORK[script]
+    given: list[Any] = []
+    monkeypatch.setattr(module, work, lambda settings: given.append(settings) or 7)
+    assert module.main(options.split()) == 7 and len(given) == 1
 
 
 def test_all_labels_of_an_image_are_learned_and_resumed(tmp_path: Path) -> None:
