@@ -149,6 +149,19 @@ def test_a_pre_training_that_a_limit_ended_is_continued(room):
     assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "2"
 
 
+@pytest.mark.parametrize("recorded", [2, None])
+def test_a_run_with_the_usual_length_of_an_epoch_is_recognized(room, monkeypatch, recorded):
+    monkeypatch.setattr(pretrain, "length_of_epoch", lambda s, family: 2)
+    room = dataclasses.replace(room, scale=dataclasses.replace(room.scale, steps={}))
+    assert room.pretrained({}).images == 16
+    file = room.out / "pretrain/usual/weights.json"
+    about = json.loads(file.read_text())
+    about["settings"]["steps_per_epoch"] = recorded  # it was None in an earlier version
+    file.write_text(json.dumps(about))
+    monkeypatch.setattr(lab, "_run", None)
+    assert room.pretrained({}).images == 16
+
+
 def test_a_run_is_not_continued_with_other_settings(room):
     begun(room, lr=0.5)
     (room.out / "pretrain/usual/weights.json").unlink()

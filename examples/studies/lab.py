@@ -234,8 +234,11 @@ def _is_whole(record: Path) -> bool:
     if not record.exists():
         return False
     about = json.loads(record.read_text(encoding="utf-8"))
-    numbers = [about["settings"][name] for name in ("epochs", "steps_per_epoch", "batch_size")]
-    return about["samples_seen"] == math.prod(map(int, numbers))  # text in an earlier version
+    names = ("epochs", "steps_per_epoch", "batch_size")
+    numbers = [str(about["settings"].get(name)) for name in names]  # some were text once
+    if not all(number.isdecimal() for number in numbers):  # a default was not recorded
+        return True
+    return int(about["samples_seen"]) == math.prod(map(int, numbers))
 
 
 def _pretrain(wanted: pretrain.Settings) -> int:
@@ -320,6 +323,8 @@ def _refuse_another(out: Path, found: Mapping[str, Any], wanted: Any) -> None:
     for name, value in recorded(wanted).items():
         # Settings that an older version did not have were as they are by default now.
         theirs = found.get(name, usual[name])
+        if name == "steps_per_epoch" and "None" in (str(theirs), str(value)):
+            continue  # the usual length, which follows from other settings
         if name not in ELSEWHERE and _word(theirs) != _word(value):
             raise ValueError(
                 f"{out} holds a run with {name} = {theirs}, but {value} is asked for: "
