@@ -7,8 +7,7 @@
 
 Three runs with the same loop: pre-training on a stream, then fine-tuning the pre-trained network on
 a few labeled images, and the same network from random weights. Without --source, the stream shows
-closed curves from the family below; any family with masks can replace it: a file, or
-`families.py:name-N`.
+closed curves from the family below; any family with masks can replace it: FILE or FILE.py:NAME-N.
 
 Result: the first command, a small demonstration, takes 4 minutes on one thread of a busy AMD EPYC:
 300 steps on 4,800 images of curves, then 100 on 50 of digits. It reaches 78.5% mIoU (77.7,
@@ -170,8 +169,7 @@ def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
         return False
     save = partial(training.save_weights, part.out, model, name=s.model, family=family)
     save = partial(save, rendering=rendering, mean=MEAN, std=STD, num_classes=len(family) + 1)
-    file = part.out / "weights.safetensors"  # fine-tuning continues from the same file
-    ranks.from_first(lambda: file.is_file() or save(settings=recorded(s)))
+    ranks.from_first(partial(save, settings=recorded(s)))  # the others wait for the file
     return True
 
 
@@ -193,7 +191,7 @@ def finetune(
         missing, odd = model.load_state_dict(body, strict=False)
         if wrong := odd or [key for key in missing if not key.startswith(HEADS)]:
             raise ValueError(f"{weights} holds no {s.model}: {wrong[0]} is missing or unknown")
-    flip = v2.RandomHorizontalFlip(0.0 if s.data == "digits" else 0.5)
+    flip = v2.RandomHorizontalFlip(0.5 * (s.data != "digits"))
     augment = v2.Compose([v2.RandomCrop(s.size), flip])
 
     def batches(step: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -208,7 +206,8 @@ def finetune(
             crops, targets = zip(*(augment(*pair) for pair in pairs), strict=True)
             yield torch.stack(crops), torch.stack(targets)
 
-    start = "scratch" if weights is None else training.digest_of(weights)
+    # Not of weights.safetensors: its header has all settings, so every resume changes it.
+    start = training.digest_of((s.from_ or weights.with_name("last.pt")) if weights else "scratch")
     made = {"data": s.data, "images": len(chosen), "from": start, "epochs": s.epochs}
     if not train(s, ranks, stop, model, batches, steps_per_epoch, made, done):
         return None
@@ -254,8 +253,9 @@ def train(
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.optimizer_of(model, [{"params": model.parameters(), "lr": s.lr}])
         log, normalize = MetricsLog(s.out), Normalize(MEAN, STD).to(ranks.device)
-        names = "model batch_size size seed optimizer lr weight_decay schedule"
-        made |= {k: getattr(s, k) for k in names.split()} | {"steps_per_epoch": steps_per_epoch}
+        names = "model batch_size size seed optimizer lr weight_decay momentum schedule milestones"
+        own = {name: getattr(s, name) for name in f"{names} warmup_steps clip_grad".split()}
+        made |= {**own, "steps_per_epoch": steps_per_epoch}
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         for epoch in range(step // steps_per_epoch, s.epochs):
             name, first = f"{s.out.name} {epoch + 1}/{s.epochs}", step % steps_per_epoch

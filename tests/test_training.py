@@ -179,6 +179,16 @@ with Ranks("cpu") as ranks, GracefulStop() as stop:
     torch.distributed.barrier()
     assert ranks.one_first(downloaded) == ("downloaded", "found")[rank]
 
+    def missing():
+        raise ValueError(f"no data on {rank}")
+
+    try:
+        ranks.one_first(missing)
+    except ValueError as error:
+        assert str(error) == f"no data on {rank}"
+    else:
+        raise AssertionError("no error")
+
     log = MetricsLog(out, echo=False)
     log.update(4 * (rank + 1), loss=torch.tensor(float(rank)))  # 4 zeros, and 8 ones
     state = log.state_dict()

@@ -105,8 +105,7 @@ class Lab:
             if not _is_whole(out / "weights.json"):
                 _run(out, wanted, _pretrain)
             about = json.loads((out / "weights.json").read_text(encoding="utf-8"))
-            for part in (about, *about.get("history", ())):
-                _refuse_another(out, part["settings"], wanted)
+            _refuse_record(out, about, wanted)
         last = metrics.read(out / "metrics.csv")[-1]
         return Weights(
             name=name,
@@ -182,32 +181,26 @@ class Lab:
         with locked(own):
             adopt(own)
         with locked(out):
-            lost = out / "diverged.json"  # another attempt might not diverge, on a GPU
+            # Remembered: on a GPU, another attempt could end differently, and change the table.
+            lost = out / "diverged.json"
             if not (out / "result.json").exists():
                 try:
                     if not lost.exists():
                         _run(out, wanted, finetune.finetune)
                 except FloatingPointError as error:
                     print(f"diverged: {error}", flush=True)
-                    words = json.dumps({"settings": recorded(wanted)}, indent=2, default=str)
-                    write_whole(lost, words.encode())
+                    about = {**_digests(wanted), "settings": recorded(wanted)}
+                    write_whole(lost, json.dumps(about, indent=2, default=str).encode())
                 if lost.exists():
-                    settings = json.loads(lost.read_text(encoding="utf-8"))["settings"]
-                    _refuse_another(out, settings, wanted)
+                    about = json.loads(lost.read_text(encoding="utf-8"))
+                    _refuse_record(out, about, wanted, **_digests(wanted))
                     nothing = {"num_labels": None, "measure": None, "accuracy": None}
                     return {**nothing, "settings": recorded(wanted), "minutes": None, "out": out}
                 if settings["seed"]:  # keeps one network of each kind for inspection
                     for file in ("last.pt", "best.pt"):
                         (out / file).unlink(missing_ok=True)
             result = read_result(out / "result.json")
-            for part in (result, *result.get("history", ())):
-                _refuse_another(out, part["settings"], wanted)
-            for name, now in (("weights", wanted.from_), ("classes", wanted.classes)):
-                if now is not None and result.get(name) not in (None, digest_of(now)):
-                    raise ValueError(
-                        f"{out} holds a run with other {name} than those that are now in {now}: "
-                        "remove the folder, or name another --out"
-                    )
+            _refuse_record(out, result, wanted, **_digests(wanted))
         return {
             **result,
             "minutes": metrics.minutes(out / "metrics.csv", wanted.batch_size),
@@ -314,6 +307,24 @@ def read_result(file: Path) -> dict[str, Any]:
         numbers = {"lr": float(words["lr"]), "seed": int(words["seed"])}
         result["settings"] = {**words, **numbers, "probe": words["probe"] == "True"}
     return result
+
+
+def _digests(wanted: finetune.Settings) -> dict[str, str]:
+    """What identifies the files of a fine-tuning run."""
+    files = {"weights": wanted.from_, "classes": wanted.classes}
+    return {name: digest_of(file) for name, file in files.items() if file is not None}
+
+
+def _refuse_record(out: Path, record: Mapping[str, Any], wanted: Any, **digests: str) -> None:
+    """Raises ValueError if a record is of a run with other settings, at any time, or files."""
+    for part in (record, *record.get("history", ())):
+        _refuse_another(out, part["settings"], wanted)
+    for name, digest in digests.items():
+        if record.get(name) not in (None, digest):  # an earlier version recorded none
+            raise ValueError(
+                f"{out} holds a run with other {name} than those that are there now: remove the "
+                "folder, or name another --out"
+            )
 
 
 def _refuse_another(out: Path, found: Mapping[str, Any], wanted: Any) -> None:

@@ -91,7 +91,7 @@ def check(s: Settings, names: Sequence[str]) -> None:
         raise ValueError(f"no view {odd[0]!r}; there are {', '.join(scale.views)}")
     labels = [scale.views[view].label for view in s.views]
     if twice := [label for label in labels if labels.count(label) > 1]:
-        raise ValueError(f"--views has two that tables call {twice[0]!r}: name one of them")
+        raise ValueError(f"--views has two that tables call {twice[0]!r}: give only one of them")
     for name in names:
         known = [line.name for line in STUDIES[name].lines]
         if odd := [line for line in s.lines if line not in known]:
@@ -214,7 +214,7 @@ def look_inside(
 ) -> None:
     """Draws Figure 6 for the first data set."""
     chosen = data_of(s, what)[0]
-    tuned = {line: folder / "last.pt" for line, folder in lab.folders(rows)[chosen].items()}
+    tuned = {line: folder / "last.pt" for line, folder in lab.folders(rows).get(chosen, {}).items()}
     tuned = {line: file for line, file in tuned.items() if file.is_file()}  # a probe saves none
     if not tuned:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -85,10 +86,15 @@ class Ranks:
         for _ in range(turn):
             dist.barrier(patient)
         try:
-            return make()
-        finally:
-            for _ in range(turn, 2):
-                dist.barrier(patient)
+            made = make()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):  # the others may have ended, too
+                for _ in range(turn, 2):
+                    dist.barrier(patient)
+            raise
+        for _ in range(turn, 2):
+            dist.barrier(patient)
+        return made
 
     def wrap(
         self, model: nn.Module, *, channels_last: bool = False, compile: bool = False
