@@ -193,6 +193,7 @@ def test_each_rank_of_torchrun_takes_its_share_of_the_cores() -> None:
     assert int(run(code, LOCAL_WORLD_SIZE="0").stdout) == alone
 
 
+# Only Linux has namespaces in which a child gets the process id of its parent.
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's namespaces")
 def test_a_child_with_its_parents_pid_starts_its_own_threads() -> None:
     """The first process in every PID namespace has PID 1."""

@@ -295,6 +295,7 @@ def test_a_port_that_is_taken_is_refused_and_the_usual_one_is_not_needed(explore
         assert one.url != other.url
 
 
+# Popen.send_signal raises a ValueError for SIGINT there.
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_the_command():
     command = [sys.executable, "-m", "fdsl", "explore", "perlin-4", "--no-browser", "--port", "0"]
