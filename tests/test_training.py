@@ -271,7 +271,7 @@ def test_limits_request_a_stop_that_is_a_success() -> None:
     assert stop.exit_code == late.exit_code == 0
 
 
-# The daemon's function is in a script, which a spawned process would run again.
+# Windows, which cannot fork, ends a process without running its handler of SIGTERM.
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_daemon_may_end_in_its_own_way_at_exit(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
