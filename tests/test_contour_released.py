@@ -88,6 +88,18 @@ def test_stepping_through_the_program_finds_the_published_categories(name):
     assert found == fdsl.load(f"{name}-1k")[:3]
 
 
+def test_a_run_reports_its_progress_and_stops_if_the_report_raises():
+    told = []
+    RCDB.released(4, instances=2, progress=lambda *counts: told.append(counts))
+    assert told[-1] == (4, 4) and told == sorted(told)
+
+    def cancel(done, categories):
+        raise TimeoutError("long enough")
+
+    with pytest.raises(TimeoutError, match="long enough"):
+        RCDB.released(1000, progress=cancel)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "processes"), LISTS)

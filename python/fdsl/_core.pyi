@@ -172,5 +172,11 @@ def released_patches(
 ) -> npt.NDArray[np.uint8]: ...
 def segrcdb_classes(categories: int) -> npt.NDArray[np.float64]: ...
 def released_contours(
-    family: str, *, categories: int, instances: int, processes: int, num_threads: int | None
+    family: str,
+    *,
+    categories: int,
+    instances: int,
+    processes: int,
+    num_threads: int | None,
+    progress: Callable[[int, int], object] | None,
 ) -> list[npt.NDArray[np.float64]]: ...

@@ -1,9 +1,11 @@
 //! Categories that are generated without a search: contractive systems, and those of released code.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use numpy::PyArray2;
 use pyo3::prelude::*;
 
-use super::{SystemArrays, detached, machine, rows, systems};
+use super::{SystemArrays, detached, detached_with, machine, rows, systems};
 use crate::error::Error;
 use crate::formula::contour::released::{Origin, classes};
 use crate::formula::contour::rings::Start;
@@ -34,9 +36,9 @@ pub(super) fn segrcdb_classes(py: Python<'_>, categories: usize) -> PyResult<Bou
 }
 
 /// Steps through a run of RCDB's or VisualAtom's code; returns the rows of its categories and
-/// their origins (categories, 7).
+/// their origins (categories, 7). `progress(done, categories)` may raise an exception to stop.
 #[pyfunction]
-#[pyo3(signature = (family, *, categories, instances, processes, num_threads))]
+#[pyo3(signature = (family, *, categories, instances, processes, num_threads, progress))]
 pub(super) fn released_contours<'py>(
     py: Python<'py>,
     family: &str,
@@ -44,13 +46,20 @@ pub(super) fn released_contours<'py>(
     instances: u64,
     processes: u64,
     num_threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<[Bound<'py, PyArray2<f64>>; 2]> {
     let machine = machine(num_threads, None)?;
-    let classes = detached(py, |interrupted| match family {
-        "rcdb" => classes::<Contour>(categories, instances, processes, &machine, interrupted),
-        "visualatom" => classes::<Atom>(categories, instances, processes, &machine, interrupted),
+    let done = AtomicU64::new(0);
+    let report = |py: Python<'_>| {
+        let call = |progress: &Py<PyAny>| progress.call1(py, (done.load(Ordering::Relaxed), categories));
+        progress.as_ref().map(call).transpose().map(|_| ())
+    };
+    let classes = detached_with(py, report, |interrupted| match family {
+        "rcdb" => classes::<Contour>(categories, instances, processes, &machine, &done, interrupted),
+        "visualatom" => classes::<Atom>(categories, instances, processes, &machine, &done, interrupted),
         _ => Err(Error::Choice { name: "family", accepted: "rcdb or visualatom", given: family.to_owned() }),
     })?;
+    report(py)?;
     let (parameters, origins): (Vec<Vec<f64>>, Vec<[f64; 7]>) = classes
         .into_iter()
         .map(|(row, Origin { seed, skip, start: Start { radius, oval: [x, y], center: [cy, cx] } })| {

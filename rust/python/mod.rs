@@ -51,13 +51,23 @@ fn detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce(InterruptCheck<'_>) -> Result<R, Error> + Send,
 ) -> PyResult<R> {
+    detached_with(py, |_| Ok(()), work)
+}
+
+/// Like [`detached`]; each check for Ctrl-C also calls `report`, which may raise an exception to stop.
+fn detached_with<R: Send>(
+    py: Python<'_>,
+    mut report: impl FnMut(Python<'_>) -> PyResult<()> + Send,
+    work: impl FnOnce(InterruptCheck<'_>) -> Result<R, Error> + Send,
+) -> PyResult<R> {
     let mut raised = None;
     let mut interrupted = || {
         // `try_attach` returns None while the interpreter shuts down, which a daemon thread may
-        // outlive. The first exception of a signal handler is kept, because the work may go on for a
-        // few more checks before it stops.
+        // outlive. The first exception is kept, because the work may go on for a few more checks
+        // before it stops.
         if raised.is_none() {
-            raised = Python::try_attach(|py| py.check_signals()).and_then(Result::err);
+            let checked = Python::try_attach(|py| py.check_signals().and_then(|()| report(py)));
+            raised = checked.and_then(Result::err);
         }
         raised.is_some()
     };

@@ -175,6 +175,7 @@ class _Contours(CoreFamily):
         instances: int = 1000,
         processes: int | None = None,
         num_threads: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> Any:
         """Steps through a run of the authors' code and returns its categories.
 
@@ -190,6 +191,8 @@ class _Contours(CoreFamily):
                 1,000 categories (10 for RCDB, 20 for VisualAtom). The script that trains on RCDB
                 uses 40.
             num_threads: number of threads; all available cores by default.
+            progress: called with (categories stepped through, categories) ten times a second. An
+                exception stops the run.
 
         Raises:
             ValueError: an argument is out of range.
@@ -206,6 +209,7 @@ class _Contours(CoreFamily):
             instances=checked_positive("instances", instances),
             processes=workers,
             num_threads=checked_threads(num_threads),
+            progress=progress,
         )
         return cls._of(rows, origins)
 

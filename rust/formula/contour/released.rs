@@ -8,6 +8,8 @@
 //! the category then takes about 6 µs per image. The stream after the last image is kept, so rendering in
 //! order never skips the same words twice.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rayon::prelude::*;
 
 use crate::address::At;
@@ -329,12 +331,13 @@ impl<P: Program> Formula for Released<P> {
 pub type Classes = Vec<(Vec<f64>, Origin)>;
 
 /// Steps through a run in which `processes` processes share `categories` categories with `instances`
-/// images each.
+/// images each. `done` counts the categories.
 pub fn classes<P: Program>(
     categories: u64,
     instances: u64,
     processes: u64,
     machine: &Machine,
+    done: &AtomicU64,
     interrupted: InterruptCheck<'_>,
 ) -> Result<Classes, Error> {
     let share = |process: u64| {
@@ -360,6 +363,7 @@ pub fn classes<P: Program>(
                         category.polygon().skip(&mut stream);
                         start = P::next(start, &mut stream);
                     }
+                    done.fetch_add(1, Ordering::Relaxed);
                     Ok((row, origin))
                 })
                 .collect::<Result<Classes, Error>>()
