@@ -7,8 +7,8 @@ trains, then fine-tunes it on handwritten digits with ten labels per class, and 
 same network from random weights. OUT/curves.png shows both curves.
 
 This is a smoke test. It checks that everything works; it is too short to show a gain: the paper
-trains on 90 million images, this script on 61 thousand. A second run in the same folder starts
-over.
+trains for 90 epochs on a million images, this script on 61 thousand in all. A second run in the
+same folder starts over.
 
 | hardware | time | pre-trained | from scratch |
 |---|---|---|---|

@@ -829,9 +829,9 @@ def test_a_preset_sets_all_that_it_means(monkeypatch: pytest.MonkeyPatch) -> Non
         settings_of(monkeypatch, *words)
         for words in ((), ("--preset", "paper"), ("--preset", "released"))
     )
-    assert dataclasses.replace(paper, preset=()) == usual
-    assert (paper.lr, paper.fill_rate) == (0.01, 0.1)
-    assert (released.lr, released.fill_rate) == (0.1, 0.2)
+    assert dataclasses.replace(paper, preset=(), instances=None) == usual
+    assert (paper.lr, paper.fill_rate, paper.instances) == (0.01, 0.1, 1000)
+    assert (released.lr, released.fill_rate, released.instances) == (0.1, 0.2, 1000)
     ifs = fdsl.fractaldb(10)
     assert pretrain.chosen_rendering(paper, ifs) == fdsl.Rendering.paper()
     assert pretrain.chosen_rendering(released, ifs) == fdsl.Rendering.released(crop=224)

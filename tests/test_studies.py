@@ -690,11 +690,28 @@ def test_a_study_under_torchrun_is_refused(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    "name, column",
+    [
+        ("imagenet:some/classes.txt", "imagenet-100"),
+        ("places365:classes.txt", "places-30"),
+        ("imagenet", "imagenet"),
+        ("cifar10:animals.txt", "cifar10"),
+    ],
+)
+def test_part_of_a_data_set_is_compared_with_the_papers_part(name, column):
+    assert study.column_of(name) == column
+
+
+@pytest.mark.parametrize(
     "words, sentence",
     [
         (["table11", *SMOKE], "no study 'table11'; there are all, figure1b"),
         ([*SMOKE], "name a study first"),
         (["table1", *SMOKE, "--lines", "square"], "table1 has no line 'square'; it has point"),
+        (
+            ["table1", *SMOKE, "--data", "imagenet-100"],
+            "or give --data imagenet:FILE, where FILE lists the names of its classes",
+        ),
         (["table1", *SMOKE, "--views", "sideways"], "no view 'sideways'; there are few labels"),
         (
             ["table1", *SMOKE, "--views", "some labels", "curve"],

@@ -28,6 +28,9 @@ from studies.plan import OTHERS, Line, Study
 from studies.scales import SCALES, Budget
 from studies.table import STUDIES
 
+#: Data sets of which the paper takes a part, and what it calls that. It does not list the classes.
+PART_OF = {"imagenet": "imagenet-100", "places365": "places-30"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -159,7 +162,8 @@ def judged(
     scored = what.figure == "gains" and line.group and line.x == 1
     compactness = lab.compactness(line.pretrain) if scored else None
     for one in data_of(s, what):
-        paper = line.paper[what.data.index(one)] if one in what.data and line.paper else None
+        column = column_of(one)
+        paper = line.paper[what.data.index(column)] if column in what.data and line.paper else None
         views = s.views or views_of(what, line, one)
         for view_name in lab.scale.main if views is None else views:
             view = lab.own.view(view_name)
@@ -196,17 +200,30 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
     return tuple(one for one in what.data if one in usual) or usual
 
 
+def column_of(name: str) -> str:
+    """The paper's name of a data set: ImageNet of the classes that a file names is ImageNet-100."""
+    name, _, classes = name.partition(":")
+    return PART_OF.get(name, name) if classes else name
+
+
 def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:
     """The images of a data set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
     name, _, classes = name.partition(":")
-    return data.load(
-        name,
-        s.data_root,
-        round(size * 8 / 7),
-        download=s.download,
-        classes=Path(classes) if classes else None,
-    )
+    try:
+        return data.load(
+            name,
+            s.data_root,
+            round(size * 8 / 7),
+            download=s.download,
+            classes=Path(classes) if classes else None,
+        )
+    except FileNotFoundError as error:
+        whole = next((whole for whole, part in PART_OF.items() if part == name), None)
+        if whole is None:
+            raise
+        listed = f"--data {whole}:FILE, where FILE lists the names of its classes"
+        raise FileNotFoundError(f"{error}; or give {listed}") from error
 
 
 def look_inside(

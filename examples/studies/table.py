@@ -160,6 +160,11 @@ STUDIES = {
                 paper=(83.1, 57.0, 65.3, 53.4, 60.4, 15.3),
             ),
             Line(name="FractalDB-1k", paper=(93.4, 75.7, 70.3, 49.5, 58.9, 20.9)),
+            Line(
+                name="FractalDB-10k",
+                pretrain={"categories": 10_000},
+                paper=(94.1, 77.3, 71.5, 50.8, 73.6, 29.2),
+            ),
         ),
         data=SIX,
     ),
