@@ -29,7 +29,7 @@ class Row:
     ours: Callable[[], int]
     loop: Callable[[], int]
     program: float  # milliseconds per image
-    # The targets: so many times the rate of the loop, or so many images per second.
+    # The targets: a multiple of the loop's rate, or a number of images per second.
     times: float | None = None
     rate: float | None = None
 

@@ -79,22 +79,22 @@ def variance(points):
 
 
 def rendered(
-    family: fdsl.IFS3D, places: list[tuple[int, int]], **settings: str
+    family: fdsl.IFS3D, addresses: list[tuple[int, int]], **settings: str
 ) -> Callable[[], int]:
-    """Renders so many images on one thread."""
+    """Renders the images on one thread."""
     style = fdsl.Views(resample_degenerate=False, **settings)
-    categories, indices = np.array(places).T
+    categories, indices = np.array(addresses).T
     out = fdsl.render(family, categories, indices, 0, style, 1)
 
     def work() -> int:
         fdsl.render(family, categories, indices, 0, style, 1, out=out)
-        return len(places)
+        return len(addresses)
 
     return work
 
 
 def searched(sampler: str, tries: int) -> int:
-    """Measures so many candidates, and accepts none."""
+    """Measures `tries` candidates, and accepts none."""
     try:
         fdsl.IFS3D.search(1, 0.99, 1, max_tries=tries, sampler=sampler, num_threads=1)
     except ValueError:

@@ -66,15 +66,15 @@ def train_on_clusters(s: Settings) -> int:
         if ranks.world_size > 1:
             raise ValueError("cluster.py runs in one process")
         saved = checkpoints.load(s.resume, "labels", "search")
-        family = pretrain.chosen_categories(s, ranks, saved)
-        rendering = pretrain.chosen_rendering(s, family)
+        family = pretrain.choose_categories(s, ranks, saved)
+        rendering = pretrain.choose_rendering(s, family)
         images = Dataset(family, s.instances or 1000, rendering=rendering, seed=s.seed)
         steps_per_epoch = s.steps_per_epoch or max(1, len(images) // s.batch_size)
         count = steps_per_epoch * s.batch_size
         if s.clusters > (most := len(positions(images, count, seed=s.seed, epoch=0))):
             raise ValueError(f"--clusters {s.clusters}: an epoch has {most} images")
         size = s.shrink or rendering.output_size
-        normalize = pretrain.augmentation_of(s, size).to(ranks.device)
+        normalize = pretrain.build_augmentation(s, size).to(ranks.device)
         # Images are clustered as they are, without augmentation.
         plain = nn.Sequential(Augmentation(size), Normalize(pretrain.MEAN, pretrain.STD))
         plain.to(ranks.device)
@@ -82,7 +82,7 @@ def train_on_clusters(s: Settings) -> int:
         if not isinstance(model.get_submodule(head := training.last_layer(model)), nn.Linear):
             raise ValueError(f"cluster.py resets a linear layer: {head} of {s.model} is none")
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of(model, [{"params": [*model.parameters()], "lr": s.lr}])
+        optimizer = s.build_optimizer(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = pretrain.made_of(s, family, rendering)
         made |= {"clusters": s.clusters, "steps_per_epoch": steps_per_epoch}

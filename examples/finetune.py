@@ -106,7 +106,7 @@ def finetune(s: Settings) -> int:
             return 0
         frozen, log = freeze(model, s.freeze, name), MetricsLog(s.out, tensorboard=s.tensorboard)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of(model, parameter_groups(s, model))
+        optimizer = s.build_optimizer(model, parameter_groups(s, model))
         rates = [group["lr"] for group in optimizer.param_groups]
         made = made_of(s, name, classes=len(train.classes), labels=len(chosen))
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
@@ -141,14 +141,14 @@ def finetune(s: Settings) -> int:
                     inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
-                        loss = loss_of(logits, labels)
+                        loss = compute_loss(logits, labels)
                     optimizer.zero_grad()
                     loss.backward()
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()
                     step += 1
-                    log.update(len(labels), loss=loss, accuracy=accuracy_of(logits, labels))
+                    log.update(len(labels), loss=loss, accuracy=compute_accuracy(logits, labels))
                     done = step % steps_per_epoch == 0
                     if done or step % s.log_every == 0:
                         log.write(step, epoch=epoch, lr=rates[0] * factor)
@@ -174,7 +174,7 @@ def finetune(s: Settings) -> int:
     return stop.exit_code
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+def compute_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy; with several labels per image, binary and summed over classes that count."""
     if labels.ndim == 1 or labels.is_floating_point():  # shares of mixed images
         return F.cross_entropy(logits, labels)
@@ -183,7 +183,7 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return loss / len(labels)
 
 
-def accuracy_of(logits: Tensor, labels: Tensor) -> Tensor:
+def compute_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.argmax(1) if labels.is_floating_point() else labels  # of the larger share
     right = logits.argmax(1) == labels if labels.ndim == 1 else (logits > 0) == (labels > 0)
     return (right & (labels >= 0)).sum() / (labels >= 0).sum()  # an index would wait for the GPU
@@ -211,7 +211,7 @@ def validate(s: Settings, ranks: Ranks, model: nn.Module, images: LabeledImages)
     for inputs, labels in prepared(s, ranks, images, own):
         with ranks.autocast(s.amp):
             logits = model(inputs).float()
-        validation.update(logits, labels, loss_of(logits, labels))
+        validation.update(logits, labels, compute_loss(logits, labels))
     return validation.compute()
 
 

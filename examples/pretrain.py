@@ -105,9 +105,9 @@ def pretrain(s: Settings) -> int:
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         saved = checkpoints.load(s.resume, "search")
-        family = chosen_categories(s, ranks, saved)
-        rendering = chosen_rendering(s, family)
-        steps_per_epoch = length_of_epoch(s, family)
+        family = choose_categories(s, ranks, saved)
+        rendering = choose_rendering(s, family)
+        steps_per_epoch = count_steps(s, family)
         stream = Stream(
             family,
             rendering=rendering,
@@ -119,15 +119,15 @@ def pretrain(s: Settings) -> int:
             label_noise=s.label_noise,
             cache=s.cache,
         )
-        loader = loader_of(s, stream, ranks.device)
+        loader = build_loader(s, stream, ranks.device)
         size = s.shrink or rendering.output_size
-        augment = augmentation_of(s, size).to(ranks.device)
+        augment = build_augmentation(s, size).to(ranks.device)
         mix = training.mixing(len(family), mixup=s.mixup, cutmix=s.cutmix)
         model = training.build_model(
             s.model, len(family), seed=s.seed, input_size=size, drop_path=s.drop_path
         )
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of(model, [{"params": [*model.parameters()], "lr": s.lr}])
+        optimizer = s.build_optimizer(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)
         made = made_of(s, family, rendering)
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
@@ -153,14 +153,14 @@ def pretrain(s: Settings) -> int:
                     inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
-                        loss = loss_of(s, logits, labels)
+                        loss = compute_loss(s, logits, labels)
                     optimizer.zero_grad()
                     loss.backward()
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()
                     step += 1
-                    log.update(len(labels), loss=loss, accuracy=accuracy_of(s, logits, labels))
+                    log.update(len(labels), loss=loss, accuracy=compute_accuracy(s, logits, labels))
                     if step % s.log_every == 0 or step % steps_per_epoch == 0:
                         log.write(step, epoch=epoch, lr=lr)
                     if step % s.checkpoint_every == 0 and step % steps_per_epoch:
@@ -188,7 +188,7 @@ def pretrain(s: Settings) -> int:
     return stop.exit_code
 
 
-def augmentation_of(s: Settings, size: int | tuple[int, int]) -> nn.Module:
+def build_augmentation(s: Settings, size: int | tuple[int, int]) -> nn.Module:
     """The transform from rendered images to the input of the network."""
     image = training.Augmentation(
         size, crop_scale=s.crop_scale, flip=s.flip, rand_augment=s.rand_augment
@@ -197,14 +197,14 @@ def augmentation_of(s: Settings, size: int | tuple[int, int]) -> nn.Module:
     return nn.Sequential(image, Normalize(MEAN, STD), erase)
 
 
-def loss_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
+def compute_loss(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy; with several labels per image, binary and summed over the categories."""
     if s.target == "label":
         return F.cross_entropy(logits, labels, label_smoothing=s.label_smoothing)
     return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(labels)
 
 
-def accuracy_of(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
+def compute_accuracy(s: Settings, logits: Tensor, labels: Tensor) -> Tensor:
     """R-precision: for an image with three labels, the share of them among the three top logits.
     With one label, this is accuracy; a mixed image has the label of its larger share."""
     if s.target == "label":
@@ -220,7 +220,7 @@ def search_options(s: Settings) -> dict[str, Any]:
     return {**found, "sampler": s.sampler}
 
 
-def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
+def choose_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
     """Reads the categories, or searches them on rank 0; a resumed run reads those it has saved."""
     if s.source is not None:
         return training.load_set(s.source, training.read_values(s.set))[0]
@@ -237,7 +237,7 @@ def chosen_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -
     return ranks.from_first(found)
 
 
-def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
+def choose_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
     """The rendering of --style, overridden by the options that were given."""
     names = [name for name in fdsl.Rendering.names() if getattr(s, name, None) is not None]
     given = {name: getattr(s, name) for name in names} | training.read_set(s.set, s.source)[1]
@@ -255,12 +255,12 @@ def chosen_rendering(s: Settings, family: fdsl.Family) -> fdsl.Frame:
         raise ValueError(*error.args) from error
 
 
-def length_of_epoch(s: Settings, family: fdsl.Family) -> int:
+def count_steps(s: Settings, family: fdsl.Family) -> int:
     """Steps per epoch; by default, enough for 1,000 images of each category."""
     return s.steps_per_epoch or max(1, len(family) * 1000 // s.batch_size)
 
 
-def loader_of(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[Any] | Loader":
+def build_loader(s: Settings, stream: Stream, device: torch.device) -> "DataLoader[Any] | Loader":
     """Renders while the network trains; the batches do not depend on the number of workers."""
     if s.workers == 0:
         return Loader(stream, device=device)
@@ -275,7 +275,7 @@ def made_of(s: Settings, family: fdsl.Family, rendering: fdsl.Frame) -> dict[str
     names = "model batch_size seed optimizer instances target label_noise shrink crop_scale flip "
     names += "rand_augment erasing mixup cutmix label_smoothing drop_path"
     made = {name: getattr(s, name) for name in names.split()} | rendering.to_dict()
-    return {**made, "categories": family.digest(), "steps_per_epoch": length_of_epoch(s, family)}
+    return {**made, "categories": family.digest(), "steps_per_epoch": count_steps(s, family)}
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ def score(s: Settings) -> float:
     if s.images < 2:
         raise ValueError(f"--images must be 2 or more, got {s.images}")
     with Ranks(s.device) as ranks:
-        family = pretrain.chosen_categories(s, ranks, None)
-        rendering = pretrain.chosen_rendering(s, family)
+        family = pretrain.choose_categories(s, ranks, None)
+        rendering = pretrain.choose_rendering(s, family)
         size = s.shrink or rendering.output_size
-        augment = pretrain.augmentation_of(s, size).to(ranks.device)
+        augment = pretrain.build_augmentation(s, size).to(ranks.device)
         model, _ = training.load_pretrained(
             s.weights, len(family), name=s.model, seed=s.seed, input_size=size
         )

@@ -159,7 +159,7 @@ def pretrain(s: Settings, ranks: Ranks, stop: GracefulStop) -> bool:
     def batches(step: int) -> Batches:
         stream.load_state_dict({"samples": step * s.batch_size})
         if s.workers:
-            return loader_of(s, stream, batch_size=None)
+            return build_loader(s, stream, batch_size=None)
         return Loader(stream, device=ranks.device)  # a thread
 
     model = build(s, len(family) + 1)
@@ -194,14 +194,14 @@ def finetune(
     flip = v2.RandomHorizontalFlip(0.5 * (s.data != "digits"))
     augment = v2.Compose([v2.RandomCrop(s.size), flip])
 
-    def batches(step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, first = divmod(step, steps_per_epoch)
+    def batches(past: int) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, first = divmod(past, steps_per_epoch)
         order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
         parts = np.array_split(order, steps_per_epoch)[first:]
         own = [part[ranks.rank :: ranks.world_size].tolist() for part in parts]
-        for number, (images, masks) in enumerate(loader_of(s, train_set, batch_sampler=own), step):
+        for step, (images, masks) in enumerate(build_loader(s, train_set, batch_sampler=own), past):
             # An image and its mask get the same crop and flip, which depend on the step.
-            ranks.manual_seed(s.seed, number)
+            ranks.manual_seed(s.seed, step)
             pairs = zip(map(tv_tensors.Image, images), map(tv_tensors.Mask, masks), strict=True)
             crops, targets = zip(*(augment(*pair) for pair in pairs), strict=True)
             yield torch.stack(crops), torch.stack(targets)
@@ -225,7 +225,7 @@ def validate(s: Settings, device: torch.device, model: nn.Module, images: "Masks
     # Not by torchmetrics: in deterministic runs, it would need gigabytes for this.
     pixels = torch.zeros(classes, classes, dtype=torch.int64)  # by their class and the answer
     model.eval()
-    for batch, masks in loader_of(s, images, batch_size=s.batch_size):
+    for batch, masks in build_loader(s, images, batch_size=s.batch_size):
         answers = model(normalize(crop(batch.to(device))))["out"].argmax(1).cpu()
         pairs = (crop(masks) * classes + answers)[crop(masks) != IGNORED]
         pixels += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -251,7 +251,7 @@ def train(
     with Checkpoints(s.out, ranks.rank) as checkpoints:
         checkpoints.load(s.resume)
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
-        optimizer = s.optimizer_of(model, [{"params": model.parameters(), "lr": s.lr}])
+        optimizer = s.build_optimizer(model, [{"params": model.parameters(), "lr": s.lr}])
         log, normalize = MetricsLog(s.out), Normalize(MEAN, STD).to(ranks.device)
         names = "model batch_size size seed optimizer lr weight_decay momentum schedule milestones"
         own = {name: getattr(s, name) for name in f"{names} warmup_steps clip_grad".split()}
@@ -347,7 +347,7 @@ class Masks(Dataset[tuple[Tensor, Tensor]]):
         return small[0].as_subclass(Tensor), small[1].as_subclass(Tensor)
 
 
-def loader_of(s: Settings, images: Any, **batches: Any) -> "DataLoader[Any]":
+def build_loader(s: Settings, images: Any, **batches: Any) -> "DataLoader[Any]":
     # A separate generator leaves the global one unchanged.
     own: dict[str, Any] = {"generator": torch.Generator(), "num_workers": s.workers}
     return DataLoader(images, worker_init_fn=training.ignore_signals, **own, **batches)

@@ -49,7 +49,7 @@ class Training:
             if type(value) in (int, float) and not value >= least:  # not "<": NaN is refused too
                 raise ValueError(f"--{name.replace('_', '-')} must be {least} or more, got {value}")
 
-    def optimizer_of(self, model: nn.Module, groups: list[dict[str, Any]]) -> optim.Optimizer:
+    def build_optimizer(self, model: nn.Module, groups: list[dict[str, Any]]) -> optim.Optimizer:
         if self.optimizer == "adamw":
             return optim.AdamW(training.decay_groups(groups, self.weight_decay, model=model))
         return optim.SGD(groups, momentum=self.momentum, weight_decay=self.weight_decay)

@@ -169,7 +169,7 @@ def test_many_labels_are_learned_and_judged_by_average_precision(voc, tmp_path, 
 
 def test_the_loss_of_many_labels_leaves_out_what_does_not_count():
     logits, labels = torch.tensor([[0.0, 9.0]]), torch.tensor([[1, -1]])
-    assert finetune.loss_of(logits, labels).item() == pytest.approx(np.log(2))
+    assert finetune.compute_loss(logits, labels).item() == pytest.approx(np.log(2))
 
 
 def test_omniglot_is_divided_by_who_drew(tmp_path):

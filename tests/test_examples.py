@@ -347,17 +347,17 @@ def test_the_accuracy_of_several_labels_is_that_of_one_where_there_is_one() -> N
     logits[::3, 2] += 5
     one = torch.full((50,), 2)
     single, several = pretrain.Settings(), pretrain.Settings(target="labels")
-    accuracy, shares = pretrain.accuracy_of(single, logits, one), torch.eye(7)[one]
-    assert accuracy == pretrain.accuracy_of(several, logits, shares)
+    accuracy, shares = pretrain.compute_accuracy(single, logits, one), torch.eye(7)[one]
+    assert accuracy == pretrain.compute_accuracy(several, logits, shares)
     # An image that was mixed with another counts as the one with the larger share.
     mixed = 0.7 * shares + 0.3 * shares.roll(1, dims=1)
-    assert accuracy == pretrain.accuracy_of(single, logits, mixed)
+    assert accuracy == pretrain.compute_accuracy(single, logits, mixed)
     assert 0.3 < accuracy < 0.6
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [9.0, 0.0, 0.0, 0.0]])
     labels = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0], [0.0] * 4])
     # One of the first image's two labels and all three of the second's; the third has none.
-    assert pretrain.accuracy_of(several, logits, labels) == pytest.approx(4 / 5)
-    assert pretrain.accuracy_of(several, logits, torch.zeros(3, 4)) == 0
+    assert pretrain.compute_accuracy(several, logits, labels) == pytest.approx(4 / 5)
+    assert pretrain.compute_accuracy(several, logits, torch.zeros(3, 4)) == 0
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
@@ -653,9 +653,9 @@ def test_a_finetuning_resumed_equals_one_never_stopped(
 
 def test_a_mixed_image_counts_for_its_larger_share() -> None:
     logits, shares = torch.eye(3), torch.tensor([[0.7, 0.3, 0], [0.6, 0.4, 0], [0, 0, 1]])
-    assert float(finetune.accuracy_of(logits, shares)) == pytest.approx(2 / 3)
+    assert float(finetune.compute_accuracy(logits, shares)) == pytest.approx(2 / 3)
     expected = -(logits.log_softmax(1) * shares).sum(1).mean()
-    assert float(finetune.loss_of(logits, shares)) == pytest.approx(float(expected))
+    assert float(finetune.compute_loss(logits, shares)) == pytest.approx(float(expected))
 
 
 @pytest.mark.slow
@@ -833,15 +833,15 @@ def test_a_preset_sets_all_that_it_means(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (paper.lr, paper.fill_rate, paper.instances) == (0.01, 0.1, 1000)
     assert (released.lr, released.fill_rate, released.instances) == (0.1, 0.2, 1000)
     ifs = fdsl.fractaldb(10)
-    assert pretrain.chosen_rendering(paper, ifs) == fdsl.Rendering.paper()
-    assert pretrain.chosen_rendering(released, ifs) == fdsl.Rendering.released(crop=224)
+    assert pretrain.choose_rendering(paper, ifs) == fdsl.Rendering.paper()
+    assert pretrain.choose_rendering(released, ifs) == fdsl.Rendering.released(crop=224)
     assert pretrain.search_options(released)["sampler"] == "released"
     given = settings_of(monkeypatch, "--preset", "released", "--lr", "0.3", "--variation", "0.1")
     assert (given.lr, given.fill_rate) == (0.3, 0.2)
-    assert pretrain.chosen_rendering(given, ifs).variation == 0.1
+    assert pretrain.choose_rendering(given, ifs).variation == 0.1
     with pytest.raises(ValueError, match="variation does not apply to <Perlin: 4 categories"):
-        pretrain.chosen_rendering(given, fdsl.Perlin(4))
-    noise = pretrain.chosen_rendering(pretrain.Settings(), fdsl.Perlin(4))
+        pretrain.choose_rendering(given, fdsl.Perlin(4))
+    noise = pretrain.choose_rendering(pretrain.Settings(), fdsl.Perlin(4))
     assert noise == fdsl.Frame.paper()
 
 
@@ -884,9 +884,9 @@ def test_a_mistake_in_a_preset_is_one_sentence(
 def test_a_published_set_is_rendered_as_it_was_published() -> None:
     given = pretrain.Settings(source="3d-ofdb-1k", style="published", size=64)
     family = fdsl.IFS3D(4)
-    assert pretrain.chosen_rendering(given, family) == fdsl.Views(size=64)
+    assert pretrain.choose_rendering(given, family) == fdsl.Views(size=64)
     with pytest.raises(ValueError, match="--style published needs --source fractaldb-1k, "):
-        pretrain.chosen_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
+        pretrain.choose_rendering(dataclasses.replace(given, source="perlin-4"), fdsl.Perlin(4))
 
 
 def test_a_published_set_has_its_own_number_of_instances(tmp_path: Path) -> None:
@@ -954,9 +954,9 @@ def test_a_run_that_ends_early_says_so(tmp_path: Path, capsys: pytest.CaptureFix
 def test_options_of_a_source_can_be_given(tmp_path: Path) -> None:
     given = pretrain.Settings(out=tmp_path, source="perlin-4", set=("octaves=3", "size=240"))
     with Ranks("cpu") as ranks:
-        family = pretrain.chosen_categories(given, ranks, None)
+        family = pretrain.choose_categories(given, ranks, None)
     assert family == fdsl.Perlin(4, octaves=3)
-    assert pretrain.chosen_rendering(given, family) == fdsl.Frame.paper(size=240)
+    assert pretrain.choose_rendering(given, family) == fdsl.Frame.paper(size=240)
 
 
 def test_every_setting_of_a_source_can_be_given() -> None:
@@ -966,7 +966,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
         size=64, crop=(48, 40), min_objects=2, object_color="random", blur=0.25, backdrop=None
     )
     scene = fdsl.load("multi-fractal-4")
-    assert pretrain.chosen_rendering(given, scene) == expected
+    assert pretrain.choose_rendering(given, scene) == expected
     for word, says in (
         ("wings=2", "wings does not apply to <Scene: 4 "),
         ("wings", "a setting must be NAME=VALUE, such as max_objects=2, got 'wings'"),
@@ -976,7 +976,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
         ("object_color=3", "object_color must be 'own' or 'random', got 3"),
     ):
         with pytest.raises(ValueError, match=says):
-            pretrain.chosen_rendering(dataclasses.replace(given, set=(word,)), scene)
+            pretrain.choose_rendering(dataclasses.replace(given, set=(word,)), scene)
 
 
 @pytest.mark.parametrize(
@@ -1024,10 +1024,10 @@ def test_settings_can_be_chosen_on_images_that_are_held_out(tmp_path: Path) -> N
 
 def test_the_released_style_is_that_of_the_family() -> None:
     released = pretrain.Settings(source="rcdb-1k", style="released", size=64, crop=None)
-    found = pretrain.chosen_rendering(released, fdsl.load("rcdb-1k"))
+    found = pretrain.choose_rendering(released, fdsl.load("rcdb-1k"))
     assert found == fdsl.Contours.released(size=64)
     with pytest.raises(ValueError, match="'released' does not apply to <Perlin"):
-        pretrain.chosen_rendering(pretrain.Settings(style="released"), fdsl.Perlin(4))
+        pretrain.choose_rendering(pretrain.Settings(style="released"), fdsl.Perlin(4))
 
 
 def test_a_score_is_not_blurred_by_dropout(

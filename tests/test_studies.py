@@ -152,7 +152,7 @@ def test_a_pre_training_that_a_limit_ended_is_continued(room):
 
 @pytest.mark.parametrize("recorded", [2, None])
 def test_a_run_with_the_usual_length_of_an_epoch_is_recognized(room, monkeypatch, recorded):
-    monkeypatch.setattr(pretrain, "length_of_epoch", lambda s, family: 2)
+    monkeypatch.setattr(pretrain, "count_steps", lambda s, family: 2)
     room = dataclasses.replace(room, scale=dataclasses.replace(room.scale, steps={}))
     assert room.pretrained({}).images == 16
     file = room.out / "pretrain/usual/weights.json"
@@ -364,7 +364,7 @@ def test_systems_in_space_are_rendered_as_published():
     line = next(line for line in STUDIES["formulas"].lines if line.name == "3D IFS")
     given = pretrain.Settings(**SMALL.pretraining(line.pretrain, budget="formulas"))
     published = fdsl.published("ex-fractaldb-1k")
-    rendering = pretrain.chosen_rendering(given, published.family)
+    rendering = pretrain.choose_rendering(given, published.family)
     size = {"size": given.size, "crop": given.crop, "num_points": given.num_points}
     assert rendering == dataclasses.replace(published.rendering, **size)
     assert given.instances is None
@@ -428,7 +428,7 @@ def test_runs_that_diverged_are_counted_in_the_table():
 def test_the_full_scale_is_the_papers():
     settings = pretrain.Settings(**FULL.pretraining({}, budget="long"))
     usual = pretrain.Settings(categories=1000, fill_rate=0.1, instances=1000)
-    assert pretrain.chosen_rendering(settings, fdsl.fractaldb(10)) == fdsl.Rendering.paper()
+    assert pretrain.choose_rendering(settings, fdsl.fractaldb(10)) == fdsl.Rendering.paper()
     for name in (
         "model",
         "epochs",
@@ -488,7 +488,7 @@ def test_the_recommended_presets_are_rows_of_the_study(preset, name, line):
     ran = pretrain.Settings(**SMALL.of(what.network).pretraining(row.pretrain, budget=what.budget))
     recommended = pretrain.Settings(**read_presets(pretrain.PRESETS, [preset]))
     family = fdsl.load("multi-fractal-4") if ran.source else fdsl.IFS.sample(4)
-    assert pretrain.chosen_rendering(ran, family) == pretrain.chosen_rendering(recommended, family)
+    assert pretrain.choose_rendering(ran, family) == pretrain.choose_rendering(recommended, family)
     rendered = {"set": (), "variation": None}  # compared as a rendering, above
     assert dataclasses.replace(ran, **rendered) == dataclasses.replace(recommended, **rendered)
 

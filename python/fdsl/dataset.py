@@ -143,7 +143,7 @@ class Dataset:
         """
         order = type(self).__mro__
         single, several = (
-            next(place for place, kind in enumerate(order) if method in vars(kind))
+            next(position for position, kind in enumerate(order) if method in vars(kind))
             for method in ("__getitem__", "__getitems__")
         )
         here = order.index(Dataset)

@@ -107,8 +107,8 @@ def finalize(
     if plan.layout == "webdataset" and len(names) < SHARDS_FOR_READERS:
         warnings.warn(
             f"only {counted(len(names), 'shard')}: readers give each worker whole shards, and 8 "
-            f"workers on each of 8 ranks need {SHARDS_FOR_READERS}. For so many workers export to "
-            "another folder with a smaller shard size",
+            f"workers on each of 8 ranks need {SHARDS_FOR_READERS}. For more workers, export "
+            "to another folder with a smaller shard size",
             stacklevel=2,
         )
     return metadata
