@@ -19,9 +19,9 @@
 //! for black pixels after every leaf.
 
 mod draws;
+mod leaf;
 
 use std::collections::HashMap;
-use std::f64::consts::{FRAC_PI_2, SQRT_2, TAU};
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ use crate::sample::Sample;
 use crate::surface::fill::Runs;
 use crate::surface::free::Free;
 use draws::{Draws, Law, Released};
+use leaf::{KINDS, Kind};
 
 /// Colors, radii, centers and angles.
 const LEAVES: Purpose = Purpose(30);
@@ -57,20 +58,6 @@ const TEXTURE: &str = r#"{
     },
     "style": {}
 }"#;
-
-/// The kind of a leaf, in the order of the released code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Circle,
-    Square,
-    OrientedSquare,
-    Rectangle,
-    Triangle,
-    Quadrilateral,
-}
-
-const KINDS: [Kind; 6] =
-    [Kind::Circle, Kind::Square, Kind::OrientedSquare, Kind::Rectangle, Kind::Triangle, Kind::Quadrilateral];
 
 /// One category.
 #[derive(Clone)]
@@ -94,6 +81,11 @@ impl DeadLeaves {
     /// the power law (0.1…10), and the smallest and largest radius (0.001…1, in sides of the image).
     ///
     /// The leaves are shaded by gray images of `texture`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Number`] if a number is out of range, if a kind is not whole, or if the largest
+    /// radius is not above the smallest.
     pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Part>>) -> Result<Vec<Self>, Error> {
         let mut laws = HashMap::<[u64; 3], Arc<Law>>::new();
         let category = |&[kind, exponent, min, max]: &[f64; 4]| {
@@ -112,67 +104,6 @@ impl DeadLeaves {
             Ok(Self { kind, law: law.clone(), texture: texture.clone() })
         };
         rows.iter().map(category).collect()
-    }
-
-    /// Draws a leaf: returns its color, and writes its shape to `runs`. Returns `None`, without
-    /// computing corners, if no pixel of the square around the leaf is `wanted`.
-    #[inline]
-    fn leaf(
-        &self,
-        draws: &mut impl Draws,
-        size: [i64; 2],
-        runs: &mut Runs,
-        wanted: impl FnOnce([i64; 2], i64) -> bool,
-    ) -> Option<[u8; 3]> {
-        let kind = self.kind.unwrap_or_else(|| KINDS[draws.kind()]);
-        let color = [0; 3].map(|_: u8| (255.0 * draws.unit()) as u8); // truncated
-        let radius = self.law.radius(draws.unit());
-        let radius = (radius * size[0].min(size[1]) as f64) as i64; // truncated
-        let (reach, radius) = (radius.max(1), radius.max(1) as f64);
-        let center = size.map(|side| (side as f64 * draws.unit()) as i64); // truncated
-        let angles = match kind {
-            Kind::Circle | Kind::Square => 0,
-            Kind::OrientedSquare | Kind::Rectangle => 1,
-            Kind::Triangle => 3,
-            Kind::Quadrilateral => 4,
-        };
-        let mut units = [0.0; 4];
-        units[..angles].fill_with(|| draws.unit());
-        if !wanted(center, reach) {
-            return None;
-        }
-        let around = |corners: &[[f64; 2]], runs: &mut Runs| {
-            let mut pixels = [[0; 2]; 4];
-            for (pixel, corner) in pixels.iter_mut().zip(corners) {
-                // Truncated toward zero, also left of the image and above it.
-                *pixel = [0, 1].map(|axis| (corner[axis] + center[axis] as f64) as i64);
-            }
-            runs.polygon(&pixels[..corners.len()], size);
-        };
-        let half = (radius * SQRT_2 / 2.0) as i64 as f64; // truncated
-        match kind {
-            Kind::Circle => runs.circle(center, reach, size),
-            Kind::Square => rectangle(center, [half, half], size, runs),
-            Kind::OrientedSquare => {
-                let (sin, cos) = libm::sincos(TAU * units[0]);
-                let turned = |[x, y]: [f64; 2]| [x * cos - y * sin, x * sin + y * cos];
-                around(&[[-half, -half], [half, -half], [half, half], [-half, half]].map(turned), runs);
-            }
-            Kind::Rectangle => {
-                let (sin, cos) = libm::sincos(FRAC_PI_2 * units[0]);
-                rectangle(center, [radius * cos, radius * sin], size, runs);
-            }
-            Kind::Triangle | Kind::Quadrilateral => {
-                units[..angles].sort_unstable_by(f64::total_cmp);
-                let mut corners = [[0.0; 2]; 4];
-                for (corner, unit) in corners.iter_mut().zip(&units[..angles]) {
-                    let (sin, cos) = libm::sincos(TAU * unit); // the same on every platform
-                    *corner = [radius * cos, radius * sin];
-                }
-                around(&corners[..angles], runs);
-            }
-        }
-        Some(color)
     }
 
     /// Draws leaves from front to back until they cover the whole window, and returns the number of
@@ -269,12 +200,6 @@ fn draw_textures(family: &dyn Part, mut at: At<'_>, rng: &mut Rng, textures: &mu
 /// Makes a color lighter or darker; a shade of middle gray leaves it unchanged.
 fn shaded(color: [u8; 3], shade: u8) -> [u8; 3] {
     color.map(|channel| (i32::from(channel) + i32::from(shade) - 128).clamp(0, 255) as u8)
-}
-
-/// Adds a rectangle around a pixel, given half of its width and height.
-fn rectangle([x, y]: [i64; 2], half: [f64; 2], size: [i64; 2], runs: &mut Runs) {
-    let [dx, dy] = half.map(|side| side as i64); // truncated
-    runs.rectangle([x - dx, y - dy], [x + dx, y + dy], size);
 }
 
 /// The settings of dead leaves.
