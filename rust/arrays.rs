@@ -37,6 +37,10 @@ impl Arrays {
     }
 
     /// Returns the rows of a float64 array of shape (_, `N`).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not float64 or has another shape.
     pub fn rows<const N: usize>(&self, name: &'static str) -> Result<&[[f64; N]], Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::F64(numbers) } if matches!(shape[..], [_, n] if n == N) => {
@@ -47,6 +51,10 @@ impl Arrays {
     }
 
     /// Returns the rows of a uint64 array of shape (_, `N`).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not uint64 or has another shape.
     pub fn u64_rows<const N: usize>(&self, name: &'static str) -> Result<&[[u64; N]], Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::U64(numbers) } if matches!(shape[..], [_, n] if n == N) => {
@@ -57,6 +65,10 @@ impl Arrays {
     }
 
     /// Returns a one-dimensional float64 array.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not float64 or is not one-dimensional.
     pub fn floats(&self, name: &'static str) -> Result<&[f64], Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::F64(numbers) } if shape.len() == 1 => Ok(numbers),
@@ -65,6 +77,11 @@ impl Arrays {
     }
 
     /// Returns a one-dimensional int64 array of lengths, none of them negative.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not int64, is not one-dimensional or holds a
+    /// negative number.
     pub fn lengths(&self, name: &'static str) -> Result<Vec<usize>, Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::I64(numbers) } if shape.len() == 1 => numbers
@@ -76,6 +93,10 @@ impl Arrays {
     }
 
     /// Returns a float64 scalar.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not float64 or is not a scalar.
     pub fn float(&self, name: &'static str) -> Result<f64, Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::F64(numbers) } if shape.is_empty() => Ok(numbers[0]),
@@ -84,6 +105,10 @@ impl Arrays {
     }
 
     /// Returns an int64 scalar that is not negative.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if the array is missing, is not int64, is not a scalar or is negative.
     pub fn count(&self, name: &'static str) -> Result<usize, Error> {
         match self.get(name)? {
             Array { shape, numbers: Numbers::I64(numbers) } if shape.is_empty() => {
@@ -106,6 +131,10 @@ impl Arrays {
     }
 
     /// Returns a text.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Parameter`] if it is missing or is not a text.
     pub fn text(&self, name: &'static str) -> Result<&str, Error> {
         match self.get(name)? {
             Array { numbers: Numbers::Text(text), .. } => Ok(text),

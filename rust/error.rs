@@ -85,7 +85,7 @@ pub enum Error {
 
 impl Error {
     /// Leaves out line and column: only this library writes the JSON, so a position would not help.
-    pub fn of_json(error: serde_json::Error) -> Self {
+    pub(crate) fn of_json(error: serde_json::Error) -> Self {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let reason = error.to_string();
         let reason = reason.strip_suffix(&place).unwrap_or(&reason);

@@ -28,6 +28,11 @@ pub trait Family: Any + Send + Sync {
 
     /// Renders the samples at `addresses`, pairs of (category, index), with the settings
     /// `{"frame": …, "style": …}`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Settings`] if the JSON does not hold valid settings. Also fails where
+    /// [`render`](crate::render()) does.
     fn render(
         &self,
         addresses: &[(u64, u64)],
@@ -71,7 +76,7 @@ impl<F: Formula> Family for Vec<F> {
 }
 
 /// Reads a frame and a style from JSON, and checks them.
-pub fn settings<S: Style>(json: &str) -> Result<(Frame, S), Error> {
+pub(crate) fn settings<S: Style>(json: &str) -> Result<(Frame, S), Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Settings<S> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::error::Error;
 
 /// The number of flips: none, top-bottom, left-right, both.
-pub const FLIPS: u64 = 4;
+pub(crate) const FLIPS: u64 = 4;
 
 /// The size of a crop, and how it is positioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,11 @@ impl TryFrom<Settings> for Frame {
 
 impl Frame {
     /// Checks that the settings are in range and fit together, and returns them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Size`] unless each side is between 16 and 4096, and [`Error::Crop`] unless each side
+    /// of the crop is between 1 and that of the image.
     pub fn checked(self) -> Result<Self, Error> {
         self.check().map(|()| self)
     }
@@ -96,6 +101,10 @@ impl Frame {
     }
 
     /// Checks that a margin of `margin` pixels on each side leaves at least 2 pixels.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Margin`] if it leaves fewer.
     pub fn check_margin(&self, margin: usize) -> Result<(), Error> {
         let smaller = self.height.min(self.width);
         if margin > (smaller - 2) / 2 { Err(Error::Margin { margin, smaller }) } else { Ok(()) }

@@ -20,7 +20,7 @@
 //! | [`png`](mod@png) | PNG encoding |
 //! | `mersenne` | NumPy's and Python's random numbers, to replay released code |
 //! | [`machine`] | number of threads, SIMD backend, checks for an interrupt |
-//! | [`pool`] | thread pools that survive a fork |
+//! | `pool` | thread pools that survive a fork |
 //! | [`simd`] | SIMD backends, bit-identical to each other |
 //! | [`error`] | the errors a caller can cause |
 //! | `python` | the bindings; no other folder knows Python |
@@ -37,7 +37,7 @@ mod mersenne;
 pub mod order;
 pub mod png;
 pub mod points;
-pub mod pool;
+mod pool;
 #[cfg(feature = "python")]
 mod python;
 pub mod render;

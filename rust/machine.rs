@@ -44,11 +44,19 @@ pub trait Watch {
 
 impl Machine {
     /// Uses the SIMD backend named by `FDSL_SIMD`, or the fastest one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `FDSL_SIMD` names a backend that is unknown or not supported by this processor.
     pub fn new(threads: Option<usize>) -> Result<Self, Error> {
         Ok(Self { threads, simd: Simd::chosen()? })
     }
 
     /// Returns the number of threads.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Zero`] if the number is 0.
     pub fn threads(&self) -> Result<usize, Error> {
         match self.threads {
             Some(0) => Err(Error::Zero("num_threads")),

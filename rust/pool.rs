@@ -44,13 +44,14 @@ type Process = (u32, u64);
 
 /// Records that this process is a fork. Must be called in the child; Python calls it through
 /// `os.register_at_fork`.
-pub fn forked() {
+#[cfg(feature = "python")]
+pub(crate) fn forked() {
     CACHE.forks.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Returns the number of cores this process may use, by its CPU affinity and cgroup. Under torchrun
 /// the cores are divided among the processes on this machine (`LOCAL_WORLD_SIZE`).
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     let all = std::thread::available_parallelism().map_or(1, usize::from);
     let ranks = std::env::var("LOCAL_WORLD_SIZE").ok().and_then(|ranks| ranks.parse().ok());
     (all / ranks.unwrap_or(1).max(1)).max(1)

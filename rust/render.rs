@@ -133,7 +133,7 @@ impl<F: Formula> Job<'_, F> {
 
 /// Renders one sample, and re-renders it while it is degenerate. Returns the number of re-renders,
 /// including the fallback after the last attempt.
-pub fn draw<F: Formula>(
+pub(crate) fn draw<F: Formula>(
     formula: &F,
     mut at: At<'_>,
     style: &F::Style,

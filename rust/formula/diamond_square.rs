@@ -67,18 +67,18 @@ impl Formula for DiamondSquare {
 
 /// The affine functions from height to hue, saturation and value, in bytes: factor, then offset.
 #[derive(Clone, Copy, Debug)]
-pub struct Colors {
+pub(crate) struct Colors {
     /// Modulo 256.
-    pub hue: [f32; 2],
+    pub(crate) hue: [f32; 2],
     /// At most 255.
-    pub saturation: [f32; 2],
+    pub(crate) saturation: [f32; 2],
     /// At most 255.
-    pub value: [f32; 2],
+    pub(crate) value: [f32; 2],
 }
 
 impl Colors {
     /// Draws the functions from the ranges of the released code.
-    pub fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
         let mut byte = |low: f64, high: f64| (255.0 * rng.between(low, high)) as f32;
         Self {
             hue: [byte(0.25, 1.0), byte(0.0, 1.0)],
@@ -90,7 +90,7 @@ impl Colors {
 
 /// The pixels that the heights replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub(crate) enum Over {
     /// All pixels.
     Everything,
     /// Only black pixels.
@@ -106,13 +106,13 @@ pub struct Heights {
 
 impl Heights {
     /// Returns the number of bytes that the heights of a whole image take.
-    pub fn memory(frame: &Frame) -> usize {
+    pub(crate) fn memory(frame: &Frame) -> usize {
         let side = frame.height.max(frame.width).next_power_of_two() + 1;
         4 * side * side
     }
 
     /// Draws heights that cover the whole image of a frame; heights beyond it are not shown.
-    pub fn fill_at(&mut self, at: At<'_>, decay: f64, rng: &mut Rng) {
+    pub(crate) fn fill_at(&mut self, at: At<'_>, decay: f64, rng: &mut Rng) {
         let size = at.frame.height.max(at.frame.width);
         // Every word gives two numbers of 32 bits.
         let mut rest = None;
@@ -130,7 +130,7 @@ impl Heights {
 
     /// Draws heights for an image of `size`×`size` pixels from numbers uniform in 0.0..1.0. Checks
     /// `stopped` at every row.
-    pub fn fill(
+    pub(crate) fn fill(
         &mut self,
         size: usize,
         decay: f64,
@@ -184,12 +184,13 @@ impl Heights {
     }
 
     /// Returns the heights of the top left `size`×`size` pixels.
-    pub fn rows(&self, size: usize) -> impl Iterator<Item = &[f32]> {
+    #[cfg(feature = "python")]
+    pub(crate) fn rows(&self, size: usize) -> impl Iterator<Item = &[f32]> {
         self.heights.chunks_exact(self.side).take(size).map(move |row| &row[..size])
     }
 
     /// Writes the pixels of the window in row-major order; in gray, only their value.
-    pub fn show(
+    pub(crate) fn show(
         &self,
         window: Window,
         colors: Colors,

@@ -74,7 +74,11 @@ pub trait Formula: Send + Sync + Sized + 'static {
 
 /// The settings of one family, deserialized from the JSON that Python writes.
 pub trait Style: DeserializeOwned + Clone + Send + Sync + 'static {
-    /// Checks that the settings fit together and fit the frame.
+    /// Checks that the settings are in range, fit together and fit the frame.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if they do not. The default accepts all settings.
     fn check(&self, _frame: &Frame) -> Result<(), Error> {
         Ok(())
     }

@@ -78,6 +78,10 @@ impl BuiltIn {
     }
 
     /// Returns the family with this name.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Family`], which lists the known names, if there is no such family.
     pub fn named(name: &str) -> Result<&'static Self, Error> {
         BUILT_IN.iter().find(|family| family.name == name).ok_or_else(|| Error::Family {
             known: BUILT_IN.iter().map(|family| family.name).collect::<Vec<_>>().join(", "),
@@ -86,16 +90,31 @@ impl BuiltIn {
     }
 
     /// Creates the categories from their parameters.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a parameter is missing or invalid, or if there are no categories.
     pub fn make(&self, parameters: &Arrays) -> Result<Box<dyn Family>, Error> {
         (self.make)(parameters)
     }
 
     /// Creates the categories as a part of an image, with their settings as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Part`] if images of this family cannot be parts of others. Also fails where
+    /// [`make`](Self::make) or [`check`](Self::check) does, and if the style needs color: a gray image has
+    /// gray parts.
     pub fn part(&self, parameters: &Arrays, settings: &str) -> Result<Box<dyn Part>, Error> {
         (self.part)(parameters, settings)
     }
 
     /// Checks the settings (frame and style) of this family, given as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Settings`] if the JSON does not hold valid settings, and another error if the style
+    /// is out of range or does not fit the frame.
     pub fn check(&self, settings: &str) -> Result<(), Error> {
         (self.check)(settings)
     }

@@ -35,6 +35,10 @@ pub struct Spectrum {
 
 impl Spectrum {
     /// Takes the exponents along x and y, 0…8.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Number`] if an exponent is out of range.
     pub fn new(exponents: [f64; 2]) -> Result<Self, Error> {
         match exponents.iter().find(|exponent| !(0.0..=8.0).contains(*exponent)) {
             Some(&given) => Err(Error::Number { name: "an exponent", accepted: "between 0 and 8", given }),

@@ -8,9 +8,8 @@ use pyo3::prelude::*;
 use super::{SystemArrays, detached, detached_with, machine, rows, systems};
 use crate::error::Error;
 use crate::formula::contour::released::{Origin, classes};
-use crate::formula::contour::rings::Start;
 use crate::formula::contour::segrcdb::released_classes;
-use crate::formula::contour::{Atom, Contour};
+use crate::formula::contour::{Atom, Contour, Start};
 use crate::formula::ifs::contractive::Contractive;
 
 /// Samples contractive systems; returns maps (n, 6), probabilities (n,) and lengths (categories,).

@@ -5,7 +5,7 @@ use crate::simd::{Kernel, Lanes, Simd};
 
 /// Decides whether an image is among the `share` of images that are blurred, and by which σ: uniform
 /// in 0.5..1.0.
-pub fn random_sigma(share: f64, rng: &mut Rng) -> Option<f64> {
+pub(crate) fn random_sigma(share: f64, rng: &mut Rng) -> Option<f64> {
     let blurred = rng.between(0.0, 1.0) < share;
     let sigma = rng.between(0.5, 1.0);
     blurred.then_some(sigma)
@@ -13,7 +13,7 @@ pub fn random_sigma(share: f64, rng: &mut Rng) -> Option<f64> {
 
 /// Scratch of a blur.
 #[derive(Default)]
-pub struct Blur {
+pub(crate) struct Blur {
     /// Every row, blurred along itself, times 256.
     rows: Vec<u16>,
 }
@@ -21,7 +21,7 @@ pub struct Blur {
 impl Blur {
     /// Blurs an image with `channels` bytes per pixel; `sigma` is in pixels. Beyond the border lies
     /// the image reflected at its outermost pixels, as in OpenCV.
-    pub fn apply(&mut self, pixels: &mut [u8], width: usize, channels: usize, sigma: f64, simd: Simd) {
+    pub(crate) fn apply(&mut self, pixels: &mut [u8], width: usize, channels: usize, sigma: f64, simd: Simd) {
         let side = libm::exp(-0.5 / (sigma * sigma)); // relative to the center
         let side = (256.0 * side / (1.0 + 2.0 * side) + 0.5) as u16; // less than 86
         self.rows.resize(pixels.len(), 0);

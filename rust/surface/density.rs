@@ -13,7 +13,7 @@ use crate::surface::{GRAY, Mark, Masks};
 
 /// The number of points that cover each cell.
 #[derive(Default)]
-pub struct Density {
+pub(crate) struct Density {
     /// The points of each cell, with a border of one cell on every side.
     points: Vec<u32>,
     /// The points whose marks cover each cell.
@@ -25,7 +25,7 @@ pub struct Density {
 
 /// How a number of points becomes a pixel. A pixel without points is black.
 #[derive(Clone, Copy, Debug)]
-pub enum Tone<'a> {
+pub(crate) enum Tone<'a> {
     /// [`GRAY`].
     Lit,
     /// The share of the largest number, 1 being white.
@@ -44,7 +44,7 @@ const BLACK: u16 = 256;
 
 impl Density {
     /// Clears the surface and plots all points, stretched to fill it up to the margin.
-    pub fn plot(
+    pub(crate) fn plot(
         &mut self,
         points: &Points,
         bounds: Bounds,
@@ -76,7 +76,7 @@ impl Density {
 
     /// Writes the pixels of the window in row-major order, three bytes each in color. Returns the
     /// number of pixels with points.
-    pub fn show(
+    pub(crate) fn show(
         &mut self,
         window: Window,
         tone: Tone<'_>,

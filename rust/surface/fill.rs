@@ -18,7 +18,7 @@ const NONE: Pair = [i64::MAX >> 1, i64::MIN >> 1];
 ///
 /// Polygons must be monotone in y, which convex ones are, also with their corners cut to pixels.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub(crate) struct Runs {
     top: i64,
     /// First and last column, also outside the image; first > last where there is none.
     runs: Vec<[i64; 2]>,
@@ -27,7 +27,7 @@ pub struct Runs {
 
 impl Runs {
     /// Takes the shape of a filled circle.
-    pub fn circle(&mut self, [cx, cy]: Pair, radius: i64, size: Pair) {
+    pub(crate) fn circle(&mut self, [cx, cy]: Pair, radius: i64, size: Pair) {
         self.clear(cy - radius, cy + radius, size);
         // An eighth of the circle, from its rightmost pixel upward.
         let (mut across, mut up) = (radius, 0);
@@ -50,13 +50,13 @@ impl Runs {
     }
 
     /// Takes the shape of a rectangle with its sides along the axes; both corners belong to it.
-    pub fn rectangle(&mut self, [left, top]: Pair, [right, bottom]: Pair, size: Pair) {
+    pub(crate) fn rectangle(&mut self, [left, top]: Pair, [right, bottom]: Pair, size: Pair) {
         self.clear(top, bottom, size);
         self.runs.fill([left, right]);
     }
 
     /// Takes the shape of a filled polygon and its outline.
-    pub fn polygon(&mut self, corners: &[Pair], size: Pair) {
+    pub(crate) fn polygon(&mut self, corners: &[Pair], size: Pair) {
         let rows = corners.iter().map(|corner| corner[1]);
         self.clear(rows.clone().min().unwrap_or(0), rows.max().unwrap_or(-1), size);
         let sides = corners.iter().cycle().skip(corners.len().max(1) - 1).zip(corners);
@@ -72,7 +72,7 @@ impl Runs {
     }
 
     /// Returns row, first and last column of each run, cut to the image.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let last = self.size[0] - 1;
         (self.top..).zip(&self.runs).filter_map(move |(row, &[from, to])| {
             let (from, to) = (from.max(0), to.min(last));

@@ -4,17 +4,17 @@ use crate::frame::Window;
 
 /// Which pixels are free: a bit for each, 64 columns to a word.
 #[derive(Debug, Default)]
-pub struct Free {
+pub(crate) struct Free {
     bits: Vec<u64>,
     /// Words per row.
     stride: usize,
     /// How many pixels are free.
-    pub left: usize,
+    pub(crate) left: usize,
 }
 
 impl Free {
     /// Frees the pixels that are kept, and no others.
-    pub fn open(&mut self, window: Window) {
+    pub(crate) fn open(&mut self, window: Window) {
         let (height, width) = window.of;
         self.stride = width.div_ceil(64);
         self.left = 0;
@@ -27,7 +27,7 @@ impl Free {
     /// Calls `each` with the columns of a run that are free (the first one, and how many), and takes
     /// them.
     #[inline]
-    pub fn take(&mut self, row: usize, from: usize, to: usize, mut each: impl FnMut(usize, usize)) {
+    pub(crate) fn take(&mut self, row: usize, from: usize, to: usize, mut each: impl FnMut(usize, usize)) {
         for (word, mask) in words(from, to) {
             let bits = &mut self.bits[row * self.stride + word];
             let mut taken = *bits & mask;
@@ -45,7 +45,7 @@ impl Free {
 
     /// Returns whether any pixel of a square is free.
     #[inline]
-    pub fn any(&self, [x, y]: [i64; 2], radius: i64, [width, height]: [i64; 2]) -> bool {
+    pub(crate) fn any(&self, [x, y]: [i64; 2], radius: i64, [width, height]: [i64; 2]) -> bool {
         let within = |at: i64, side: i64| at.clamp(0, side - 1) as usize; // inside the image
         let (from, to) = (within(x - radius, width), within(x + radius, width));
         let (top, bottom) = (within(y - radius, height), within(y + radius, height));
@@ -56,7 +56,7 @@ impl Free {
     }
 
     /// Frees a run.
-    pub fn put(&mut self, row: usize, from: usize, to: usize) {
+    pub(crate) fn put(&mut self, row: usize, from: usize, to: usize) {
         for (word, mask) in words(from, to) {
             let bits = &mut self.bits[row * self.stride + word];
             self.left += (mask & !*bits).count_ones() as usize;

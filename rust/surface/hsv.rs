@@ -5,7 +5,7 @@
 /// OpenCV counts a hue in 180 steps of two degrees, so the hues 180 to 255 are those of 0 to 75
 /// again. It may round a channel to the neighboring byte.
 #[inline(always)]
-pub fn hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
+pub(crate) fn hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
     let value = f32::from(value);
     let chroma = value * f32::from(saturation) * (1.0 / 255.0);
     FADE[usize::from(hue)].map(|fade| (value - chroma * fade + 0.5) as u8) // rounds

@@ -46,7 +46,7 @@ impl LastPoint {
     }
 
     /// Clears the surface for plotting points one by one.
-    pub fn pen(&mut self, height: usize, width: usize) -> Pen<'_> {
+    pub(crate) fn pen(&mut self, height: usize, width: usize) -> Pen<'_> {
         let stride = self.clear(height, width);
         Pen { last: &mut self.last, height, width, stride, number: 0 }
     }
@@ -60,7 +60,7 @@ impl LastPoint {
     }
 
     /// Returns the (row, column) of the newest point.
-    pub fn newest_cell(&self) -> (usize, usize) {
+    pub(crate) fn newest_cell(&self) -> (usize, usize) {
         let newest = (0..self.last.len()).max_by_key(|&cell| self.last[cell]).unwrap_or(0);
         let stride = self.width + 2;
         ((newest / stride).saturating_sub(1), (newest % stride).saturating_sub(1))
@@ -88,7 +88,7 @@ impl Cells for Last<'_> {
 }
 
 /// Plots points one by one.
-pub struct Pen<'a> {
+pub(crate) struct Pen<'a> {
     last: &'a mut [u32],
     height: usize,
     width: usize,
@@ -100,7 +100,7 @@ impl Pen<'_> {
     /// Plots a point. The patch of a point just below or right of the image reaches into it; points
     /// farther out are counted but not drawn.
     #[inline]
-    pub fn point(&mut self, row: usize, column: usize) {
+    pub(crate) fn point(&mut self, row: usize, column: usize) {
         self.number += 1;
         if row <= self.height && column <= self.width {
             self.last[(row + 1) * self.stride + column + 1] = last(self.number);

@@ -2,52 +2,54 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | [`fill`] | filled circles and polygons, row by row |
-//! | [`free`] | which pixels are still free, for what is drawn from front to back |
-//! | [`last`] | a surface that keeps the last point of every cell: for patches and strokes |
-//! | [`single`] | a smaller surface for points of a single pixel |
-//! | [`density`] | a surface that counts the points of every cell |
-//! | [`mark`] | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
-//! | [`plane`] | one byte per cell, for lines |
+//! | `fill` | filled circles and polygons, row by row |
+//! | `free` | which pixels are still free, for what is drawn from front to back |
+//! | `last` | a surface that keeps the last point of every cell: for patches and strokes |
+//! | `single` | a smaller surface for points of a single pixel |
+//! | `density` | a surface that counts the points of every cell |
+//! | `mark` | how a point is drawn: as a pixel, or as a 3×3 patch with a mask |
+//! | `plane` | one byte per cell, for lines |
 //! | `lines` | many lines at once |
-//! | [`stroke`] | lines from cell to cell |
+//! | `stroke` | lines from cell to cell |
 //! | `plot`, `resolve` | from points to cells, and from cells to pixels |
 //! | `palette` | the authors' colors |
-//! | [`hsv`](mod@hsv) | colors by hue, saturation and value |
-//! | [`blur`] | a blur of the finished image |
-//! | [`resize`] | an image of another size |
+//! | `hsv` | colors by hue, saturation and value |
+//! | `blur` | a blur of the finished image |
+//! | `resize` | an image of another size |
 
-pub mod blur;
-pub mod density;
-pub mod fill;
-pub mod free;
-pub mod hsv;
-pub mod last;
+pub(crate) mod blur;
+mod density;
+pub(crate) mod fill;
+pub(crate) mod free;
+mod hsv;
+mod last;
 mod lines;
-pub mod mark;
+mod mark;
 mod palette;
-pub mod plane;
+mod plane;
 mod plot;
-pub mod resize;
+mod resize;
 mod resolve;
-pub mod single;
-pub mod stroke;
+mod single;
+pub(crate) mod stroke;
 
-pub use blur::Blur;
-pub use density::{Density, Tone};
-pub use hsv::hsv;
-pub use last::{LastPoint, Pen};
+pub use last::LastPoint;
 pub use mark::{Mark, Masks};
-pub use palette::palette_color;
-pub use plane::Plane;
-pub use resize::Resize;
-pub use single::Single;
+
+pub(crate) use blur::Blur;
+pub(crate) use density::{Density, Tone};
+pub(crate) use hsv::hsv;
+pub(crate) use last::Pen;
+pub(crate) use palette::palette_color;
+pub(crate) use plane::Plane;
+pub(crate) use resize::Resize;
+pub(crate) use single::Single;
 
 use crate::frame::Window;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// The gray of a lit pixel (paper: "grayscale means (127, 127, 127)").
-pub const GRAY: u8 = 127;
+pub(crate) const GRAY: u8 = 127;
 
 /// Writes the pixels of the window from `cells`, which hold the gray of every cell of the surface in
 /// row-major order. In color, the three channels are equal.

@@ -9,7 +9,7 @@ pub(super) const COLORS: usize = 128;
 pub(super) static PALETTE: [[u8; 3]; 256] = palette();
 
 /// Returns a color of the cycle.
-pub fn palette_color(number: usize) -> [u8; 3] {
+pub(crate) fn palette_color(number: usize) -> [u8; 3] {
     PALETTE[1 + number % COLORS]
 }
 

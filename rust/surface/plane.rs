@@ -9,7 +9,7 @@ use crate::surface::{self, stroke};
 
 /// One byte per cell: a gray, or the number of a color.
 #[derive(Default)]
-pub struct Plane {
+pub(crate) struct Plane {
     cells: Vec<u8>,
     height: usize,
     width: usize,
@@ -30,7 +30,7 @@ struct Crossings {
 
 impl Plane {
     /// Takes a size and fills it.
-    pub fn clear(&mut self, height: usize, width: usize, background: u8) {
+    pub(crate) fn clear(&mut self, height: usize, width: usize, background: u8) {
         (self.height, self.width) = (height, width);
         self.cells.clear();
         self.cells.resize(height * width, background);
@@ -89,7 +89,7 @@ impl Plane {
 
     /// Draws lines from each corner to the next, and from the last to the first, as Pillow does. Corners
     /// are (column, row from the top) and may lie outside.
-    pub fn closed_line(&mut self, corners: &[[i32; 2]], thick: usize, value: u8, simd: Simd) {
+    pub(crate) fn closed_line(&mut self, corners: &[[i32; 2]], thick: usize, value: u8, simd: Simd) {
         if thick == 1 {
             let Self { cells, height, width, list, .. } = self;
             return simd.run(Lines { cells, size: [*height, *width], corners, value, list });
@@ -102,7 +102,7 @@ impl Plane {
     }
 
     /// Fills a polygon by the even-odd rule, border included.
-    pub fn fill_polygon(&mut self, corners: &[[i32; 2]], value: u8, simd: Simd) {
+    pub(crate) fn fill_polygon(&mut self, corners: &[[i32; 2]], value: u8, simd: Simd) {
         let height = self.height as i32; // at most 4096
         let next = || corners[1..].iter().chain(&corners[..1]);
         // Every edge and the rows that it crosses.
@@ -142,17 +142,23 @@ impl Plane {
     }
 
     /// Writes the cells of the window as the numbers of objects.
-    pub fn show_map(&self, window: Window, map: &mut [u16]) {
+    pub(crate) fn show_map(&self, window: Window, map: &mut [u16]) {
         window.write(&self.cells, window.of.1, map, u16::from);
     }
 
     /// Fills a row, counted from the bottom.
-    pub fn fill_row(&mut self, row: usize, value: u8) {
+    pub(crate) fn fill_row(&mut self, row: usize, value: u8) {
         self.cells[row * self.width..][..self.width].fill(value);
     }
 
     /// Writes the pixels of the window, as grays or in the colors that the cells number.
-    pub fn show(&self, window: Window, colors: Option<&[[u8; 3]; 256]>, color: bool, pixels: &mut [u8]) {
+    pub(crate) fn show(
+        &self,
+        window: Window,
+        colors: Option<&[[u8; 3]; 256]>,
+        color: bool,
+        pixels: &mut [u8],
+    ) {
         match colors {
             Some(colors) => {
                 debug_assert!(color);

@@ -7,7 +7,7 @@ const ONE: u32 = 1 << 11;
 
 /// Scratch of a resizing.
 #[derive(Default)]
-pub struct Resize {
+pub(crate) struct Resize {
     rows: Vec<Pair>,
     columns: Vec<Pair>,
     /// A row between two rows of the image, times `ONE`.
@@ -29,7 +29,7 @@ impl Resize {
     /// The centers of the outermost pixels keep their distance to the border, relative to the size
     /// of a pixel. Each pixel of the result is made of the four around its center: a smaller image
     /// skips pixels, as OpenCV's `INTER_LINEAR` does.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         image: &[u8],
         from: [usize; 2],

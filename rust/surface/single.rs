@@ -16,14 +16,14 @@ use crate::surface::plot::{Cells, Grid, Plot};
 
 /// The value of every cell: in color a palette index, in gray [`GRAY`]; 0 is black.
 #[derive(Default)]
-pub struct Single {
+pub(crate) struct Single {
     cells: Vec<u8>,
 }
 
 impl Single {
     /// Plots all points and writes the pixels of the window.
     #[allow(clippy::too_many_arguments)]
-    pub fn draw(
+    pub(crate) fn draw(
         &mut self,
         points: &Points,
         bounds: Bounds,
@@ -48,7 +48,7 @@ impl Single {
 
     /// Counts the cells with at least one point, on a grid of `size` × `size`. Returns `None` as soon
     /// as the count cannot exceed `to_beat`, even if every remaining point had a cell of its own.
-    pub fn count(
+    pub(crate) fn count(
         &mut self,
         points: &Points,
         bounds: Bounds,

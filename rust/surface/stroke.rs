@@ -1,7 +1,7 @@
 //! Lines from cell to cell, without gaps.
 
 /// Calls `point` for the cells on a polyline through `vertices`, each (column, row).
-pub fn polyline(vertices: impl Iterator<Item = [usize; 2]>, mut point: impl FnMut([usize; 2])) {
+pub(crate) fn polyline(vertices: impl Iterator<Item = [usize; 2]>, mut point: impl FnMut([usize; 2])) {
     let mut last = None;
     for vertex in vertices {
         line(last.unwrap_or(vertex), vertex, &mut point);
@@ -11,7 +11,7 @@ pub fn polyline(vertices: impl Iterator<Item = [usize; 2]>, mut point: impl FnMu
 
 /// Calls `point` for the cells on a line, each a neighbor of the one before. The first cell is
 /// omitted, unless it is also the last.
-pub fn line(from: [usize; 2], to: [usize; 2], mut point: impl FnMut([usize; 2])) {
+pub(crate) fn line(from: [usize; 2], to: [usize; 2], mut point: impl FnMut([usize; 2])) {
     let delta = |axis: usize| to[axis] as i64 - from[axis] as i64;
     let steps = delta(0).abs().max(delta(1).abs()).max(1);
     // In fixed point with 32 fractional bits: over 4096 steps the error is far below one cell.
@@ -25,7 +25,7 @@ pub fn line(from: [usize; 2], to: [usize; 2], mut point: impl FnMut([usize; 2]))
 
 /// Calls `point` for the cells that Pillow's `ImageDraw.line` draws, including both ends. Cells may
 /// lie outside the image.
-pub fn pillow(from: [i64; 2], to: [i64; 2], mut point: impl FnMut([i64; 2])) {
+pub(crate) fn pillow(from: [i64; 2], to: [i64; 2], mut point: impl FnMut([i64; 2])) {
     let delta = [0, 1].map(|axis| (to[axis] - from[axis]).abs());
     let sign = [0, 1].map(|axis| if to[axis] < from[axis] { -1 } else { 1 });
     // Steps along the longer axis, or along the second if both are equally long.

@@ -24,6 +24,11 @@ pub struct Atom {
 impl Atom {
     /// Takes vertices (3…1000), rings (1…200), noise (0…16), step (0…16), two frequencies (0…100),
     /// radius (0…256) and oval (0…4, along x and y).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Number`] if a number is out of range, or if vertices, rings or a frequency are not
+    /// whole.
     pub fn new([vertices, rings, noise, step, n1, n2, radius, x, y]: [f64; 9]) -> Result<Self, Error> {
         let polygon = Polygon::new([vertices, rings, noise, step], Some([n1, n2]))?;
         within("radius", "between 0 and 256", 0.0..=256.0, radius)?;

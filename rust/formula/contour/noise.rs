@@ -1,7 +1,7 @@
 //! Perlin noise along a line, as the Python package "noise" computes it with one octave.
 
 /// The positions that the released code draws: 0…10,000.
-pub const SPAN: f64 = 10_000.0;
+pub(super) const SPAN: f64 = 10_000.0;
 
 /// The slopes at each lattice point and at the next, for one look-up: each as the upper 16 bits of its f32,
 /// whose lower ones are 0. The package uses −1 for every negative slope, and so do we.
@@ -25,13 +25,13 @@ const fn slope(i: usize) -> u32 {
 
 /// Looks up the slopes on both sides of a position in 0…10,000.
 #[inline(always)]
-pub fn look_up(x: f32) -> u32 {
+pub(super) fn look_up(x: f32) -> u32 {
     SLOPES[((floor(x) + WHOLE).to_bits() & 255) as usize]
 }
 
 /// Returns the noise at a position in 0…10,000, in f32 throughout, from what [`look_up`] returns for it.
 #[inline(always)]
-pub fn noise(x: f32, slopes: u32) -> f32 {
+pub(super) fn noise(x: f32, slopes: u32) -> f32 {
     let t = x - floor(x);
     let fade = t * t * t * (t * (t * 6.0 - 15.0) + 10.0);
     let a = f32::from_bits(slopes & 0xFFFF_0000) * t;

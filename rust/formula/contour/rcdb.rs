@@ -19,6 +19,10 @@ pub struct Contour(pub(super) Polygon);
 
 impl Contour {
     /// Takes vertices (3…1000), rings (1…200), noise (0…16) and step (0…16).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Number`] if a number is out of range, or if vertices or rings are not whole.
     pub fn new(parameters: [f64; 4]) -> Result<Self, Error> {
         Polygon::new(parameters, None).map(Self)
     }

@@ -109,8 +109,14 @@ pub trait Program: Formula<Style = ContourStyle> {
     fn category(stream: &mut Stream) -> (Vec<f64>, Start);
     /// Draws the start of the next image.
     fn next(before: Start, stream: &mut Stream) -> Start;
+
     /// Makes a category from its row.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the row has the wrong length, or holds a number that is out of range.
     fn of_row(row: &[f64]) -> Result<Self, Error>;
+
     /// Returns the shape of its rings.
     fn polygon(&self) -> &Polygon;
 }
@@ -332,6 +338,11 @@ pub type Classes = Vec<(Vec<f64>, Origin)>;
 
 /// Steps through a run in which `processes` processes share `categories` categories with `instances`
 /// images each. `done` counts the categories.
+///
+/// # Errors
+///
+/// Returns [`Error::Interrupted`] if the run was stopped, [`Error::Zero`] if the machine has no threads, and
+/// [`Error::Pool`] if they cannot be started.
 pub fn classes<P: Program>(
     categories: u64,
     instances: u64,

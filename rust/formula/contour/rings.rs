@@ -12,9 +12,9 @@ use crate::simd::{Kernel, Lanes, Simd};
 use crate::surface::Plane;
 
 /// The size that all lengths are given for.
-pub const UNIT: f64 = 512.0;
+pub(super) const UNIT: f64 = 512.0;
 /// The value of background cells where cells hold the numbers of rings, at most 199.
-pub const BACKGROUND: u8 = 255;
+pub(super) const BACKGROUND: u8 = 255;
 
 /// What all instances of a category share.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,19 +46,19 @@ pub struct Start {
 }
 
 /// One ring, ready to be drawn.
-pub struct Ring<'a> {
+pub(super) struct Ring<'a> {
     /// From 0, the innermost.
-    pub number: usize,
+    pub(super) number: usize,
     /// Its gray.
-    pub gray: u8,
+    pub(super) gray: u8,
     /// Column and row from the top of each vertex.
-    pub cells: &'a [[i32; 2]],
+    pub(super) cells: &'a [[i32; 2]],
     /// What the lines are drawn on.
-    pub plane: &'a mut Plane,
+    pub(super) plane: &'a mut Plane,
 }
 
 /// The random numbers of one image, in the order in which the rings need them.
-pub trait Draws {
+pub(super) trait Draws {
     /// Draws a whole number below `n`.
     fn below(&mut self, n: u64) -> u64;
     /// Fills positions with uniform numbers in 0…[`SPAN`].
@@ -94,12 +94,15 @@ pub struct Scratch {
     slopes: Vec<u32>,
     cells: Vec<[i32; 2]>,
     /// What the lines are drawn on.
-    pub plane: Plane,
+    pub(super) plane: Plane,
 }
 
 impl Polygon {
     /// Takes vertices (3…1000), rings (1…200), noise (0…16), step (0…16) and frequencies (0…100).
-    pub fn new([vertices, rings, noise, step]: [f64; 4], waves: Option<[f64; 2]>) -> Result<Self, Error> {
+    pub(super) fn new(
+        [vertices, rings, noise, step]: [f64; 4],
+        waves: Option<[f64; 2]>,
+    ) -> Result<Self, Error> {
         let vertices = whole("vertices", "a whole number between 3 and 1000", 3.0..=1000.0, vertices)?;
         let rings = whole("rings", "a whole number between 1 and 200", 1.0..=200.0, rings)?;
         for (name, value) in [("noise", noise), ("step", step)] {
@@ -116,7 +119,7 @@ impl Polygon {
 
     /// Draws the rings on the plane of `scratch`, which holds grays or, for colored lines, numbers
     /// of rings.
-    pub fn draw(
+    pub(super) fn draw(
         &self,
         at: At<'_>,
         style: &ContourStyle,
@@ -171,7 +174,7 @@ impl Polygon {
     }
 
     /// Calls `ring` with each ring, from the inside out.
-    pub fn each(
+    pub(super) fn each(
         &self,
         at: At<'_>,
         start: Start,
@@ -196,7 +199,7 @@ impl Polygon {
     }
 
     /// Draws what the rings of an image need, and draws no rings.
-    pub fn skip(&self, draws: &mut impl Draws) {
+    pub(super) fn skip(&self, draws: &mut impl Draws) {
         for _ in 0..self.rings {
             self.gray(draws);
             draws.skip_positions(2 * self.vertices);

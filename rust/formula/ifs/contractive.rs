@@ -32,8 +32,14 @@ pub struct Contractive {
 }
 
 impl Contractive {
-    /// Samples systems 0 to `categories`; system k depends only on the settings and k. Stops with
-    /// [`Error::Interrupted`] once `interrupted` returns true.
+    /// Samples systems 0 to `categories`; system k depends only on the settings and k.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::ContractiveMaps`] unless 2 ≤ `min_maps` ≤ `max_maps` ≤ 256, and
+    /// [`Error::SingularSum`] unless 0 < low ≤ high < 3 · `min_maps` for the range `sum`. Returns
+    /// [`Error::NoArea`] if `sum` is so small that every map of a system collapses to a line in each of 100
+    /// attempts, and [`Error::Interrupted`] once `interrupted` returns true.
     pub fn sample(&self, categories: usize, interrupted: InterruptCheck<'_>) -> Result<Vec<Ifs>, Error> {
         if !(2 <= self.min_maps && self.min_maps <= self.max_maps && self.max_maps <= 256) {
             return Err(Error::ContractiveMaps { min: self.min_maps, max: self.max_maps });

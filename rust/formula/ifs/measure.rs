@@ -27,6 +27,11 @@ impl Default for Measure {
 
 impl Measure {
     /// Checks the settings against each other and returns them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error unless the size is between 16 and 4096, the number of points between 1 and 2²⁴, and
+    /// the margin leaves at least 2 pixels.
     pub fn checked(self) -> Result<Self, Error> {
         let (style, frame) = self.settings();
         style.check(&frame.checked()?)?;

@@ -1,22 +1,22 @@
 //! Iterated function systems: a category is a set of affine maps and their probabilities
 //! (paper, equations 1 and 2).
 //!
-//! [`vary`] turns a category into an instance. [`orbit`] plays the chaos game with the maps that
-//! [`table`] picks. [`draw`] renders the orbit through a [`view`], and [`finish`] adds a background and
+//! `vary` turns a category into an instance. [`orbit`] plays the chaos game with the maps that
+//! [`table`] picks. `draw` renders the orbit through a `view`, and `finish` adds a background and
 //! blurs. [`search`] looks for categories whose filling rate, measured by [`measure`], is high enough.
 //! [`released`] replays the released code.
 
 pub mod contractive;
-pub mod draw;
-pub mod finish;
+mod draw;
+mod finish;
 pub mod measure;
 pub mod orbit;
 pub mod released;
 pub mod search;
-pub mod style;
+mod style;
 pub mod table;
-pub mod vary;
-pub mod view;
+mod vary;
+mod view;
 
 use crate::arrays::Arrays;
 use crate::error::Error;

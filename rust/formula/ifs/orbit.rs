@@ -31,10 +31,10 @@ use crate::simd::{Kernel, Lanes, Simd};
 /// The random stream of the chaos game.
 pub const ORBIT: Purpose = Purpose(1);
 /// The number of orbits. Part of the reproducibility contract: changing it changes the images.
-pub const ORBITS: usize = 64;
+const ORBITS: usize = 64;
 /// The number of points discarded at the start of each orbit. Part of the reproducibility contract:
 /// changing it changes the images.
-pub const WARM_UP: usize = 32;
+const WARM_UP: usize = 32;
 
 /// The number of steps between checks for divergence. It may change without changing the images,
 /// because divergence, once reached, is still detected at any later check: NaN stays NaN, and a

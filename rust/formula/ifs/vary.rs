@@ -9,11 +9,11 @@ use crate::frame::FLIPS;
 const VARIATION: Purpose = Purpose(3);
 
 /// Weight rows: the category itself, and four factors for each of the six parameters of a map.
-pub const ROWS: u64 = 25;
+pub(super) const ROWS: u64 = 25;
 /// Patch seeds per weight row in the authors' thousand instances.
-pub const PATCHES: u64 = 10;
+pub(super) const PATCHES: u64 = 10;
 /// Instances on the grid. The next thousand have the same weights and flips, and new patch seeds.
-pub const GRID: u64 = ROWS * PATCHES * FLIPS;
+pub(super) const GRID: u64 = ROWS * PATCHES * FLIPS;
 
 /// The weight row that leaves the category unchanged.
 const UNSCALED: u64 = 2;

@@ -26,7 +26,7 @@ const FRACTIONS: f32 = 256.0;
 
 /// The orientation of the camera: three orthogonal directions of length 1.
 #[derive(Clone, Copy, Debug)]
-pub struct Camera {
+pub(crate) struct Camera {
     right: [f32; 3],
     down: [f32; 3],
     away: [f32; 3],
@@ -34,7 +34,7 @@ pub struct Camera {
 
 impl Camera {
     /// Looks from an azimuth in radians, and from an elevation given by its sine.
-    pub fn new(azimuth: f64, sine: f64) -> Self {
+    pub(crate) fn new(azimuth: f64, sine: f64) -> Self {
         let (cos, sin) = (libm::cos(azimuth), libm::sin(azimuth)); // the same on every platform
         let level = (1.0 - sine * sine).max(0.0).sqrt();
         let single = |axis: [f64; 3]| axis.map(|v| v as f32);
@@ -46,7 +46,7 @@ impl Camera {
     }
 
     /// Looks from fixed view 0…11, turned by `turn` degrees.
-    pub fn fixed(view: u64, turn: f64) -> Self {
+    pub(crate) fn fixed(view: u64, turn: f64) -> Self {
         Self::new(TAU * view as f64 / 12.0 + FIRST.to_radians() + turn.to_radians(), 0.0)
     }
 }
@@ -57,7 +57,7 @@ impl Camera {
 /// film are larger by `point_size − 1`. The largest value wins, that is, the brightest and nearest point.
 /// One extra cell at the end takes the points that are not seen.
 #[derive(Default)]
-pub struct Film {
+pub(crate) struct Film {
     pixels: Vec<u8>,
     height: usize,
     width: usize,
@@ -67,7 +67,7 @@ pub struct Film {
 
 impl Film {
     /// Clears the film and projects a cloud onto it.
-    pub fn project(
+    pub(crate) fn project(
         &mut self,
         cloud: &Cloud,
         camera: Camera,
@@ -87,7 +87,7 @@ impl Film {
     }
 
     /// Writes the pixels of the window, three times each in color.
-    pub fn show(&self, window: Window, color: bool, pixels: &mut [u8]) {
+    pub(crate) fn show(&self, window: Window, color: bool, pixels: &mut [u8]) {
         let window = window.from_top();
         if color {
             window.write(&self.pixels, self.stride, pixels.as_chunks_mut().0, |gray| [gray; 3]);
@@ -102,7 +102,7 @@ impl Film {
     }
 
     /// Returns the (row, column) of a lit pixel; if there is none, lights the one in the middle.
-    pub fn lit_pixel(&mut self) -> (usize, usize) {
+    pub(crate) fn lit_pixel(&mut self) -> (usize, usize) {
         let lit = |row: usize| Some((row, self.row(row).iter().rposition(|&pixel| pixel != 0)?));
         if let Some(found) = (0..self.height).rev().find_map(lit) {
             return found;

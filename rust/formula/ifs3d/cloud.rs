@@ -8,19 +8,20 @@ const SIDE_BY_SIDE: usize = 16;
 /// Points, axis by axis. Normalizing scales the coordinates of all axes together to a span of 2, then shifts
 /// each axis to a mean of 0.
 #[derive(Default)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     pub(super) axes: [Vec<f32>; 3],
 }
 
 impl Cloud {
     /// Returns the number of points.
     #[allow(clippy::len_without_is_empty)] // never empty once it is filled
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.axes[0].len()
     }
 
     /// Returns the points in order.
-    pub fn points(&self) -> impl Iterator<Item = [f32; 3]> {
+    #[cfg(any(test, feature = "python"))]
+    pub(crate) fn points(&self) -> impl Iterator<Item = [f32; 3]> {
         (0..self.len()).map(|i| [0, 1, 2].map(|axis: usize| self.axes[axis][i]))
     }
 

@@ -5,9 +5,9 @@ use crate::formula::ifs3d::Map;
 use crate::formula::interface::Compat;
 
 /// Views of an instance.
-pub const VIEWS: u64 = 12;
+pub(super) const VIEWS: u64 = 12;
 /// Weight rows: the category itself, and twelve factors for each of twelve coefficients.
-pub const ROWS: u64 = 145;
+pub(super) const ROWS: u64 = 145;
 /// The weight row that scales nothing.
 pub(super) const UNSCALED: u64 = 6;
 
@@ -19,22 +19,22 @@ const REPEATED: (u64, u64) = (108, 99);
 /// An image among those of its category: `index = (145·round + row)·12 + view`, with four indices per image
 /// if the index also selects a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub(super) struct Slot {
     /// Number of the cloud within the category: all rows in turn, then again with different points.
-    pub cloud: u64,
+    pub(super) cloud: u64,
     /// 0…11
-    pub view: u64,
+    pub(super) view: u64,
 }
 
 impl Slot {
     /// Finds the cloud and the view of an image.
-    pub fn of(at: At<'_>) -> Self {
+    pub(super) fn of(at: At<'_>) -> Self {
         let image = at.image_number();
         Self { cloud: image / VIEWS, view: image % VIEWS }
     }
 
     /// Returns the weight row, 0…144.
-    pub fn row(self) -> u64 {
+    pub(super) fn row(self) -> u64 {
         self.cloud % ROWS
     }
 }

@@ -8,23 +8,23 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`style`] | the settings |
-//! | [`instance`] | from an index to the scaled coefficient and the view |
-//! | [`cloud`] | the points, and their normalization |
-//! | [`orbit`] | the chaos game: sixteen orbits side by side |
-//! | [`released`] | the released code's chaos game, determinant and random stream |
-//! | [`camera`] | from points to pixels |
-//! | [`draw`] | one image |
+//! | `style` | the settings |
+//! | `instance` | from an index to the scaled coefficient and the view |
+//! | `cloud` | the points, and their normalization |
+//! | `orbit` | the chaos game: sixteen orbits side by side |
+//! | `released` | the released code's chaos game, determinant and random stream |
+//! | `camera` | from points to pixels |
+//! | `draw` | one image |
 //! | [`search`] | the search for categories |
 
-pub mod camera;
-pub mod cloud;
-pub mod draw;
-pub mod instance;
-pub mod orbit;
-pub mod released;
+pub(crate) mod camera;
+mod cloud;
+pub(crate) mod draw;
+mod instance;
+mod orbit;
+mod released;
 pub mod search;
-pub mod style;
+mod style;
 
 use crate::arrays::Arrays;
 use crate::error::Error;

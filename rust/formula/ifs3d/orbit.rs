@@ -18,9 +18,9 @@ use crate::formula::system::xoroshiro::Xoroshiro;
 use crate::simd::{Kernel, Lanes, Simd};
 
 /// Orbits played side by side. Part of the format.
-pub const ORBITS: usize = 16;
+pub(super) const ORBITS: usize = 16;
 /// Steps each orbit takes before the points of all but the first count. Part of the format.
-pub const WARM_UP: usize = 128;
+pub(super) const WARM_UP: usize = 128;
 
 /// Most maps whose coefficients fit the lookup of the lanes; larger systems are played lane by lane.
 const FEW: usize = 8;
@@ -32,7 +32,7 @@ const BITS: u32 = 30;
 
 /// The maps, laid out for the game. Every instance reuses the memory.
 #[derive(Default)]
-pub struct Maps {
+pub(super) struct Maps {
     /// For each map but the last, a bound: random words below it choose this map or an earlier one.
     bounds: Vec<u32>,
     /// Coefficients a…l of each map.
@@ -41,7 +41,7 @@ pub struct Maps {
 
 impl Maps {
     /// Lays out `maps`: a random number chooses the first map whose cumulative probability is larger.
-    pub fn build(&mut self, maps: &[Map], probabilities: &[f64]) {
+    pub(super) fn build(&mut self, maps: &[Map], probabilities: &[f64]) {
         let total: f64 = probabilities.iter().sum();
         let mut sum = 0.0;
         self.bounds.clear();
@@ -62,7 +62,7 @@ impl Maps {
 /// Plays the chaos game and fills `cloud` with `count` points, not normalized yet; returns whether all
 /// orbits have stayed within `ESCAPE_RADIUS`.
 #[must_use]
-pub fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cloud) -> bool {
+pub(super) fn play(maps: &Maps, rng: &mut Rng, count: usize, simd: Simd, cloud: &mut Cloud) -> bool {
     let mut orbits = Orbits::start(rng);
     cloud.resize(count.max(WARM_UP * ORBITS));
     if !orbits.play(maps, 0..WARM_UP * ORBITS, simd, cloud) {

@@ -9,7 +9,7 @@ use crate::simd::{Kernel, Lanes, Simd};
 
 /// The float64 orbit of the released code; the memory is kept from image to image.
 #[derive(Default)]
-pub struct Replay {
+pub(super) struct Replay {
     axes: [Vec<f64>; 3],
 }
 

@@ -11,25 +11,31 @@ const SMALLEST: usize = 16;
 
 /// One object, before it is rendered.
 #[derive(Clone, Copy, Debug)]
-pub struct Object {
+pub(super) struct Object {
     /// Its number; 0 is the object of the scene's own category.
-    pub number: usize,
+    pub(super) number: usize,
     /// Its category, counted over all parts.
-    pub category: u64,
+    pub(super) category: u64,
     /// Height and width in pixels.
-    pub side: usize,
+    pub(super) side: usize,
     /// Rows from the top of the image to the top of the object.
-    pub top: i64,
+    pub(super) top: i64,
     /// Columns from the left of the image to the left of the object.
-    pub left: i64,
+    pub(super) left: i64,
     /// Its random color, if the style asks for one.
-    pub color: [u8; 3],
+    pub(super) color: [u8; 3],
     rank: u64,
 }
 
 /// Draws the objects of a scene, from front to back. `category` is the scene's own, and `categories`
 /// the number of all.
-pub fn layout(at: At<'_>, style: &SceneStyle, category: u64, categories: u64, objects: &mut Vec<Object>) {
+pub(super) fn layout(
+    at: At<'_>,
+    style: &SceneStyle,
+    category: u64,
+    categories: u64,
+    objects: &mut Vec<Object>,
+) {
     let mut rng = at.rng(LAYOUT);
     let count = style.min_objects + rng.below(style.max_objects - style.min_objects + 1);
     objects.clear();
@@ -55,7 +61,7 @@ pub fn layout(at: At<'_>, style: &SceneStyle, category: u64, categories: u64, ob
 }
 
 /// Returns the object that the fallback shows: the one of the scene's own category, centered.
-pub fn alone(at: At<'_>, style: &SceneStyle, category: u64) -> Object {
+pub(super) fn alone(at: At<'_>, style: &SceneStyle, category: u64) -> Object {
     let side = side(at.frame, style.max_scale);
     let middle = |size: usize| ((size - side) / 2) as i64;
     let (top, left) = (middle(at.frame.height), middle(at.frame.width));
@@ -63,7 +69,7 @@ pub fn alone(at: At<'_>, style: &SceneStyle, category: u64) -> Object {
 }
 
 /// Converts a side from a share of the image's shorter side to pixels.
-pub fn side(frame: &Frame, scale: f64) -> usize {
+pub(super) fn side(frame: &Frame, scale: f64) -> usize {
     let shorter = frame.height.min(frame.width);
     ((scale * shorter as f64) as usize).clamp(SMALLEST, shorter)
 }

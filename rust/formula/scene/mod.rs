@@ -6,10 +6,10 @@
 //! front to back: each pixel is written once, and a hidden object is detected before it changes any
 //! pixel.
 //!
-//! [`mod@layout`] positions the objects, and [`paint`] paints them.
+//! `layout` positions the objects, and `paint` paints them.
 
-pub mod layout;
-pub mod paint;
+mod layout;
+mod paint;
 pub mod style;
 
 use std::sync::Arc;

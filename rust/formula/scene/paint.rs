@@ -6,18 +6,18 @@ use crate::frame::Window;
 
 /// The whole scene, top row first.
 #[derive(Default)]
-pub struct Canvas {
+pub(super) struct Canvas {
     /// One byte per pixel, or three in color.
-    pub image: Vec<u8>,
+    pub(super) image: Vec<u8>,
     /// 0 for the background, else the number of the object, counted from 1.
-    pub map: Vec<u16>,
+    pub(super) map: Vec<u16>,
     height: usize,
     width: usize,
 }
 
 /// How the pixels of an object are painted.
 #[derive(Clone, Copy)]
-pub enum Paint {
+pub(super) enum Paint {
     /// Unchanged.
     Own,
     /// Gray pixels become shades of one color.
@@ -26,7 +26,7 @@ pub enum Paint {
 
 impl Canvas {
     /// Sets the size and clears the map; the caller fills the image.
-    pub fn clear(&mut self, height: usize, width: usize, channels: usize) {
+    pub(super) fn clear(&mut self, height: usize, width: usize, channels: usize) {
         (self.height, self.width) = (height, width);
         self.map.clear();
         self.map.resize(height * width, 0);
@@ -35,7 +35,7 @@ impl Canvas {
 
     /// Paints an object behind the existing ones, unless it is covered completely, or by a share of
     /// more than `max_covered`. `ground` is the byte where it shows nothing.
-    pub fn put(
+    pub(super) fn put(
         &mut self,
         object: &Object,
         pixels: &[u8],
@@ -112,7 +112,7 @@ impl Canvas {
     }
 
     /// Writes the window of the image.
-    pub fn show(&self, window: Window, pixels: &mut [u8]) {
+    pub(super) fn show(&self, window: Window, pixels: &mut [u8]) {
         let window = window.from_top();
         if self.image.len() == self.map.len() {
             window.write(&self.image, self.width, pixels, |gray| gray);
@@ -123,12 +123,12 @@ impl Canvas {
     }
 
     /// Writes the window of the map.
-    pub fn show_map(&self, window: Window, map: &mut [u16]) {
+    pub(super) fn show_map(&self, window: Window, map: &mut [u16]) {
         window.from_top().write(&self.map, self.width, map, |object| object);
     }
 
     /// Returns whether the window shows an object.
-    pub fn shows(&self, window: Window, number: u16) -> bool {
+    pub(super) fn shows(&self, window: Window, number: u16) -> bool {
         (0..window.height).any(|row| {
             let first = window.from_top().surface_row(row) * self.width + window.first_column();
             self.map[first..][..window.width].contains(&number)
@@ -136,7 +136,7 @@ impl Canvas {
     }
 
     /// Returns a cell of an object; row 0 is at the bottom.
-    pub fn cell(&self, number: u16) -> Option<(usize, usize)> {
+    pub(super) fn cell(&self, number: u16) -> Option<(usize, usize)> {
         let cell = self.map.iter().position(|&shown| shown == number)?;
         Some((self.height - 1 - cell / self.width, cell % self.width))
     }

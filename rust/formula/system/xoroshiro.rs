@@ -12,7 +12,7 @@ pub(in crate::formula) struct Xoroshiro<const N: usize> {
 }
 
 impl<const N: usize> Xoroshiro<N> {
-    pub fn new(states: [u64; N]) -> Self {
+    pub(in crate::formula) fn new(states: [u64; N]) -> Self {
         Self {
             // The all-zero state is the only one that xoroshiro cannot leave.
             s0: states.map(|state| (state as u32).max(1)), // low half
@@ -21,7 +21,7 @@ impl<const N: usize> Xoroshiro<N> {
     }
 
     /// Returns the next number of one orbit.
-    pub fn next(&mut self, orbit: usize) -> u32 {
+    pub(in crate::formula) fn next(&mut self, orbit: usize) -> u32 {
         let (s0, s1) = (self.s0[orbit], self.s1[orbit] ^ self.s0[orbit]);
         self.s0[orbit] = s0.rotate_left(26) ^ s1 ^ s1 << 9;
         self.s1[orbit] = s1.rotate_left(13);
@@ -30,13 +30,13 @@ impl<const N: usize> Xoroshiro<N> {
 
     /// Loads the generators of a vector of orbits, from `first` on.
     #[inline(always)]
-    pub fn load<L: Lanes>(&self, l: L, first: usize) -> Vector<L> {
+    pub(in crate::formula) fn load<L: Lanes>(&self, l: L, first: usize) -> Vector<L> {
         Vector { s0: l.load_u(&self.s0[first..]), s1: l.load_u(&self.s1[first..]) }
     }
 
     /// Stores what [`Xoroshiro::load`] loaded.
     #[inline(always)]
-    pub fn store<L: Lanes>(&mut self, l: L, first: usize, vector: Vector<L>) {
+    pub(in crate::formula) fn store<L: Lanes>(&mut self, l: L, first: usize, vector: Vector<L>) {
         l.store_u(&mut self.s0[first..], vector.s0);
         l.store_u(&mut self.s1[first..], vector.s1);
     }
@@ -52,7 +52,7 @@ pub(in crate::formula) struct Vector<L: Lanes> {
 impl<L: Lanes> Vector<L> {
     /// Returns the next number of each orbit, and the generators after it.
     #[inline(always)]
-    pub fn next(self, l: L) -> (L::U, Self) {
+    pub(in crate::formula) fn next(self, l: L) -> (L::U, Self) {
         let Self { s0, s1 } = self;
         let mixed = l.xor(s1, s0);
         let after =
