@@ -7,6 +7,10 @@ PCA, normalized and clustered before each epoch. The network then learns the clu
 with a new last layer, and sees all clusters equally often. Each category has 1,000 instances, or
 --instances; an epoch covers them all unless --steps-per-epoch is lower: then the next one continues
 where it stopped. Writes the same files as pretrain.py to OUT.
+
+Result: a ResNet-10 at 32×32 saw 256,000 fractals in 1,000 clusters in 4 minutes on one core. With
+1% of CIFAR-10's labels it reaches 34.2%, against 38.5% after pre-training with the formula's labels
+(Table 7 in docs/experiments.md).
 """
 
 import sys
