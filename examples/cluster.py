@@ -15,7 +15,7 @@ Result: a ResNet-10 at 32×32 saw 256,000 fractals in 1,000 clusters in 4 minute
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train_on_clusters(s: Settings) -> int:
     """Trains, and returns the exit code. A run stopped within an epoch keeps its clusters."""
     stop = GracefulStop(s.max_minutes, s.max_steps)
+    s = replace(s, instances=s.instances or None)
     training.make_deterministic(s.deterministic)
     with Ranks(s.device) as ranks, Checkpoints(s.out, ranks.rank) as checkpoints:
         if ranks.world_size > 1:

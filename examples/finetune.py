@@ -4,7 +4,7 @@
         --data-root data --download --out runs/cifar10
     python examples/finetune.py --from scratch --data cifar10 --data-root data --out runs/scratch
 
-Result: 69.2% after --preset resnet10s, 54.4% from scratch (10% of labels, 32², a core-minute).
+Result: 69.2% after pretrain.py --preset resnet10s, 54.4% from scratch (10% of CIFAR-10's labels).
 
 Writes last.pt, best.pt, result.json, per_class.csv, metrics.csv and curve.png to OUT. Ctrl-C and
 SIGTERM save; --resume auto continues, bit-identically (on a GPU, only with --deterministic).

@@ -1,6 +1,6 @@
 """Pre-trains a network on fractals that are rendered while it trains; no image touches the disk.
 
-    python examples/pretrain.py --out runs/fractaldb1k                # the paper's protocol
+    python examples/pretrain.py --preset paper --out runs/fractaldb1k  # the paper's protocol
     torchrun --nproc-per-node 8 examples/pretrain.py --out runs/fractaldb1k --resume auto
 
 Result: a ResNet-10 at 32×32 (--preset resnet10s) saw a million fractals in 11 minutes on one core.

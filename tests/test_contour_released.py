@@ -93,11 +93,15 @@ def test_a_run_reports_its_progress_and_stops_if_the_report_raises():
     RCDB.released(4, instances=2, progress=lambda *counts: told.append(counts))
     assert told[-1] == (4, 4) and told == sorted(told)
 
+    told.clear()
+
     def cancel(done, categories):
+        told.append(done)
         raise TimeoutError("long enough")
 
     with pytest.raises(TimeoutError, match="long enough"):
         RCDB.released(1000, progress=cancel)
+    assert len(told) == 1 and told[0] < 1000
 
 
 @pytest.mark.slow

@@ -428,6 +428,9 @@ def test_runs_that_diverged_are_counted_in_the_table():
 def test_the_full_scale_is_the_papers():
     settings = pretrain.Settings(**FULL.pretraining({}, budget="long"))
     usual = pretrain.Settings(categories=1000, fill_rate=0.1, instances=1000)
+    assert (usual.model, usual.epochs, usual.batch_size) == ("resnet50", 90, 256)
+    assert (usual.optimizer, usual.momentum, usual.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (usual.lr, usual.schedule, usual.milestones) == (0.01, "step", (30, 60))
     assert pretrain.choose_rendering(settings, fdsl.fractaldb(10)) == fdsl.Rendering.paper()
     for name in (
         "model",
@@ -695,7 +698,7 @@ def test_a_study_under_torchrun_is_refused(tmp_path, monkeypatch, capsys):
         ("imagenet:some/classes.txt", "imagenet-100"),
         ("places365:classes.txt", "places-30"),
         ("imagenet", "imagenet"),
-        ("cifar10:animals.txt", "cifar10"),
+        ("cifar10:animals.txt", "cifar10:animals.txt"),
     ],
 )
 def test_part_of_a_data_set_is_compared_with_the_papers_part(name, column):

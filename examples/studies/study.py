@@ -202,8 +202,8 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
 
 def column_of(name: str) -> str:
     """The paper's name of a data set: ImageNet of the classes that a file names is ImageNet-100."""
-    name, _, classes = name.partition(":")
-    return PART_OF.get(name, name) if classes else name
+    whole, _, classes = name.partition(":")
+    return PART_OF.get(whole, name) if classes else name
 
 
 def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:

@@ -103,8 +103,8 @@ impl BuiltIn {
     /// # Errors
     ///
     /// Returns [`Error::Part`] if images of this family cannot be parts of others. Also fails where
-    /// [`make`](Self::make) or [`check`](Self::check) does, and if the style needs color: a gray image has
-    /// gray parts.
+    /// [`make`](Self::make) or [`check`](Self::check) does, and if the style is valid only in color,
+    /// because the parts of a gray image are gray.
     pub fn part(&self, parameters: &Arrays, settings: &str) -> Result<Box<dyn Part>, Error> {
         (self.part)(parameters, settings)
     }
