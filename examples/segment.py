@@ -194,12 +194,12 @@ def finetune(
     flip = v2.RandomHorizontalFlip(0.5 * (s.data != "digits"))
     augment = v2.Compose([v2.RandomCrop(s.size), flip])
 
-    def batches(past: int) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, first = divmod(past, steps_per_epoch)
+    def batches(skip: int) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, first = divmod(skip, steps_per_epoch)
         order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
         parts = np.array_split(order, steps_per_epoch)[first:]
         own = [part[ranks.rank :: ranks.world_size].tolist() for part in parts]
-        for step, (images, masks) in enumerate(build_loader(s, train_set, batch_sampler=own), past):
+        for step, (images, masks) in enumerate(build_loader(s, train_set, batch_sampler=own), skip):
             # An image and its mask get the same crop and flip, which depend on the step.
             ranks.manual_seed(s.seed, step)
             pairs = zip(map(tv_tensors.Image, images), map(tv_tensors.Mask, masks), strict=True)
