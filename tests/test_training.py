@@ -701,6 +701,46 @@ def test_a_resumed_log_ends_with_the_same_rows(tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path / "parts")] == ["3", "6"]
 
 
+def test_a_row_is_appended_unless_the_rows_before_it_change(tmp_path: Path) -> None:
+    log, file = MetricsLog(tmp_path, echo=False), tmp_path / "metrics.csv"
+    for step in (1, 2):
+        log.write(step, lr=0.5)
+        number = file.stat().st_ino
+    log.write(3, lr=np.float32(0.25))
+    assert file.stat().st_ino == number and file.read_text() == "step,lr\n1,0.5\n2,0.5\n3,0.25\n"
+    log.write(3, lr=0.125)  # another value
+    log.write(4, epoch=1)  # a new column
+    assert file.read_text() == "step,lr,epoch\n1,0.5,\n2,0.5,\n3,0.125,\n4,,1\n"
+    file.write_text("")  # someone else's doing
+    log.write(5, epoch=1)
+    assert file.read_text() == "step,lr,epoch\n1,0.5,\n2,0.5,\n3,0.125,\n4,,1\n5,,1\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+def test_a_row_that_does_not_fit_on_the_disk_leaves_none_half_written(tmp_path: Path) -> None:
+    import resource
+
+    log, file = MetricsLog(tmp_path, echo=False), tmp_path / "metrics.csv"
+    log.write(1, lr=0.5)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 3, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write: .*metrics\.csv"):
+            log.write(2, lr=0.5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert file.read_text() == "step,lr\n1,0.5\n"
+    log.write(3, lr=0.5)
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3"]
+
+
+def test_a_log_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, echo=False)
+    log.load_state_dict({"rows": [{"step": 1, "lr": 0.5}], "counts": {}, "sums": {}})
+    log.write(2, lr=0.5)
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2"]
+
+
 def test_an_average_that_is_no_number_is_an_error_and_no_row(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path)
     log.update(1, loss=torch.tensor(float("nan")))

@@ -32,6 +32,19 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def append_whole(path: Path, content: bytes) -> None:
+    """Adds to the end of a file, all of it or nothing."""
+    with naming_file(path), path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            file.truncate(end)
+            raise
+
+
 def write_once(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, unless it exists; of several writers one wins."""
     with _part(path) as part:
