@@ -215,6 +215,13 @@ fn forked() {
     pool::forked();
 }
 
+/// Keeps the order of accesses to memory that processes share: what comes before the call is seen
+/// before what comes after it. On ARM, other processes could otherwise see it in any order.
+#[pyfunction]
+fn memory_fence() {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
 /// Returns the names of the SIMD backends this processor supports, slowest first; `FDSL_SIMD` selects one.
 #[pyfunction]
 fn simd_paths() -> Vec<&'static str> {
@@ -237,7 +244,9 @@ mod core {
     #[pymodule_export]
     use super::testing::{diamond_square, draw_density, draw_points, draw_view, fail, released_patches};
     #[pymodule_export]
-    use super::{address_key, check_settings, cores, forked, noisy_labels, simd_paths, stream_order};
+    use super::{
+        address_key, check_settings, cores, forked, memory_fence, noisy_labels, simd_paths, stream_order,
+    };
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict;
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import get_worker_info
 
+from fdsl._core import memory_fence
+
 #: What started the latest pass over the stream: nothing yet, since the position was set; a loop in
 #: this process; or workers or a ``Loader``, which run ahead of the training loop.
 NOT_STARTED, BY_LOOP, BY_PREFETCHER = range(3)
@@ -141,7 +143,7 @@ class Position:
         have not joined yet. This needs no lock. The start is written before the tag, so a worker
         that sees the tag also sees its start. Workers that begin a pass at the same time write the
         same numbers. If one of them is late and reads the next position of the pass after it, the
-        tag has changed as well, and it looks again.
+        tag has changed as well, and it looks again. Fences keep that order on every processor.
 
         A pool keeps its slot until at least 32 passes of other pools have begun since its own.
 
@@ -163,6 +165,7 @@ class Position:
             joined_by_one = remembered and pool.joined[worker.id] == _mark(tag)
             joined = tag == self._joined_tag if self._joined_tag else joined_by_one
             if tag >> 32 == number and not joined:
+                memory_fence()  # the tag was read before its start
                 epoch, seen = pool.start.get()
                 if joined_by_one:
                     raise RuntimeError(
@@ -178,13 +181,16 @@ class Position:
                     )
                 break
             epoch, seen = within(length, *self.next())
+            memory_fence()  # the next position was read before the tag
             if pool.tag == tag:
                 # Greater than in any pass of this pool, which may have had another slot before,
                 # and in any of this slot.
                 tag = number << 32 | max(tag & 0xFFFF_FFFF, self._joined_tag & 0xFFFF_FFFF) + 1
                 pool.tag_before = self._joined_tag
                 pool.start.set(epoch, seen)
+                memory_fence()  # the start is written before the tag
                 pool.tag = tag
+                memory_fence()  # and the tag before all that follows
                 pool.begun = max(one.begun for one in memory.pools) + 1
                 repeats = before == (epoch, seen)
                 _begin(memory, epoch, seen, BY_PREFETCHER, length, worker.num_workers)
@@ -259,6 +265,7 @@ def _slot(pools: Any, number: int) -> tuple[Any, int]:
     # Read before the tags, since a worker writes it after the tag. So of two workers of one pool,
     # the second finds either the tag of the first or the same slot.
     begun = [pool.begun for pool in pools]
+    memory_fence()
     tags = [pool.tag for pool in pools]
     old = max(begun) - len(pools) // 2
     # Each pool starts its search at a slot of its own, so that two that begin at once rarely take

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import ReduceOp
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -165,7 +164,7 @@ class Checkpoints:
                     f"cannot resume: the checkpoint's {name} is {theirs}, yours {ours}"
                 )
         step = int(saved["step"])
-        least, most = reduced(torch.tensor([step, -step]), ReduceOp.MIN).abs().tolist()
+        least, most = reduced(torch.tensor([step, -step]), "MIN").abs().tolist()
         if least != most:
             raise ValueError(
                 f"the ranks would continue from different steps, {least} and {most}: "

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -150,13 +150,13 @@ def make_deterministic(on: bool = True) -> None:
     torch.backends.cudnn.benchmark = not on
 
 
-def reduced(numbers: Tensor, operation: Any = dist.ReduceOp.SUM) -> Tensor:
-    """Returns the sum (or another reduction) of all ranks' tensors, on the CPU."""
+def reduced(numbers: Tensor, operation: Literal["SUM", "MIN", "MAX"] = "SUM") -> Tensor:
+    """Returns the sum, minimum or maximum of all ranks' tensors, on the CPU."""
     if not (dist.is_available() and dist.is_initialized()):
         return numbers.cpu()
     # A group with only NCCL cannot reduce tensors on the CPU.
     numbers = numbers.to("cuda" if dist.get_backend() == "nccl" else "cpu", copy=True)
-    dist.all_reduce(numbers, operation)
+    dist.all_reduce(numbers, getattr(dist.ReduceOp, operation))
     return numbers.cpu()
 
 

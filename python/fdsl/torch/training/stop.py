@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch.distributed import ReduceOp
 
 from fdsl.torch.training.distributed import reduced
 
@@ -68,7 +67,7 @@ class GracefulStop:
         enough |= self.max_minutes is not None and minutes >= self.max_minutes
         # 1 is a limit that was reached; what signals ask for is more.
         wish = torch.tensor(128 + self._signal if self._signal else int(enough))
-        agreed = int(reduced(wish, ReduceOp.MAX))
+        agreed = int(reduced(wish, "MAX"))
         self.exit_code = agreed if agreed > 1 else 0
         return agreed > 0
 
