@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import counted
-from fdsl.families.base import Arrays, Several
+from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.rendering import Strokes
 
@@ -27,7 +27,7 @@ class Counts(NamedTuple):
         return Bezier([self])._repr_png_()
 
 
-class Bezier(CoreFamily):
+class Bezier(CoreFamily[Counts]):
     """Bézier curves; immutable, a sequence of ``Counts``.
 
     The paper compares FractalDB with Bezier-144 and Bezier-1024 (section 4.3 (iv), Table 9), and
@@ -70,13 +70,6 @@ class Bezier(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._counts)
-
-    @overload
-    def __getitem__(self, key: int) -> Counts: ...
-    @overload
-    def __getitem__(self, key: Several) -> Bezier: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> Counts:
         return Counts(*self._counts[category].tolist())

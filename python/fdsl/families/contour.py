@@ -7,15 +7,15 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
+from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
-from fdsl.families.base import Arrays, Several
-from fdsl.families.core import CoreFamily, rows_of
+from fdsl.families.base import Arrays
+from fdsl.families.core import C, CoreFamily, rows_of
 from fdsl.families.readers import Floats
 from fdsl.frame import Frame
 
@@ -131,7 +131,7 @@ class Atom(NamedTuple):
         return VisualAtom([[*row, *frequencies, radius, *oval]])._repr_png_()
 
 
-class _Contours(CoreFamily):
+class _Contours(CoreFamily[C]):
     """Base of both families: rows of numbers, and where in the original stream they came from."""
 
     _abstract = True
@@ -238,7 +238,7 @@ class _Contours(CoreFamily):
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the parameters of a category as plain values that JSON can hold."""
-        found: dict[str, Any] = self[category]._asdict()
+        found: dict[str, Any] = self._single(self._checked(category))._asdict()
         return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
     def __len__(self) -> int:
@@ -277,7 +277,7 @@ class _Contours(CoreFamily):
         return f"{self.name}-released"
 
 
-class RCDB(_Contours):
+class RCDB(_Contours[Rings]):
     """Radial contours (Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated
     Contours", CVPR 2022); immutable, a sequence of ``Rings``.
 
@@ -314,19 +314,12 @@ class RCDB(_Contours):
             vertices = int(-100 * math.log(1 - uniform()))
         return [vertices, 1 + int(200 * uniform()), 4 * uniform(), 0.1 * uniform()]
 
-    @overload
-    def __getitem__(self, key: int) -> Rings: ...
-    @overload
-    def __getitem__(self, key: Several) -> RCDB: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
-
     def _single(self, category: int) -> Rings:
         vertices, rings, noise, step = self._rows[category].tolist()
         return Rings(int(vertices), int(rings), noise, step)
 
 
-class VisualAtom(_Contours):
+class VisualAtom(_Contours[Atom]):
     """Visual atoms (Takashima et al., "Visual Atoms: Pre-training Vision Transformers with
     Sinusoidal Waves", CVPR 2023); immutable, a sequence of ``Atom``.
 
@@ -371,13 +364,6 @@ class VisualAtom(_Contours):
                 break
         radius = whole(10, 60)
         return [*row, first, second, radius, 1 + uniform(), 1 + uniform()]
-
-    @overload
-    def __getitem__(self, key: int) -> Atom: ...
-    @overload
-    def __getitem__(self, key: Several) -> VisualAtom: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> Atom:
         n, rings, noise, step, first, second, radius, x, y = self._rows[category].tolist()

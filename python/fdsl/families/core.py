@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any, SupportsIndex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import count_up_to, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Family
+from fdsl.families.base import MAX_CATEGORIES, Family, Several
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class CoreFamily(Family):
+#: The type of a category.
+C = TypeVar("C")
+
+
+class CoreFamily(Family, Generic[C]):
     """A family of the core, which gets its arrays unchanged and checks them."""
 
     _abstract = True
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, key: int) -> C: ...
+        @overload
+        def __getitem__(self, key: Several) -> Self: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        def __iter__(self) -> Iterator[C]: ...
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.name == Family.name or "name" in cls.__dict__:

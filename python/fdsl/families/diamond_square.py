@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import count_up_to, counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, Several
+from fdsl.families.base import MAX_CATEGORIES, Arrays
 from fdsl.families.core import CoreFamily
 
 #: The range of decays, which is divided into one interval per category.
@@ -27,7 +27,7 @@ class Decay(NamedTuple):
         return DiamondSquare([self.decay])._repr_png_()
 
 
-class DiamondSquare(CoreFamily):
+class DiamondSquare(CoreFamily[Decay]):
     """Diamond–square noise (Fournier, Fussell and Carpenter, "Computer Rendering of Stochastic
     Models", 1982), also called plasma; immutable, a sequence of ``Decay``.
 
@@ -83,13 +83,6 @@ class DiamondSquare(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._decays)
-
-    @overload
-    def __getitem__(self, key: int) -> Decay: ...
-    @overload
-    def __getitem__(self, key: Several) -> DiamondSquare: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> Decay:
         return Decay(float(self._decays[category]))

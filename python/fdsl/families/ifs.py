@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from fdsl._checks import (
     shown,
 )
 from fdsl._files import PathLike, write_all
-from fdsl.families.base import Several
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
     MAX_MAPS,
@@ -56,7 +55,7 @@ class Category(NamedTuple):
         return IFS([self.maps], [self.probabilities])._repr_png_()
 
 
-class IFS(Systems):
+class IFS(Systems[Category]):
     """Categories of iterated function systems; immutable, a sequence of ``Category``.
 
     One array holds the maps of all categories, one category after the other, and another one their
@@ -436,13 +435,6 @@ class IFS(Systems):
             checked_whole("margin", margin),
         )
         return self.core().fill_rates(*numbers, checked_seed(seed), checked_threads(num_threads))
-
-    @overload
-    def __getitem__(self, key: int) -> Category: ...
-    @overload
-    def __getitem__(self, key: Several) -> IFS: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _core_name(self, frame: Frame | None) -> str:
         compat = frame.compat if isinstance(frame, Rendering) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, SupportsIndex, overload
+from typing import Any, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from fdsl._checks import (
     shown,
     whole_or_none,
 )
-from fdsl.families.base import Several
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 from fdsl.families.systems import Lengths, Systems, numbers_of, rows_of_categories
 from fdsl.frame import Frame
@@ -46,7 +45,7 @@ class Category3D(NamedTuple):
         return IFS3D([self.maps], [self.probabilities])._repr_png_()
 
 
-class IFS3D(Systems):
+class IFS3D(Systems[Category3D]):
     """Categories of iterated function systems in three dimensions (ExFractalDB: Kataoka et al.,
     "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022; MV-FractalDB:
     Yamada et al., IROS 2021); immutable, a sequence of ``Category3D``.
@@ -175,13 +174,6 @@ class IFS3D(Systems):
         )
         found: IFS3D = cls._from_flat(maps, probabilities, lengths, tried)
         return found
-
-    @overload
-    def __getitem__(self, key: int) -> Category3D: ...
-    @overload
-    def __getitem__(self, key: Several) -> IFS3D: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
 
 def points3d(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
+from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays, Several
+from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
 from fdsl.frame import Frame
@@ -73,7 +73,7 @@ class LeafCategory(NamedTuple):
     max_radius: float
 
 
-class DeadLeaves(CoreFamily):
+class DeadLeaves(CoreFamily[LeafCategory]):
     """Dead leaves (Lee, Mumford and Huang, 2001; Baradad et al., "Learning to See by Looking at
     Noise", NeurIPS 2021); immutable, a sequence of ``LeafCategory``.
 
@@ -112,7 +112,7 @@ class DeadLeaves(CoreFamily):
         self,
         categories: SupportsIndex | npt.ArrayLike = 49,
         *,
-        texture: CoreFamily | None = None,
+        texture: CoreFamily[Any] | None = None,
     ) -> None:
         if texture is not None and (
             not isinstance(texture, CoreFamily) or texture.style is not Frame
@@ -135,12 +135,12 @@ class DeadLeaves(CoreFamily):
         self.core()  # checks the numbers
 
     @property
-    def texture(self) -> CoreFamily | None:
+    def texture(self) -> CoreFamily[Any] | None:
         """The family that shades the leaves, if there is one."""
         return self._texture
 
     @classmethod
-    def paper(cls, shape: str = "mixed", *, texture: CoreFamily | None = None) -> DeadLeaves:
+    def paper(cls, shape: str = "mixed", *, texture: CoreFamily[Any] | None = None) -> DeadLeaves:
         """Returns a data set of the paper: one category, a shape with the original radii.
 
         Args:
@@ -174,13 +174,6 @@ class DeadLeaves(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._leaves)
-
-    @overload
-    def __getitem__(self, key: int) -> LeafCategory: ...
-    @overload
-    def __getitem__(self, key: Several) -> DeadLeaves: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> LeafCategory:
         shape, *radii = self._leaves[category].tolist()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, SupportsIndex, overload
+from typing import Annotated, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole, counted
-from fdsl.families.base import Arrays, Several
+from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.frame import Range
 
@@ -27,7 +27,7 @@ class Frequencies(NamedTuple):
         return Perlin([self])._repr_png_()
 
 
-class Perlin(CoreFamily):
+class Perlin(CoreFamily[Frequencies]):
     """Improved Perlin noise (Perlin, "Improving Noise", 2002); immutable, a sequence of
     ``Frequencies``.
 
@@ -103,13 +103,6 @@ class Perlin(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._frequencies)
-
-    @overload
-    def __getitem__(self, key: int) -> Frequencies: ...
-    @overload
-    def __getitem__(self, key: Several) -> Perlin: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> Frequencies:
         return Frequencies(*self._frequencies[category].tolist())

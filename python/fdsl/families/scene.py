@@ -112,7 +112,7 @@ class Scenes(Frame):
         return cls(**{**settings, "max_covered": 0.7, **changes})
 
 
-class Scene(CoreFamily):
+class Scene(CoreFamily[Any]):
     """Several objects in one image, with exact masks and boxes; immutable, a sequence of the
     categories of its parts.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, SupportsIndex, overload
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, Several
+from fdsl.families.base import MAX_CATEGORIES, Arrays
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
@@ -80,7 +80,7 @@ class RingClass(NamedTuple):
     oval: tuple[float, float]
 
 
-class SegRCDB(CoreFamily):
+class SegRCDB(CoreFamily[RingClass]):
     """Scenes of SegRCDB (Shinoda et al., "SegRCDB: Semantic Segmentation via Formula-Driven
     Supervised Learning", ICCV 2023); immutable, a sequence of ``RingClass``.
 
@@ -129,13 +129,6 @@ class SegRCDB(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    @overload
-    def __getitem__(self, key: int) -> RingClass: ...
-    @overload
-    def __getitem__(self, key: Several) -> SegRCDB: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> RingClass:
         vertices, rings, noise, step, radius, x, y = self._rows[category].tolist()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import whole_or_none
-from fdsl.families.base import Arrays, Several
+from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, square_grid
 
 #: The exponents of the paper: from, to.
@@ -23,7 +23,7 @@ class Exponents(NamedTuple):
     y: float
 
 
-class Spectrum(CoreFamily):
+class Spectrum(CoreFamily[Exponents]):
     """Noise with the spectrum of natural images (Baradad et al., "Learning to See by Looking at
     Noise", NeurIPS 2021); immutable, a sequence of ``Exponents``.
 
@@ -67,13 +67,6 @@ class Spectrum(CoreFamily):
 
     def __len__(self) -> int:
         return len(self._exponents)
-
-    @overload
-    def __getitem__(self, key: int) -> Exponents: ...
-    @overload
-    def __getitem__(self, key: Several) -> Spectrum: ...
-    def __getitem__(self, key: int | Several) -> Any:
-        return super().__getitem__(key)
 
     def _single(self, category: int) -> Exponents:
         return Exponents(*self._exponents[category].tolist())

@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from fdsl._checks import count_up_to, counted, shown
 from fdsl.families.base import Arrays
-from fdsl.families.core import CoreFamily
+from fdsl.families.core import C, CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 
 Lengths = npt.NDArray[np.int64]
 
 
-class Systems(CoreFamily):
+class Systems(CoreFamily[C]):
     """Categories of affine maps and their probabilities, concatenated in flat arrays.
 
     A category is a read-only view of its part of the arrays.
@@ -101,7 +101,7 @@ class Systems(CoreFamily):
 
     def parameters(self, category: int) -> dict[str, Any]:
         """Returns the maps and probabilities of a category as lists of numbers."""
-        maps, probabilities = self[category]
+        maps, probabilities = self._single(self._checked(category))
         return {"maps": maps.tolist(), "probabilities": probabilities.tolist()}
 
     def __len__(self) -> int:
