@@ -10,6 +10,9 @@ of threads, workers, ranks, processors or what was rendered before.
 (4, 64, 64)
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fdsl import families
 from fdsl._core import __version__, cores
 from fdsl.dataset import Dataset
@@ -21,6 +24,18 @@ from fdsl.render import render
 from fdsl.rendering import Rendering, Strokes, Views
 from fdsl.sample import Sample
 
+if TYPE_CHECKING:
+    from fdsl import export as export
+    from fdsl import timm as timm
+    from fdsl import torch as torch
+
 __all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "Strokes", "Views"]
 __all__ += ["__version__", "cores", "explore", "render", "show"]
 __all__ += families.__all__
+
+
+def __getattr__(name: str) -> Any:
+    # `import fdsl` imports no torch, but afterwards `fdsl.torch.Stream` is there.
+    if name in ("export", "timm", "torch"):
+        return importlib.import_module(f"fdsl.{name}")
+    raise AttributeError(f"module 'fdsl' has no attribute {name!r}")
