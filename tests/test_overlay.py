@@ -103,6 +103,14 @@ def test_labels_stand_above_the_images_and_do_not_cover_their_targets():
         assert labeled[:16, 48 + 114 * number :][:, :56].any()
 
 
+def test_labels_are_written_by_an_old_pillow_too(monkeypatch):
+    font = pytest.importorskip("PIL.ImageFont")
+    only_size = font.load_default()
+    plain = contact_sheet(SCENE, 2, 4, rendering=GRAY, label=False)
+    monkeypatch.setattr(font, "load_default", lambda: only_size)  # before 10.1
+    assert contact_sheet(SCENE, 2, 4, rendering=GRAY).sum() > plain.sum()
+
+
 @pytest.mark.parametrize("rendering", [GRAY, COLOR], ids=["gray", "color"])
 def test_a_label_shows_nothing_but_the_image(rendering):
     sheet = {"rendering": rendering, "label": False}

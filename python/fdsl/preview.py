@@ -268,7 +268,10 @@ def _labeled(
 
     image = Canvas.fromarray(sheet.pixels)
     pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(letters)
+    try:
+        font = ImageFont.load_default(letters)
+    except TypeError:  # before Pillow 10.1, it has one size
+        font = ImageFont.load_default()
     white = (255, 255, 255) if sheet.pixels.ndim == 3 else 255
     for number, row in enumerate(rows):
         y, _ = sheet.corner(number, 0)
