@@ -141,7 +141,6 @@ def train_on_clusters(s: Settings) -> int:
                 stopped = stop.requested(step)
             if stopped:
                 break
-        log.plot()
         if stop.exit_code == 0:
             training.save_weights(
                 s.out,
@@ -157,6 +156,7 @@ def train_on_clusters(s: Settings) -> int:
                 settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
                 history=checkpoints.history,
             )
+        log.plot()
     return stop.exit_code
 
 

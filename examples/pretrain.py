@@ -168,7 +168,6 @@ def pretrain(s: Settings) -> int:
                 save(step)
                 if stop.requested(step):
                     break
-            log.plot()
             if stop.exit_code == 0 and ranks.rank == 0:
                 training.save_weights(
                     s.out,
@@ -183,6 +182,7 @@ def pretrain(s: Settings) -> int:
                     settings=recorded(s) | {"steps_per_epoch": steps_per_epoch},
                     history=checkpoints.history,
                 )
+            log.plot()
             if ranks.rank == 0:
                 print(f"{step:,} of {s.epochs * steps_per_epoch:,} steps of {s.model}; see {s.out}")
     return stop.exit_code

@@ -1300,11 +1300,19 @@ def test_transforms_that_lose_the_targets_are_refused(ifs: fdsl.IFS, source: Any
             next(iter(source(ifs, rendering=TINY, transforms=images_only)))
 
 
+def test_the_parts_that_need_more_packages_are_imported_when_they_are_used() -> None:
+    code = (
+        "import fdsl, sys; assert not {'torch', 'fdsl.export'} & sys.modules.keys();"
+        "fdsl.torch.Stream; fdsl.export.shards; assert not hasattr(fdsl, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
 @pytest.mark.parametrize("source", [Dataset, Stream, Loader])
 def test_transforms_need_torchvision(
     ifs: fdsl.IFS, source: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fdsl.torch.tensors.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ModuleNotFoundError, match="transforms needs torchvision: pip install"):
         source(stream_of(ifs) if source is Loader else ifs, transforms=lambda *both: both)
 

@@ -122,6 +122,41 @@ def test_a_run_whose_log_cannot_be_written_goes_on(tmp_path: Path, output: str) 
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize(
+    ("package", "use", "sentence"),
+    [
+        ("torchvision", lambda _: build_model("resnet18", 2), "the model resnet18 needs torchvis"),
+        ("torchvision", lambda _: build_model("vit6s", 2, input_size=32), "the model vit6s needs "),
+        ("torchvision", lambda _: Augmentation(8), "Augmentation needs torchvision"),
+        ("torchvision", lambda _: Erasing(0.5), "Erasing needs torchvision"),
+        ("torchvision", lambda _: mixing(2, mixup=1.0), "mixing needs torchvision"),
+        ("sklearn", lambda _: linear_probe(nn.Linear(2, 2), list, list), "install scikit-learn"),
+        ("torchmetrics", lambda _: Validation(2, multilabel=True), "average precision needs"),
+        ("filelock", lambda folder: Checkpoints(folder).__enter__(), "Checkpoints needs filelock"),
+        ("tensorboard", lambda folder: MetricsLog(folder, tensorboard=True), "True needs tensorb"),
+        ("matplotlib", lambda folder: MetricsLog(folder).plot(), "plot needs matplotlib"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_needs_it(
+    tmp_path: Path, monkeypatch: Any, package: str, use: Any, sentence: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=sentence):
+        use(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["tyro", "filelock", "matplotlib", "safetensors"])
+def test_a_script_ends_at_once_where_a_package_is_missing(
+    package: str, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(text: str) -> None:
+        raise AssertionError("it began")
+
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run_script(train, lambda code: 0, ["--text", "a"]) == 2
+    assert f"needs {package}: pip install {package}" in capsys.readouterr().err
+
+
 def test_a_log_that_is_no_file_may_fail_too(tmp_path: Path, monkeypatch: Any) -> None:
     class Full(io.TextIOBase):
         def write(self, text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import importlib.util
 import operator
 import reprlib
 from collections.abc import Callable, Sequence
@@ -29,6 +30,22 @@ MAX_SHOWN = 200
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = MAX_SHOWN
 _short.maxlong = 60
+
+
+def require(user: str, module: str, package: str | None = None) -> None:
+    """Checks that a package can be imported, which is done later or elsewhere.
+
+    Args:
+        user: what needs it, to begin the message with.
+        module: the name to import.
+        package: the name to install, if it is another.
+
+    Raises:
+        ModuleNotFoundError: it cannot.
+    """
+    if importlib.util.find_spec(module) is None:
+        name = package or module
+        raise ModuleNotFoundError(f"{user} needs {name}: pip install {name}", name=module)
 
 
 def shown(value: object) -> str:

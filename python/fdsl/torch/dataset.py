@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from fdsl import dataset
-from fdsl._checks import shown
+from fdsl._checks import require, shown
 from fdsl.families import Family
 from fdsl.frame import Frame
 from fdsl.targets import TargetName
@@ -177,6 +176,5 @@ def _checked_mode(as_pil: bool | str) -> str | None:
         return None
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"as_pil must be True, False, 'RGB' or 'L', got {shown(as_pil)}")
-    if find_spec("PIL") is None:
-        raise ModuleNotFoundError("as_pil needs Pillow: pip install pillow")
+    require("as_pil", "PIL", "pillow")
     return mode

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fdsl._checks import shown
+from fdsl._checks import require, shown
 
 
 def channels_first(images: Tensor) -> Tensor:
@@ -99,8 +98,7 @@ def checked_transforms(
         return None
     if any(transform is not None for transform in instead_of.values()):
         raise ValueError(f"give transforms, or {' and '.join(instead_of)}, not both")
-    if find_spec("torchvision") is None:
-        raise ModuleNotFoundError("transforms needs torchvision: pip install torchvision")
+    require("transforms", "torchvision")
     return transforms
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fdsl._checks import require
 from fdsl.torch.training.models import sides
 
 #: Takes and returns images and labels.
@@ -47,6 +48,7 @@ class Augmentation(nn.Module):
         flip: bool = False,
         rand_augment: int | None = None,
     ) -> None:
+        require("Augmentation", "torchvision")
         from torchvision.transforms import v2
 
         super().__init__()
@@ -109,6 +111,7 @@ class Erasing(nn.Module):
     """
 
     def __init__(self, probability: float) -> None:
+        require("Erasing", "torchvision")
         super().__init__()
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be 0 to 1, got {probability}")
@@ -162,6 +165,7 @@ def mixing(num_classes: int, *, mixup: float = 0.0, cutmix: float = 0.0) -> Mixi
     Raises:
         ValueError: an alpha is negative; or, raised by the function, images have several labels.
     """
+    require("mixing", "torchvision")
     from torchvision.transforms import v2
 
     if min(mixup, cutmix) < 0:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from fdsl._checks import shown
+from fdsl._checks import require, shown
 from fdsl._files import PART, PathLike, writing_whole
 from fdsl.torch.training.distributed import reduced
 
@@ -74,6 +74,7 @@ class Checkpoints:
         self.history: list[dict[str, Any]] = []
 
     def __enter__(self) -> Checkpoints:
+        require("Checkpoints", "filelock")
         from filelock import FileLock, Timeout
 
         self._lock = FileLock(self.folder / ".lock", blocking=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fdsl._checks import require
 from fdsl._files import replace_closed_output
 from fdsl.families.load import load, text_options
 from fdsl.rendering import Rendering
@@ -47,8 +48,6 @@ def run_script(
             ``set`` of a preset with a ``source`` is left out, with a message, if another source has
             no such settings.
     """
-    import tyro
-
     replace_closed_output()
     words = sys.argv[1:] if argv is None else list(argv)
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
@@ -56,6 +55,11 @@ def run_script(
     # tyro gives a bool two options.
     own |= {f"--no-{f.name.replace('_', '-')}" for f in fields if f.type in (bool, "bool")}
     try:
+        require("the command line", "tyro")
+        for package in ("filelock", "matplotlib", "safetensors"):
+            require("the end of a run", package)
+        import tyro
+
         for word in (word.split("=")[0] for word in words):
             if renamed and word not in own and renamed.get(word, "").partition(" ")[0] in own:
                 raise ValueError(f"{word} is now {renamed[word]}")

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from fdsl._checks import require
 from fdsl._files import PathLike, append_whole, discard, write_whole
 from fdsl.torch.training.distributed import is_first, reduced
 
@@ -45,6 +46,8 @@ class MetricsLog:
     def __init__(
         self, folder: PathLike, *, tensorboard: bool = False, echo: bool | None = None
     ) -> None:
+        if tensorboard:
+            require("tensorboard=True", "tensorboard")
         self.folder = Path(folder)
         self.tensorboard = tensorboard
         terminal = sys.stderr is not None and sys.stderr.isatty()
@@ -142,6 +145,7 @@ class MetricsLog:
         column. Needs matplotlib."""
         if not is_first():
             return
+        require("plot", "matplotlib")
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")

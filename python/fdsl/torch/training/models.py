@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fdsl._checks import require
 from fdsl._scripts import import_script
 
 #: Every network takes images of this side or more; some take smaller ones, too.
@@ -102,6 +103,7 @@ def _of_script(script: str, function: str, num_classes: int) -> nn.Module:
 
 
 def _of_torchvision(name: str, num_classes: int, height: int, width: int) -> nn.Module:
+    require(f"the model {name}", "torchvision")
     import torchvision
 
     if name not in torchvision.models.list_models(module=torchvision.models):
@@ -160,6 +162,7 @@ def resnet10s(num_classes: int) -> nn.Module:
 
     It has 0.7 million parameters, and trains on 1,000 images/s on one core.
     """
+    require("the model resnet10s", "torchvision")
     from torchvision.models.resnet import BasicBlock, ResNet
 
     model = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
@@ -185,6 +188,7 @@ def vit6s(num_classes: int, input_size: int | tuple[int, int] = 32) -> nn.Module
     Raises:
         ValueError: ``input_size`` is not the side of a square image, or no multiple of 4.
     """
+    require("the model vit6s", "torchvision")
     from torchvision.models import VisionTransformer
 
     height, width = sides(input_size)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fdsl._checks import require
 from fdsl.torch.training.models import last_layer
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -44,6 +45,7 @@ def linear_probe(
     Returns:
         The predicted class of each validation image, int64 (N,).
     """
+    require("linear_probe", "sklearn", "scikit-learn")
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, ShuffleSplit
     from sklearn.pipeline import make_pipeline

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fdsl._checks import require
 from fdsl._files import PathLike, write_whole
 from fdsl.torch.training.distributed import reduced
 
@@ -63,6 +64,7 @@ class Validation:
         self._loss = torch.zeros(2, dtype=torch.float64)  # the sum, and of how many
         self._precision: Any = None
         if multilabel:
+            require("average precision", "torchmetrics")
             from torchmetrics.classification import MultilabelAveragePrecision
 
             self._precision = MultilabelAveragePrecision(

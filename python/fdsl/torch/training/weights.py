@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import fdsl
+from fdsl._checks import require
 from fdsl._files import PathLike, write_whole
 from fdsl.torch.training.checkpoints import read_checkpoint
 from fdsl.torch.training.models import build_model, last_layer, own_network, sides
@@ -54,6 +55,7 @@ def save_weights(
             images.
         **more: further entries of the JSON, such as the settings of the run.
     """
+    require("save_weights", "safetensors")
     from safetensors.torch import save
 
     folder = Path(folder)
@@ -115,6 +117,7 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
         if "weights" in state and "made" in state:  # as Checkpoints writes them
             return state["weights"], state["made"].get("model")
         return _state_dict(state, path), None
+    require(path.name, "safetensors")
     from safetensors import SafetensorError, safe_open
 
     try:
