@@ -180,8 +180,8 @@ def finetune(
     train_set, val_set = sets
     chosen = np.random.default_rng(s.seed).permutation(len(train_set))[: s.images]
     steps_per_epoch = -(-len(chosen) // s.batch_size)
-    if len(chosen) // steps_per_epoch < ranks.world_size:
-        raise ValueError(f"a batch has fewer images than the {ranks.world_size} processes")
+    if ranks.world_size > 1 and len(chosen) // steps_per_epoch < 2 * ranks.world_size:
+        raise ValueError(f"--batch-size {s.batch_size}: batch norm needs 2 images per process")
     model = build(s, len(train_set.classes))
     if weights is not None:
         tensors, name = training.load_weights(weights)
@@ -211,24 +211,24 @@ def finetune(
     made = {"data": s.data, "images": len(chosen), "from": start, "epochs": s.epochs}
     if not train(s, ranks, stop, model, batches, steps_per_epoch, made, done):
         return None
-    iou = ranks.from_first(lambda: validate(s, ranks.device, model, val_set))
+    iou = ranks.from_first(lambda: validate(s, ranks, model, val_set))
     scores = {"miou": float(np.mean(iou)), "iou": dict(zip(val_set.classes, iou, strict=True))}
     counts = {"images": len(chosen), "val_images": len(val_set)}
     return {**scores, **counts, "steps": s.epochs * steps_per_epoch}
 
 
-@torch.no_grad()
-def validate(s: Settings, device: torch.device, model: nn.Module, images: "Masks") -> list[float]:
+def validate(s: Settings, ranks: Ranks, model: nn.Module, images: "Masks") -> list[float]:
     """Returns the IoU of each class over the pixels of all images, center-cropped to --size."""
-    normalize, crop = Normalize(MEAN, STD).to(device), v2.CenterCrop(s.size)
+    normalize, crop = Normalize(MEAN, STD).to(ranks.device), v2.CenterCrop(s.size)
     classes = len(images.classes)
     # Not by torchmetrics: in deterministic runs, it would need gigabytes for this.
     pixels = torch.zeros(classes, classes, dtype=torch.int64)  # by their class and the answer
     model.eval()
-    for batch, masks in build_loader(s, images, batch_size=s.batch_size):
-        answers = model(normalize(crop(batch.to(device))))["out"].argmax(1).cpu()
-        pairs = (crop(masks) * classes + answers)[crop(masks) != IGNORED]
-        pixels += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    with torch.no_grad(), ranks.autocast(s.amp):
+        for batch, masks in build_loader(s, images, batch_size=s.batch_size):
+            answers = model(normalize(crop(batch.to(ranks.device))))["out"].argmax(1).cpu()
+            pairs = (crop(masks) * classes + answers)[crop(masks) != IGNORED]
+            pixels += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     right = pixels.diag()
     return [float(iou) for iou in right / (pixels.sum(0) + pixels.sum(1) - right).clamp(min=1)]
 

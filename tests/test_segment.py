@@ -15,7 +15,7 @@ need()
 
 import segment
 import torch
-from fdsl.torch.training import build_model, load_weights, read_checkpoint
+from fdsl.torch.training import Ranks, build_model, load_weights, read_checkpoint
 from PIL import Image
 
 TINY = ["--size", "32", "--batch-size", "4", "--steps", "2", "--epochs", "1", "--images", "8"]
@@ -64,7 +64,7 @@ def test_the_iou_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> Non
     with torch.no_grad():
         for image, mask in images:
             metric.update(model(normalize(crop(image[None])))["out"].argmax(1), crop(mask[None]))
-    found = segment.validate(s, torch.device("cpu"), model, images)
+    found = segment.validate(s, Ranks("cpu"), model, images)
     assert found == pytest.approx(metric.compute().tolist())
 
 
