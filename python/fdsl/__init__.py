@@ -21,7 +21,7 @@ from fdsl.families import *  # noqa: F403  # each family is named there, once
 from fdsl.frame import Frame, Range
 from fdsl.preview import Image, show
 from fdsl.render import render
-from fdsl.rendering import Rendering, Strokes, Views
+from fdsl.rendering import Rendering
 from fdsl.sample import Sample
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from fdsl import timm as timm
     from fdsl import torch as torch
 
-__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "Strokes", "Views"]
-__all__ += ["__version__", "cores", "explore", "render", "show"]
+__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "__version__"]
+__all__ += ["cores", "explore", "render", "show"]
 __all__ += families.__all__
 
 

@@ -1,13 +1,11 @@
-"""The settings for rendering points (fractals) and strokes (curves)."""
+"""The settings for rendering the points of fractals."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from typing import Annotated, Any, ClassVar, Literal
 
-from fdsl._checks import Size
 from fdsl.frame import Frame, Range
 
 if typing.TYPE_CHECKING:
@@ -166,73 +164,3 @@ _LATER: dict[str, Any] = {
     "background": None,
     "blur": 0.0,
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Strokes(Frame):
-    """How curves become images.
-
-    Raises:
-        ValueError: a number or a name is out of range; the message says what is accepted.
-        TypeError: an argument is of the wrong type, or there is no such setting.
-    """
-
-    #: Whether to draw with a 3×3 brush (``"patch"``) or a line one pixel wide (``"point"``).
-    draw: Literal["patch", "point"] = "patch"
-    #: The number of pixels left empty on each side of the control points.
-    margin: Annotated[int, Range(0, 32)] = 6
-
-    _checked_as: ClassVar[str | None] = "bezier"
-
-    def _shrunk(self, scale: float) -> dict[str, Any]:
-        return {**super()._shrunk(scale), "margin": int(self.margin * scale)}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Views(Frame):
-    """How fractals in three dimensions become images: the settings of ``IFS3D``.
-
-    The defaults are those of the released code. ``Views.released()`` also follows its
-    arithmetic.
-
-    Raises:
-        ValueError: a number or a name is out of range; the message says what is accepted.
-        TypeError: an argument is of the wrong type, or there is no such setting.
-    """
-
-    size: Size = 224
-    #: Whether ``index % 4`` flips the image. Off by default, because the views already differ.
-    flips: bool = False
-    #: Points of the cloud, 2…16,777,216; the released code keeps one fewer.
-    num_points: Annotated[int, Range(1000, 100_000)] = 10_000
-    #: Side length of the square of pixels at each point, 1…64.
-    point_size: Annotated[int, Range(1, 8)] = 1
-    #: Whether far points are darker and hidden by near ones. Otherwise all points are white.
-    shade: bool = False
-    #: Twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at
-    #: random on the sphere for each image (ExFractalDB).
-    view: Literal["fixed", "random"] = "fixed"
-    #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the
-    #: released code's, which samples −π…π and takes it for degrees.
-    jitter: Annotated[float, Range(0, 180)] = math.pi
-    #: Largest relative change w of a coefficient of every map, 0…1. The 145 weight rows have the
-    #: factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its category's own maps.
-    variation: Annotated[float, Range(0, 1)] | None = 0.6
-    #: ``"released"`` follows the released code: one orbit in float64, and one weight row twice.
-    compat: Literal["released"] | None = None
-
-    _checked_as: ClassVar[str | None] = "ifs3d"
-    _paper: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def released(cls, **changes: Any) -> Self:
-        """Returns the settings of the authors' script, with their arithmetic.
-
-        Orbits are one chain of float64 points that draws from NumPy's legacy generator, seeded from
-        the address (theirs is left to chance), and degenerate images are kept. Of 144
-        different weight rows one comes twice: row 108 repeats row 99.
-
-        Args:
-            **changes: any setting, instead of the script's.
-        """
-        return cls(**{"resample_degenerate": False, "compat": "released", **changes})

@@ -1,12 +1,12 @@
 """Families of categories."""
 
 from fdsl.families.base import Family
-from fdsl.families.bezier import Bezier
+from fdsl.families.bezier import Bezier, Strokes
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.diamond_square import DiamondSquare
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS, Category
-from fdsl.families.ifs3d import IFS3D, Category3D, points3d
+from fdsl.families.ifs3d import IFS3D, Category3D, Views, points3d
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.load import load
 from fdsl.families.perlin import Perlin
@@ -35,6 +35,8 @@ __all__ = [
     "Scenes",
     "SegRCDB",
     "Spectrum",
+    "Strokes",
+    "Views",
     "VisualAtom",
     "fractaldb",
     "load",

@@ -1,9 +1,10 @@
-"""Bézier curves."""
+"""Bézier curves, and their settings."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,27 @@ import numpy.typing as npt
 from fdsl._checks import counted
 from fdsl.families.base import Arrays
 from fdsl.families.core import CoreFamily, square_grid
-from fdsl.rendering import Strokes
+from fdsl.frame import Frame, Range
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strokes(Frame):
+    """How curves become images.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    #: Whether to draw with a 3×3 brush (``"patch"``) or a line one pixel wide (``"point"``).
+    draw: Literal["patch", "point"] = "patch"
+    #: The number of pixels left empty on each side of the control points.
+    margin: Annotated[int, Range(0, 32)] = 6
+
+    _checked_as: ClassVar[str | None] = "bezier"
+
+    def _shrunk(self, scale: float) -> dict[str, Any]:
+        return {**super()._shrunk(scale), "margin": int(self.margin * scale)}
 
 
 class Counts(NamedTuple):

@@ -1,9 +1,11 @@
-"""Iterated function systems in three dimensions, and their points."""
+"""Iterated function systems in three dimensions, their settings and their points."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from fdsl import _core
 from fdsl._checks import (
     Numbers,
+    Size,
     checked_number,
     checked_numbers,
     checked_seed,
@@ -23,13 +26,65 @@ from fdsl._checks import (
 )
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 from fdsl.families.systems import Lengths, Systems, numbers_of, rows_of_categories
-from fdsl.frame import Frame
-from fdsl.rendering import Views
+from fdsl.frame import Frame, Range
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Most categories that ``IFS3D(number)`` searches for; this many take a minute on one core.
 MAX_SEARCHED = 100_000
 #: Coefficients of a map, a…l.
 COEFFICIENTS = 12
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Views(Frame):
+    """How fractals in three dimensions become images: the settings of ``IFS3D``.
+
+    The defaults are those of the released code. ``Views.released()`` also follows its
+    arithmetic.
+
+    Raises:
+        ValueError: a number or a name is out of range; the message says what is accepted.
+        TypeError: an argument is of the wrong type, or there is no such setting.
+    """
+
+    size: Size = 224
+    #: Whether ``index % 4`` flips the image. Off by default, because the views already differ.
+    flips: bool = False
+    #: Points of the cloud, 2…16,777,216; the released code keeps one fewer.
+    num_points: Annotated[int, Range(1000, 100_000)] = 10_000
+    #: Side length of the square of pixels at each point, 1…64.
+    point_size: Annotated[int, Range(1, 8)] = 1
+    #: Whether far points are darker and hidden by near ones. Otherwise all points are white.
+    shade: bool = False
+    #: Twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at
+    #: random on the sphere for each image (ExFractalDB).
+    view: Literal["fixed", "random"] = "fixed"
+    #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the
+    #: released code's, which samples −π…π and takes it for degrees.
+    jitter: Annotated[float, Range(0, 180)] = math.pi
+    #: Largest relative change w of a coefficient of every map, 0…1. The 145 weight rows have the
+    #: factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its category's own maps.
+    variation: Annotated[float, Range(0, 1)] | None = 0.6
+    #: ``"released"`` follows the released code: one orbit in float64, and one weight row twice.
+    compat: Literal["released"] | None = None
+
+    _checked_as: ClassVar[str | None] = "ifs3d"
+    _paper: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def released(cls, **changes: Any) -> Self:
+        """Returns the settings of the authors' script, with their arithmetic.
+
+        Orbits are one chain of float64 points that draws from NumPy's legacy generator, seeded from
+        the address (theirs is left to chance), and degenerate images are kept. Of 144
+        different weight rows one comes twice: row 108 repeats row 99.
+
+        Args:
+            **changes: any setting, instead of the script's.
+        """
+        return cls(**{"resample_degenerate": False, "compat": "released", **changes})
 
 
 class Category3D(NamedTuple):

@@ -12,12 +12,12 @@ from fdsl.families.base import Family
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
-from fdsl.families.ifs3d import IFS3D
+from fdsl.families.ifs3d import IFS3D, Views
 from fdsl.families.leaves import DeadLeaves, Leaves
 from fdsl.families.scene import Scene, Scenes
 from fdsl.families.segrcdb import RingScenes, SegRCDB
 from fdsl.frame import Frame
-from fdsl.rendering import Rendering, Views
+from fdsl.rendering import Rendering
 
 HERE = Path(__file__).parent
 
