@@ -11,7 +11,7 @@ of threads, workers, ranks, processors or what was rendered before.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import typing
 
 from fdsl import families
 from fdsl._core import __version__, cores
@@ -24,7 +24,7 @@ from fdsl.render import render
 from fdsl.rendering import Rendering
 from fdsl.sample import Sample
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from fdsl import export as export
     from fdsl import timm as timm
     from fdsl import torch as torch
@@ -34,7 +34,7 @@ __all__ += ["cores", "explore", "render", "show"]
 __all__ += families.__all__
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     # `import fdsl` imports no torch, but afterwards `fdsl.torch.Stream` is there.
     if name in ("export", "timm", "torch"):
         return importlib.import_module(f"fdsl.{name}")
