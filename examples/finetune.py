@@ -93,8 +93,8 @@ def finetune(s: Settings) -> int:
             train.labels, per_class=s.per_class, share=s.label_fraction, seed=s.seed
         )
         steps_per_epoch = -(-len(chosen) // s.batch_size)
-        if ranks.world_size > 1 and len(chosen) // steps_per_epoch < 2 * ranks.world_size:
-            raise ValueError(f"--batch-size {s.batch_size}: batch norm needs 2 images per process")
+        if len(chosen) // steps_per_epoch < ranks.world_size:
+            raise ValueError(f"a batch has fewer images than the {ranks.world_size} processes")
         weights = None if s.from_ == "scratch" else s.from_
         model, name = training.load_pretrained(
             weights, len(train.classes), name=s.model, seed=s.seed, input_size=s.size

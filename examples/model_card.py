@@ -77,7 +77,7 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return training.run_script(Settings, write_card, argv)
+    return training.run_script(Settings, write_card, argv, needs=["safetensors"])
 
 
 def write_card(s: Settings) -> int:

@@ -180,8 +180,8 @@ def finetune(
     train_set, val_set = sets
     chosen = np.random.default_rng(s.seed).permutation(len(train_set))[: s.images]
     steps_per_epoch = -(-len(chosen) // s.batch_size)
-    if ranks.world_size > 1 and len(chosen) // steps_per_epoch < 2 * ranks.world_size:
-        raise ValueError(f"--batch-size {s.batch_size}: batch norm needs 2 images per process")
+    if len(chosen) // steps_per_epoch // ranks.world_size < 1 + s.model.startswith("deeplab"):
+        raise ValueError(f"batches of {s.batch_size} give a process too few images (DeepLab: 2)")
     model = build(s, len(train_set.classes))
     if weights is not None:
         tensors, name = training.load_weights(weights)

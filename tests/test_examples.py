@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -633,32 +632,6 @@ def test_every_epoch_is_validated_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert steps == [3, 6, 6]
     assert contents(tmp_path)["result.json"] == written["result.json"]
     assert contents(tmp_path)["per_class.csv"] == written["per_class.csv"]
-
-
-class TwoRanks(Ranks):
-    """The first of two ranks, of which the other does not exist."""
-
-    def __enter__(self) -> Ranks:
-        self.world_size = 2
-        return self
-
-    def one_first(self, make: Callable[[], Any]) -> Any:
-        return make()
-
-
-def test_a_batch_too_small_for_the_batch_norm_of_every_rank_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(finetune, "Ranks", TwoRanks)
-    monkeypatch.setattr(segment, "Ranks", TwoRanks)
-    start = ["--batch-size", "3", "--device", "cpu", "--out", str(tmp_path), "--from"]
-    (tmp_path / "x.safetensors").touch()
-    for script, options in (
-        (finetune, ["scratch", "--data", "digits"]),
-        (segment, [str(tmp_path / "x.safetensors"), "--images", "9"]),
-    ):
-        assert script.main([*start, *options]) == 2
-        assert "batch-size 3: batch norm needs 2 images per process" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -9,6 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+# cuBLAS reads it once, and the first test is not deterministic.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 import pytest
 from scripts import EXAMPLES, need, ran
 
@@ -25,6 +28,7 @@ from metrics import read
 DEVICE = os.environ.get("FDSL_GPU_TESTS_ON", "cuda")
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.slow,
     pytest.mark.timeout(900),  # compiling takes minutes
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU"),
 ]
@@ -69,9 +73,7 @@ def assert_same(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("options", [[], AUGMENTED], ids=["plain", "augmented"])
-def test_pretraining_learns_from_the_stream(
-    tmp_path: Path, options: list[str], workers: str
-) -> None:
+def test_pretraining_trains_on_the_stream(tmp_path: Path, options: list[str], workers: str) -> None:
     run = [*PRETRAIN, *options, "--workers", workers, "--out", str(tmp_path)]
     assert pretrain.main(run) == 0
     losses = [float(row["loss"]) for row in read(tmp_path / "metrics.csv")]
@@ -83,8 +85,8 @@ def test_pretraining_learns_from_the_stream(
 def test_the_first_loss_is_that_of_the_cpu(tmp_path: Path) -> None:
     first = []
     for device in (DEVICE, "cpu"):
-        out = tmp_path / device
-        run = [*PRETRAIN, "--no-amp", "--max-steps", "1", "--out", str(out), "--resume", "auto"]
+        out = tmp_path / str(len(first))
+        run = [*PRETRAIN, "--no-amp", "--max-steps", "1", "--out", str(out)]
         assert pretrain.main([*run, "--device", device]) == 0
         first.append(float(read(out / "metrics.csv")[0]["loss"]))
     assert first[0] == pytest.approx(first[1], rel=2e-3)  # TF32
@@ -144,10 +146,13 @@ def test_images_are_clustered_and_their_clusters_learned(tmp_path: Path) -> None
     assert load_weights(tmp_path / "weights.safetensors")[1] == "resnet18"
 
 
-def test_torchrun_trains_on_every_gpu(tmp_path: Path) -> None:
-    ranks = torch.cuda.device_count() if DEVICE == "cuda" else 2
+def test_torchrun_trains_on_several_gpus(tmp_path: Path) -> None:
+    found = torch.cuda.device_count() if DEVICE == "cuda" else 2
+    if found < 2:
+        pytest.skip("one GPU")
+    ranks = max(number for number in (2, 4, 8) if number <= found)  # they share batches of 8
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    script = [str(min(ranks, 8)), str(EXAMPLES / "pretrain.py")]
+    script = [str(ranks), str(EXAMPLES / "pretrain.py")]
     done = ran([*launch, *script, *PRETRAIN, "--out", str(tmp_path)])
     assert done.returncode == 0, done.stderr
     assert len(read(tmp_path / "metrics.csv")) == 6

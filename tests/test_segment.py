@@ -49,6 +49,17 @@ def test_both_networks_are_judged_by_their_mean_iou(finished: Path) -> None:
     assert settings["model"] == "lraspp_mobilenet_v3_large" and settings["data"] == "digits"
 
 
+def test_deeplab_needs_two_images_per_batch_for_its_batch_norm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.safetensors").touch()
+    run = ["--from", str(tmp_path / "x.safetensors"), "--images", "9", "--batch-size", "2"]
+    run += ["--model", "deeplabv3_mobilenet_v3_large", "--device", "cpu", "--out", str(tmp_path)]
+    assert segment.main(run) == 2
+    said = "batches of 2 give a process too few images (DeepLab: 2)"
+    assert said in capsys.readouterr().err
+
+
 def test_the_iou_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
     from torchmetrics.classification import MulticlassJaccardIndex
 

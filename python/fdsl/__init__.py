@@ -34,6 +34,10 @@ __all__ += ["cores", "explore", "render", "show"]
 __all__ += families.__all__
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), "export", "timm", "torch"})
+
+
 def __getattr__(name: str) -> typing.Any:
     # `import fdsl` imports no torch, but afterwards `fdsl.torch.Stream` is there.
     if name in ("export", "timm", "torch"):

@@ -40,6 +40,7 @@ def append_whole(path: Path, content: bytes) -> None:
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
         except BaseException:
             file.truncate(end)
             raise

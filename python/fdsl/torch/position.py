@@ -101,8 +101,7 @@ class Position:
         """Returns where the latest pass started; if the position was set since, where the next
         pass starts."""
         memory = self._shared_memory()
-        start = memory.next if memory.started_by == NOT_STARTED else memory.latest
-        epoch, seen = start.get()
+        epoch, seen = _latest(memory) or memory.next.get()
         return epoch, seen
 
     def started_by(self) -> int:
@@ -113,7 +112,7 @@ class Position:
         """Returns how many workers share the latest pass; 0 if this process renders it, or if the
         position was set since."""
         memory = self._shared_memory()
-        return 0 if memory.started_by == NOT_STARTED else int(memory.workers)
+        return 0 if _latest(memory) is None else int(memory.workers)
 
     def set(self, epoch: int, seen: int) -> None:
         """Sets where the next pass starts; in a worker, where the next pass of its pool starts."""
@@ -240,14 +239,20 @@ def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
 
 def _latest(memory: Any) -> tuple[int, int] | None:
     """Returns where the latest pass started; ``None`` if the position was set since."""
-    return None if memory.started_by == NOT_STARTED else memory.latest.get()
+    if memory.started_by == NOT_STARTED:
+        return None
+    memory_fence()
+    start: tuple[int, int] = memory.latest.get()
+    return start
 
 
 def _begin(
     memory: Any, epoch: int, seen: int, started_by: int, length: int | None, workers: int = 0
 ) -> None:
     memory.latest.set(epoch, seen)
-    memory.started_by, memory.workers = started_by, workers
+    memory.workers = workers
+    memory_fence()  # who reads started_by first finds the rest of this pass
+    memory.started_by = started_by
     if length is not None:
         memory.next.set(epoch + 1, 0)
 

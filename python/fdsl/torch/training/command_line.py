@@ -29,6 +29,7 @@ def run_script(
     *,
     renamed: Mapping[str, str] | None = None,
     presets: Path | None = None,
+    needs: Sequence[str] = ("filelock", "matplotlib", "safetensors"),
 ) -> int:
     """Calls ``work`` with the settings of the command line, and returns an exit code. Needs tyro.
 
@@ -47,6 +48,8 @@ def run_script(
             file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``. The
             ``set`` of a preset with a ``source`` is left out, with a message, if another source has
             no such settings.
+        needs: packages without which the script does not begin, so that no long run ends for lack
+            of one; by default those of ``Checkpoints``, ``MetricsLog.plot`` and ``save_weights``.
     """
     replace_closed_output()
     words = sys.argv[1:] if argv is None else list(argv)
@@ -56,19 +59,21 @@ def run_script(
     own |= {f"--no-{f.name.replace('_', '-')}" for f in fields if f.type in (bool, "bool")}
     try:
         require("the command line", "tyro")
-        for package in ("filelock", "matplotlib", "safetensors"):
-            require("the end of a run", package)
         import tyro
 
         for word in (word.split("=")[0] for word in words):
             if renamed and word not in own and renamed.get(word, "").partition(" ")[0] in own:
                 raise ValueError(f"{word} is now {renamed[word]}")
-        if presets is None:
-            return work(tyro.cli(settings, args=words))
-        values = read_presets(presets, _named_presets(words))
         cli: Any = tyro.cli  # its types do not know that a class may be one of several
-        given = cli(settings, args=words, default=_with(settings, values))
-        return work(_for_its_source(given, values))
+        if presets is None:
+            given = cli(settings, args=words)
+        else:
+            values = read_presets(presets, _named_presets(words))
+            given = cli(settings, args=words, default=_with(settings, values))
+            given = _for_its_source(given, values)
+        for package in needs:
+            require("this script", package)
+        return work(given)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError, RuntimeError) as error:
         ours = not isinstance(error, RuntimeError) or UNDETERMINED in str(error)
         if sys.flags.dev_mode or not ours:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fdsl._checks import require
 from fdsl.torch.training.stop import ignore_signals
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         *,
         cache_bytes: int = 2**30,
     ) -> None:
+        require("LabeledImages", "PIL", "pillow")
+        require("LabeledImages", "torchvision")
         if isinstance(source, Tensor):
             source = source.numpy()
         self.source, self.classes, self.size = source, list(classes), size

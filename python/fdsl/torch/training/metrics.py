@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import operator
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +56,7 @@ class MetricsLog:
         #: The rows: a number for each column that a row has.
         self.rows: list[dict[str, float]] = []
         self._columns: list[str] = []  # of the file as this object wrote it
-        self._size = 0  # of that file
+        self._left: tuple[int, ...] | None = None  # that file, after its last row was written
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}  # of the images in each sum
         self._board: Any = None
@@ -98,7 +99,8 @@ class MetricsLog:
         for name, value in averages.items():
             if not math.isfinite(value):
                 raise FloatingPointError(f"the {name} is {value} at step {step}")
-        given = {name: one if isinstance(one, int) else float(one) for name, one in values.items()}
+        step = operator.index(step)
+        given = {name: _plain(value) for name, value in values.items()}
         row: dict[str, float] = {"step": step, **given, **averages}
         if self._seen:
             seconds = max(time.perf_counter() - self._start, 1e-9)
@@ -179,15 +181,15 @@ class MetricsLog:
         """Appends the row to the file, or writes all rows: if a row has changed, a column is new,
         or the file is not as this object left it."""
         file = self.folder / "metrics.csv"
-        as_left = file.is_file() and file.stat().st_size == self._size
-        self._size = -1  # if this fails, the next one writes all rows
+        as_left = file.is_file() and _state(file) == self._left
+        self._left = None  # if this fails, the next one writes all rows
         if append and as_left and row.keys() <= set(self._columns):
             append_whole(file, self._table([row]))
         else:
             self._columns = list(dict.fromkeys(name for one in self.rows for name in one))
             header = dict(zip(self._columns, self._columns, strict=True))
             write_whole(file, self._table([header, *self.rows]))
-        self._size = file.stat().st_size
+        self._left = _state(file)
 
     def _table(self, rows: Iterable[Mapping[str, float | str]]) -> bytes:
         table = io.StringIO()
@@ -223,6 +225,20 @@ class MetricsLog:
         self._waited = None
         # Images of this rank since then, by metric; a resume does not count.
         self._seen: dict[str, int] = {}
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """Returns what changes when someone else writes or replaces a file."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _plain(value: Any) -> float:
+    """Returns a number of NumPy or torch as Python's."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return float(value)
 
 
 def _shown(value: float | str) -> str:
