@@ -1,5 +1,6 @@
 """The paper's settings, scaled to your machine."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -21,6 +22,11 @@ USUAL = {
     "variation": 0.4,
     "label_noise": 0.0,
 }
+
+
+@functools.cache  # some sets take seconds, and a study has twenty lines of the same
+def _style(source: str) -> type[fdsl.Frame]:
+    return fdsl.load(source).style
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +134,7 @@ class Scale:
         if settings.get("target") == "labels":
             settings = {name: value for name, value in settings.items() if name not in ONE_LABEL}
         if "source" in settings:  # drops settings that do not apply to the family
-            style = fdsl.load(settings["source"]).style
-            foreign = set(fdsl.Rendering.names()) - set(style.names())
+            foreign = set(fdsl.Rendering.names()) - set(_style(settings["source"]).names())
             settings = {name: value for name, value in settings.items() if name not in foreign}
         return settings
 
