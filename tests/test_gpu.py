@@ -30,6 +30,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.slow,
     pytest.mark.timeout(900),  # compiling takes minutes
+    # What they test is the GPU. test_examples.py and test_segment.py test the same on a CPU.
     pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="no GPU"),
 ]
 
@@ -148,7 +149,7 @@ def test_images_are_clustered_and_their_clusters_learned(tmp_path: Path) -> None
 
 def test_torchrun_trains_on_several_gpus(tmp_path: Path) -> None:
     found = torch.cuda.device_count() if DEVICE == "cuda" else 2
-    if found < 2:
+    if found < 2:  # one process starts no torch.distributed, which is what this tests
         pytest.skip("one GPU")
     ranks = max(number for number in (2, 4, 8) if number <= found)  # they share batches of 8
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]

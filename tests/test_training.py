@@ -754,7 +754,8 @@ def test_a_row_is_appended_unless_the_rows_before_it_change(tmp_path: Path) -> N
     assert file.read_text() == "step,lr,epoch\n1,0.5,\n2,0.5,\n3,0.125,\n4,,1\n5,,1\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+# The limit on the size of files stands for a full disk; Windows has none, and no module `resource`.
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_row_that_does_not_fit_on_the_disk_leaves_none_half_written(tmp_path: Path) -> None:
     import resource
 

@@ -181,7 +181,7 @@ class MetricsLog:
         """Appends the row to the file, or writes all rows: if a row has changed, a column is new,
         or the file is not as this object left it."""
         file = self.folder / "metrics.csv"
-        as_left = file.is_file() and _state(file) == self._left
+        as_left = file.is_file() and _identity(file) == self._left
         self._left = None  # if this fails, the next one writes all rows
         if append and as_left and row.keys() <= set(self._columns):
             append_whole(file, self._table([row]))
@@ -189,7 +189,7 @@ class MetricsLog:
             self._columns = list(dict.fromkeys(name for one in self.rows for name in one))
             header = dict(zip(self._columns, self._columns, strict=True))
             write_whole(file, self._table([header, *self.rows]))
-        self._left = _state(file)
+        self._left = _identity(file)
 
     def _table(self, rows: Iterable[Mapping[str, float | str]]) -> bytes:
         table = io.StringIO()
@@ -227,7 +227,7 @@ class MetricsLog:
         self._seen: dict[str, int] = {}
 
 
-def _state(file: Path) -> tuple[int, ...]:
+def _identity(file: Path) -> tuple[int, ...]:
     """Returns what changes when someone else writes or replaces a file."""
     found = file.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
