@@ -56,6 +56,7 @@ lint: $(READY)
 	cargo $(PINNED) fmt --check
 	cargo $(PINNED) clippy --quiet --all-targets --all-features -- -D warnings
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff check --preview --select PLW1514 . # for Windows, text files name their encoding
 	$(RUN) -m ruff format --check .
 	$(BIN)/codespell
 

@@ -91,7 +91,7 @@ def table(head: str, rows: list[list[str]]) -> str:
 def machine() -> str:
     """Describes the processor, the memory and the operating system."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         processor = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor() or platform.machine()

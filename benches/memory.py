@@ -19,7 +19,7 @@ def resident() -> float:
     """Returns the resident memory of this process in MiB."""
     if not Path("/proc/self/statm").exists():
         raise SystemExit("memory is read from /proc, which this system does not have")
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -12,7 +12,7 @@ def read(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV; empty if there is no file."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

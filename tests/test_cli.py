@@ -295,7 +295,7 @@ def test_bench_measures_every_simd_path(capsys, ifs):
 
 
 def test_bench_measures_what_python_draws_on_one_thread(capsys):
-    Path("knotted.py").write_text(KNOTTED)
+    Path("knotted.py").write_text(KNOTTED, encoding="utf-8")
     about = ["knotted.py:knotted-3", "--size", "16", "--set", "knots=2"]
     assert run("bench", *about, "--seconds", "0.01") == 0
     rows = said(capsys).splitlines()[3:]
@@ -371,10 +371,10 @@ def test_bench_measures_what_python_draws_on_one_thread(capsys):
 def test_a_mistake_gets_a_sentence_and_exit_code_2(ifs, capsys, arguments, sentence):
     Path("empty").mkdir()
     Path("empty.npz").mkdir()
-    Path("plain").write_text("text")
+    Path("plain").write_text("text", encoding="utf-8")
     Path("csvs").mkdir()
-    Path("csvs/other.csv").write_text("0.5,0,0,0.5,0,0,1\n")
-    Path("text.npz").write_text("text")
+    Path("csvs/other.csv").write_text("0.5,0,0,0.5,0,0,1\n", encoding="utf-8")
+    Path("text.npz").write_text("text", encoding="utf-8")
     before = sorted(Path().rglob("*"))
     assert run(*arguments.split()) == 2
     found = capsys.readouterr()
@@ -543,7 +543,7 @@ def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_cannot_be_written_gets_a_sentence(ifs, unbuffered):
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = command(
             "info", "c.npz", "--images", "5",
             capture_output=False, stdout=full, stderr=subprocess.PIPE,
@@ -798,7 +798,7 @@ class Wavy(fdsl.Family):
 
 
 def test_set_reaches_the_options_and_the_style_of_a_family_in_a_script():
-    Path("wavy_option.py").write_text(WAVY.replace("Wavy", "Wavyoption"))
+    Path("wavy_option.py").write_text(WAVY.replace("Wavy", "Wavyoption"), encoding="utf-8")
     about = ["wavy_option.py:wavyoption-3", "--category", "1", "--no-flips"]
     chosen = ["--set", "wiggle=2.0", "thickness=3", "--set", "size=16"]
     assert run("render", *about, "--out", "x.png", *chosen) == 0
@@ -899,13 +899,13 @@ class Knotted(fdsl.Family):
     ],
 )
 def test_a_source_or_value_that_is_almost_right_is_one_line(capsys, source, words, says):
-    Path("knotted.py").write_text(KNOTTED)
+    Path("knotted.py").write_text(KNOTTED, encoding="utf-8")
     assert run("render", source, "--out", "-", "--set", words) == 2
     assert f"fdsl render: error: {says}" in capsys.readouterr().err
 
 
 def test_set_means_the_option_of_the_family_if_text_can_express_both(capsys):
-    Path("knotted.py").write_text(KNOTTED)
+    Path("knotted.py").write_text(KNOTTED, encoding="utf-8")
     command = ["render", "knotted.py:knotted-3", "--out", "a.png", "--size", "16"]
     assert run(*command) == 2
     assert "knotted.py:knotted-3 needs --set knots=…" in capsys.readouterr().err
@@ -916,7 +916,7 @@ def test_set_means_the_option_of_the_family_if_text_can_express_both(capsys):
 
 @pytest.mark.parametrize("given, ink", [("none", 0), ('"none"', 1), ("white", 2)])
 def test_text_in_quotes_stays_text(given, ink):
-    Path("knotted.py").write_text(KNOTTED)
+    Path("knotted.py").write_text(KNOTTED, encoding="utf-8")
     command = ["render", "knotted.py:knotted-3", "--out", "a.png", "--size", "16"]
     assert run(*command, "--set", "knots=0", f"ink={given}") == 0
     assert read("a.png")[0, 0] == 100 * ink + 3
@@ -942,7 +942,7 @@ class Rings(fdsl.Family):
 
 
 def test_a_family_is_made_once_with_all_that_it_needs(capsys):
-    Path("needy.py").write_text(RINGS.replace("NAME", "needy"))
+    Path("needy.py").write_text(RINGS.replace("NAME", "needy"), encoding="utf-8")
     command = ["render", "needy.py:needy-3", "--size", "16", "--out", "a.png"]
     assert run(*command) == 2
     assert "error: needy.py:needy-3 needs --set width=…\n" in capsys.readouterr().err

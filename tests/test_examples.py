@@ -876,7 +876,7 @@ def test_a_mistake_in_a_preset_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if text is not None:
-        Path("mine.toml").write_text(text)
+        Path("mine.toml").write_text(text, encoding="utf-8")
     assert pretrain.main(["--preset", "mine.toml"]) == 2
     assert says in capsys.readouterr().err
 

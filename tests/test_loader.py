@@ -660,7 +660,7 @@ def test_without_a_gpu_what_needs_one_is_refused(ifs, arguments) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_stays_flat(ifs) -> None:
     def resident() -> int:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     rendering = fdsl.Rendering(size=64, num_points=500, resample_degenerate=False)

@@ -1296,7 +1296,7 @@ def test_a_network_of_ones_own_trains_and_its_weights_load(networks: Path, tmp_p
     assert own == name and loaded.training
     assert torch.equal(loaded.get_submodule("0").weight, pretrained.get_submodule("0").weight)
     elsewhere = tmp_path / "elsewhere.py"
-    elsewhere.write_text(networks.read_text())
+    elsewhere.write_text(networks.read_text(encoding="utf-8"))
     networks.unlink()  # another computer has other folders
     _, moved = load_pretrained(
         tmp_path / "run" / "weights.safetensors", 7, name=f"{elsewhere}:Small"

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -84,7 +85,7 @@ class Lab:
         """Random weights."""
         model = self.own.pretrain.get("model")
         same = model == self.scale.pretrain.get("model")
-        return Weights(name="scratch" if same else f"scratch-{model}", source="scratch")
+        return Weights(name="scratch" if same else _as_folder(f"scratch-{model}"), source="scratch")
 
     def given(self, file: Path) -> Weights:
         """Weights from elsewhere, identified by the content of the file."""
@@ -163,7 +164,7 @@ class Lab:
         """The result of one run, without an accuracy if its loss became infinite or NaN."""
         settings = {**self.own.finetune, **view.settings, **given}
         out = self.finetune_folder(weights.name, data, _name(settings, self.scale.finetune))
-        data, _, classes = data.partition(":")
+        data, classes = data_and_classes(data)
         wanted = finetune.Settings(
             from_=weights.source,
             data=data,
@@ -208,7 +209,7 @@ class Lab:
         }
 
     def finetune_folder(self, weights: str, data: str, name: str) -> Path:
-        return self.out / "finetune" / weights / data.replace("/", "_").replace(":", "_") / name
+        return self.out / "finetune" / weights / _as_folder(data) / name
 
     def folders(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Path]]:
         """The folder of each line's first reported run, for each data set ("" if there is none)."""
@@ -241,11 +242,24 @@ def _pretrain(wanted: pretrain.Settings) -> int:
     return pretrain.pretrain(wanted)
 
 
+def data_and_classes(name: str) -> tuple[str, str]:
+    """Splits NAME:FILE into the data set and the file that lists its classes, "" if all of them."""
+    drive = 2 if re.match(r"[A-Za-z]:[/\\]", name) else 0  # of a folder on Windows
+    data, _, classes = name[drive:].partition(":")
+    return name[:drive] + data, classes
+
+
+def _as_folder(name: str) -> str:
+    """The name without what no system, or only some, allows in the name of a folder."""
+    return re.sub(r"[/\\:]", "_", name)
+
+
 def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """A folder's name: the settings that differ from the usual ones."""
     odd = {k: v for k, v in settings.items() if k not in usual or usual[k] != v}
     words = {k: "+".join(v) if isinstance(v, tuple) else v for k, v in odd.items()}
     name = ",".join(f"{k}={v}" for k, v in sorted(words.items()) if v is not None) or "usual"
+    name = _as_folder(name)
     if len(name) <= LONGEST:
         return name
     whole = name[: LONGEST - 10].rpartition(",")[0]  # settings, which stay in order
@@ -276,7 +290,7 @@ def _run(out: Path, wanted: T, work: Callable[[T], int]) -> None:
     if (out / "last.pt").exists():
         for part in read_checkpoint(out / "last.pt").get("history", ()):
             _refuse_another(out, part["settings"], wanted)
-    with (out / "log.txt").open("a") as log, contextlib.redirect_stdout(log):
+    with (out / "log.txt").open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         code = work(wanted)
     if code:
         raise Interrupted(code)

@@ -82,7 +82,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a CSV; empty if there is no file."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:  # a table of an earlier version has old names
         row["pretraining"] = current(row["pretraining"])

@@ -23,7 +23,7 @@ import tyro
 from fdsl.torch.training import LabeledImages, load_pretrained, run_script, write_whole
 
 from studies import charts, filters, report
-from studies.lab import Interrupted, Lab, Weights, locked
+from studies.lab import Interrupted, Lab, Weights, data_and_classes, locked
 from studies.plan import OTHERS, Line, Study
 from studies.scales import SCALES, Budget
 from studies.table import STUDIES
@@ -202,14 +202,14 @@ def data_of(s: Settings, what: Study) -> tuple[str, ...]:
 
 def column_of(name: str) -> str:
     """The paper's name of a data set: ImageNet of the classes that a file names is ImageNet-100."""
-    whole, _, classes = name.partition(":")
+    whole, classes = data_and_classes(name)
     return PART_OF.get(whole, name) if classes else name
 
 
 def load(s: Settings, name: str) -> tuple[LabeledImages, LabeledImages]:
     """The images of a data set, as fine-tuning will see them."""
     size = int(SCALES[s.scale].finetune.get("size", 224))
-    name, _, classes = name.partition(":")
+    name, classes = data_and_classes(name)
     try:
         return data.load(
             name,

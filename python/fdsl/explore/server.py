@@ -147,7 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
-PAGE = importlib.resources.files("fdsl.explore").joinpath("page.html").read_bytes()
+def _page() -> bytes:
+    page = importlib.resources.files("fdsl.explore").joinpath("page.html").read_bytes()
+    # Browsers hash scripts with these line ends; a checkout on Windows may have others.
+    return page.replace(b"\r\n", b"\n")
+
+
+PAGE = _page()
 
 
 def _hashes(tag: str) -> str:

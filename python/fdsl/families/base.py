@@ -439,10 +439,18 @@ class Family:
 def _array_of(value: Any) -> npt.NDArray[Any] | None:
     """Returns the array that stores an attribute, or ``None`` if there is none."""
     try:
-        array = np.asarray(value.item() if isinstance(value, np.generic) else value)
+        array = _as_array(value.item() if isinstance(value, np.generic) else value)
     except ValueError:  # rows of different lengths
         return None
     return array if array.dtype.kind in "biufU" else None
+
+
+def _as_array(value: Any) -> npt.NDArray[Any]:
+    """Returns an array as it is, and anything else as an array of the same dtype everywhere."""
+    array = np.asarray(value)
+    if isinstance(value, np.ndarray) or array.dtype.kind != "i":
+        return array
+    return array.astype(np.int64, copy=False)  # NumPy 1 makes Python's integers 32 bits on Windows
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -463,14 +471,14 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns the numbers 0…n−1, or a read-only copy of an array with a row per category."""
     number = whole_or_none(categories)
     if number is None:
-        array = np.asarray(categories)
+        array = _as_array(categories)
         if array.dtype.kind not in "fiu" or array.ndim == 0:
             raise TypeError(
                 "categories must be an integer or an array of numbers (C, …), got "
                 f"{shown(categories)}"
             )
     elif 1 <= number <= MAX_CATEGORIES:
-        array = np.arange(number)
+        array = np.arange(number, dtype=np.int64)
     else:
         raise ValueError(
             f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"

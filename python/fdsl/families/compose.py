@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -125,7 +126,7 @@ def _layout(frame: Any, category: int, categories: int, rng: np.random.Generator
     found = []
     for number in range(rng.integers(frame.min_objects, frame.max_objects, endpoint=True)):
         drawn = int(rng.integers(categories))
-        side = _side(frame, rng.uniform(frame.min_scale, frame.max_scale))
+        side = _side(frame, _uniform(rng, frame.min_scale, frame.max_scale))
         beyond = int(frame.overhang * side)
         top, left = (
             int(rng.integers(-beyond, size - side + beyond, endpoint=True))
@@ -149,6 +150,11 @@ def _layout(frame: Any, category: int, categories: int, rng: np.random.Generator
     elif frame.order == "small_in_front":
         found.sort(key=lambda one: (one.side, one.rank))
     return found
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    # rng.uniform fuses the multiplication and the addition on some processors.
+    return low + (high - low) * rng.random()
 
 
 def _alone(frame: Any, one: Object) -> Object:
@@ -200,7 +206,7 @@ def _painted(
             free = free if pixels.ndim == 2 else free[..., None]
             np.copyto(canvas.image[where], pixels, where=free)
     if frame.blur > 0:
-        blurred, sigma = rng.random() < frame.blur, rng.uniform(0.5, 1)
+        blurred, sigma = rng.random() < frame.blur, _uniform(rng, 0.5, 1)
         if blurred:
             canvas.image[:] = _blurred(canvas.image, sigma)
     return canvas
@@ -213,7 +219,7 @@ def _behind(
     size = (frame.height, frame.width)
     backdrop = frame.backdrop or ("black" if scene.backdrop is None else "family")
     # All are drawn, whichever this backdrop needs: the numbers after them must not depend on it.
-    gray, frequency = int(rng.integers(128)), rng.uniform(1, 12)
+    gray, frequency = int(rng.integers(128)), _uniform(rng, 1, 12)
     seed, choice, index = rng.integers(2**63), rng.random(), rng.integers(2**32)
     if backdrop == "family":
         assert scene.backdrop is not None
@@ -278,7 +284,8 @@ def _resized(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 
 def _blurred(pixels: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
     """Blurs an image with a 3×3 Gaussian kernel; the image is reflected at the border."""
-    side = np.exp(-0.5 / sigma**2)
+    # Correctly rounded: NumPy's exp differs between processors in the last bit.
+    side = float(decimal.Decimal(-0.5 / (sigma * sigma)).exp())
     found = pixels.astype(np.float64)
     for axis in (0, 1):
         around = [(1, 1) if n == axis else (0, 0) for n in range(pixels.ndim)]

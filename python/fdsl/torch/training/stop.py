@@ -92,7 +92,7 @@ SECONDS_TO_END = 1.0
 def _ignores_termination(process: multiprocessing.process.BaseProcess) -> bool:
     """Whether a process ignores SIGTERM; where the system does not tell, it may."""
     try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     except OSError:
         return True
     ignored = re.search(r"^SigIgn:\s*([0-9a-f]+)", status, re.MULTILINE)
