@@ -342,7 +342,8 @@ def test_the_commands_of_the_page_open_it(tmp_path, monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def chromium():
     api = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         pytest.skip("no chromium here")
     with api.sync_playwright() as playwright:
@@ -415,7 +416,7 @@ def opened(chromium, explorer):
 def test_the_page_shows_images_and_copies_the_line_that_makes_them(opened):
     page = opened("#family=fractaldb&categories=10&category=3&style.size=64&style.color=true")
     line = page.copied()
-    assert line.startswith('fdsl.show(fdsl.load("fractaldb-10"), 3, range(0, 996, 83), ')
+    assert line.startswith('fdsl.show(fdsl.load("fractaldb-10"), 3, range(0, 1044, 87), ')
     sheet = eval(line, {"fdsl": fdsl}).pixels
     expected = [sheet[:64, 66 * number :][:, :64] for number in range(12)]
     np.testing.assert_array_equal(page.images()[..., :3], expected)
@@ -500,7 +501,7 @@ def test_settings_that_another_family_lacks_are_dropped(opened):
     page.page.select_option("#family", "perlin")
     page.settled()
     line = page.page.inner_text("#line")
-    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 996, 83), size=48)'
+    assert line == 'fdsl.show(fdsl.load("perlin-100"), 0, range(0, 1044, 87), size=48)'
 
 
 def test_of_many_changes_the_last_one_counts(opened):
@@ -520,10 +521,10 @@ def test_an_image_is_enlarged_with_a_line_of_its_own(opened):
     page = opened("#family=perlin&style.size=32&category=5&seed=2")
     page.page.click("#grid figure:nth-child(3) button")
     dialog = page.page.locator("#large")
-    assert dialog.locator("p").inner_text() == "category 5, index 166, seed 2"
+    assert dialog.locator("p").inner_text() == "category 5, index 174, seed 2"
     line = dialog.locator("code").inner_text()
-    assert line == 'fdsl.show(fdsl.load("perlin-100"), 5, 166, seed=2, size=32)'
-    image = fdsl.render(fdsl.Perlin(100), 5, 166, 2, fdsl.Frame(size=32))
+    assert line == 'fdsl.show(fdsl.load("perlin-100"), 5, 174, seed=2, size=32)'
+    image = fdsl.render(fdsl.Perlin(100), 5, 174, 2, fdsl.Frame(size=32))
     np.testing.assert_array_equal(page.images()[2, ..., 0], image)
     page.page.keyboard.press("Escape")
     assert not dialog.is_visible()
