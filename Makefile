@@ -6,6 +6,7 @@
 # make docs      the site of the documentation, in site/; a broken link fails
 # make wheel     a wheel for Python 3.10 and later, in dist/; on Linux for manylinux2014
 # make weights   pre-trains the small ResNet that we recommend, in weights/, and writes its model card
+# make licenses  the licenses of all crates that a wheel holds; needs cargo install cargo-about
 # make bench     compares everything with other libraries: benches/RESULTS.md (about 5 minutes)
 #
 # The first of them makes an environment in .venv: a few minutes. To use an existing one, which
@@ -30,8 +31,8 @@ PINNED = $(if $(shell command -v rustup),+1.95.0)
 # times as slow; threads that sleep do not.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all check rust-test python-test slow-test lint types docs wheel weights bench \
-	miri format tools clean
+.PHONY: demo test test-all check rust-test python-test slow-test lint types docs wheel weights \
+	licenses bench miri format tools clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -77,6 +78,12 @@ wheel: $(READY)
 weights: $(READY)
 	$(RUN) examples/pretrain.py --preset resnet10s --out weights --resume auto
 	$(RUN) examples/model_card.py weights
+
+# After a change of Cargo.toml's dependencies.
+licenses:
+	cargo about generate --locked --features python --config licenses/about.toml \
+		--output-file licenses/THIRD-PARTY.txt licenses/about.hbs
+	sed -i 's/[[:blank:]]*$$//' licenses/THIRD-PARTY.txt
 
 bench: $(READY)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

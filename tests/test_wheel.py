@@ -85,7 +85,17 @@ def test_the_sdist_holds_the_package_and_what_builds_it(sdist):
     assert rust <= held
     rest = held - rust - {f"python/{name}" for name in package_files()}
     wanted = {"Cargo.toml", "Cargo.lock", "pyproject.toml", "PKG-INFO", "LICENSE", "README.md"}
+    wanted |= {f"licenses/{name}" for name in ("THIRD-PARTY.txt", "about.toml", "about.hbs")}
     assert rest == wanted
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="no cargo here")
+def test_the_license_of_every_crate_in_a_wheel_is_there():
+    tree = ["cargo", "tree", "--locked", "--edges", "normal", "--features", "python"]
+    lines = run([*tree, "--prefix", "none"], cwd=ROOT).splitlines()
+    crates = {line.split()[0] for line in lines if line} - {"fdsl"}
+    notices = (ROOT / "licenses/THIRD-PARTY.txt").read_text(encoding="utf-8")
+    assert len(crates) > 30 and crates - set(notices.split()) == set(), "run make licenses"
 
 
 @pytest.mark.slow
@@ -102,6 +112,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert package == package_files() | {"fdsl/_core.abi3.so"}
     assert {"fdsl/py.typed", "fdsl/_core.pyi", "fdsl/families/fractaldb.npz"} <= package
     assert f"{info}/licenses/LICENSE" in names
+    assert f"{info}/licenses/licenses/THIRD-PARTY.txt" in names
     assert metadata["License-Expression"] == "MIT"
     plain = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert [line.split(">")[0] for line in plain] == ["numpy"]
