@@ -20,7 +20,8 @@ pub struct Address {
 
 /// What a random stream is used for. Each purpose has a separate stream, so drawing one more number
 /// for one purpose does not change the others. Each constant is defined next to the code that uses it.
-/// No number is used twice; `grep -rn 'Purpose(' rust` lists them all.
+/// A test finds numbers that are used twice; `grep -rn 'Purpose(' rust` lists them all. Any other will do:
+/// the tens that they are in mean nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose(pub u64);
 
@@ -28,9 +29,9 @@ pub struct Purpose(pub u64);
 const CROP: Purpose = Purpose(4);
 /// The address of one part of an image.
 const PART: Purpose = Purpose(11);
-/// The seed of a random generator outside this crate. It uses number 13 as well.
+/// The two halves of the seed of a random generator outside this crate.
 #[cfg(feature = "python")]
-const EXTERNAL: Purpose = Purpose(12);
+const EXTERNAL: [Purpose; 2] = [Purpose(12), Purpose(13)];
 
 impl Address {
     /// Returns the random stream for `purpose`. `format` is the version of the family's format;
@@ -156,7 +157,7 @@ pub(crate) fn key(format: u64, purpose: Purpose, words: [u64; 4]) -> u64 {
 #[cfg(feature = "python")]
 pub(crate) fn external_key(family: &str, format: u64, words: [u64; 4]) -> [u64; 2] {
     let name = family.bytes().fold(mix(family.len() as u64), |hash, byte| mix(hash ^ u64::from(byte)));
-    [0, 1].map(|half| key(format ^ name, Purpose(EXTERNAL.0 + half), words))
+    EXTERNAL.map(|purpose| key(format ^ name, purpose, words))
 }
 
 /// Advances SplitMix64 by one step and finalizes it (Steele, Lea and Flood 2014).
@@ -204,6 +205,27 @@ mod tests {
         assert_eq!(rng.next_u64(), 16_511_865_847_736_694_488);
         assert_eq!(rng.below(1000), 344);
         assert_eq!(rng.between(-1.0, 1.0), 0.854_067_838_372_035_5);
+    }
+
+    #[test]
+    fn no_two_purposes_have_the_same_number() {
+        let mut numbers = vec![];
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/rust"))];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                    let source = std::fs::read_to_string(entry).unwrap();
+                    let constants = source.lines().filter(|line| line.contains("const "));
+                    let given = constants.flat_map(|line| line.split("Purpose(").skip(1));
+                    numbers.extend(given.filter_map(|rest| rest.split(')').next()?.parse::<u64>().ok()));
+                }
+            }
+        }
+        numbers.sort_unstable();
+        assert!(numbers.len() > 30, "the constants look otherwise now: {numbers:?}");
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "a number is used twice: {numbers:?}");
     }
 
     #[test]

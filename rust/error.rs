@@ -36,6 +36,8 @@ pub enum Error {
     Family { known: String, given: String },
     #[error("images of {0} cannot be parts of other images")]
     Part(&'static str),
+    #[error("images of {0} have no objects, so no masks, boxes or several labels")]
+    Objects(&'static str),
     #[error("the parameter {0:?} is missing, or has the wrong shape or type")]
     Parameter(&'static str),
     #[error("category {category}: {error}")]

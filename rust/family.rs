@@ -26,6 +26,9 @@ pub trait Family: Any + Send + Sync {
     /// Returns the number of instances after which a category repeats its variations.
     fn period(&self) -> u64;
 
+    /// Returns whether its images can be parts of other images.
+    fn can_be_part(&self) -> bool;
+
     /// Renders the samples at `addresses`, pairs of (category, index), with the settings
     /// `{"frame": …, "style": …}`.
     ///
@@ -59,6 +62,10 @@ impl<F: Formula> Family for Vec<F> {
 
     fn period(&self) -> u64 {
         F::PERIOD
+    }
+
+    fn can_be_part(&self) -> bool {
+        F::PART
     }
 
     fn render(

@@ -54,6 +54,9 @@ pub fn render<F: Formula>(
     samples: Samples<'_>,
 ) -> Result<(), Error> {
     let Job { categories, frame, style, machine, .. } = *job;
+    if samples.objects.is_some() && !F::OBJECTS {
+        return Err(Error::Objects(F::NAME));
+    }
     frame.check()?;
     style.check(frame)?;
     for &(category, _) in addresses {
@@ -142,10 +145,12 @@ pub(crate) fn draw<F: Formula>(
 ) -> u8 {
     for attempt in 0..=F::retries(style) {
         at.attempt = attempt.into();
+        sample.clear_objects();
         match formula.draw(at, style, scratch, sample) {
             Outcome::Shown => return attempt,
             Outcome::Degenerate if !at.frame.resample_degenerate => return attempt,
             Outcome::Nothing if !at.frame.resample_degenerate => {
+                sample.clear_objects();
                 formula.draw_fallback(at, style, scratch, sample);
                 return attempt;
             }
@@ -154,6 +159,7 @@ pub(crate) fn draw<F: Formula>(
         }
     }
     at.attempt += 1;
+    sample.clear_objects();
     formula.draw_fallback(at, style, scratch, sample);
     at.attempt as u8 // one more than `retries`, which families keep well below 255
 }
@@ -175,6 +181,7 @@ mod tests {
 
     impl Formula for Stripes {
         const NAME: &'static str = "stripes";
+        const OBJECTS: bool = true;
         type Style = NoStyle;
         type Scratch = ();
 
@@ -186,7 +193,6 @@ mod tests {
             sample.image.fill(1 + self.0 / 2);
             if let Some(Objects { map, categories }) = &mut sample.objects {
                 let (_, width) = at.frame.output_size();
-                categories.clear(); // of the previous attempt
                 categories.extend((0..width as u64).map(|column| column % 3));
                 for (i, object) in map.iter_mut().enumerate() {
                     *object = (i % width + 1) as u16; // at most 4096

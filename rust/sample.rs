@@ -9,6 +9,16 @@ pub struct Sample<'a> {
     pub objects: Option<Objects<'a>>,
 }
 
+impl Sample<'_> {
+    /// Removes what an earlier attempt, or nobody, has written to the objects.
+    pub(crate) fn clear_objects(&mut self) {
+        if let Some(Objects { map, categories }) = &mut self.objects {
+            map.fill(0);
+            categories.clear();
+        }
+    }
+}
+
 /// The object that each pixel shows. Masks, boxes and multi-hot labels are derived from it.
 #[derive(Debug)]
 pub struct Objects<'a> {

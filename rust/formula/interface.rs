@@ -23,6 +23,9 @@ pub trait Formula: Send + Sync + Sized + 'static {
     const PERIOD: u64 = 1000;
     /// Whether its images can be parts of other images: objects of a scene, or textures.
     const PART: bool = true;
+    /// Whether its samples have objects, of which masks, boxes and several labels are made. Its class
+    /// in Python lists these `targets`.
+    const OBJECTS: bool = false;
     /// The settings that only this family has.
     type Style: Style;
     /// Scratch memory that is reused from sample to sample; each thread has its own.
@@ -53,6 +56,11 @@ pub trait Formula: Send + Sync + Sized + 'static {
 
     /// Renders one attempt at a sample. If it was stopped ([`At::stopped`]), neither what it wrote nor the
     /// outcome matters.
+    ///
+    /// `image` may hold anything on entry, and is written completely. A family with
+    /// [`OBJECTS`](Self::OBJECTS) also fills `sample.objects`, if they are requested; on entry, the map
+    /// is 0 everywhere and there are no categories. The sample's own category should be visible: if it
+    /// is not, the attempt is degenerate.
     fn draw(
         &self,
         at: At<'_>,

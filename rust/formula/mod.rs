@@ -3,7 +3,7 @@
 //! To add a family, write a file here with a type for one category that implements [`Formula`], add
 //! it to [`BUILT_IN`], and write its class in `python/fdsl/families/`. Streams, exports and training
 //! need no change. Its tests are golden digests (`tests/golden.rs`) and a property
-//! (`tests/properties.rs`).
+//! (`tests/properties.rs`); `CONTRIBUTING.md` lists what else it needs.
 //!
 //! | module | contents |
 //! |---|---|

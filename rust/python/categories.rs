@@ -51,6 +51,12 @@ impl Categories {
         self.0.period()
     }
 
+    /// Whether its images can be parts of other images.
+    #[getter]
+    fn can_be_part(&self) -> bool {
+        self.0.can_be_part()
+    }
+
     /// The version of the family's format.
     #[getter]
     fn format(&self) -> u64 {

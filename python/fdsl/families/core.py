@@ -23,9 +23,25 @@ C = TypeVar("C")
 
 
 class CoreFamily(Family, Generic[C]):
-    """A family of the core, which gets its arrays unchanged and checks them."""
+    """A family of the core, which gets its arrays unchanged and checks them.
+
+    A subclass has the ``name`` of its formula in the core, and the same ``format``, ``period`` and
+    ``targets``. It defines
+
+    - ``__init__``, which ends with ``self.core()``: only the core knows what is valid;
+    - ``__len__``, and ``_single``, which returns a category: a named tuple, with a ``_repr_png_``
+      for notebooks;
+    - ``_arrays`` and ``_from_arrays``: all that its images depend on, as arrays by their names in
+      the core. One of them, ``_categories_array``, has a row per category;
+    - ``parameters``: the parameters of a category, for JSON;
+    - ``style``, if it has settings of its own: a subclass of ``Frame`` whose ``_checked_as`` is the
+      family's name, so that the core checks the settings when they are made. In ``_shrunk`` it says
+      how they change in a smaller copy.
+    """
 
     _abstract = True
+    #: What the methods of ``Family``, which are for families in Python, cannot do for a subclass.
+    _own = ("__len__", "_single", "_arrays", "_from_arrays", "parameters")
 
     if TYPE_CHECKING:
 
@@ -38,8 +54,26 @@ class CoreFamily(Family, Generic[C]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.name == Family.name or "name" in cls.__dict__:
+            if not cls.__dict__.get("_abstract", False):
+                cls._check_definition()
             super().__init_subclass__(**options)
         # Otherwise it constructs a family of the core in another way, and keeps its name.
+
+    @classmethod
+    def _check_definition(cls) -> None:
+        def function(kind: type, name: str) -> Any:
+            found = getattr(kind, name)
+            return getattr(found, "__func__", found)
+
+        if missing := [n for n in cls._own if function(cls, n) is function(Family, n)]:
+            raise TypeError(
+                f"{cls.__name__} is a family of the core, and must define {', '.join(missing)}"
+            )
+        if cls.style is not Frame and cls.style._checked_as is None:
+            raise TypeError(
+                f"{cls.style.__name__}._checked_as must be a family of the core, which checks the "
+                "settings"
+            )
 
     def core(self, frame: Frame | None = None) -> _core.Categories:
         """Returns the categories in the core, made at the first call."""

@@ -450,7 +450,7 @@ def _style_of(part: Family, given: Frame | None) -> Frame:
         ValueError: they have settings that the scene decides.
     """
     checked_type("a part of a scene", part, Family)
-    if isinstance(part, CoreFamily) and "boxes" in part.targets:
+    if isinstance(part, Scene) or (isinstance(part, CoreFamily) and not part.core().can_be_part):
         raise ValueError(f"a part of a scene cannot be a scene itself, got {part!r}")
     if given is None and isinstance(part, RCDB):
         given = Contours(background="black")

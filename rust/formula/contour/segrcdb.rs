@@ -227,7 +227,6 @@ impl SegRcdb {
         if let Some(Objects { map, categories }) = &mut sample.objects {
             let pixels = sample.image.chunks_exact(at.frame.channels());
             map.iter_mut().zip(pixels).for_each(|(object, pixel)| *object = (pixel[0] != 0).into());
-            categories.clear();
             categories.push(self.category as u64);
         }
     }
@@ -255,6 +254,7 @@ fn shows(window: Window, [x, y]: [i32; 2]) -> bool {
 impl Formula for SegRcdb {
     const NAME: &'static str = "segrcdb";
     const PART: bool = false;
+    const OBJECTS: bool = true;
     type Style = SegStyle;
     type Scratch = Scratch;
 
@@ -286,6 +286,7 @@ pub struct Released(SegRcdb);
 impl Formula for Released {
     const NAME: &'static str = "segrcdb-released";
     const PART: bool = false;
+    const OBJECTS: bool = true;
     type Style = SegStyle;
     type Scratch = Scratch;
 

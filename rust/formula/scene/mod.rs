@@ -160,7 +160,6 @@ impl Scene {
         scratch.canvas.show(window, sample.image);
         if let Some(Objects { map, categories }) = &mut sample.objects {
             scratch.canvas.show_map(window, map);
-            categories.clear();
             categories.resize(scratch.objects.len(), 0);
             for object in &scratch.objects {
                 categories[object.number] = object.category;
@@ -178,6 +177,7 @@ fn unflipped(mut at: At<'_>) -> At<'_> {
 impl Formula for Scene {
     const NAME: &'static str = "scene";
     const PART: bool = false;
+    const OBJECTS: bool = true;
     type Style = SceneStyle;
     type Scratch = Scratch;
 
