@@ -94,7 +94,7 @@ def train_on_clusters(s: Settings) -> int:
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
         family.save(s.out / "categories.npz")
         bar = partial(tqdm, total=steps_per_epoch, disable=None)
-        for epoch in range(step // steps_per_epoch, s.epochs):
+        for epoch in checkpoints.epochs(step, steps_per_epoch, s.epochs):
             first = step % steps_per_epoch
             chosen = positions(images, count, seed=s.seed, epoch=epoch)
             if saved and first:

@@ -1,7 +1,6 @@
 """The images to fine-tune on: named data sets, or a folder with train/ and val/."""
 
 import functools
-import gzip
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torchvision.datasets as sets
-from fdsl.torch.training import LabeledImages
+from fdsl.torch.training import LabeledImages, read_idx, reading_file
 
 #: Files or uint8 arrays, (H, W) or (H, W, 3); a label or a row of labels for each; the classes.
 Part = tuple[Any, Any, list[str]]
@@ -37,33 +36,33 @@ def fashion_mnist(root: Path, train: bool, download: bool) -> Part:
     kept = (root / "FashionMNIST/raw", root / "fashion-mnist", root)
     raw = next((folder for folder in kept if any(folder.glob("t10k-labels-*"))), root)
     both = []
-    for name, header in (("images", 16), ("labels", 8)):
+    for name, axes in (("images", 3), ("labels", 1)):
         pattern = f"{'train' if train else 't10k'}-{name}-idx*"
-        file = min(raw.glob(pattern), default=raw / pattern)
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        both.append(np.frombuffer(content, np.uint8, offset=header))
-    return both[0].reshape(-1, 28, 28), both[1], list(sets.FashionMNIST.classes)
+        both.append(read_idx(min(raw.glob(pattern), default=raw / pattern), axes))
+    return both[0], both[1], list(sets.FashionMNIST.classes)
 
 
 def voc2012(root: Path, train: bool, download: bool) -> Part:
     """Labels are 1 if an image shows the class, 0 if not, and -1 if only objects marked "difficult"
     do; those are ignored, as in VOC's own evaluation."""
-    split, classes = SPLITS[train], VOC.split()
+    split, classes = SPLITS[train], {name: label for label, name in enumerate(VOC.split())}
     found = sets.VOCDetection(root, year="2012", image_set=split, download=download)
     labels = np.zeros((len(found.images), len(classes)), dtype=np.int64)
     for row, annotation in zip(labels, found.annotations, strict=True):
-        for thing in ElementTree.parse(annotation).iter("object"):
-            label = classes.index(thing.findtext("name", ""))
-            row[label] = 1 if thing.findtext("difficult") != "1" else row[label] or -1
-    return found.images, labels, classes
+        with reading_file(annotation):
+            for thing in ElementTree.parse(annotation).iter("object"):
+                label = classes[thing.findtext("name", "")]
+                row[label] = 1 if thing.findtext("difficult") != "1" else row[label] or -1
+    return found.images, labels, list(classes)
 
 
 def omniglot(root: Path, train: bool, download: bool) -> Part:
     """The paper does not give its split. 0965_07.png is by the seventh of 20 people; the images by
-    the first 15 people are for training."""
+    the first 15 people are for training. Files with other names are ignored."""
     for background in (True, False) if download else ():
         sets.Omniglot(root, background=background, download=True)
-    files = sorted((root / "omniglot-py").glob("images_*/*/*/*.png"))
+    pattern = f"images_*/*/*/{'[0-9]' * 4}_{'[0-9]' * 2}.png"
+    files = sorted((root / "omniglot-py").glob(pattern))
     if len({file.parents[2] for file in files}) < 2:
         raise FileNotFoundError
     classes = sorted({"/".join(file.parts[-3:-1]) for file in files})
@@ -134,6 +133,7 @@ def load(
         why = "; if unpacking it was interrupted, remove both" if folder is None else ""
         raise ValueError(f"{folder or root}: {odd[0]} is in only one of train/ and val/{why}")
     if classes:
-        names = [line for line in classes.read_text(encoding="utf-8").splitlines() if line]
+        with reading_file(classes):
+            names = [line for line in classes.read_text(encoding="utf-8").splitlines() if line]
         train, val = train.only(names), val.only(names)
     return train, val

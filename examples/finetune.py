@@ -118,7 +118,7 @@ def finetune(s: Settings) -> int:
         scores: Scores | None = None
         bar = partial(tqdm, total=steps_per_epoch, disable=None if ranks.rank == 0 else True)
         with stop:
-            for epoch in range(step // steps_per_epoch, s.epochs):
+            for epoch in checkpoints.epochs(step, steps_per_epoch, s.epochs):
                 # The seed and the step determine the batch; sizes differ by at most one image.
                 order = np.random.default_rng((s.seed, epoch)).permutation(chosen)
                 first = step % steps_per_epoch

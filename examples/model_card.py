@@ -83,10 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def write_card(s: Settings) -> int:
     file = s.folder / "weights.safetensors"
     tensors, _ = training.load_weights(file)
-    about: dict[str, Any] = json.loads((s.folder / "weights.json").read_text(encoding="utf-8"))
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    about = s.folder / "weights.json"
+    with training.reading_file(about):
+        card = describe(json.loads(about.read_text(encoding="utf-8")), file, parameters)
+    training.write_whole(s.folder / "README.md", card.encode())
+    print(f"{file}: {file.stat().st_size:,} bytes; see {s.folder / 'README.md'}")
+    return 0
+
+
+def describe(about: dict[str, Any], file: Path, parameters: int) -> str:
+    """The card of weights in a file, from what weights.json says about them."""
     settings, rendering = about["settings"], about["rendering"]
     if "shrink" not in settings or "clusters" in settings:
-        raise ValueError(f"{s.folder} does not hold a run of pretrain.py, which a card describes")
+        raise ValueError("it does not hold a run of pretrain.py, which a card describes")
     side = settings["shrink"] or rendering["crop"] or rendering["size"]
     of_make = training.read_presets(PRESETS, ["resnet10s"])
     as_made = all(settings[k] == json.loads(json.dumps(v)) for k, v in of_make.items())
@@ -99,7 +109,7 @@ def write_card(s: Settings) -> int:
     elif len(about.get("history", ())) > 1:
         rebuild = CHANGED.format(step=about["history"][1]["first_step"])
     own = ".py:" in about["model"]  # which must be named to load it
-    card = CARD.format(
+    return CARD.format(
         model=about["model"],
         fdsl=about["fdsl"],
         torch=about["torch"],
@@ -110,16 +120,13 @@ def write_card(s: Settings) -> int:
         side=side,
         file=file.name,
         name=f'name="{about["model"]}", ' if own else "",
-        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        parameters=parameters,
         megabytes=file.stat().st_size / 1e6,
         rebuild=rebuild,
         digest=about["categories"],
         rendering=json.dumps(about["rendering"]),
         **about["normalize"],
     )
-    training.write_whole(s.folder / "README.md", card.encode())
-    print(f"{file}: {file.stat().st_size:,} bytes; see {s.folder / 'README.md'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def pretrain(s: Settings) -> int:
         save = partial(checkpoints.save, search=search_options(s))
         bar = partial(tqdm, total=steps_per_epoch, disable=None if ranks.rank == 0 else True)
         with stop:
-            for epoch in range(step // steps_per_epoch, s.epochs):
+            for epoch in checkpoints.epochs(step, steps_per_epoch, s.epochs):
                 stream.load_state_dict({"samples": step * s.batch_size})
                 first, name = step % steps_per_epoch, f"epoch {epoch + 1}/{s.epochs}"
                 model.train()

@@ -257,7 +257,7 @@ def train(
         own = {name: getattr(s, name) for name in f"{names} warmup_steps clip_grad".split()}
         made |= {**own, "steps_per_epoch": steps_per_epoch}
         step = checkpoints.begin(made, recorded(s), weights=model, optimizer=optimizer, log=log)
-        for epoch in range(step // steps_per_epoch, s.epochs):
+        for epoch in checkpoints.epochs(step, steps_per_epoch, s.epochs):
             name, first = f"{s.out.name} {epoch + 1}/{s.epochs}", step % steps_per_epoch
             hidden = None if ranks.rank == 0 else True
             model.train()

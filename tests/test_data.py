@@ -55,6 +55,20 @@ def test_a_damaged_image_is_named(folders):
             train[position]
 
 
+@pytest.mark.parametrize("damage", ["length", "bomb"])
+def test_an_image_that_pillow_refuses_is_named(folders, monkeypatch, damage):
+    file = folders / "pets" / "train" / "cats" / "0.png"
+    if damage == "length":
+        content = bytearray(file.read_bytes())
+        content[33:37] = (100).to_bytes(4, "big")  # the length of the pixels, which is more
+        file.write_bytes(content)
+    else:
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    train, _ = load("pets", folders)
+    with pytest.raises(OSError, match=r"cannot read .*0\.png: "):
+        train[0]
+
+
 def test_a_list_keeps_its_classes_alone(folders):
     names = folders / "two.txt"
     names.write_text("fish\n\ncats\n")
@@ -69,11 +83,12 @@ def test_a_list_keeps_its_classes_alone(folders):
     [
         ("cats\nunicorns\n", "there is no class 'unicorns'; there are cats"),
         ("cats\n", "must name two or more"),
+        ("cats\nkälber\n", r"cannot read .*list\.txt: 'utf-8' codec can't decode byte 0xe4"),
     ],
 )
 def test_a_list_that_cannot_be_is_refused(folders, words, sentence):
     names = folders / "list.txt"
-    names.write_text(words)
+    names.write_text(words, encoding="latin-1")
     with pytest.raises(ValueError, match=sentence):
         load("pets", folders, classes=names)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
@@ -156,6 +171,23 @@ def test_voc_has_many_labels_and_difficult_ones_do_not_count(voc):
     assert labels.shape == (1, 20) and labels[0, cat] == -1
 
 
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        ("<annotation><object>", "no element found"),
+        (
+            "<annotation><object><name>unicorn</name></object></annotation>",
+            "'unicorn' is missing or",
+        ),
+        ("<annotation><object/></annotation>", "'' is missing or unknown"),
+    ],
+)
+def test_an_annotation_that_cannot_be_read_is_named(voc, words, sentence):
+    (voc / "VOCdevkit/VOC2012/Annotations/b.xml").write_text(words)
+    with pytest.raises(ValueError, match=rf"cannot read .*b\.xml: {sentence}"):
+        load("voc2012", voc)
+
+
 def test_many_labels_are_learned_and_judged_by_average_precision(voc, tmp_path, capsys):
     run = ["--data", "voc2012", "--data-root", str(voc), "--from", "scratch", "--size", "32"]
     run += ["--model", "resnet10s", "--batch-size", "2", "--epochs", "1", "--device", "cpu"]
@@ -178,6 +210,7 @@ def test_omniglot_is_divided_by_who_drew(tmp_path):
         for character in ("character01", "character02"):
             for person in (1, 15, 16, 20):
                 image(base / part / letters / character / f"0007_{person:02}.png", person)
+    image(base / "images_background/Greek/character01/copy.png")  # no drawing of the set
     train, val = load("omniglot", tmp_path)
     assert train.classes[0] == "Elvish/character01" and len(train.classes) == 4
     assert train.labels.tolist() == val.labels.tolist()
@@ -186,17 +219,41 @@ def test_omniglot_is_divided_by_who_drew(tmp_path):
     assert {Path(file).stem for file in val.source} == {"0007_16", "0007_20"}
 
 
-def test_fashion_mnist_is_read_from_plain_files(tmp_path):
+def idx(*shape):
+    """The header of an idx file of uint8."""
+    return bytes((0, 0, 8, len(shape))) + b"".join(one.to_bytes(4, "big") for one in shape)
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    """Fashion-MNIST with five images to train on and three to validate on."""
     for part, count in (("train", 5), ("t10k", 3)):
         pixels = np.arange(count * 784, dtype=np.uint8).tobytes()
         with gzip.open(tmp_path / f"{part}-images-idx3-ubyte.gz", "wb") as file:
-            file.write(bytes(16) + pixels)
-        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes(8) + bytes(range(count)))
-    train, val = load("fashion-mnist", tmp_path, size=28)
+            file.write(idx(count, 28, 28) + pixels)
+        labels = idx(count) + bytes(range(count))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
+    return tmp_path
+
+
+def test_fashion_mnist_is_read_from_plain_files(fashion):
+    train, val = load("fashion-mnist", fashion, size=28)
     assert train.labels.tolist() == [0, 1, 2, 3, 4] and val.labels.tolist() == [0, 1, 2]
     images, labels = next(iter(train.batches([np.array([3, 1])])))
     assert images.shape == (2, 3, 28, 28) and labels.tolist() == [3, 1]
     assert images[1].flatten()[:3].tolist() == [784 % 256, 785 % 256, 786 % 256]
+
+
+def test_a_damaged_file_of_fashion_mnist_is_named(fashion):
+    packed = fashion / "train-images-idx3-ubyte.gz"
+    content = bytearray(packed.read_bytes())
+    content[len(content) // 2] ^= 1
+    packed.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot read .*train-images-idx3-ubyte\.gz: "):
+        load("fashion-mnist", fashion)
+    packed.write_bytes(gzip.compress(idx(5, 28, 28) + bytes(9)))
+    with pytest.raises(ValueError, match=r"ubyte\.gz: it must hold 3,920 values, .*, got 9"):
+        load("fashion-mnist", fashion)
 
 
 def test_cifar10_is_read_as_torchvision_keeps_it(tmp_path, monkeypatch):

@@ -399,6 +399,22 @@ def test_a_refused_resume_changes_nothing(
     assert contents(out) == before
 
 
+def test_a_run_that_would_end_before_its_checkpoint_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    before = contents(out)
+    resumed = ["--epochs", "1", "--resume", "auto"]
+    assert pretrain.main([*PRETRAIN, *resumed, "--out", str(out)]) == 2
+    says = f"{out / 'last.pt'} is at step 8, but the run ends at step 4: "
+    assert says in capsys.readouterr().err
+    assert contents(out) == before
+    run = [*FINETUNE, "--from", "scratch", "--model", "resnet10s", "--out", str(tmp_path / "tuned")]
+    assert finetune.main([*run, "--max-steps", "4"]) == 0
+    assert finetune.main([*run, *resumed]) == 2
+    assert "is at step 4, but the run ends at step 3: " in capsys.readouterr().err
+
+
 def test_a_resume_reads_the_categories_instead_of_searching_them(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -609,6 +625,13 @@ def test_a_card_tells_of_an_unfinished_run_and_describes_no_other_script(
     (tmp_path / "weights.json").write_text(json.dumps(about))
     assert model_card.main([str(tmp_path)]) == 2
     assert "does not hold a run of pretrain.py" in capsys.readouterr().err
+    for words, says in (
+        ("{}", "'settings' is missing or unknown"),
+        ("", "Expecting value: line 1"),
+    ):
+        (tmp_path / "weights.json").write_text(words)
+        assert model_card.main([str(tmp_path)]) == 2
+        assert f"cannot read {tmp_path / 'weights.json'}: {says}" in capsys.readouterr().err
 
 
 # Fine-tuning
@@ -856,6 +879,15 @@ def test_presets_add_up_and_the_later_one_prevails(
     assert both.preset == ("fixed", "deit", str(own))
 
 
+def test_a_preset_may_give_an_integer_for_a_number_and_a_string_for_a_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text('lr = 1\nvariation = 0\nout = "runs"\nresume = "auto"\n')
+    given = settings_of(monkeypatch, "--preset", str(own))
+    assert (given.lr, given.variation, given.out, given.resume) == (1, 0, Path("runs"), "auto")
+
+
 @pytest.mark.parametrize(
     "text, says",
     [
@@ -864,7 +896,20 @@ def test_presets_add_up_and_the_later_one_prevails(
             "no preset 'mine.toml': there are augmented, deit, fixed, paper, released, ",
         ),
         ("lr: 3", "mine.toml is not TOML"),
-        ("learning_rate = 3", "a preset sets 'learning_rate', which is not an option of this "),
+        ("a = " + "[" * 3000 + "]" * 3000, "mine.toml is nested too deep for a preset"),
+        ("learning_rate = 3", "mine.toml sets 'learning_rate', which is not an option of this "),
+        ('optimizer = "adam"', "mine.toml: optimizer must be 'sgd' or 'adamw', got 'adam'"),
+        ("optimizer = 5", "mine.toml: optimizer must be 'sgd' or 'adamw', got 5"),
+        ('patch = "both"', "mine.toml: patch must be 'random' or 'fixed', got 'both'"),
+        ('flip = "false"', "mine.toml: flip must be true or false, got 'false'"),
+        ("color = 1", "mine.toml: color must be true or false, got 1"),
+        ("epochs = true", "mine.toml: epochs must be an integer, got True"),
+        ("batch_size = 6.0", "mine.toml: batch_size must be an integer, got 6.0"),
+        ('lr = "0.1"', "mine.toml: lr must be a number, got '0.1'"),
+        ("resume = 5", "mine.toml: resume must be a string, got 5"),
+        ("out = 5", "mine.toml: out must be a string, got 5"),
+        ("milestones = 5", "mine.toml: milestones must be a list, each item an integer, got 5"),
+        ("set = [5]", "mine.toml: set must be a list, each item a string, got (5,)"),
     ],
 )
 def test_a_mistake_in_a_preset_is_one_sentence(

@@ -4,9 +4,11 @@ import argparse
 import csv
 import dataclasses
 import datetime
+import gzip
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -43,6 +45,7 @@ from fdsl.torch.training import (
     load_weights,
     mixing,
     read_checkpoint,
+    read_idx,
     run_script,
     save_weights,
     write_whole,
@@ -447,6 +450,56 @@ def test_an_optimizer_of_other_parameters_is_refused(tmp_path: Path) -> None:
         checkpoints.load("auto")
         with pytest.raises(ValueError, match="doesn't match the size of optimizer's group"):
             checkpoints.begin({}, optimizer=torch.optim.SGD([model.bias], lr=0.1))
+
+
+@pytest.mark.parametrize(
+    "key, value, says",
+    [
+        ("made", None, "must be a dict, got None"),
+        ("step", None, "must be an integer, 0 or more, got None"),
+        ("step", "abc", "must be an integer, 0 or more, got 'abc'"),
+        ("step", -1, "must be an integer, 0 or more, got -1"),
+        ("history", [{}], "must be a list of settings, got [{}]"),
+        ("history", 5, "must be a list of settings, got 5"),
+        ("weights", {"bias": torch.ones(2)}, "cannot be restored: Error(s) in loading state_dict"),
+        ("weights", {"weight": torch.ones(2, 3), "bias": torch.ones(3)}, "size mismatch for bias"),
+        ("weights", [1], "cannot be restored: "),
+        ("weights", {"bias": torch.ones(2).char()}, "bias must be finite floating-point numbers"),
+        ("weights", {"bias": torch.tensor([1, torch.nan])}, "got torch.float32 with infinity or N"),
+        ("optimizer", {"state": {}}, "cannot be restored: there is no 'param_groups'"),
+        ("log", {}, "cannot be restored: there is no 'rows'"),
+    ],
+)
+def test_a_checkpoint_with_a_wrong_part_is_one_sentence(
+    tmp_path: Path, key: str, value: Any, says: str
+) -> None:
+    model, log = nn.Linear(3, 2), MetricsLog(tmp_path)
+    parts = {"weights": model, "optimizer": torch.optim.SGD(model.parameters()), "log": log}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, {}, **parts)
+        checkpoints.save(1)
+    last = tmp_path / "last.pt"
+    torch.save({**read_checkpoint(last), key: value}, last)
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(ValueError) as error:
+        checkpoints.load("auto")
+        checkpoints.begin({}, {}, **parts)
+    said = str(error.value)
+    assert said.startswith(f"cannot resume: {key!r} of {last} ") and says in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_checkpoint_beyond_the_end_of_the_run_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.epochs(checkpoints.begin({}), 2, 3) == range(3)
+        checkpoints.save(4)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.load("auto")
+        step = checkpoints.begin({})
+        assert checkpoints.epochs(step, 2, 3) == range(2, 3)
+        assert not checkpoints.epochs(step, 2, 2)  # it has finished
+        says = f"the checkpoint {tmp_path / 'last.pt'} is at step 4, but the run ends at step 2: "
+        with pytest.raises(ValueError, match=re.escape(says)):
+            checkpoints.epochs(step, 2, 1)
 
 
 def test_a_run_that_was_not_loaded_is_not_overwritten(tmp_path: Path) -> None:
@@ -931,6 +984,40 @@ def test_a_network_to_fine_tune_has_a_new_last_layer_alone(tmp_path: Path) -> No
         load_weights(file)
 
 
+@pytest.mark.parametrize(
+    "wrong, found",
+    [
+        (lambda weight: weight.to(torch.int8), "torch.int8"),
+        (lambda weight: weight.bool(), "torch.bool"),
+        (lambda weight: weight.long(), "torch.int64"),
+        (lambda weight: weight.to(torch.complex64), "torch.complex64"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "torch.qint8"),
+        (lambda weight: weight * torch.nan, "torch.float32 with infinity or NaN"),
+        (lambda weight: weight.double() + 1e300, "torch.float64 with infinity or NaN"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # quantization
+def test_weights_that_are_no_finite_numbers_are_refused(
+    tmp_path: Path, wrong: Any, found: str
+) -> None:
+    file = tmp_path / "theirs.pth"
+    state = build_model("resnet10s", 3, seed=0).state_dict()
+    torch.save({**state, "conv1.weight": wrong(state["conv1.weight"])}, file)
+    says = f"cannot read {file}: conv1.weight must be finite floating-point numbers, got {found}"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        load_pretrained(file, 5, name="resnet10s")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_loaded(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = build_model("resnet10s", 3, seed=0).to(dtype)
+    model.bn1.num_batches_tracked += 7
+    torch.save(model.state_dict(), tmp_path / "theirs.pth")
+    loaded, _ = load_pretrained(tmp_path / "theirs.pth", 5, name="resnet10s")
+    assert torch.equal(loaded.conv1.weight, model.conv1.weight.float())
+    assert loaded.bn1.num_batches_tracked == 7
+
+
 # Fine-tuning and judging
 
 
@@ -990,6 +1077,22 @@ def test_an_image_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path, mode: st
     Image.fromarray(np.int32([[255, 0], [7, 9]])).save(tmp_path / "few.tif")  # 8 bits in 32
     few, _ = LabeledImages([tmp_path / "few.tif"], [0], ["chest"], 2)[0]
     assert few[0].tolist() == [[255, 0], [7, 9]]
+
+
+@pytest.mark.parametrize(
+    "pixels, found",
+    [
+        (np.float32([[0, 0.5]]), "0.0 to 0.5 in Pillow's mode F"),
+        (np.int32([[7, 65536]]), "7 to 65536 in Pillow's mode I"),
+        (np.int32([[-1, 7]]), "-1 to 7 in Pillow's mode I"),
+    ],
+)
+def test_an_image_of_other_numbers_is_refused(tmp_path: Path, pixels: Any, found: str) -> None:
+    file = tmp_path / "one.tif"
+    Image.fromarray(pixels).save(file)
+    says = f"{file} must hold integers between 0 and 65535, got {found}"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        LabeledImages([file], [0], ["chest"], 16)[0]
 
 
 def test_images_kept_in_memory_are_those_decoded_from_disk(tmp_path: Path) -> None:
@@ -1408,6 +1511,8 @@ def test_a_network_for_small_images_is_ready_to_train() -> None:
             r"\(2, 1\), got \(2, 3\)",
         ),
         (lambda: LabeledImages([np.ones((8, 8))], [0], ["a"], 8), TypeError, "got an array of fl"),
+        (lambda: LabeledImages([5], [0], ["a"], 8), TypeError, "file or a uint8 array, got 5"),
+        (lambda: LabeledImages([None], [0], ["a"], 8), TypeError, "a uint8 array, got None"),
         (lambda: Validation(2).compute(), RuntimeError, "nothing to score"),
         (lambda: choose_labels(np.arange(3), per_class=0), ValueError, "at least 1, got 0"),
         (lambda: Normalize(dtype=torch.int64), TypeError, "floating-point dtype .*torch.int64"),
@@ -1416,6 +1521,14 @@ def test_a_network_for_small_images_is_ready_to_train() -> None:
 def test_a_wrong_array_is_one_sentence(make: Any, error: Any, says: str) -> None:
     with pytest.raises(error, match=says):
         make()
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8, 8, 1), (8, 8, 2), (8, 8, 4), (0, 8), (8,)])
+def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    says = re.escape(f"an image must have pixels, (H, W) or (H, W, 3), got shape {shape}")
+    for images in (np.zeros((1, *shape), np.uint8), [torch.zeros(shape).byte()]):
+        with pytest.raises(ValueError, match=says):
+            LabeledImages(images, [0], ["a"], 8)
 
 
 def test_images_may_be_a_tensor() -> None:
@@ -1532,6 +1645,55 @@ def test_what_is_no_state_dict_is_one_sentence(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "net": {}}, tmp_path / "theirs.pth")
     with pytest.raises(ValueError, match="holds 'epoch', which is no tensor"):
         load_weights(tmp_path / "theirs.pth")
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ({0: torch.ones(1)}, "holds 0, which is no tensor with a name"),
+        ({"weights": [1], "made": {}}, "must hold a dict of tensors, got [1]"),
+        ({"weights": {}, "made": "x"}, "must name its network in 'made', got 'x'"),
+        (
+            {"weights": {}, "made": {"model": 5}},
+            "must name its network in 'made', got {'model': 5}",
+        ),
+        (
+            {"w": torch.ones(1).to_sparse()},
+            "must hold dense tensors with data, but w is torch.spar",
+        ),
+        (
+            {"w": torch.ones(1, device="meta")},
+            "must hold dense tensors with data, but w is torch.strided on meta",
+        ),
+    ],
+)
+def test_weights_of_another_form_are_one_sentence(tmp_path: Path, content: Any, says: str) -> None:
+    torch.save(content, tmp_path / "theirs.pth")
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'theirs.pth'} {says}")):
+        load_pretrained(tmp_path / "theirs.pth", 5)
+
+
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        ("a", b"\0\0\x08\x01\0\0\0\x03\1\2", "it must hold 3 values, [3], got 2"),
+        ("a", b"\0\0\x08\x01\0\0", "it must begin with 00 00 08 01 and lengths, got 00 00 08 01"),
+        (
+            "a",
+            b"\0\0\x0d\x01" + bytes(12),
+            "it must begin with 00 00 08 01 and lengths, got 00 00 ",
+        ),
+        ("a", b"", "it must begin with 00 00 08 01 and lengths, got "),
+        ("a.gz", gzip.compress(bytes(99))[:-9], "Compressed file ended before"),
+        ("a.gz", b"plain", "Not a gzipped file"),
+    ],
+)
+def test_a_damaged_idx_file_is_named(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"cannot read {tmp_path / name}: {says}")):
+        read_idx(tmp_path / name, 1)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_idx(tmp_path / "nowhere", 1)
 
 
 def test_labeled_images_may_be_written_to() -> None:

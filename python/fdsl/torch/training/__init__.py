@@ -19,6 +19,7 @@ what ``examples/pretrain.py`` is built on.
 | `Validation` | accuracy, or average precision, of all images and of each class |
 | `choose_labels` | picks few labels to fine-tune with |
 | `linear_probe` | fits a logistic regression to the features of a frozen network |
+| `read_idx` `reading_file` | read files of others: MNIST's format, and errors that name the file |
 
 filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported where they are needed:
 ``pip install '.[train]'`` in a checkout.
@@ -33,6 +34,7 @@ from fdsl.torch.training.augmentation import Augmentation, Erasing, mixing
 from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
 from fdsl.torch.training.command_line import read_presets, run_script
 from fdsl.torch.training.distributed import Ranks, make_deterministic
+from fdsl.torch.training.files import read_idx, reading_file
 from fdsl.torch.training.images import LabeledImages
 from fdsl.torch.training.labels import choose_labels
 from fdsl.torch.training.metrics import MetricsLog
@@ -71,9 +73,11 @@ __all__ = [
     "make_deterministic",
     "mixing",
     "read_checkpoint",
+    "read_idx",
     "read_presets",
     "read_set",
     "read_values",
+    "reading_file",
     "resnet10s",
     "run_script",
     "save_weights",

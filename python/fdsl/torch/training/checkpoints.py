@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from fdsl._checks import require, shown
+from fdsl._checks import require, shown, whole_or_none
 from fdsl._files import PART, PathLike, writing_whole
 from fdsl.torch.training.distributed import reduced
 
@@ -67,6 +67,7 @@ class Checkpoints:
         self._settings: dict[str, Any] = {}
         self._parts: dict[str, Stateful] = {}
         self._saved: dict[str, Any] | None = None
+        self._file = self.folder / "last.pt"  # the one that was loaded
         self._looked = False  # for a run to resume
         self._lock: Any = None
         #: The settings that the run had, in order, each as a dict with the ``"first_step"`` and the
@@ -108,7 +109,8 @@ class Checkpoints:
         Raises:
             FileExistsError: ``resume`` is ``None``, but the folder has a ``last.pt``.
             FileNotFoundError: there is no such file.
-            ValueError: the file is damaged, or lacks a key.
+            ValueError: the file is damaged, lacks a key, or has a wrong value under ``"made"``,
+                ``"step"`` or ``"history"``.
         """
         self._looked = True
         last = self.folder / "last.pt"
@@ -118,9 +120,20 @@ class Checkpoints:
             )
         if resume is None or (resume == "auto" and not last.exists()):
             return None
-        self._saved = read_checkpoint(last if resume == "auto" else resume)
+        self._file = last if resume == "auto" else Path(resume)
+        self._saved = saved = read_checkpoint(self._file)
         self._require("made", "step", *keys)
-        return self._saved
+        made, step, history = saved["made"], whole_or_none(saved["step"]), saved.get("history", [])
+        listed = isinstance(history, list) and all(isinstance(one, dict) for one in history)
+        for key, valid, what in (
+            ("made", isinstance(made, dict), "a dict"),
+            ("step", step is not None and 0 <= step < 2**63, "an integer, 0 or more"),
+            ("history", listed and all("settings" in one for one in history), "a list of settings"),
+        ):
+            if not valid:
+                why = f"{key!r} of {self._file} must be {what}, got {shown(saved[key])}"
+                raise ValueError(f"cannot resume: {why}")
+        return saved
 
     def begin(
         self,
@@ -149,8 +162,9 @@ class Checkpoints:
             FileExistsError: ``load`` was not called, and the folder holds a run.
             TypeError: a setting is of a type that ``read_checkpoint`` refuses.
             ValueError: a part has a name that is taken; the checkpoint belongs to a run with other
-                settings or an optimizer of other parameters, or lacks a part; or the ranks of
-                ``torch.distributed`` have read different checkpoints.
+                settings, lacks a part, or has one that cannot be restored, such as an optimizer of
+                other parameters or weights that are not finite floating-point numbers; or the ranks
+                of ``torch.distributed`` have read different checkpoints.
         """
         _refuse_taken(parts, OWN)
         content = io.BytesIO()
@@ -159,7 +173,7 @@ class Checkpoints:
         if not self._looked:
             self.load(None)
         saved = self._saved or {"made": settings, "step": 0}
-        for name in sorted({*settings, *saved["made"]}):
+        for name in sorted({*settings, *saved["made"]}, key=str):
             if (theirs := saved["made"].get(name)) != (ours := settings.get(name)):
                 raise ValueError(
                     f"cannot resume: the checkpoint's {name} is {theirs}, yours {ours}"
@@ -176,9 +190,18 @@ class Checkpoints:
             scheduled = any(isinstance(part, LRScheduler) for part in parts.values())
             for name, part in parts.items():
                 state = saved[name]
-                if isinstance(part, Optimizer) and not scheduled:
-                    state = _with_current_settings(part, state)
-                part.load_state_dict(state)
+                try:
+                    if isinstance(part, nn.Module):
+                        check_weights(state, part.state_dict())
+                    if isinstance(part, Optimizer) and not scheduled:
+                        state = _with_current_settings(part, state)
+                    part.load_state_dict(state)
+                except Exception as error:  # each part raises kinds of its own
+                    why = " ".join(str(error).split())  # torch lists keys on lines of their own
+                    why = f"there is no {why}" if isinstance(error, KeyError) else why
+                    raise ValueError(
+                        f"cannot resume: {name!r} of {self._file} cannot be restored: {why}"
+                    ) from error
         for file in self.folder.glob(f"*{PART}") if self.rank == 0 else ():
             file.unlink()
         self._settings, self._parts = settings, parts
@@ -219,6 +242,20 @@ class Checkpoints:
                 with writing_whole(self.folder / name) as file:
                     file.write(content.getbuffer())
 
+    def epochs(self, step: int, steps_per_epoch: int, epochs: int) -> range:
+        """Returns the numbers of the epochs that a run of ``epochs`` still has to train, beginning
+        with that of ``step``; none if it has finished.
+
+        Raises:
+            ValueError: the run ends before ``step``.
+        """
+        if step > (end := epochs * steps_per_epoch):
+            raise ValueError(
+                f"cannot resume: the checkpoint {self._file} is at step {step:,}, but the run ends "
+                f"at step {end:,}: train for more epochs, or choose another folder"
+            )
+        return range(step // steps_per_epoch, epochs)
+
     def _require(self, *keys: str) -> None:
         for key in keys:
             if key not in (self._saved or ()):
@@ -226,6 +263,24 @@ class Checkpoints:
                     f"cannot resume: the checkpoint has no {key!r}; it is of another script or "
                     "version, or damaged"
                 )
+
+
+def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Checks weights that are to be loaded into a network with this state.
+
+    Its integers, such as counts of batches, may be given in any type.
+
+    Raises:
+        ValueError: others are not finite floating-point numbers.
+    """
+    for name, tensor in weights.items():
+        dtype = getattr(own.get(name), "dtype", torch.int64)
+        if not (dtype.is_floating_point and isinstance(tensor, Tensor)):
+            continue
+        numbers = tensor.is_floating_point()
+        if not numbers or not bool(tensor.to(dtype).isfinite().all()):
+            found = f"{tensor.dtype} with infinity or NaN" if numbers else tensor.dtype
+            raise ValueError(f"{name} must be finite floating-point numbers, got {found}")
 
 
 def _refuse_taken(names: Iterable[str], taken: Iterable[str]) -> None:

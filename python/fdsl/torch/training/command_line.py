@@ -8,9 +8,10 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fdsl._checks import require
+from fdsl._checks import require, shown
 from fdsl._files import replace_closed_output
 from fdsl.families.load import load, text_options
 from fdsl.rendering import Rendering
@@ -20,6 +21,16 @@ S = TypeVar("S")
 #: What torch says of an operation that --deterministic rules out.
 UNDETERMINED = "does not have a deterministic implementation"
 ADVICE = "try a lower learning rate, a warmup or clipped gradients; the last checkpoint is kept"
+
+#: What a TOML file may hold for a setting of a type, and how a message calls it.
+TOML_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "an integer"),
+    float: ((float, int), "a number"),
+    str: ((str,), "a string"),
+    Path: ((str,), "a string"),
+    NoneType: ((), ""),
+}
 
 
 def run_script(
@@ -68,8 +79,10 @@ def run_script(
         if presets is None:
             given = cli(settings, args=words)
         else:
-            values = read_presets(presets, _named_presets(words))
-            given = cli(settings, args=words, default=_with(settings, values))
+            values: dict[str, Any] = {}
+            for name in _named_presets(words):
+                values |= _checked(name, read_presets(presets, [name]), settings)
+            given = cli(settings, args=words, default=settings(**values))
             given = _for_its_source(given, values)
         for package in needs:
             require("this script", package)
@@ -91,7 +104,7 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     """Reads settings from TOML files: ``NAME.toml`` in a folder, or a path that ends in ``.toml``.
 
     Raises:
-        ValueError: there is no such preset, or its file is not TOML.
+        ValueError: there is no such preset, or its file is not TOML or nested too deep.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -105,8 +118,10 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"no preset {name!r}: there are {known}, or name a .toml file")
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise ValueError(f"{path} is not TOML: {error}") from error
+        except RecursionError as error:
+            raise ValueError(f"{path} is nested too deep for a preset") from error
         values |= found
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
@@ -119,12 +134,43 @@ def _named_presets(words: Sequence[str]) -> list[str]:
     return names
 
 
-def _with(settings: Callable[..., S], values: Mapping[str, Any]) -> S:
-    """Settings with the values of presets as defaults."""
-    known = inspect.signature(settings).parameters
-    if odd := [name for name in values if name not in known]:
-        raise ValueError(f"a preset sets {odd[0]!r}, which is not an option of this script")
-    return settings(**values)
+def _checked(
+    preset: str, values: Mapping[str, Any], settings: Callable[..., Any]
+) -> dict[str, Any]:
+    """Returns the values of a preset, each of the type that its setting has."""
+    known, kinds = inspect.signature(settings).parameters, get_type_hints(settings)
+    checked = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"{preset} sets {name!r}, which is not an option of this script")
+        kind = kinds.get(name, Any)
+        if not _fits(value, kind):
+            raise ValueError(f"{preset}: {name} must be {_described(kind)}, got {shown(value)}")
+        checked[name] = Path(value) if Path in (kind, *get_args(kind)) else value
+    return checked
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a setting of this type may have this value of a TOML file."""
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(kind) is Literal:
+        return any(type(value) is type(part) and value == part for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in value)
+    return kind not in TOML_TYPES or type(value) in TOML_TYPES[kind][0]
+
+
+def _described(kind: Any) -> str:
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_described(part) for part in parts if part is not NoneType)
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, parts))
+    if get_origin(kind) is tuple:
+        return f"a list, each item {_described(parts[0])}"
+    return TOML_TYPES[kind][1] if kind in TOML_TYPES else str(kind)
 
 
 def _for_its_source(settings: Any, values: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fdsl._checks import require
+from fdsl._checks import require, shown
 from fdsl.torch.training.stop import ignore_signals
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         cache_bytes: most bytes of memory for decoded images.
 
     Raises:
-        TypeError: an array is not uint8, or labels are not integers.
-        ValueError: there are more images than labels or fewer, or there is no such class.
+        TypeError: an image is neither a file nor a uint8 array, or labels are not integers.
+        ValueError: an array has another shape or no pixels, there are more images than labels or
+            fewer, or there is no such class.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         if isinstance(source, Tensor):
             source = source.numpy()
         self.source, self.classes, self.size = source, list(classes), size
-        for one in [source] if isinstance(source, np.ndarray) else source:
-            dtype = getattr(one, "dtype", np.uint8)  # a file has none
-            if dtype not in (np.uint8, torch.uint8):
-                raise TypeError(f"images must be uint8, got an array of {dtype}")
+        if isinstance(source, np.ndarray):
+            _check_image(source, source.shape[1:])
+        else:
+            for one in source:
+                _check_image(one, getattr(one, "shape", ()))
         self.labels = _checked_labels(labels, len(source), len(self.classes))
         self.cache_bytes = cache_bytes
         self.cached = 3 * size**2 * len(self.labels) <= cache_bytes
@@ -73,6 +76,12 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor]:
+        """Returns an image and its label.
+
+        Raises:
+            OSError: the file of the image is damaged, or of a format that Pillow cannot read.
+            ValueError: its values are not integers between 0 and 65535.
+        """
         return self._image(position), torch.tensor(self.labels[position], device="cpu")
 
     def batches(self, parts: Sequence[Positions], num_workers: int = 0) -> DataLoader[Any]:
@@ -146,15 +155,27 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
             one = one.numpy()
         try:
             with Image.fromarray(one) if isinstance(one, np.ndarray) else Image.open(one) as image:
-                small = center_crop(resize(_in_rgb(image), self.size), self.size)
-        except OSError as error:
-            if str(one) in str(error):
+                small = center_crop(resize(_in_rgb(image, one), self.size), self.size)
+        except Exception as error:  # Pillow raises half a dozen kinds
+            if isinstance(error, OSError | ValueError) and str(one) in str(error):
                 raise
             raise OSError(f"cannot read {one}: {error}") from error
         return torch.from_numpy(np.array(small)).permute(2, 0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}}  # a spawned worker decodes its own
+
+
+def _check_image(one: Any, shape: tuple[int, ...]) -> None:
+    """Checks an image of this shape, or an array of several."""
+    if isinstance(one, str | os.PathLike):
+        return
+    if not isinstance(one, np.ndarray | Tensor):
+        raise TypeError(f"an image must be a file or a uint8 array, got {shown(one)}")
+    if one.dtype not in (np.uint8, torch.uint8):
+        raise TypeError(f"images must be uint8, got an array of {one.dtype}")
+    if len(shape) < 2 or shape[2:] not in ((), (3,)) or 0 in shape:
+        raise ValueError(f"an image must have pixels, (H, W) or (H, W, 3), got shape {(*shape,)}")
 
 
 def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> Positions:
@@ -174,11 +195,17 @@ def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> Positio
     return given.astype(np.int64)
 
 
-def _in_rgb(image: Image) -> Image:
+def _in_rgb(image: Image, file: Any) -> Image:
     """Returns a Pillow image in 8-bit RGB. Pillow would cut off 16-bit values at 255."""
     from PIL import Image
 
     values = np.asarray(image)
+    wide = image.mode == "I" and not 0 <= values.min() <= values.max() <= 65535
+    if wide or image.mode == "F":  # of floats, which have no common range
+        raise ValueError(
+            f"{file} must hold integers between 0 and 65535, got {values.min()} to {values.max()} "
+            f"in Pillow's mode {image.mode}"
+        )
     # Older versions of Pillow read files of 16 bits in mode "I", of 32 bits.
     if image.mode.startswith("I;16") or (image.mode == "I" and values.max() > 255):
         image = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))

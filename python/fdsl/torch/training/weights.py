@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import fdsl
-from fdsl._checks import require
+from fdsl._checks import require, shown
 from fdsl._files import PathLike, write_whole
-from fdsl.torch.training.checkpoints import read_checkpoint
+from fdsl.torch.training.checkpoints import check_weights, read_checkpoint
+from fdsl.torch.training.files import reading_file
 from fdsl.torch.training.models import build_model, last_layer, own_network, sides
 
 
@@ -105,7 +106,8 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has another format.
+        ValueError: the file is damaged, has another format, or holds something else than dense
+            tensors by name.
     """
     path = Path(path)
     if not path.is_file():
@@ -115,7 +117,10 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
     if path.suffix != ".safetensors":
         state = read_checkpoint(path)
         if "weights" in state and "made" in state:  # as Checkpoints writes them
-            return state["weights"], state["made"].get("model")
+            made = state["made"]
+            if not isinstance(made, Mapping) or not isinstance(made.get("model"), str | None):
+                raise ValueError(f"{path} must name its network in 'made', got {shown(made)}")
+            return _dense_tensors(state["weights"], path), made.get("model")
         return _state_dict(state, path), None
     require(path.name, "safetensors")
     from safetensors import SafetensorError, safe_open
@@ -135,13 +140,27 @@ def _state_dict(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
         if isinstance(content.get(entry), Mapping):
             content = content[entry]
             break
+    tensors = _dense_tensors(content, path)
+    if tensors and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _dense_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Checks that a file holds what a network's ``state_dict`` does."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} must hold a dict of tensors, got {shown(content)}")
     for name, value in content.items():
-        if not isinstance(value, Tensor):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
-                f"{path} holds {name!r}, which is no tensor: save the network's state_dict()"
+                f"{path} holds {shown(name)}, which is no tensor with a name: save the network's "
+                "state_dict()"
             )
-    if content and all(name.startswith("module.") for name in content):
-        return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+        if value.layout != torch.strided or value.is_meta:
+            raise ValueError(
+                f"{path} must hold dense tensors with data, but {name} is {value.layout} "
+                f"on {value.device}"
+            )
     return dict(content)
 
 
@@ -169,7 +188,8 @@ def load_pretrained(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or holds another architecture or one for another size.
+        ValueError: the file is damaged, holds another architecture or one for another size, or its
+            weights are not finite floating-point numbers.
     """
     weights, theirs = ({}, None) if path is None else load_weights(path)
     if name is None and theirs is not None and own_network(theirs):
@@ -186,9 +206,11 @@ def load_pretrained(
         return model, name
     head = f"{last_layer(model)}."
     body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    own = model.state_dict()
+    with reading_file(path):
+        check_weights(body, own)
     if name.startswith("timm:"):
         body = _resampled(body, model)
-    own = model.state_dict()
     for key in body:
         if key in own and own[key].shape != body[key].shape:
             raise ValueError(
