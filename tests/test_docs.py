@@ -49,32 +49,58 @@ def test_the_site_of_today_builds(clone):
     assert "--fill-rate" in (site / "docs/api/cli.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    ("file", "added", "complaint"),
-    [
-        ("docs/files.md", "[away](nowhere.md)", "nowhere.md, which is not a file"),
-        ("docs/files.md", "[away](families.md#nowhere)", "anchor"),
-        ("docs/files.md", "![away](gallery/nowhere.png)", "nowhere.png, which is not a file"),
-        ("docs/files.md", '<img src="https://example.org/a.png">', "from elsewhere"),
-        ("docs/another.md", "# Another", "another.md is not in the navigation"),
-        ("docs/api/torch.md", "::: fdsl.torch.Nothing", "Nothing"),
-        ("python/fdsl/torch/__init__.py", '__all__ += ["__getattr__", "ranks"]', "lacks ranks"),
-        (
-            "python/fdsl/sample.py",
-            "    def weigh(self) -> int:\n        return 1\n",
-            "fdsl.Sample.weigh has no docstring",
-        ),
-    ],
-)
-def test_the_build_refuses(clone, file, added, complaint):
-    path = clone / file
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    path.write_text(f"{before or ''}\n{added}\n", encoding="utf-8")
+@pytest.fixture(scope="module")
+def complaints(clone):
+    """What a single build says about several mistakes."""
+    code, said = built_with(clone, FOUND_IN_THE_SITE)
+    assert code != 0
+    return said
+
+
+def built_with(clone, mistakes):
+    """Runs the build in a clone with these mistakes, and takes them out again."""
+    before = {}
+    for file, added, _ in mistakes:
+        path = clone / file
+        before.setdefault(path, path.read_text(encoding="utf-8") if path.exists() else None)
+        with path.open("a", encoding="utf-8") as page:
+            page.write(f"\n{added}\n")
     try:
-        code, said = built(clone)
+        return built(clone)
     finally:
-        path.unlink() if before is None else path.write_text(before, encoding="utf-8")
-    assert code != 0 and complaint in said, said
+        for path, text in before.items():
+            path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+
+
+#: A file, what is added to it, and the complaint about it. Each of these ends the build.
+ENDS_THE_BUILD = [
+    ("docs/files.md", "[away](nowhere.md)", "nowhere.md, which is not a file"),
+    ("docs/files.md", "![away](gallery/nowhere.png)", "nowhere.png, which is not a file"),
+    ("docs/files.md", "[away](families.md#nowhere)", "anchor"),
+    ("docs/api/torch.md", "::: fdsl.torch.Nothing", "Nothing"),
+]
+#: All of these are found in the site that was built.
+FOUND_IN_THE_SITE = [
+    ("docs/files.md", '<img src="https://example.org/a.png">', "from elsewhere"),
+    ("docs/another.md", "# Another", "another.md is not in the navigation"),
+    ("python/fdsl/torch/__init__.py", '__all__ += ["__getattr__", "ranks"]', "lacks ranks"),
+    (
+        "python/fdsl/sample.py",
+        "    def weigh(self) -> int:\n        return 1\n",
+        "fdsl.Sample.weigh has no docstring",
+    ),
+]
+
+
+@pytest.mark.parametrize("mistake", ENDS_THE_BUILD, ids=lambda mistake: mistake[2])
+def test_the_build_refuses(clone, mistake):
+    code, said = built_with(clone, [mistake])
+    assert code != 0 and mistake[2] in said, said
+
+
+@pytest.mark.parametrize("complaint", [mistake[2] for mistake in FOUND_IN_THE_SITE])
+def test_the_build_reports_every_mistake(complaints, complaint):
+    assert complaint in complaints
 
 
 def test_the_command_line_page_has_every_command():
