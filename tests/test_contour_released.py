@@ -204,7 +204,22 @@ def test_origins_far_from_the_image_are_refused():
             wrong["origins"][0, column] = value
             said = f"the {name} in origins must be between {accepted[name]}, got"
             with pytest.raises(ValueError, match=said):
-                fdsl.render(fdsl.RCDB._from_arrays(wrong), 0, 0, rendering=Contours.released())
+                fdsl.RCDB._from_arrays(wrong)
+    for column in (0, 1):
+        wrong = {**arrays, "origins": arrays["origins"].copy()}
+        wrong["origins"][0, column] = 0.5
+        with pytest.raises(ValueError, match=r"origins must be a whole number .*, got 0\.5"):
+            fdsl.RCDB._from_arrays(wrong)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_origins_of_another_shape_are_refused_when_a_file_is_loaded(name, tmp_path):
+    arrays = fdsl.load(f"{name}-1k")[:3]._arrays()
+    origins = arrays.pop("origins")
+    for wrong in (origins[:2], origins[:, :6], origins[0], origins > 0):
+        np.savez(tmp_path / "wrong.npz", family=name, origins=wrong, **arrays)
+        with pytest.raises(ValueError, match=r"wrong\.npz .*origins must be numbers \(3, 7\), got"):
+            fdsl.load(tmp_path / "wrong.npz")
 
 
 def test_a_replay_in_the_order_of_a_stream_says_that_it_is_slow(tmp_path):

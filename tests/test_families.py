@@ -7,36 +7,19 @@ import re
 import fdsl
 import numpy as np
 import pytest
+from every_family import FAMILIES, draw, small
 from fdsl import IFS, Bezier, Family, Frame, Perlin, Strokes, _core
+from fdsl.families.core import CoreFamily
+from fdsl.families.registry import imported, names
+from fdsl.families.systems import Systems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import rendered_families
 
 
-def fractals() -> IFS:
-    return IFS.search(categories=6, fill_rate=0.1, seed=1, size=64, num_points=3000)
-
-
-MAKE = {
-    "ifs": fractals,
-    "perlin": lambda: Perlin(9, octaves=2, persistence=0.7, contrast=1.5),
-    "bezier": lambda: Bezier(16),
-}
-
-
-@pytest.fixture(scope="module", params=MAKE)
+@pytest.fixture(scope="module", params=FAMILIES)
 def family(request) -> Family:
-    return MAKE[request.param]()
-
-
-def style(family, num_points=5000, **settings) -> Frame:
-    """Small settings of the family's style."""
-    of_fractals = {"num_points": num_points} if isinstance(family, IFS) else {}
-    return family.style(**{"size": 48, **of_fractals, **settings})
-
-
-def draw(family, categories, indices, rendering=None, seed=0, **more):
-    return fdsl.render(family, categories, indices, seed, rendering or style(family), **more)
+    return FAMILIES[request.param]()
 
 
 def lit(images):
@@ -46,10 +29,76 @@ def lit(images):
 # Every family
 
 
+def test_every_family_of_the_package_is_tested():
+    ours = {kind for kind in imported() if kind.__module__.startswith("fdsl.families.")}
+    assert {name: type(make()) for name, make in FAMILIES.items()} == {k.name: k for k in ours}
+    assert all(len(make()) >= 6 for make in FAMILIES.values())
+
+
+def test_an_incomplete_family_of_the_core_is_refused_when_it_is_defined():
+    with pytest.raises(TypeError, match=r"must define __len__, _single, _arrays, _from_arrays, pa"):
+
+        class Nothing(CoreFamily):
+            name = "nothing"
+
+    class Unchecked(Frame):
+        pass
+
+    with pytest.raises(TypeError, match=r"Unchecked\._checked_as must be a family of the core"):
+
+        class Loose(Systems):
+            name, style, parameters = "loose", Unchecked, IFS.parameters
+
+    assert not {"nothing", "loose"} & set(names())
+
+
+def test_a_family_without_objects_in_the_core_has_no_masks():
+    class Masked(Bezier):
+        targets = ("mask",)
+
+    with pytest.raises(ValueError, match="images of bezier have no objects, so no masks, boxes"):
+        fdsl.Dataset(Masked(4), 10, target="mask")[0]
+    scene = fdsl.Scene([Masked(4)])  # a part may have targets of its own
+    assert fdsl.render(scene, [0, 3], 0, rendering=small(scene)).any()
+    with pytest.raises(ValueError, match="a part of a scene cannot be a scene itself"):
+        fdsl.Scene([scene])
+
+
+def test_format_and_period_are_those_of_the_core(family):
+    core = family.core()
+    assert (family.format, family.period, len(family)) == (core.format, core.period, len(core))
+    released = fdsl.fractaldb(1).core(fdsl.Rendering.released())
+    assert (IFS.format, IFS.period) == (released.format, released.period)
+
+
+def test_every_family_accepts_a_frame(family):
+    frame = Frame(size=40, crop=(30, 20), color=True)
+    expected = fdsl.render(family, [0, 1], 5, rendering=family.style(**frame.to_dict()))
+    np.testing.assert_array_equal(fdsl.render(family, [0, 1], 5, rendering=frame), expected)
+    np.testing.assert_array_equal(
+        fdsl.render(family, 1, 5), fdsl.render(family, 1, 5, rendering=family.style())
+    )
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_a_single_category_and_index_give_one_image(family, color):
+    frame = Frame(size=(20, 30), color=color)
+    shape = (20, 30, 3) if color else (20, 30)
+    out = np.empty(shape, np.uint8)
+    image, retries = fdsl.render(family, 1, 5, 3, frame, out=out, return_retries=True)
+    assert image is out and (retries.shape, retries.dtype) == ((), np.uint8)
+    several, counts = fdsl.render(family, [1], 5, 3, frame, return_retries=True)
+    assert several.shape == (1, *shape) and counts.shape == (1,)
+    np.testing.assert_array_equal(several[0], image)
+    assert fdsl.render(family, 1, [5, 6], 3, frame).shape == (2, *shape)
+    with pytest.raises(ValueError, match=re.escape(f"C-contiguous array of shape {shape}")):
+        fdsl.render(family, 1, 5, 3, frame, out=np.empty((1, *shape), np.uint8))
+
+
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("crop", [None, (20, 30)])
 def test_images_have_the_shape_of_their_settings(family, color, crop):
-    rendering = style(family, 3000, size=(40, 56), crop=crop, color=color)
+    rendering = small(family, size=(40, 56), crop=crop, color=color)
     images = draw(family, [0, 1, 2], 5, rendering)
     assert images.shape == (3, *(crop or (40, 56)), *([3] if color else []))
     assert (lit(images) > 0).all()
@@ -63,21 +112,22 @@ def test_seed_category_and_index_each_change_the_image(family):
 
 @pytest.mark.parametrize("color", [False, True])
 def test_indices_0_to_3_are_flips_of_one_image(family, color):
-    rendering = style(family, color=color)
+    rendering = small(family, color=color, flips=True)
     a, b, c, d = draw(family, 2, [8, 9, 10, 11], rendering)
     assert (b == a[::-1]).all() and (c == a[:, ::-1]).all() and (d == a[::-1, ::-1]).all()
-    unmirrored = style(family, color=color, flips=False)
+    unmirrored = small(family, color=color, flips=False)
     e, f = draw(family, 2, [8, 9], unmirrored)
     assert (e != f).any()
 
 
 def test_a_crop_is_a_window_of_the_whole_image(family):
-    whole = draw(family, 3, [0, 1, 2, 3])
-    in_the_center = style(family, crop=24, crop_position="center")
+    once = {"resample_degenerate": False}  # a window without the category would be another image's
+    whole = draw(family, 3, [0, 1, 2, 3], small(family, **once))
+    in_the_center = small(family, crop=24, crop_position="center", **once)
     centered = draw(family, 3, [0, 1, 2, 3], in_the_center)
     assert (centered == whole[:, 12:36, 12:36]).all()
     windows = [{whole[0][y : y + 40, x : x + 40].tobytes() for y in range(9) for x in range(9)}]
-    random = draw(family, 3, 0, style(family, crop=40))
+    random = draw(family, 3, 0, small(family, crop=40, **once))
     assert random.tobytes() in windows[0]
 
 
@@ -92,7 +142,7 @@ def test_images_do_not_depend_on_threads_or_on_the_rest_of_the_batch(family):
 
 @pytest.mark.parametrize("color", [False, True])
 def test_every_simd_path_renders_the_same_images(family, color):
-    rendering = style(family, 3000, size=(33, 61), color=color, crop=(30, 41))
+    rendering = small(family, size=(33, 61), color=color, crop=(30, 41))
     categories, indices = np.arange(12) % len(family), np.arange(12) * 91
     found = [
         draw(family, categories, indices, rendering, num_threads=1, simd=simd).tobytes()
@@ -144,10 +194,10 @@ def test_categories_are_chosen_by_their_numbers_or_a_mask(family):
     assert part == family[np.array(numbers, np.int16)] == pickle.loads(pickle.dumps(part))
     mask = np.arange(len(family)) % 3 == 1
     assert family[mask] == family[mask.tolist()] == family[1::3] == family[range(1, len(family), 3)]
-    small = style(family)
+    settings = small(family)
     np.testing.assert_array_equal(
-        fdsl.render(family[:3], range(3), 0, rendering=small),
-        fdsl.render(family[[0, 1, 2]], range(3), 0, rendering=small),
+        fdsl.render(family[:3], range(3), 0, rendering=settings),
+        fdsl.render(family[[0, 1, 2]], range(3), 0, rendering=settings),
     )
 
 
@@ -228,15 +278,15 @@ def test_every_family_streams(family, workers):
     torch = pytest.importorskip("torch")
     from fdsl.torch import Dataset, Stream
 
-    small = style(family)
-    stream = Stream(family, rendering=small, batch_size=7, seed=3, steps_per_epoch=3)
+    settings = small(family)
+    stream = Stream(family, rendering=settings, batch_size=7, seed=3, steps_per_epoch=3)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
     images, labels = zip(*loader, strict=True)
     numbers = np.arange(21, dtype=np.uint64)
-    categories, indices = _core.stream_order(numbers, len(family), None, 1000, 3)
+    categories, indices = _core.stream_order(numbers, len(family), None, family.period, 3)
     assert (torch.cat(images)[:, 0].numpy() == draw(family, categories, indices, seed=3)).all()
     assert torch.cat(labels).tolist() == categories.tolist()
-    image, label = Dataset(family, 10, rendering=small)[13]
+    image, label = Dataset(family, 10, rendering=settings)[13]
     assert label == 1 and (image[0].numpy() == draw(family, 1, 3)).all()
 
 
@@ -250,7 +300,7 @@ def test_a_small_classifier_distinguishes_categories(family, share):
 
     torch.manual_seed(0)
     margin = {"margin": 2} if isinstance(family, Bezier) else {}
-    rendering = style(family, size=32, **margin)
+    rendering = small(family, size=32, **margin)
     layers = []
     for before, after in ((3, 16), (16, 32), (32, 64)):
         convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)

@@ -387,6 +387,37 @@ def test_a_setting_that_cannot_be_saved_is_refused(tmp_path):
         operator.attrgetter("_helper")(other)
 
 
+@pytest.mark.parametrize("name", ["draw", "name", "digest", "period", "_parameters"])
+def test_an_array_of_a_file_replaces_no_attribute_of_every_family(tmp_path, name):
+    file = tmp_path / "family.npz"
+    np.savez(file, **{"family": "disks", "categories": np.arange(3), "radius": 4.0, name: 1})
+    with pytest.raises(ValueError, match=rf"family\.npz .*Disks\.{name}: every family has an attr"):
+        fdsl.load(file)
+
+
+def test_a_file_has_a_row_per_category(tmp_path):
+    np.savez(tmp_path / "family.npz", family="disks", categories=3, radius=4.0)
+    with pytest.raises(ValueError, match="categories must be an array with a row per category"):
+        fdsl.load(tmp_path / "family.npz")
+
+
+def test_a_file_from_before_an_option_needs_a_default_of_the_class(tmp_path):
+    np.savez(tmp_path / "family.npz", family="disks", categories=np.arange(3))
+    older = fdsl.load(tmp_path / "family.npz")
+    with pytest.raises(AttributeError, match=r"or a file is older .* a default, radius = …"):
+        fdsl.render(older, 0, 0, rendering=fdsl.Frame(size=16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Disks, "radius", 4.0, raising=False)
+        assert fdsl.render(older, 0, 0, rendering=fdsl.Frame(size=16)).any()
+
+
+def test_masked_options_and_categories_are_refused():
+    masked = np.ma.masked_array([1, 2], mask=[False, True])
+    for arguments in ({"radius": masked}, {"categories": masked}):
+        with pytest.raises(TypeError, match="must have no masked values, got 1 masked value"):
+            Disks(**arguments)
+
+
 def test_a_family_that_does_not_initialize_its_base_is_refused():
     class Forgetful(Disks):
         def __init__(self, spots=2):

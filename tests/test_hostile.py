@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zlib
 
+import fdsl
 import numpy as np
 import pytest
 from fdsl.families import unpickle
@@ -401,6 +402,14 @@ def saved(**arrays):
     return file.getvalue()
 
 
+def saved_as(family, **arrays):
+    file = io.BytesIO()
+    np.savez(file, family=family, **arrays)
+    return file.getvalue()
+
+
+NOISE = {"frequencies": [[1.0, 1.0]], "octaves": 1, "persistence": 0.5, "contrast": 1.0}
+
 NPZ = {
     "4 GB": (
         archive((b"maps.npy", zeros(3900, npy((81_249_999, 6))), 3_900_000_000)),
@@ -427,6 +436,32 @@ NPZ = {
     "too many lengths": (saved(lengths=np.zeros(10**6, np.int64)), "cannot have the lengths"),
     "lengths in two dimensions": (saved(lengths=np.ones((1, 1), int)), "lengths must be integers"),
     "a long family": (saved(family="x" * 10**6), "there is no family 'xxx"),
+    "-5 candidates": (saved(candidates_tried=-5), "candidates_tried must be None or .* got -5"),
+    "2⁶³ candidates": (
+        saved(candidates_tried=np.uint64(2**63)),
+        "2..63 - 1, got 9223372036854775808",
+    ),
+    "2.7 candidates": (
+        saved(candidates_tried=2.7),
+        "candidates_tried must be an integer, got .*2.7",
+    ),
+    "2.7 octaves": (saved_as("perlin", **{**NOISE, "octaves": 2.7}), "octaves must be an integer"),
+    "a bool for contrast": (saved_as("perlin", **{**NOISE, "contrast": True}), "must be a number"),
+    **{
+        f"a number of {rows}": (
+            saved_as(family, **{**(NOISE if family == "perlin" else {}), rows: 4}),
+            f"{rows} must be an array with a row per category, got array.4",
+        )
+        for family, rows in {
+            "segrcdb": "classes",
+            "deadleaves": "leaves",
+            "diamond-square": "decays",
+            "perlin": "frequencies",
+            "bezier": "counts",
+            "spectrum": "exponents",
+            "rcdb": "contours",
+        }.items()
+    },
 }
 
 
@@ -478,6 +513,8 @@ CSV = {
     "a line of 1 MB": (b"x" * 1_000_000, "larger than field limit"),
     "a line of many fields": (b"x," * 500_000, "line 1: not all numbers: x,x,x"),
     "a field of many digits": (b"1" * 100_000 + b",0,0,1,0,0,1", "not all finite: 111"),
+    "a number with an underscore": (b"0.5,0,0,0.5,1_0,0,1", "not all numbers: .*1_0"),
+    "a digit of another script": ("0.5,0,0,0.5,٣,0,1".encode(), "not all numbers: .*٣"),
 }
 
 
@@ -506,3 +543,79 @@ def test_input_that_would_fill_the_memory_is_refused_with_a_sentence(replies, na
     assert length < 1000, said
     assert "MemoryError" not in said
     assert re.search(expected, said), said
+
+
+# Arguments that NumPy would convert silently
+
+
+def masked(values, position):
+    mask = np.zeros(np.shape(values), bool)
+    mask[position] = True
+    return np.ma.masked_array(values, mask=mask)
+
+
+MAPS = [[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0]]
+CURVES = fdsl.Bezier(4)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: fdsl.IFS([masked(MAPS, (1, 4))]),
+        lambda: fdsl.IFS([[masked(row, 4) for row in MAPS]]),
+        lambda: fdsl.IFS([MAPS], [masked([0.5, 0.5], 1)]),
+        lambda: fdsl.IFS.from_flat(masked(MAPS, (1, 4)), None, np.array([2])),
+        lambda: fdsl.RCDB(masked([[3, 3, 1, 0.1]], (0, 2))),
+        lambda: fdsl.RCDB([masked([3, 3, 1, 0.1], 2)]),
+        lambda: fdsl.DiamondSquare(masked([0.5, 1.0], 1)),
+        lambda: fdsl.Bezier(masked(4, ())),
+        lambda: fdsl.render(CURVES, masked([1, 2], 1), 0),
+        lambda: fdsl.render(CURVES, 0, masked(2, ())),
+        lambda: CURVES[masked([1, 2], 1)],
+    ],
+)
+def test_masked_values_are_refused(use):
+    with pytest.raises(TypeError, match=r"must have no masked values, got [12] masked value"):
+        use()
+
+
+def test_a_masked_number_is_refused_and_a_mask_that_hides_nothing_is_ignored():
+    for use in (lambda seed: fdsl.render(CURVES, 0, 0, seed), lambda number: CURVES[number]):
+        with pytest.raises(TypeError, match="must be an integer, got masked"):
+            use(masked(2, ()))
+    whole = np.ma.masked_array([1, 2])
+    assert CURVES[whole] == CURVES[[1, 2]] and len(fdsl.render(CURVES, whole, 0)) == 2
+
+
+@pytest.mark.parametrize("categories", [[True, 2], np.array([True], object), [True, 2**64 - 1]])
+def test_bools_among_numbers_are_refused(categories):
+    with pytest.raises(TypeError, match=r"categories must be (integers|numbers without bools), go"):
+        fdsl.render(CURVES, categories, 0)
+    with pytest.raises(TypeError, match=r"categories .*got"):
+        CURVES[categories]
+
+
+def test_a_tensor_of_a_bool_or_with_a_gradient_is_no_number():
+    torch = pytest.importorskip("torch")
+    streams = pytest.importorskip("fdsl.torch")
+    with pytest.raises(TypeError, match=r"seed must be an integer, got tensor\(True\)"):
+        fdsl.render(CURVES, 0, 0, torch.tensor(True))
+    with pytest.raises(ValueError, match=r"state must be .* got .*tensor\(True\)"):
+        streams.Stream(CURVES).load_state_dict({"samples": torch.tensor(True)})
+    assert (fdsl.render(CURVES, 1, 0, torch.tensor(7)) == fdsl.render(CURVES, 1, 0, 7)).all()
+    learned = torch.tensor(MAPS, requires_grad=True)
+    for use in (lambda: fdsl.IFS([learned]), lambda: fdsl.render(CURVES, learned[0], 0)):
+        with pytest.raises(TypeError, match=r"must convert to an array, got a Tensor: .*detach"):
+            use()
+
+
+@pytest.mark.parametrize("tried", [-5, 2**63, 10**30, 2.7, np.nan, "abc", [1], True])
+def test_a_number_of_candidates_that_a_file_cannot_hold_is_refused(tried):
+    with pytest.raises((TypeError, ValueError), match=r"candidates_tried must be .*got"):
+        fdsl.IFS([MAPS], candidates_tried=tried)
+
+
+def test_any_other_number_of_candidates_survives_a_file(tmp_path):
+    for tried in (None, 0, 2**63 - 1, np.uint8(3)):
+        fdsl.IFS([MAPS], candidates_tried=tried).save(tmp_path / "ifs.npz")
+        assert fdsl.IFS.load(tmp_path / "ifs.npz").candidates_tried == tried

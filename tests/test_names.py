@@ -234,15 +234,6 @@ def test_a_stream_refuses_settings_that_mean_nothing(case):
         Stream(make(), rendering=rendering)
 
 
-def test_every_family_accepts_a_frame(family):
-    frame = Frame(size=40, crop=(30, 20), color=True)
-    expected = render(family, [0, 1], 5, rendering=family.style(**frame.to_dict()))
-    np.testing.assert_array_equal(render(family, [0, 1], 5, rendering=frame), expected)
-    np.testing.assert_array_equal(
-        render(family, 1, 5), render(family, 1, 5, rendering=family.style())
-    )
-
-
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -269,31 +260,6 @@ def test_an_option_that_means_nothing_is_refused(
     assert fdsl.cli.main([command, *arguments.split(), "--out", "x.png"]) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-# One image, or several
-
-
-@pytest.mark.parametrize("color", [False, True])
-def test_a_single_category_and_index_give_one_image(family, color):
-    frame = Frame(size=(20, 30), color=color)
-    shape = (20, 30, 3) if color else (20, 30)
-    out = np.empty(shape, np.uint8)
-    image, retries = render(family, 1, 5, 3, frame, out=out, return_retries=True)
-    assert image is out and (retries.shape, retries.dtype) == ((), np.uint8)
-    several, counts = render(family, [1], 5, 3, frame, return_retries=True)
-    assert several.shape == (1, *shape) and counts.shape == (1,)
-    np.testing.assert_array_equal(several[0], image)
-    assert render(family, 1, [5, 6], 3, frame).shape == (2, *shape)
-    with pytest.raises(ValueError, match=re.escape(f"C-contiguous array of shape {shape}")):
-        render(family, 1, 5, 3, frame, out=np.empty((1, *shape), np.uint8))
-
-
-def test_format_and_period_are_those_of_the_core(family):
-    core = family.core()
-    assert (family.format, family.period, len(family)) == (core.format, core.period, len(core))
-    released = fdsl.fractaldb(1).core(Rendering.released())
-    assert (IFS.format, IFS.period) == (released.format, released.period)
 
 
 # Files of the first releases

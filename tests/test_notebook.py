@@ -10,6 +10,7 @@ from pathlib import Path
 import fdsl
 import numpy as np
 import pytest
+from every_family import FAMILIES
 from families_in_python import Disks
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -32,14 +33,15 @@ def pixels(file: bytes, mode: str = "L") -> np.ndarray:
 
 
 def families():
-    ifs = fdsl.fractaldb(10)
-    return [
-        ifs, ifs[3], ifs[3:7], ifs[:1], fdsl.Perlin(25), fdsl.Perlin(25)[7], fdsl.Bezier(16),
-        fdsl.Bezier(16)[5], fdsl.RCDB(5), Disks(4), Disks(4)[1:2],
-    ]  # fmt: skip
+    every = [make() for make in FAMILIES.values()]
+    return [*every, fdsl.fractaldb(10)[3:7], Disks(4), Disks(4)[1:2]]
 
 
-@pytest.mark.parametrize("shown", families(), ids=repr)
+def categories():
+    return [family[len(family) // 2] for family in families()[: len(FAMILIES)]]
+
+
+@pytest.mark.parametrize("shown", [*families(), *categories()], ids=repr)
 def test_a_family_and_a_category_show_a_small_image(shown):
     file = shown._repr_png_()
     assert file.startswith(SIGNATURE) and len(file) < 1_000_000
@@ -50,8 +52,13 @@ def test_a_family_and_a_category_show_a_small_image(shown):
 
 
 @pytest.mark.parametrize("shown", families(), ids=repr)
-def test_the_repr_of_a_family_and_a_category_is_one_line(shown):
+def test_the_repr_of_a_family_fits_a_line(shown):
     assert "\n" not in repr(shown) and len(repr(shown)) < 100
+
+
+@pytest.mark.parametrize("shown", categories(), ids=repr)
+def test_the_repr_of_a_category_is_one_line(shown):
+    assert "\n" not in repr(shown)
 
 
 def test_the_repr_of_a_category_counts_its_maps():

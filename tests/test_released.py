@@ -64,6 +64,34 @@ def test_the_published_categories_have_names():
             fdsl.load(name)
 
 
+def csv_files(folder, *names):
+    for name in names:
+        (folder / name).write_text("0.5,0,0,0.5,0,0,1\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["00000.csv", "00001.csv", "00003.csv"], "00002.csv"),
+        (["00001.csv", "00002.csv"], "00000.csv"),
+        (["0.csv", "2.csv"], "00001.csv"),
+    ],
+)
+def test_a_missing_category_file_is_named(tmp_path, names, missing):
+    with pytest.raises(ValueError, match=rf"{len(names)} numbered files but no {missing}: restore"):
+        IFS.from_csv(csv_files(tmp_path, *names))
+
+
+def test_two_category_files_of_one_number_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"two files for category 00000: .*0\.csv, .*00000\.csv"):
+        IFS.from_csv(csv_files(tmp_path, "0.csv", "00000.csv", "00001.csv"))
+
+
+def test_category_files_without_numbers_can_be_any(tmp_path):
+    assert len(IFS.from_csv(csv_files(tmp_path, "fern.csv", "tree.csv", "00007.csv"))) == 3
+
+
 @pytest.mark.slow
 def test_a_search_finds_the_thousand_published_categories_bit_for_bit():
     found = IFS.search(1000, 0.2, seed=1, sampler="released")

@@ -6,7 +6,6 @@ what is accepted.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
 import importlib.util
@@ -113,15 +112,40 @@ def renamed(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def as_array(name: str, given: Any) -> npt.NDArray[Any]:
+    """Returns what was given as an array; refuses what NumPy would convert silently.
+
+    Raises:
+        TypeError: values are masked, bools are among numbers, or a tensor requires a gradient.
+    """
+    for part in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
+            masked = counted(int(np.count_nonzero(np.ma.getmask(part))), "masked value")
+            raise TypeError(f"{name} must have no masked values, got {masked}")
+    try:
+        array = np.asarray(given)
+    except RuntimeError as error:  # torch's, about a tensor that requires a gradient
+        kind = type(given).__name__
+        raise TypeError(f"{name} must convert to an array, got a {kind}: {error}") from None
+    if array.dtype.kind in "iuf" and not hasattr(given, "__array__"):
+        kinds = set(map(type, np.asarray(given, dtype=object).flat))
+        if not kinds.isdisjoint({bool, np.bool_}):
+            raise TypeError(f"{name} must be numbers without bools, got {shown(given)}")
+    return array
+
+
 def count_up_to(most: int, given: object, depth: int = 0) -> int:
     """Counts the numbers in nested sequences without building an array.
 
     Returns:
         The count; a number above ``most`` as soon as the count exceeds it, or if the sequences are
         nested more than five deep.
+
+    Raises:
+        TypeError: an array among them is refused by ``as_array``.
     """
     if hasattr(given, "__array__"):
-        return np.asarray(given).size
+        return as_array("numbers", given).size
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         return 1
     if depth == 5 or len(given) > most:
@@ -154,7 +178,7 @@ def checked_threads(num_threads: int | None) -> int | None:
 
 def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
     """Returns integers below 2⁶⁴ as an array, uint64 () or (B,)."""
-    array = np.asarray(values)
+    array = as_array(name, values)
     if array.size == 0 and array.dtype == np.float64:  # an empty list
         array = array.astype(np.uint64)
     if not isinstance(values, np.ndarray) and array.dtype.kind in "fO":
@@ -166,7 +190,9 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.ndim > 1:
         raise ValueError(f"{name} must be one integer or an array (B,), got shape {array.shape}")
-    if array.dtype.kind == "O" and not all(isinstance(v, int | np.integer) for v in array.flat):
+    if array.dtype.kind == "O" and not all(
+        isinstance(v, int | np.integer) and not isinstance(v, bool) for v in array.flat
+    ):
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.size and array.min() < 0:
         raise IndexError(f"{name} must be 0 or more, got {array.min()}")
@@ -183,22 +209,24 @@ def checked_type(name: str, value: Any, kind: Any) -> Any:
     return value
 
 
-def whole_or_none(value: object) -> int | None:
-    """Returns an integer of any type as an ``int``; ``None`` for anything else, such as a bool."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        return None
+def whole_or_none(value: Any) -> int | None:
+    """Returns an integer of any type as an ``int``; ``None`` for anything else, such as a bool or
+    a masked value."""
     try:
-        return operator.index(value)
-    except TypeError:  # an array has __index__, whatever its contents
+        whole = operator.index(value)
+    except TypeError:
         return None
+    # A tensor of one bool has __index__, too.
+    item = value.item() if hasattr(value, "item") else value
+    return None if isinstance(item, bool) or np.ma.is_masked(value) else whole
 
 
 def checked_integer(name: str, value: SupportsIndex) -> int:
     """Returns any integer as an ``int``; a bool is none."""
-    with contextlib.suppress(TypeError):
-        if not isinstance(value, bool):
-            return operator.index(value)
-    raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    whole = whole_or_none(value)
+    if whole is None:
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    return whole
 
 
 def checked_whole(name: str, value: SupportsIndex) -> int:

@@ -96,6 +96,10 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
     The files are written under temporary names first and then renamed. A process that is killed
     while renaming leaves a file named ``INCOMPLETE`` beside them; writing them again removes it.
+
+    Raises:
+        FileExistsError: a folder has the name of one of the files.
+        OSError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = part_of(folder / "files")
@@ -109,6 +113,8 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
                     _to_disk(file)
                 names.append(name)
             with _turn(folder):
+                if taken := next((name for name in names if (folder / name).is_dir()), None):
+                    raise FileExistsError(f"{folder / taken} must be a file, but is a folder")
                 write_whole(
                     folder / INCOMPLETE,
                     b"Writing the files in this folder was interrupted: write them again.\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl import _core
-from fdsl._checks import checked_positive, checked_seed, checked_type
+from fdsl._checks import checked_positive, checked_seed, checked_type, whole_or_none
 from fdsl._files import write_once
 from fdsl.export.coco import Coco
 from fdsl.export.layout import (
@@ -211,8 +211,8 @@ def planned_shard_size(folder: Path, layout: str) -> int | None:
         found = _read(folder / PLAN)
     except (OSError, ValueError):  # ``claim`` reports it
         return None
-    size = found.get("shard_size")
-    return size if found.get("layout") == layout and isinstance(size, int) and size > 0 else None
+    size = whole_or_none(found.get("shard_size"))
+    return size if found.get("layout") == layout and size is not None and size > 0 else None
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import io
 import itertools
 import math
@@ -15,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_integer, checked_type, counted, shortened, shown, whole_or_none
+from fdsl._checks import (
+    as_array,
+    checked_integer,
+    checked_type,
+    counted,
+    shortened,
+    shown,
+    whole_or_none,
+)
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl._scripts import reduced
 from fdsl.families.drawing import draw_samples
@@ -126,12 +135,17 @@ class Family:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or hasattr(type(self), name):
             return object.__getattribute__(self, name)  # raises the error of a property, too
-        kind, why = type(self).__name__, ""
+        kind, why = type(self), ""
         if not any(own.startswith("_") for own in vars(self)):
-            why = f"; {kind}.__init__ must call super().__init__(…)"
+            why = f"; {kind.__name__}.__init__ must call super().__init__(…)"
+        elif name in inspect.signature(kind.__init__).parameters:
+            why = (
+                "; __init__ did not set it, or a file is older than this option: give the class a "
+                f"default, {name} = …"
+            )
         elif name.startswith("_"):
             why = "; copies and workers of a family lose attributes with a leading underscore"
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}{why}")
+        raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}{why}")
 
     def draw(
         self, category: Any, rng: np.random.Generator, frame: Any
@@ -194,7 +208,7 @@ class Family:
         elif isinstance(key, str) or not (isinstance(key, Sequence) or getattr(key, "ndim", 0) > 0):
             return None
         else:
-            numbers = np.asarray(key)
+            numbers = as_array("categories", key)
             if numbers.size == 0 and numbers.dtype.kind == "f":  # an empty list
                 numbers = numbers.astype(np.int64)
             if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
@@ -316,11 +330,7 @@ class Family:
                 getattr(type(self), name, None), functools.cached_property
             ):
                 continue
-            if name in ("categories", "family") or hasattr(Family, name):
-                raise TypeError(
-                    f"{type(self).__name__}.{name}: every family has an attribute of this name; "
-                    "choose another"
-                )
+            _refuse_taken(type(self), name)
             array = _array_of(value)
             if array is None:
                 raise TypeError(_not_stored(type(self), name, value))
@@ -333,11 +343,17 @@ class Family:
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        """Makes the family from its arrays and notes."""
+        """Makes the family from its arrays and notes.
+
+        Raises:
+            ValueError: it does not have a row per category.
+            TypeError: an array would replace a method or another attribute of every family.
+        """
         family = cls.__new__(cls)
-        family._parameters = _parameters(arrays["categories"])
+        family._parameters = _parameters(stored_rows(cls, arrays))
         for name, array in arrays.items():
             if name != "categories":
+                _refuse_taken(cls, name)
                 setattr(family, name, array.item() if array.ndim == 0 else array)
         return family
 
@@ -436,18 +452,31 @@ class Family:
         return family_thumbnails(self)
 
 
+def stored_rows(kind: type[Family], arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Returns the array of a file that has a row per category.
+
+    Raises:
+        ValueError: it is a single number, which a family would take for a number of categories.
+    """
+    name = kind._categories_array
+    rows = arrays[name]
+    if rows.ndim == 0:
+        raise ValueError(f"{name} must be an array with a row per category, got {shown(rows)}")
+    return rows
+
+
 def _array_of(value: Any) -> npt.NDArray[Any] | None:
     """Returns the array that stores an attribute, or ``None`` if there is none."""
     try:
-        array = _as_array(value.item() if isinstance(value, np.generic) else value)
+        array = _as_array("an option", value.item() if isinstance(value, np.generic) else value)
     except ValueError:  # rows of different lengths
         return None
     return array if array.dtype.kind in "biufU" else None
 
 
-def _as_array(value: Any) -> npt.NDArray[Any]:
+def _as_array(name: str, value: Any) -> npt.NDArray[Any]:
     """Returns an array as it is, and anything else as an array of the same dtype everywhere."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if isinstance(value, np.ndarray) or array.dtype.kind != "i":
         return array
     return array.astype(np.int64, copy=False)  # NumPy 1 makes Python's integers 32 bits on Windows
@@ -458,6 +487,14 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     copy = array.copy()
     copy.flags.writeable = False
     return copy
+
+
+def _refuse_taken(kind: type[Family], name: str) -> None:
+    """Raises TypeError if an option has the name of an attribute that every family has."""
+    if name in ("categories", "family", "_parameters") or hasattr(Family, name):
+        raise TypeError(
+            f"{kind.__name__}.{name}: every family has an attribute of this name; choose another"
+        )
 
 
 def _not_stored(kind: type[Family], name: str, value: object) -> str:
@@ -471,7 +508,7 @@ def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns the numbers 0…n−1, or a read-only copy of an array with a row per category."""
     number = whole_or_none(categories)
     if number is None:
-        array = _as_array(categories)
+        array = _as_array("categories", categories)
         if array.dtype.kind not in "fiu" or array.ndim == 0:
             raise TypeError(
                 "categories must be an integer or an array of numbers (C, …), got "

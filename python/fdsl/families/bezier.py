@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import counted
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.frame import Frame, Range
 
@@ -106,4 +106,4 @@ class Bezier(CoreFamily[Counts]):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Bezier:
-        return cls(arrays["counts"])
+        return cls(stored_rows(cls, arrays))

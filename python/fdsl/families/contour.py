@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import C, CoreFamily, rows_of
 from fdsl.families.readers import Floats
 from fdsl.frame import Frame
@@ -157,12 +157,25 @@ class _Contours(CoreFamily[C]):
             )
         self._set(rows, None)
 
-    def _set(self, rows: Floats, origins: Floats | None) -> None:
+    def _set(self, rows: Floats, origins: npt.NDArray[Any] | None) -> None:
+        """Takes the rows, and where the original stream had them.
+
+        Raises:
+            ValueError: a number is out of range, or the origins have another shape.
+        """
+        if origins is not None:
+            if origins.shape != (len(rows), 7) or origins.dtype.kind not in "fiu":
+                raise ValueError(
+                    f"origins must be numbers ({len(rows)}, 7), got {origins.dtype} {origins.shape}"
+                )
+            origins = origins.astype(np.float64)
         self._rows, self._origins = rows, origins
         self.core()  # checks the numbers
+        if origins is not None:
+            self.core(Contours.released())  # checks the origins, too
 
     @classmethod
-    def _of(cls, rows: Floats, origins: Floats | None) -> Any:
+    def _of(cls, rows: Floats, origins: npt.NDArray[Any] | None) -> Any:
         family = cls.__new__(cls)
         family._set(rows, origins)
         return family
@@ -252,9 +265,8 @@ class _Contours(CoreFamily[C]):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
-        origins = arrays.get("origins")
-        rows = rows_of(arrays[cls._categories_array], cls._columns).astype(np.float64)
-        return cls._of(rows, None if origins is None else rows_of(origins, 7).astype(np.float64))
+        rows = rows_of(stored_rows(cls, arrays), cls._columns).astype(np.float64)
+        return cls._of(rows, arrays.get("origins"))
 
     def _subset(self, categories: npt.NDArray[np.int64]) -> Any:
         origins = None if self._origins is None else self._origins[categories]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import count_up_to, shown, whole_or_none
+from fdsl._checks import as_array, count_up_to, shown, whole_or_none
 from fdsl.families.base import MAX_CATEGORIES, Family, Several
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
@@ -133,7 +133,7 @@ def rows_of(categories: object, columns: int) -> npt.NDArray[Any]:
     what = "pairs of numbers" if columns == 2 else "rows of numbers"
     if count_up_to(columns * MAX_CATEGORIES, categories) > columns * MAX_CATEGORIES:
         raise ValueError(f"categories must be at most {MAX_CATEGORIES:,} {what}")
-    rows = np.array(categories)
+    rows = np.array(as_array("categories", categories))
     if rows.dtype.kind not in "fiu":
         raise TypeError(
             f"categories must be an integer or {what} (C, {columns}), got {shown(categories)}"

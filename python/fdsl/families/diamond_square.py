@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import count_up_to, counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays
+from fdsl._checks import as_array, count_up_to, counted, shown, whole_or_none
+from fdsl.families.base import MAX_CATEGORIES, Arrays, stored_rows
 from fdsl.families.core import CoreFamily
 
 #: The range of decays, which is divided into one interval per category.
@@ -61,7 +61,7 @@ class DiamondSquare(CoreFamily[Decay]):
         if number is None:
             if count_up_to(MAX_CATEGORIES, categories) > MAX_CATEGORIES:
                 raise ValueError(f"categories must be at most {MAX_CATEGORIES:,} decays")
-            decays = np.array(categories)
+            decays = as_array("categories", categories)
             if decays.dtype.kind not in "fiu":
                 raise TypeError(
                     f"categories must be an integer or decays (C,), got {shown(categories)}"
@@ -95,4 +95,4 @@ class DiamondSquare(CoreFamily[Decay]):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> DiamondSquare:
-        return cls(arrays["decays"])
+        return cls(stored_rows(cls, arrays))

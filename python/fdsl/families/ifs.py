@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import (
+    as_array,
     checked_number,
     checked_positive,
     checked_seed,
@@ -18,7 +19,6 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
-    counted,
     renamed,
     shown,
 )
@@ -32,7 +32,7 @@ from fdsl.families.readers import (
     read_pickle,
     refuse_other_csv,
 )
-from fdsl.families.systems import Lengths, Systems, numbers_of
+from fdsl.families.systems import Lengths, Systems, described, numbers_of
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering
 
@@ -46,9 +46,7 @@ class Category(NamedTuple):
     probabilities: Floats
 
     def __repr__(self) -> str:
-        shares = ", ".join(f"{share:.2f}" for share in self.probabilities[:8])
-        more = ", …" if len(self.probabilities) > 8 else ""
-        return f"<Category: {counted(len(self.maps), 'map')}, chosen {shares}{more}>"
+        return described("Category", self.probabilities)
 
     def _repr_png_(self) -> bytes | None:
         """Returns a row of instances, which notebooks show."""
@@ -71,12 +69,13 @@ class IFS(Systems[Category]):
             maps in total. Or categories of other families: ``IFS([*one, *another])``.
         probabilities: for each category an array (n,) that sums to 1; proportional to
             |a·d − b·c| if not given, but a ``Category`` keeps its own.
-        candidates_tried: the number of candidates of the search, if there was one.
+        candidates_tried: the number of candidates of the search, if there was one: 0…2⁶³−1.
 
     Raises:
         ValueError: shapes do not match, a parameter is not finite, probabilities do not sum
-            to 1, or there is no category.
-        TypeError: the parameters are not numbers.
+            to 1, ``candidates_tried`` is out of range, or there is no category.
+        TypeError: the parameters are not numbers, or some are masked; or ``candidates_tried`` is
+            not an integer.
 
     >>> half = [0.5, 0, 0, 0.5]
     >>> sierpinski = IFS([[half + [0, 0], half + [0.5, 0], half + [0.25, 0.5]]])
@@ -154,11 +153,15 @@ class IFS(Systems[Category]):
             maps: float64 (n, 6), columns a b c d e f, of all categories.
             probabilities: float64 (n,); proportional to |a·d − b·c| if ``None``.
             lengths: int64 (categories,), the number of maps of each category.
-            candidates_tried: the number of candidates of the search, if there was one.
+            candidates_tried: the number of candidates of the search, if there was one: 0…2⁶³−1.
 
         Raises:
             ValueError: the arrays do not match, or a number is out of range.
+            TypeError: numbers are masked, or ``candidates_tried`` is not an integer.
         """
+        if probabilities is not None:
+            probabilities = as_array("probabilities", probabilities)
+        maps, lengths = as_array("maps", maps), as_array("lengths", lengths)
         ifs: IFS = cls._from_flat(maps, probabilities, lengths, candidates_tried)
         return ifs
 
@@ -368,12 +371,13 @@ class IFS(Systems[Category]):
         """Reads the authors' category files: one CSV file per category, rows of a b c d e f p.
 
         The files may be in the folder or its subfolders (``csv0/ … csv39/``). They are sorted by
-        name, numerically where names are numbers.
+        name, numerically where names are numbers. If all names are numbers, they must be 0…C−1,
+        since a file that is missing would shift all later labels.
 
         Raises:
             FileNotFoundError: there is no such folder, or no CSV file in it.
-            ValueError: a file is empty, malformed or larger than 1 MiB, or writing the folder was
-                interrupted; the message names file and line.
+            ValueError: a file is empty, malformed or larger than 1 MiB, a number is missing or
+                there twice, or writing the folder was interrupted; the message names file and line.
         """
         maps, probabilities = read_csv_folder(Path(folder))
         return cls(maps, probabilities)
@@ -406,8 +410,8 @@ class IFS(Systems[Category]):
         until the files are written again.
 
         Raises:
-            FileExistsError: the folder holds CSV files that this call would not replace; reading
-                it would mix two data sets.
+            FileExistsError: the folder holds CSV files that this call would not replace, so
+                reading it would mix two data sets; or a folder has the name of one of the files.
         """
         path = Path(folder)
         refuse_other_csv(path, len(self))

@@ -25,7 +25,13 @@ from fdsl._checks import (
     whole_or_none,
 )
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
-from fdsl.families.systems import Lengths, Systems, numbers_of, rows_of_categories
+from fdsl.families.systems import (
+    Lengths,
+    Systems,
+    described,
+    numbers_of,
+    rows_of_categories,
+)
 from fdsl.frame import Frame, Range
 
 if TYPE_CHECKING:
@@ -94,6 +100,9 @@ class Category3D(NamedTuple):
     maps: Floats
     #: (n,) float64, the probability of each map; they sum to 1.
     probabilities: Floats
+
+    def __repr__(self) -> str:
+        return described("Category3D", self.probabilities)
 
     def _repr_png_(self) -> bytes | None:
         """Returns a row of instances, which notebooks show."""

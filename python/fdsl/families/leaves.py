@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
 from fdsl.frame import Frame
@@ -71,6 +71,10 @@ class LeafCategory(NamedTuple):
     min_radius: float
     #: The largest radius, relative to the same side.
     max_radius: float
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances without texture, which notebooks show."""
+        return DeadLeaves([[SHAPES.index(self.shape), *self[1:]]])._repr_png_()
 
 
 class DeadLeaves(CoreFamily[LeafCategory]):
@@ -190,10 +194,10 @@ class DeadLeaves(CoreFamily[LeafCategory]):
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> DeadLeaves:
         own = [name.split(".", 2) for name in arrays if name.startswith("texture.")]
         if not own:
-            return cls(arrays["leaves"])
+            return cls(stored_rows(cls, arrays))
         kind = own[0][1]
         parts = {name: arrays[f"texture.{kind}.{name}"] for _, _, name in own}
-        return cls(arrays["leaves"], texture=find(kind)._from_arrays(parts))
+        return cls(stored_rows(cls, arrays), texture=find(kind)._from_arrays(parts))
 
 
 def _radii(number: int) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole, counted
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.frame import Range
 
@@ -122,8 +122,8 @@ class Perlin(CoreFamily[Frequencies]):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Perlin:
         return cls(
-            arrays["frequencies"],
-            octaves=int(arrays["octaves"]),
-            persistence=float(arrays["persistence"]),
-            contrast=float(arrays["contrast"]),
+            stored_rows(cls, arrays),
+            octaves=arrays["octaves"].item(),
+            persistence=arrays["persistence"].item(),
+            contrast=arrays["contrast"].item(),
         )

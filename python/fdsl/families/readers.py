@@ -35,6 +35,11 @@ def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
     """Reads the maps and probabilities of the authors' CSV files, one per category.
 
     They may be in the folder or its subfolders, and are sorted by name.
+
+    Raises:
+        FileNotFoundError: there is no CSV file.
+        ValueError: a file is malformed, a number is missing or there twice, or writing the folder
+            was interrupted.
     """
     files = sorted(folder.rglob("*.csv"), key=_category_order)
     if not files:
@@ -44,18 +49,39 @@ def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
             f"not all categories are in {incomplete.parent}: writing them was interrupted; write "
             "them again"
         )
-    named: dict[str, Path] = {}
+    named: dict[int | str, Path] = {}
     for file in files:
-        if file.stem in named:
-            raise ValueError(f"two files for category {file.stem}: {named[file.stem]}, {file}")
-        named[file.stem] = file
+        name = file.stem if (number := _number(file)) is None else number
+        if name in named:
+            raise ValueError(f"two files for category {file.stem}: {named[name]}, {file}")
+        named[name] = file
+    # A missing file would shift the labels of all later categories.
+    numbers = [name for name in named if isinstance(name, int)]
+    if len(numbers) == len(named) and max(numbers) >= len(numbers):
+        missing = next(number for number in range(len(numbers)) if number not in named)
+        raise ValueError(
+            f"{folder} has {len(numbers):,} numbered files but no {missing:05d}.csv: restore it, "
+            "or, if it was left out on purpose, number the files from 00000 without gaps"
+        )
     rows = list(map(_read_csv, files))
     return [row[:, :6] for row in rows], [row[:, 6] for row in rows]
 
 
+def _number(file: Path) -> int | None:
+    """Returns the number that is the name of a file, if it is one."""
+    return int(file.stem) if re.fullmatch("[0-9]+", file.stem) else None
+
+
 def _category_order(file: Path) -> tuple[int, str, str]:
-    number = int(file.stem) if file.stem.isdecimal() else -1
-    return number, file.stem, str(file)
+    number = _number(file)
+    return -1 if number is None else number, file.stem, str(file)
+
+
+def _cell(text: str) -> float:
+    # Python also reads 1_0, and the digits of every script.
+    if "_" in text or not text.isascii():
+        raise ValueError
+    return float(text)
 
 
 def _read_csv(file: Path) -> Floats:
@@ -70,7 +96,7 @@ def _read_csv(file: Path) -> Floats:
             continue
         given = shortened(",".join(row))
         try:
-            values = [float(text) for text in row]
+            values = [*map(_cell, row)]
         except ValueError:
             raise ValueError(f"{file}, line {line}: not all numbers: {given}") from None
         if len(values) != 7:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays
+from fdsl.families.base import MAX_CATEGORIES, Arrays, stored_rows
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.frame import Frame, Range
 
@@ -79,6 +79,10 @@ class RingClass(NamedTuple):
     #: Factors that stretch the first ring along x and y.
     oval: tuple[float, float]
 
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return SegRCDB([[*self[:5], *self.oval]])._repr_png_()
+
 
 class SegRCDB(CoreFamily[RingClass]):
     """Scenes of SegRCDB (Shinoda et al., "SegRCDB: Semantic Segmentation via Formula-Driven
@@ -142,7 +146,7 @@ class SegRCDB(CoreFamily[RingClass]):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> SegRCDB:
-        return cls(arrays["classes"])
+        return cls(stored_rows(cls, arrays))
 
     def _core_name(self, frame: Frame | None) -> str:
         if not isinstance(frame, RingScenes) or frame.compat is None:

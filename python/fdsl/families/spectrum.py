@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import whole_or_none
-from fdsl.families.base import Arrays
+from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, square_grid
 
 #: The exponents of the paper: from, to.
@@ -21,6 +21,10 @@ class Exponents(NamedTuple):
 
     x: float
     y: float
+
+    def _repr_png_(self) -> bytes | None:
+        """Returns a row of instances, which notebooks show."""
+        return Spectrum([self])._repr_png_()
 
 
 class Spectrum(CoreFamily[Exponents]):
@@ -76,4 +80,4 @@ class Spectrum(CoreFamily[Exponents]):
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Spectrum:
-        return cls(arrays["exponents"])
+        return cls(stored_rows(cls, arrays))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import count_up_to, counted, shown
+from fdsl._checks import as_array, checked_integer, count_up_to, counted, shown
 from fdsl.families.base import Arrays
 from fdsl.families.core import C, CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
@@ -33,7 +33,19 @@ class Systems(CoreFamily[C]):
     def _lay(
         self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
     ) -> None:
-        """Takes ownership of flat arrays; the core checks their numbers."""
+        """Takes ownership of flat arrays; the core checks their numbers.
+
+        Raises:
+            ValueError: a number is out of range.
+            TypeError: tried is neither ``None`` nor an integer.
+        """
+        if tried is not None:
+            tried = checked_integer("candidates_tried", tried)
+            if not 0 <= tried < 2**63:  # what a file can store
+                raise ValueError(
+                    "candidates_tried must be None or lie between 0 and 2**63 - 1, got "
+                    f"{shown(tried)}"
+                )
         if probabilities is None:
             probabilities = self._by_determinant(maps, lengths)
         self._maps, self._probabilities, self._lengths = maps, probabilities, lengths
@@ -138,7 +150,8 @@ class Systems(CoreFamily[C]):
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
         maps, probabilities = arrays["maps"], arrays["probabilities"]
-        lengths, tried = arrays["lengths"], int(arrays["candidates_tried"])
+        lengths = arrays["lengths"]
+        tried = checked_integer("candidates_tried", arrays["candidates_tried"])
         for name, array in (("maps", maps), ("probabilities", probabilities)):
             if array.dtype.kind not in "fiu":
                 raise TypeError(f"{name} must be numbers, got {array.dtype}")
@@ -160,7 +173,7 @@ class Systems(CoreFamily[C]):
             np.array(maps, np.float64, order="C"),
             np.array(probabilities, np.float64),
             np.array(lengths, np.int64),
-            None if tried < 0 else tried,
+            None if tried == -1 else tried,
         )
 
     @classmethod
@@ -183,13 +196,25 @@ def rows_of_categories(starts: npt.NDArray[Any], lengths: Lengths) -> Lengths:
 
 
 def numbers_of(what: str, given: npt.ArrayLike, most: int) -> npt.NDArray[Any]:
-    """Returns an array of numbers without a copy; nested lists may hold at most ``most``."""
+    """Returns an array of numbers without a copy; nested lists may hold at most ``most``.
+
+    Raises:
+        ValueError: there are more, or rows have different lengths.
+        TypeError: they are not numbers, or some are masked.
+    """
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
         raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
     try:
-        array = np.asarray(given)
+        array = as_array(what, given)
     except ValueError:
         raise ValueError(f"{what} must be rows of the same length, got {shown(given)}") from None
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{what} must be numbers, got {array.dtype}")
     return array
+
+
+def described(name: str, probabilities: Floats) -> str:
+    """Returns the ``repr`` of a category with these probabilities."""
+    shares = ", ".join(f"{share:.2f}" for share in probabilities[:8])
+    more = ", …" if len(probabilities) > 8 else ""
+    return f"<{name}: {counted(len(probabilities), 'map')}, chosen {shares}{more}>"
