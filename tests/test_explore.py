@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from families_in_python import Disks
 from fdsl.controls import option_controls, style_controls
+from fdsl.explore import server
 from fdsl.explore.choice import Choices
 from fdsl.explore.server import Explorer
 from fdsl.families import registry
@@ -334,6 +335,14 @@ def test_the_commands_of_the_page_open_it(tmp_path, monkeypatch, capsys):
     assert addresses == re.findall(r"^(http\S+)  \(Ctrl-C", capsys.readouterr().out, re.M)
     assert fdsl.cli.main(["explore", "--no-browser"]) == 0
     assert len(addresses) == 3
+
+
+def test_a_page_with_the_line_ends_of_windows_has_the_hashes_that_a_browser_computes(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "page.html").write_bytes(server.PAGE.replace(b"\n", b"\r\n"))
+    monkeypatch.setattr(server.importlib.resources, "files", lambda _: tmp_path)
+    assert server._page() == server.PAGE
 
 
 # The page in a browser

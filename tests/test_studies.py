@@ -270,9 +270,23 @@ def test_every_line_has_settings_of_its_own(name, scale, tmp_path):
         assert len({*found}) == len(found)
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("cifar10", ("cifar10", "")),
+        ("imagenet:lists/100.txt", ("imagenet", "lists/100.txt")),
+        (r"D:\photos", (r"D:\photos", "")),
+        (r"D:\photos:D:\100.txt", (r"D:\photos", r"D:\100.txt")),
+        ("a:b", ("a", "b")),
+    ],
+)
+def test_the_drive_of_a_folder_names_no_classes(given, found):
+    assert lab.data_and_classes(given) == found
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", STUDIES)
-def test_no_name_of_a_folder_is_too_long(name, scale, tmp_path):
+def test_the_name_of_a_folder_is_short_and_allowed_on_every_system(name, scale, tmp_path):
     place = lab.Lab(out=tmp_path, scale=SCALES[scale], network=STUDIES[name].network)
     names = set()
     for line in STUDIES[name].lines:
@@ -287,6 +301,8 @@ def test_no_name_of_a_folder_is_too_long(name, scale, tmp_path):
                 "seed": 100,
             }
             names.add(lab._name({**rated, **line.finetune}, place.scale.finetune))
+    names.add(place.scratch().name)
+    assert not any(character in name for name in names for character in '/\\:*?"<>|')
     assert max(len(f"{name}.lock.part") for name in names) <= 255
     assert all(lab.current(name) == name for name in names)
 
