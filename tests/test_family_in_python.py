@@ -413,9 +413,30 @@ def test_a_file_from_before_an_option_needs_a_default_of_the_class(tmp_path):
 
 def test_masked_options_and_categories_are_refused():
     masked = np.ma.masked_array([1, 2], mask=[False, True])
-    for arguments in ({"radius": masked}, {"categories": masked}):
-        with pytest.raises(TypeError, match="must have no masked values, got 1 masked value"):
-            Disks(**arguments)
+    for name, called in (("radius", r"Disks\.radius"), ("categories", "categories")):
+        with pytest.raises(TypeError, match=f"{called} must have no masked values, got 1 masked v"):
+            Disks(**{name: masked})
+
+
+def test_a_file_sets_no_method_and_no_table_of_a_family(tmp_path):
+    class Painted(Disks):
+        def paint(self):
+            """Is not an option."""
+
+        @functools.cached_property
+        def table(self):
+            return np.arange(3)
+
+    for name in ("paint", "table"):
+        np.savez(tmp_path / "family.npz", family="painted", categories=np.arange(3), **{name: 1})
+        with pytest.raises(ValueError, match=rf"Painted\.{name} is not an option"):
+            fdsl.load(tmp_path / "family.npz")
+
+
+@pytest.mark.parametrize("family", [fdsl.Perlin(4), Disks(3)], ids=repr)
+def test_the_error_for_an_unknown_attribute_gives_no_useless_advice(family):
+    with pytest.raises(AttributeError, match=r"has no attribute 'categories'$"):
+        _ = family.categories
 
 
 def test_a_family_that_does_not_initialize_its_base_is_refused():

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import decimal
 import pickle
 import re
 from pathlib import Path
@@ -99,6 +100,15 @@ def test_objects_are_the_same_on_every_backdrop(scene):
             np.testing.assert_array_equal(one.image[shown], other.image[shown])
             assert one.categories == other.categories
             assert (one.image[~shown] != other.image[~shown]).any(-1).mean() > 0.9 or shown.all()
+
+
+def test_a_scene_in_python_does_not_depend_on_the_context_of_decimal():
+    blurred = Scenes(size=48, blur=1.0)
+    before = fdsl.render(IN_PYTHON, 0, range(16), rendering=blurred)
+    with decimal.localcontext() as context:
+        context.prec, context.traps[decimal.Inexact] = 3, True
+        again = fdsl.render(IN_PYTHON, 0, range(16), rendering=blurred)
+    np.testing.assert_array_equal(again, before)
 
 
 @each_scene

@@ -307,7 +307,7 @@ def current(name: str) -> str:
 def adopt(folder: Path) -> None:
     """Renames a folder of an earlier version to its current name."""
     for older in folder.parent.iterdir() if not folder.exists() else ():
-        if current(older.name) == folder.name:
+        if _as_folder(current(older.name)) == folder.name:
             older.rename(folder)
             return
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib.util
+import math
 import operator
 import reprlib
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -118,20 +119,29 @@ def as_array(name: str, given: Any) -> npt.NDArray[Any]:
     Raises:
         TypeError: values are masked, bools are among numbers, or a tensor requires a gradient.
     """
-    for part in given if isinstance(given, list | tuple) else [given]:
-        if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
-            masked = counted(int(np.count_nonzero(np.ma.getmask(part))), "masked value")
-            raise TypeError(f"{name} must have no masked values, got {masked}")
+    parts = given if isinstance(given, list | tuple) else [given]
+    kinds = set(map(type, parts))
+    if kinds <= {int, float}:  # the usual case
+        return np.asarray(given)
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        masked = sum(int(np.count_nonzero(np.ma.getmask(part))) for part in parts)
+        if masked:
+            counts = counted(masked, "masked value")
+            raise TypeError(f"{name} must have no masked values, got {counts}")
     try:
         array = np.asarray(given)
     except RuntimeError as error:  # torch's, about a tensor that requires a gradient
         kind = type(given).__name__
         raise TypeError(f"{name} must convert to an array, got a {kind}: {error}") from None
-    if array.dtype.kind in "iuf" and not hasattr(given, "__array__"):
-        kinds = set(map(type, np.asarray(given, dtype=object).flat))
-        if not kinds.isdisjoint({bool, np.bool_}):
-            raise TypeError(f"{name} must be numbers without bools, got {shown(given)}")
+    if array.dtype.kind in "iuf" and _has_bool(given):
+        raise TypeError(f"{name} must be numbers without bools, got {shown(given)}")
     return array
+
+
+def _has_bool(given: Any) -> bool:
+    if isinstance(given, list | tuple):
+        return not set(map(type, given)) <= {int, float} and any(map(_has_bool, given))
+    return isinstance(given, bool) or str(getattr(given, "dtype", "")) in ("bool", "torch.bool")
 
 
 def count_up_to(most: int, given: object, depth: int = 0) -> int:
@@ -140,12 +150,9 @@ def count_up_to(most: int, given: object, depth: int = 0) -> int:
     Returns:
         The count; a number above ``most`` as soon as the count exceeds it, or if the sequences are
         nested more than five deep.
-
-    Raises:
-        TypeError: an array among them is refused by ``as_array``.
     """
     if hasattr(given, "__array__"):
-        return as_array("numbers", given).size
+        return math.prod(np.shape(cast(Any, given)))
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         return 1
     if depth == 5 or len(given) > most:

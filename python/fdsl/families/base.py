@@ -123,7 +123,7 @@ class Family:
                     "categories of a built-in family, and of its subclasses; derive it from them "
                     "in a functools.cached_property, or subclass fdsl.Family"
                 )
-            array = _array_of(value)
+            array = _array_of(f"{kind.__name__}.{name}", value)
             if array is None:
                 raise TypeError(_not_stored(kind, name, value))
             # Files and workers have arrays and Python's numbers. Other types, or an array that
@@ -138,7 +138,7 @@ class Family:
         kind, why = type(self), ""
         if not any(own.startswith("_") for own in vars(self)):
             why = f"; {kind.__name__}.__init__ must call super().__init__(…)"
-        elif name in inspect.signature(kind.__init__).parameters:
+        elif name in _options(kind):
             why = (
                 "; __init__ did not set it, or a file is older than this option: give the class a "
                 f"default, {name} = …"
@@ -331,7 +331,7 @@ class Family:
             ):
                 continue
             _refuse_taken(type(self), name)
-            array = _array_of(value)
+            array = _array_of(f"{type(self).__name__}.{name}", value)
             if array is None:
                 raise TypeError(_not_stored(type(self), name, value))
             arrays[name] = array
@@ -354,6 +354,11 @@ class Family:
         for name, array in arrays.items():
             if name != "categories":
                 _refuse_taken(cls, name)
+                own = getattr(cls, name, None)
+                if callable(own) or isinstance(own, property | functools.cached_property):
+                    raise TypeError(
+                        f"{cls.__name__}.{name} is not an option: a file must not set it"
+                    )
                 setattr(family, name, array.item() if array.ndim == 0 else array)
         return family
 
@@ -465,10 +470,10 @@ def stored_rows(kind: type[Family], arrays: Mapping[str, npt.NDArray[Any]]) -> n
     return rows
 
 
-def _array_of(value: Any) -> npt.NDArray[Any] | None:
+def _array_of(name: str, value: Any) -> npt.NDArray[Any] | None:
     """Returns the array that stores an attribute, or ``None`` if there is none."""
     try:
-        array = _as_array("an option", value.item() if isinstance(value, np.generic) else value)
+        array = _as_array(name, value.item() if isinstance(value, np.generic) else value)
     except ValueError:  # rows of different lengths
         return None
     return array if array.dtype.kind in "biufU" else None
@@ -477,7 +482,7 @@ def _array_of(value: Any) -> npt.NDArray[Any] | None:
 def _as_array(name: str, value: Any) -> npt.NDArray[Any]:
     """Returns an array as it is, and anything else as an array of the same dtype everywhere."""
     array = as_array(name, value)
-    if isinstance(value, np.ndarray) or array.dtype.kind != "i":
+    if hasattr(value, "__array__") or array.dtype != np.int_:
         return array
     return array.astype(np.int64, copy=False)  # NumPy 1 makes Python's integers 32 bits on Windows
 
@@ -491,10 +496,17 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _refuse_taken(kind: type[Family], name: str) -> None:
     """Raises TypeError if an option has the name of an attribute that every family has."""
-    if name in ("categories", "family", "_parameters") or hasattr(Family, name):
+    if name in ("categories", "family") or name.startswith("_") or hasattr(Family, name):
         raise TypeError(
             f"{kind.__name__}.{name}: every family has an attribute of this name; choose another"
         )
+
+
+def _options(kind: type[Family]) -> set[str]:
+    """Returns the names of the options of a family in Python."""
+    if kind._arrays is not Family._arrays:
+        return set()
+    return {*inspect.signature(kind.__init__).parameters} - {"self", "categories"}
 
 
 def _not_stored(kind: type[Family], name: str, value: object) -> str:

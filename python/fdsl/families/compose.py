@@ -20,6 +20,8 @@ from fdsl.job import Addresses, Job, Rendered
 
 #: The smallest side of an image.
 SMALLEST = 16
+#: Does not depend on the context of the caller's thread.
+EXACT = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN, traps=[])
 
 
 class Parts(Protocol):
@@ -285,7 +287,7 @@ def _resized(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArra
 def _blurred(pixels: npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.uint8]:
     """Blurs an image with a 3×3 Gaussian kernel; the image is reflected at the border."""
     # Correctly rounded: NumPy's exp differs between processors in the last bit.
-    side = float(decimal.Decimal(-0.5 / (sigma * sigma)).exp())
+    side = float(EXACT.exp(decimal.Decimal(-0.5 / (sigma * sigma))))
     found = pixels.astype(np.float64)
     for axis in (0, 1):
         around = [(1, 1) if n == axis else (0, 0) for n in range(pixels.ndim)]

@@ -196,7 +196,9 @@ class Checkpoints:
                     if isinstance(part, Optimizer) and not scheduled:
                         state = _with_current_settings(part, state)
                     part.load_state_dict(state)
-                except Exception as error:  # each part raises kinds of its own
+                except torch.cuda.OutOfMemoryError:  # a RuntimeError that is not about the file
+                    raise
+                except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
                     why = " ".join(str(error).split())  # torch lists keys on lines of their own
                     why = f"there is no {why}" if isinstance(error, KeyError) else why
                     raise ValueError(
@@ -268,17 +270,19 @@ class Checkpoints:
 def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Checks weights that are to be loaded into a network with this state.
 
-    Its integers, such as counts of batches, may be given in any type.
+    Its integers, such as counts of batches, may be given in any type, and buffers that hold
+    infinity, such as a causal mask, may hold it.
 
     Raises:
         ValueError: others are not finite floating-point numbers.
     """
     for name, tensor in weights.items():
-        dtype = getattr(own.get(name), "dtype", torch.int64)
-        if not (dtype.is_floating_point and isinstance(tensor, Tensor)):
+        ours = own.get(name)
+        if ours is None or not (ours.is_floating_point() and isinstance(tensor, Tensor)):
             continue
         numbers = tensor.is_floating_point()
-        if not numbers or not bool(tensor.to(dtype).isfinite().all()):
+        finite = numbers and bool(tensor.to(ours.dtype).isfinite().all())
+        if not (finite or (numbers and not bool(ours.isfinite().all()))):
             found = f"{tensor.dtype} with infinity or NaN" if numbers else tensor.dtype
             raise ValueError(f"{name} must be finite floating-point numbers, got {found}")
 

@@ -146,7 +146,7 @@ def _checked(
         kind = kinds.get(name, Any)
         if not _fits(value, kind):
             raise ValueError(f"{preset}: {name} must be {_described(kind)}, got {shown(value)}")
-        checked[name] = Path(value) if Path in (kind, *get_args(kind)) else value
+        checked[name] = _converted(value, kind)
     return checked
 
 
@@ -158,8 +158,28 @@ def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return any(type(value) is type(part) and value == part for part in parts)
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(one, parts[0]) for one in value)
+        if not isinstance(value, tuple):
+            return False
+        items = _items(kind, value)
+        return len(items) == len(value) and all(map(_fits, value, items))
     return kind not in TOML_TYPES or type(value) in TOML_TYPES[kind][0]
+
+
+def _items(kind: Any, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The types of the items of a tuple: ``tuple[int, ...]`` has as many as the value."""
+    parts = get_args(kind)
+    return parts[:1] * len(value) if parts[1:] == (...,) else parts
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """A value that fits, with a ``Path`` where the setting takes no string."""
+    if get_origin(kind) in (Union, UnionType):
+        fitting = [part for part in get_args(kind) if _fits(value, part)]
+        as_is = any(part is str or get_origin(part) is Literal for part in fitting)
+        return value if as_is else _converted(value, fitting[0])
+    if get_origin(kind) is tuple:
+        return tuple(map(_converted, value, _items(kind, value)))
+    return Path(value) if kind is Path else value
 
 
 def _described(kind: Any) -> str:
@@ -169,7 +189,9 @@ def _described(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, parts))
     if get_origin(kind) is tuple:
-        return f"a list, each item {_described(parts[0])}"
+        if parts[1:] == (...,):
+            return f"a list, each item {_described(parts[0])}"
+        return f"a list of {', '.join(map(_described, parts))}"
     return TOML_TYPES[kind][1] if kind in TOML_TYPES else str(kind)
 
 

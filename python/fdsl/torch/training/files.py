@@ -52,9 +52,11 @@ def read_idx(path: PathLike, axes: int) -> npt.NDArray[np.uint8]:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
         header = 4 + 4 * axes
         # Two zeros, 8 for uint8, the number of axes; then the length of each axis.
-        if content[:4] != bytes((0, 0, 8, axes)) or len(content) < header:
+        if content[:4] != bytes((0, 0, 8, axes)):
             start = content[:4].hex(" ")
-            raise ValueError(f"it must begin with 00 00 08 {axes:02x} and lengths, got {start}")
+            raise ValueError(f"it must begin with 00 00 08 {axes:02x}, got {start}")
+        if len(content) < header:
+            raise ValueError(f"it ends within its header, after {len(content)} of {header} bytes")
         shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
         if math.prod(shape) != len(content) - header:
             count = len(content) - header
