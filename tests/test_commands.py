@@ -21,7 +21,7 @@ def test_make_test_runs_no_linter(tmp_path):
 
     style = re.compile(r"cargo \S*\s*(?:fmt|clippy)|-m (?:ruff|mypy)")
     assert not style.findall(plan("test"))
-    assert len(style.findall(plan("check"))) == 6
+    assert len(style.findall(plan("check"))) == 7
 
 
 def test_folders_beside_a_script_do_not_change_its_import_order(tmp_path):
