@@ -371,13 +371,13 @@ class IFS(Systems[Category]):
         """Reads the authors' category files: one CSV file per category, rows of a b c d e f p.
 
         The files may be in the folder or its subfolders (``csv0/ … csv39/``). They are sorted by
-        name, numerically where names are numbers. If all names are numbers, they must be 0…C−1,
-        since a file that is missing would shift all later labels.
+        name, numerically where names are numbers. A warning says that one of the numbers is
+        missing, because labels count the files.
 
         Raises:
             FileNotFoundError: there is no such folder, or no CSV file in it.
-            ValueError: a file is empty, malformed or larger than 1 MiB, a number is missing or
-                there twice, or writing the folder was interrupted; the message names file and line.
+            ValueError: a file is empty, malformed or larger than 1 MiB, a number is there twice, or
+                writing the folder was interrupted; the message names file and line.
         """
         maps, probabilities = read_csv_folder(Path(folder))
         return cls(maps, probabilities)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,11 @@ def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
 
     Raises:
         FileNotFoundError: there is no CSV file.
-        ValueError: a file is malformed, a number is missing or there twice, or writing the folder
-            was interrupted.
+        ValueError: a file is malformed, a number is there twice, or writing the folder was
+            interrupted.
+
+    Warns:
+        UserWarning: a number is missing, so labels are not the numbers of the files.
     """
     files = sorted(folder.rglob("*.csv"), key=_category_order)
     if not files:
@@ -55,13 +59,14 @@ def read_csv_folder(folder: Path) -> tuple[list[Floats], list[Floats]]:
         if name in named:
             raise ValueError(f"two files for category {file.stem}: {named[name]}, {file}")
         named[name] = file
-    # A missing file would shift the labels of all later categories.
+    # A file may have been lost, or others chosen by hand.
     numbers = [name for name in named if isinstance(name, int)]
     if len(numbers) == len(named) and max(numbers) >= len(numbers):
         missing = next(number for number in range(len(numbers)) if number not in named)
-        raise ValueError(
-            f"{folder} has {len(numbers):,} numbered files but no {missing:05d}.csv: restore it, "
-            "or, if it was left out on purpose, number the files from 00000 without gaps"
+        warnings.warn(
+            f"{folder} has {len(numbers):,} numbered files but no {missing:05d}.csv, so the labels "
+            "of later ones are not their numbers",
+            stacklevel=3,
         )
     rows = list(map(_read_csv, files))
     return [row[:, :6] for row in rows], [row[:, 6] for row in rows]
