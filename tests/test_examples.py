@@ -486,6 +486,7 @@ def test_a_checkpoint_that_lacks_a_key_is_one_sentence(
     assert contents(tmp_path) == before
 
 
+# The limit on the size of files stands for a full disk; Windows has none, and no module `resource`.
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -90,6 +90,7 @@ def test_the_sdist_holds_the_package_and_what_builds_it(sdist):
     assert rest == wanted
 
 
+# Only cargo knows which crates are linked; tests of an installed wheel run where there is no Rust.
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="no cargo here")
 def test_the_license_of_every_crate_in_a_wheel_is_there():
     tree = ["cargo", "tree", "--locked", "--edges", "normal", "--features", "python"]
