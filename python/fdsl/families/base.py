@@ -22,14 +22,19 @@ from fdsl._checks import (
     checked_type,
     counted,
     shortened,
-    shown,
-    whole_or_none,
 )
 from fdsl._files import PathLike, read_at_most, write_whole
 from fdsl._scripts import reduced
 from fdsl.families.drawing import draw_samples
 from fdsl.families.readers import MAX_BYTES, read_arrays
 from fdsl.families.registry import UnknownFamily, find, register
+from fdsl.families.stored import (
+    Arrays,
+    checked_categories,
+    checked_option,
+    option_array,
+    stored_rows,
+)
 from fdsl.families.thumbnails import family_thumbnails
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
@@ -38,12 +43,8 @@ from fdsl.sample import Sample
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Arrays = dict[str, npt.NDArray[Any]]
 #: What chooses several categories: a slice, their numbers, or a mask with a bool for each.
 Several: TypeAlias = slice | Sequence[int] | npt.NDArray[Any]
-
-#: The largest number of categories of a family.
-MAX_CATEGORIES = 4096**2
 
 
 class Family:
@@ -103,7 +104,7 @@ class Family:
     _abstract: ClassVar[bool] = False
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 10) -> None:
-        self._parameters = _parameters(categories)
+        self._parameters = checked_categories(categories)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -123,13 +124,7 @@ class Family:
                     "categories of a built-in family, and of its subclasses; derive it from them "
                     "in a functools.cached_property, or subclass fdsl.Family"
                 )
-            array = _array_of(f"{kind.__name__}.{name}", value)
-            if array is None:
-                raise TypeError(_not_stored(kind, name, value))
-            # Files and workers have arrays and Python's numbers. Other types, or an array that
-            # changes later, would make them differ from the process that sets them.
-            if type(value) not in (bool, int, float, str):
-                value = _frozen(array) if array.ndim else array.item()
+            value = checked_option(kind, name, value)
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -331,10 +326,7 @@ class Family:
             ):
                 continue
             _refuse_taken(type(self), name)
-            array = _array_of(f"{type(self).__name__}.{name}", value)
-            if array is None:
-                raise TypeError(_not_stored(type(self), name, value))
-            arrays[name] = array
+            arrays[name] = option_array(type(self), name, value)
         return arrays
 
     def _notes(self) -> Arrays:
@@ -350,7 +342,7 @@ class Family:
             TypeError: an array would replace a method or another attribute of every family.
         """
         family = cls.__new__(cls)
-        family._parameters = _parameters(stored_rows(cls, arrays))
+        family._parameters = checked_categories(stored_rows(cls, arrays))
         for name, array in arrays.items():
             if name != "categories":
                 _refuse_taken(cls, name)
@@ -457,43 +449,6 @@ class Family:
         return family_thumbnails(self)
 
 
-def stored_rows(kind: type[Family], arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Returns the array of a file that has a row per category.
-
-    Raises:
-        ValueError: it is a single number, which a family would take for a number of categories.
-    """
-    name = kind._categories_array
-    rows = arrays[name]
-    if rows.ndim == 0:
-        raise ValueError(f"{name} must be an array with a row per category, got {shown(rows)}")
-    return rows
-
-
-def _array_of(name: str, value: Any) -> npt.NDArray[Any] | None:
-    """Returns the array that stores an attribute, or ``None`` if there is none."""
-    try:
-        array = _as_array(name, value.item() if isinstance(value, np.generic) else value)
-    except ValueError:  # rows of different lengths
-        return None
-    return array if array.dtype.kind in "biufU" else None
-
-
-def _as_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """Returns an array as it is, and anything else as an array of the same dtype everywhere."""
-    array = as_array(name, value)
-    if hasattr(value, "__array__") or array.dtype != np.int_:
-        return array
-    return array.astype(np.int64, copy=False)  # NumPy 1 makes Python's integers 32 bits on Windows
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Returns a read-only copy."""
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy
-
-
 def _refuse_taken(kind: type[Family], name: str) -> None:
     """Raises TypeError if an option has the name of an attribute that every family has."""
     if name in ("categories", "family") or name.startswith("_") or hasattr(Family, name):
@@ -507,34 +462,6 @@ def _options(kind: type[Family]) -> set[str]:
     if kind._arrays is not Family._arrays:
         return set()
     return {*inspect.signature(kind.__init__).parameters} - {"self", "categories"}
-
-
-def _not_stored(kind: type[Family], name: str, value: object) -> str:
-    return (
-        f"{kind.__name__}.{name} must be a number, a string or an array of numbers, got "
-        f"{shown(value)}; derive other attributes in a functools.cached_property"
-    )
-
-
-def _parameters(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns the numbers 0…n−1, or a read-only copy of an array with a row per category."""
-    number = whole_or_none(categories)
-    if number is None:
-        array = _as_array("categories", categories)
-        if array.dtype.kind not in "fiu" or array.ndim == 0:
-            raise TypeError(
-                "categories must be an integer or an array of numbers (C, …), got "
-                f"{shown(categories)}"
-            )
-    elif 1 <= number <= MAX_CATEGORIES:
-        array = np.arange(number, dtype=np.int64)
-    else:
-        raise ValueError(
-            f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
-        )
-    if len(array) == 0:
-        raise ValueError(f"a family needs at least one category, got shape {array.shape}")
-    return _frozen(array)
 
 
 def _does_not_apply(family: Family, rendering: Frame) -> str:

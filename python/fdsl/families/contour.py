@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
-from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import C, CoreFamily, rows_of
 from fdsl.families.readers import Floats
+from fdsl.families.stored import Arrays, stored_rows
 from fdsl.frame import Frame
 
 #: Most categories that can be drawn; a million take seconds.

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import as_array, count_up_to, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Family, Several
+from fdsl.families.base import Family, Several
+from fdsl.families.stored import MAX_CATEGORIES
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import as_array, count_up_to, counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, stored_rows
 from fdsl.families.core import CoreFamily
+from fdsl.families.stored import MAX_CATEGORIES, Arrays, stored_rows
 
 #: The range of decays, which is divided into one interval per category.
 LOW, HIGH = 0.2, 1.4

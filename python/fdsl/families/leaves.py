@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import shown, whole_or_none
-from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
+from fdsl.families.stored import Arrays, stored_rows
 from fdsl.frame import Frame
 
 #: The kinds of leaves, in order of their numbers; ``mixed`` picks one of the others for each leaf.

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import checked_number, checked_whole, counted
-from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, square_grid
+from fdsl.families.stored import Arrays, stored_rows
 from fdsl.frame import Range
 
 

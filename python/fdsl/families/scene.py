@@ -20,7 +20,7 @@ from fdsl._checks import (
     whole_or_none,
 )
 from fdsl._scripts import reduced
-from fdsl.families.base import Arrays, Family
+from fdsl.families.base import Family
 from fdsl.families.compose import compose
 from fdsl.families.contour import RCDB, Contours, VisualAtom
 from fdsl.families.core import CoreFamily
@@ -28,6 +28,7 @@ from fdsl.families.diamond_square import DiamondSquare
 from fdsl.families.ifs import IFS
 from fdsl.families.registry import find
 from fdsl.families.segrcdb import CLASSES, SegRCDB
+from fdsl.families.stored import Arrays
 from fdsl.frame import Frame, Range
 from fdsl.job import Addresses, Job, Rendered
 from fdsl.rendering import Rendering

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from fdsl import _core
 from fdsl._checks import counted, shown, whole_or_none
-from fdsl.families.base import MAX_CATEGORIES, Arrays, stored_rows
 from fdsl.families.core import CoreFamily, rows_of
+from fdsl.families.stored import MAX_CATEGORIES, Arrays, stored_rows
 from fdsl.frame import Frame, Range
 
 #: Number of classes in the released code.

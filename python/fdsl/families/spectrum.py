@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import whole_or_none
-from fdsl.families.base import Arrays, stored_rows
 from fdsl.families.core import CoreFamily, square_grid
+from fdsl.families.stored import Arrays, stored_rows
 
 #: The exponents of the paper: from, to.
 EXPONENTS = (0.5, 3.5)

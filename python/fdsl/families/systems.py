@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._checks import as_array, checked_integer, count_up_to, counted, shown
-from fdsl.families.base import Arrays
 from fdsl.families.core import C, CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
+from fdsl.families.stored import Arrays
 
 Lengths = npt.NDArray[np.int64]
 
