@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import checked_positive, checked_seed, checked_threads, shown, whole_or_none
+from fdsl._checks import checked_positive, checked_seed, checked_threads
 from fdsl.families.core import C, CoreFamily, rows_of
 from fdsl.families.readers import Floats
-from fdsl.families.stored import Arrays, stored_rows
+from fdsl.families.stored import Arrays, number_or_none, stored_rows
 from fdsl.frame import Frame
 
 #: Most categories that can be drawn; a million take seconds.
@@ -146,15 +146,11 @@ class _Contours(CoreFamily[C]):
     _origins: Floats | None
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 1000, *, seed: int = 0) -> None:
-        number, seed = whole_or_none(categories), checked_seed(seed)
+        number, seed = number_or_none(categories, MAX_DRAWN), checked_seed(seed)
         if number is None:
             rows = rows_of(categories, self._columns).astype(np.float64)
-        elif 1 <= number <= MAX_DRAWN:
-            rows = np.array([self._drawn(self._uniform(seed, k)) for k in range(number)])
         else:
-            raise ValueError(
-                f"categories must lie between 1 and {MAX_DRAWN:,}, got {shown(number)}"
-            )
+            rows = np.array([self._drawn(self._uniform(seed, k)) for k in range(number)])
         self._set(rows, None)
 
     def _set(self, rows: Floats, origins: npt.NDArray[Any] | None) -> None:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import as_array, count_up_to, counted, shown, whole_or_none
+from fdsl._checks import as_array, count_up_to, counted, shown
 from fdsl.families.core import CoreFamily
-from fdsl.families.stored import MAX_CATEGORIES, Arrays, stored_rows
+from fdsl.families.stored import MAX_CATEGORIES, Arrays, number_or_none, stored_rows
 
 #: The range of decays, which is divided into one interval per category.
 LOW, HIGH = 0.2, 1.4
@@ -57,7 +57,7 @@ class DiamondSquare(CoreFamily[Decay]):
     _categories_array = "decays"
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = 6) -> None:
-        number = whole_or_none(categories)
+        number = number_or_none(categories)
         if number is None:
             if count_up_to(MAX_CATEGORIES, categories) > MAX_CATEGORIES:
                 raise ValueError(f"categories must be at most {MAX_CATEGORIES:,} decays")
@@ -68,12 +68,8 @@ class DiamondSquare(CoreFamily[Decay]):
                 )
             if decays.ndim != 1 or len(decays) == 0:
                 raise ValueError(f"categories must have shape (C,), got {decays.shape}")
-        elif 1 <= number <= MAX_CATEGORIES:
-            decays = LOW + (HIGH - LOW) * (np.arange(number) + 0.5) / number
         else:
-            raise ValueError(
-                f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
-            )
+            decays = LOW + (HIGH - LOW) * (np.arange(number) + 0.5) / number
         self._decays = decays.astype(np.float64)
         self.core()  # checks the numbers
 

@@ -21,10 +21,9 @@ from fdsl._checks import (
     checked_threads,
     checked_type,
     checked_whole,
-    shown,
-    whole_or_none,
 )
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
+from fdsl.families.stored import number_or_none
 from fdsl.families.systems import (
     Lengths,
     Systems,
@@ -152,15 +151,10 @@ class IFS3D(Systems[Category3D]):
         *,
         seed: int = 0,
     ) -> None:
-        number = whole_or_none(maps)
+        number = number_or_none(maps, MAX_SEARCHED, "; IFS3D.search finds more")
         if number is None:
             self._lay(*_joined(maps, probabilities), None)
             return
-        if not 1 <= number <= MAX_SEARCHED:
-            raise ValueError(
-                f"categories must lie between 1 and {MAX_SEARCHED:,}, got {shown(number)}; "
-                "IFS3D.search finds more"
-            )
         if probabilities is not None:
             raise ValueError(
                 "probabilities are for maps that are given, got a number of categories"

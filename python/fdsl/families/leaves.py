@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import shown, whole_or_none
+from fdsl._checks import shown
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.registry import find
-from fdsl.families.stored import Arrays, stored_rows
+from fdsl.families.stored import Arrays, number_or_none, stored_rows
 from fdsl.frame import Frame
 
 #: The kinds of leaves, in order of their numbers; ``mixed`` picks one of the others for each leaf.
@@ -126,16 +126,12 @@ class DeadLeaves(CoreFamily[LeafCategory]):
                 f"or Perlin, got {shown(texture)}"
             )
         self._texture = texture
-        number = whole_or_none(categories)
+        number = number_or_none(categories, MAX_ENUMERATED)
         if number is None:
             self._leaves = rows_of(categories, 4).astype(np.float64)
-        elif 1 <= number <= MAX_ENUMERATED:
+        else:
             shapes = len(SHAPES)
             self._leaves = np.array([(c % shapes, *_radii(c // shapes)) for c in range(number)])
-        else:
-            raise ValueError(
-                f"categories must lie between 1 and {MAX_ENUMERATED:,}, got {shown(number)}"
-            )
         self.core()  # checks the numbers
 
     @property

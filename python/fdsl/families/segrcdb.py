@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import counted, shown, whole_or_none
+from fdsl._checks import counted
 from fdsl.families.core import CoreFamily, rows_of
-from fdsl.families.stored import MAX_CATEGORIES, Arrays, stored_rows
+from fdsl.families.stored import Arrays, number_or_none, stored_rows
 from fdsl.frame import Frame, Range
 
 #: Number of classes in the released code.
@@ -115,15 +115,11 @@ class SegRCDB(CoreFamily[RingClass]):
     targets = ("labels", "mask", "boxes")
 
     def __init__(self, categories: SupportsIndex | npt.ArrayLike = CLASSES) -> None:
-        number = whole_or_none(categories)
+        number = number_or_none(categories)
         if number is None:
             self._rows = rows_of(categories, 7).astype(np.float64)
-        elif 1 <= number <= MAX_CATEGORIES:
-            self._rows = _core.segrcdb_classes(number)
         else:
-            raise ValueError(
-                f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
-            )
+            self._rows = _core.segrcdb_classes(number)
         self.core()  # checks the numbers
 
     def parameters(self, category: int) -> dict[str, Any]:

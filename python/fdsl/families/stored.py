@@ -26,23 +26,37 @@ def checked_categories(categories: SupportsIndex | npt.ArrayLike) -> npt.NDArray
         ValueError: there is no category, or there are too many.
         TypeError: the parameters are not numbers.
     """
-    number = whole_or_none(categories)
-    if number is None:
-        array = _as_array("categories", categories)
-        if array.dtype.kind not in "fiu" or array.ndim == 0:
-            raise TypeError(
-                "categories must be an integer or an array of numbers (C, …), got "
-                f"{shown(categories)}"
-            )
-    elif 1 <= number <= MAX_CATEGORIES:
-        array = np.arange(number, dtype=np.int64)
-    else:
-        raise ValueError(
-            f"categories must lie between 1 and {MAX_CATEGORIES:,}, got {shown(number)}"
+    number = number_or_none(categories)
+    if number is not None:
+        return _frozen(np.arange(number, dtype=np.int64))
+    array = _as_array("categories", categories)
+    if array.dtype.kind not in "fiu" or array.ndim == 0:
+        raise TypeError(
+            f"categories must be an integer or an array of numbers (C, …), got {shown(categories)}"
         )
     if len(array) == 0:
         raise ValueError(f"a family needs at least one category, got shape {array.shape}")
     return _frozen(array)
+
+
+def number_or_none(
+    categories: object, at_most: int = MAX_CATEGORIES, otherwise: str = ""
+) -> int | None:
+    """Returns the number of categories, or ``None`` if their parameters are given instead.
+
+    Args:
+        at_most: the largest number.
+        otherwise: how to get more.
+
+    Raises:
+        ValueError: the number is out of range.
+    """
+    number = whole_or_none(categories)
+    if number is not None and not 1 <= number <= at_most:
+        raise ValueError(
+            f"categories must lie between 1 and {at_most:,}, got {shown(number)}{otherwise}"
+        )
+    return number
 
 
 def stored_rows(kind: type[Family], arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
