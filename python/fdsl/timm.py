@@ -52,6 +52,7 @@ from torch.utils.data import IterableDataset
 from fdsl._checks import checked_positive, counted, shown
 from fdsl.families import Family, load
 from fdsl.families.published import preset, published
+from fdsl.families.spread import stride
 from fdsl.frame import Frame
 from fdsl.torch.dataset import Dataset, pil_image
 from fdsl.torch.ranks import ranks_of_distributed, ranks_of_launcher
@@ -122,7 +123,7 @@ def _validation(settings: _Settings, first: int) -> FormulaImages:
     count = settings.positive("val_instances", 50)
     # Neighbors have the same variation, so take instances from a whole cycle of variations; but
     # where an instance is found by replaying those before it, take the next ones.
-    step = 1 if settings.rendering.slow_out_of_order else settings.family._stride(count)
+    step = 1 if settings.rendering.slow_out_of_order else stride(settings.family, count)
     return FormulaImages(settings, range(first, first + step * count, step))
 
 

@@ -22,6 +22,7 @@ from fdsl.controls import Control, option_controls, style_controls, text
 from fdsl.families.base import Family
 from fdsl.families.load import load, makers
 from fdsl.families.registry import NAME
+from fdsl.families.spread import stride
 from fdsl.preview import show
 from fdsl.sheet import GAP
 
@@ -116,7 +117,7 @@ class Choices:
             count = max(1, min(count, fit))
             first = _whole("index", given)
             spread = given.get("spread", "true") == "true"
-            step = family._stride(count) if spread else 1
+            step = stride(family, count) if spread else 1
             indices = range(first, first + count * step, step)
             start = time.perf_counter()
             image = show(family, category, indices, seed=seed, rendering=frame)

@@ -6,8 +6,6 @@ import functools
 import hashlib
 import inspect
 import io
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeAlias
@@ -301,13 +299,6 @@ class Family:
         """Returns the categories and indices of the samples at these positions of a stream."""
         categories, indices = _core.stream_order(numbers, len(self), instances, self.period, seed)
         return categories, indices
-
-    def _stride(self, count: int) -> int:
-        """Returns a distance between instances so that ``count`` of them differ as much as they
-        can: in variation, patch and flip, whose numbers count up together within a period."""
-        least = max(1, -(-self.period // count))
-        # A common divisor, such as 4, would give all of them the same flip.
-        return next(step for step in itertools.count(least) if math.gcd(step, self.period) == 1)
 
     def labels(self, addresses: Addresses, seed: int, label_noise: float) -> npt.NDArray[np.int64]:
         """Returns the labels of addresses: the categories, with a share of ``label_noise``

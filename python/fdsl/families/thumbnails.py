@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fdsl import png
+from fdsl.families.spread import stride
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job
 from fdsl.sheet import Sheet
@@ -29,7 +30,7 @@ def family_thumbnails(family: Family) -> bytes | None:
     """
     rows = min(ROWS, len(family))
     categories = np.linspace(0, len(family) - 1, rows).round().astype(np.uint64)
-    indices = np.arange(COLUMNS, dtype=np.uint64) * np.uint64(family._stride(COLUMNS))
+    indices = np.arange(COLUMNS, dtype=np.uint64) * np.uint64(stride(family, COLUMNS))
     addresses = np.repeat(categories, COLUMNS), np.tile(indices, rows)
     return thumbnails(family, None, addresses)
 
