@@ -187,10 +187,7 @@ def finetune(
         tensors, name = training.load_weights(weights)
         if name not in (None, s.model):
             raise ValueError(f"{weights} holds a {name}, not a {s.model}")
-        body = {key: value for key, value in tensors.items() if not key.startswith(HEADS)}
-        missing, odd = model.load_state_dict(body, strict=False)
-        if wrong := odd or [key for key in missing if not key.startswith(HEADS)]:
-            raise ValueError(f"{weights} holds no {s.model}: {wrong[0]} is missing or unknown")
+        training.load_body(model, tensors, HEADS, path=weights, what=s.model)
     flip = v2.RandomHorizontalFlip(0.5 * (s.data != "digits"))
     augment = v2.Compose([v2.RandomCrop(s.size), flip])
 

@@ -146,10 +146,19 @@ def test_all_but_the_layers_that_classify_start_from_the_given_weights(
 def test_weights_of_another_network_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.save(build_model("resnet10s", 4).state_dict(), tmp_path / "weights.pth")
+    other = build_model("resnet10s", 4).state_dict()
+    key = "classifier.cbr.0.weight"
+    own = segment.build(segment.Settings(), 17).state_dict()
+    smaller, damaged = {**own, key: own[key][:1]}, {**own, key: own[key] * torch.nan}
     run = [*TINY, "--from", str(tmp_path / "weights.pth"), "--out", str(tmp_path / "out")]
-    assert segment.main(run) == 2
-    assert "weights.pth holds no lraspp_mobilenet_v3_large" in capsys.readouterr().err
+    for given, sentence in (
+        (other, "weights.pth does not hold a lraspp_mobilenet_v3_large: see "),
+        (smaller, f"weights.pth does not hold a lraspp_mobilenet_v3_large: {key} has the shape"),
+        (damaged, f"weights.pth: {key} must be finite"),
+    ):
+        torch.save(given, tmp_path / "weights.pth")
+        assert segment.main(run) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_any_family_with_masks_is_a_source(tmp_path: Path) -> None:

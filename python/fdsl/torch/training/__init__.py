@@ -44,6 +44,7 @@ from fdsl.torch.training.scores import Scores, Validation
 from fdsl.torch.training.stop import GracefulStop, ignore_signals
 from fdsl.torch.training.weights import (
     digest_of,
+    load_body,
     load_pretrained,
     load_weights,
     save_weights,
@@ -67,6 +68,7 @@ __all__ = [
     "ignore_signals",
     "last_layer",
     "linear_probe",
+    "load_body",
     "load_pretrained",
     "load_set",
     "load_weights",

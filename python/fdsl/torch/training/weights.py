@@ -204,32 +204,58 @@ def load_pretrained(
     model = build_model(name, num_classes, seed=seed, input_size=input_size)
     if path is None:
         return model, name
-    head = f"{last_layer(model)}."
-    body = {key: value for key, value in weights.items() if not key.startswith(head)}
+    what = f"{name} for images of {input_size}"
+    load_body(model, weights, f"{last_layer(model)}.", path=path, what=what)
+    return model, name
+
+
+def load_body(
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    heads: str | tuple[str, ...],
+    *,
+    path: PathLike,
+    what: str,
+) -> None:
+    """Loads the weights of all layers but the last ones into a network.
+
+    Position embeddings of timm's networks are resampled to the network's input size, if timm can.
+
+    Args:
+        model: the network.
+        weights: tensors by name, as ``load_weights`` returns them.
+        heads: with what the names in the last layers begin. Their weights stay as they are.
+        path: the file of the weights, for errors.
+        what: the network, for errors.
+
+    Raises:
+        ValueError: the weights are of another network, or not finite floating-point numbers.
+    """
+    body = {key: value for key, value in weights.items() if not key.startswith(heads)}
     own = model.state_dict()
     with reading_file(path):
         check_weights(body, own)
-    if name.startswith("timm:"):
-        body = _resampled(body, model)
+    body = _resampled(body, model)
     for key in body:
         if key in own and own[key].shape != body[key].shape:
             raise ValueError(
-                f"{path} does not hold a {name} for images of {input_size}: {key} has the shape "
-                f"{tuple(body[key].shape)}, not {tuple(own[key].shape)}"
+                f"{path} does not hold a {what}: {key} has the shape {tuple(body[key].shape)}, "
+                f"not {tuple(own[key].shape)}"
             )
     missing, extra = model.load_state_dict(body, strict=False)
     # Older files of torchvision lack the batch counts of batch-norm layers, used only in training.
-    missing = [key for key in missing if not key.startswith(head) and "num_batches" not in key]
+    missing = [key for key in missing if not key.startswith(heads) and "num_batches" not in key]
     if missing or extra:
-        raise ValueError(f"{path} does not hold a {name}: see {[*missing, *extra][0]}")
-    return model, name
+        raise ValueError(f"{path} does not hold a {what}: see {[*missing, *extra][0]}")
 
 
 def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """Fits position embeddings to the input size of a network of timm, if timm can."""
     own = model.state_dict()
     odd = [key for key in weights if key in own and own[key].shape != weights[key].shape]
-    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    module = type(model).__module__
+    theirs = sys.modules[module] if module.startswith("timm.") else None
+    convert = getattr(theirs, "checkpoint_filter_fn", None)
     if not odd or convert is None or not all(re.search(POSITIONS, key) for key in odd):
         return weights
     try:
