@@ -34,6 +34,7 @@ import segment
 import settings
 import torch
 import torchvision
+from fdsl._files import part_of
 from fdsl.torch.training import (
     MetricsLog,
     Ranks,
@@ -527,7 +528,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_l
         process.kill()
         process.wait()
     for name in ("last.pt", "best.pt", "weights.safetensors"):  # wherever it was killed
-        (tmp_path / f"{name}.part").touch()
+        part_of(tmp_path / name).touch()
     assert pretrain.main([*run, "--max-steps", "1"]) == 0
     assert not list(tmp_path.glob("*.part"))
 

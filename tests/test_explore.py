@@ -150,6 +150,11 @@ def test_the_line_says_only_what_differs_from_the_defaults():
         ({"category": "first"}, "category must be an integer, got 'first'"),
         ({"seed": str(2**64)}, "seed must be less than 2**64"),
         ({"images": "0"}, "images must be at least 1, got 0"),
+        ({"categories": "100001"}, "the page takes at most 100,000 categories, got 100,001"),
+        (
+            {"family": "rcdb", "style.compat": "released", "index": str(10**18)},
+            "the page shows instances up to 10,000 here",
+        ),
     ],
 )
 def test_a_choice_that_cannot_be_is_answered_with_a_sentence(given, said):

@@ -279,7 +279,23 @@ PICKLES = {
         + b"a("
         + b"h\x07" * 40_000
         + b"es.",
-        "holds 10,240,256 maps, more than 8,388,608",
+        "holds more than 8,388,608 maps",
+    ),
+    "one text of many arrays": (
+        b"\x80\x02]"
+        + text("0" * 48 * 256)
+        + b"q\x07a"
+        + array((256, 2, 3), content=b"h\x07") * 40_000,
+        "encodes more text than it holds",
+    ),
+    "one text encoded many times": (
+        b"\x80\x02"
+        + names("_codecs", "encode")
+        + b"q\x06"
+        + several(text("0" * 10**6), text("latin1"))
+        + b"q\x07"
+        + b"h\x06h\x07R" * 1000,
+        "encodes more text than it holds",
     ),
     # Time.
     "a key that takes forever": (b"}" + TREE + b"Ns.", "expected a dictionary"),

@@ -13,6 +13,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ for _package in ("torchvision", "safetensors", "sklearn", "torchmetrics", "filel
     pytest.importorskip(_package)
 
 import fdsl
+from fdsl import _files
 from fdsl._files import part_of
 from fdsl.torch import Normalize
 from fdsl.torch.training import (
@@ -378,6 +381,20 @@ def test_a_file_is_written_whole_or_not_at_all(
     assert path.read_bytes() == b"good"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_link_that_someone_left_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / "part").symlink_to("theirs")
+    monkeypatch.setattr(_files, "part_of", lambda path: path.with_name("part"))
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "last.pt", b"ours")
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+    monkeypatch.undo()
+    assert part_of(tmp_path / "last.pt") != part_of(tmp_path / "last.pt")
+
+
 def test_only_rank_0_locks_the_folder(tmp_path: Path) -> None:
     with Checkpoints(tmp_path):
         with pytest.raises(FileExistsError, match="another process is training"):
@@ -517,7 +534,9 @@ def test_a_run_with_other_settings_is_refused_and_touches_nothing(tmp_path: Path
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.begin({"size": 3}, weights=nn.Linear(3, 2))
         checkpoints.save(1)
-    (tmp_path / "best.pt.part").touch()
+    left = part_of(tmp_path / "best.pt")
+    left.touch()
+    (tmp_path / "download.part").touch()  # not ours
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(FileExistsError, match="already holds a run"):
             checkpoints.load(None)
@@ -528,9 +547,9 @@ def test_a_run_with_other_settings_is_refused_and_touches_nothing(tmp_path: Path
             checkpoints.begin({"size": 4}, weights=nn.Linear(4, 2))
         with pytest.raises(ValueError, match="the checkpoint has no 'log'"):
             checkpoints.begin({"size": 3}, log=MetricsLog(tmp_path))
-        assert (tmp_path / "best.pt.part").exists()
+        assert left.exists()
         checkpoints.begin({"size": 3}, weights=nn.Linear(3, 2))
-        assert not (tmp_path / "best.pt.part").exists()
+        assert not left.exists() and (tmp_path / "download.part").exists()
 
 
 def test_the_settings_of_each_part_of_a_run_are_kept(tmp_path: Path) -> None:
@@ -1716,6 +1735,28 @@ def test_weights_of_another_form_are_one_sentence(tmp_path: Path, content: Any, 
         load_pretrained(tmp_path / "theirs.pth", 5)
 
 
+def test_a_small_file_cannot_take_any_amount_of_memory(tmp_path: Path) -> None:
+    file, huge = tmp_path / "theirs.pth", torch.zeros(1).expand(10**12)
+    torch.save(build_model("resnet10s", 5).state_dict() | {"conv1.weight": huge}, file)
+    with pytest.raises(ValueError, match=r"conv1\.weight has the shape \(1000000000000,\)"):
+        load_pretrained(file, 5, name="resnet10s")
+    with zipfile.ZipFile(file) as stored, zipfile.ZipFile(tmp_path / "a.pth", "w") as packed:
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match=r"a\.pth is damaged or not a checkpoint: it is compress"):
+        load_weights(tmp_path / "a.pth")
+    with gzip.open(tmp_path / "images.gz", "wb") as images:
+        images.write(b"\0\0\x08\x01\0\0\0\x03" + bytes(3 * 10**8))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="got more"):
+        read_idx(tmp_path / "images.gz", 1)
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+SHORT_GZIP = gzip.compress(b"\0\0\x08\x01\0\0\0\x63" + bytes(99), mtime=0)[:-9]
+
+
 @pytest.mark.parametrize(
     "name, content, says",
     [
@@ -1727,8 +1768,9 @@ def test_weights_of_another_form_are_one_sentence(tmp_path: Path, content: Any, 
             "it must begin with 00 00 08 01, got 00 00 ",
         ),
         ("a", b"", "it must begin with 00 00 08 01, got "),
-        ("a.gz", gzip.compress(bytes(99), mtime=0)[:-9], "Compressed file ended before"),
+        ("a.gz", SHORT_GZIP, "Compressed file ended before"),
         ("a.gz", b"plain", "Not a gzipped file"),
+        ("a", b"\0\0\x08\x01\0\0\0\x03" + bytes(9), "it must hold 3 values, [3], got more"),
     ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path: Path, name: str, content: bytes, says: str) -> None:

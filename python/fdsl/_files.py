@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 import socket
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,7 +50,7 @@ def append_whole(path: Path, content: bytes) -> None:
 def write_once(path: Path, content: bytes) -> None:
     """Writes a file, whole or not at all, unless it exists; of several writers one wins."""
     with _part(path) as part:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.write(content)
             _to_disk(file)
         with suppress(FileExistsError):
@@ -105,10 +106,10 @@ def write_all(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     part = part_of(folder / "files")
     with naming_file(folder):
         try:
-            part.mkdir(exist_ok=True)
+            part.mkdir()
             names = []
             for name, content in files:
-                with (part / f"{name}{PART}").open("wb") as file:
+                with (part / f"{name}{PART}").open("xb") as file:
                     file.write(content)
                     _to_disk(file)
                 names.append(name)
@@ -153,7 +154,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be written; the message names it.
     """
     with _part(path) as part:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
             _to_disk(file)
         part.replace(path)
@@ -196,16 +197,35 @@ def _belongs(file: Path, path: Path) -> bool:
 
 
 def part_of(path: Path) -> Path:
-    """Returns the hidden name of a file or folder while this thread writes it.
+    """Returns a new hidden name for a file or folder while it is written.
 
-    The name is unique even among machines that share a disk.
+    Nobody can guess it, and put a link there that leads elsewhere. The host and the process show
+    who left it.
     """
-    writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    writer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
     return path.with_name(f".{path.name}.{writer}{PART}")
+
+
+def remove_parts(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Removes what killed processes left under names of ``part_of``.
+
+    Args:
+        names: the files or folders that were written; by default any.
+    """
+    starts = "." if names is None else tuple(f".{name}." for name in names)
+    for path in [*folder.iterdir()]:
+        if not (path.name.startswith(starts) and re.search(WRITER, path.name)):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 #: Extension of files that are not complete yet, or were left by a killed process.
 PART = ".part"
+#: How names of ``part_of`` end, also those of older releases.
+WRITER = rf"-\d+-[0-9a-f]+{re.escape(PART)}$"
 
 #: Marks a folder in which some files were not renamed.
 INCOMPLETE = "INCOMPLETE"

@@ -28,6 +28,10 @@ from fdsl.sheet import GAP
 
 #: Images at first, and at most.
 IMAGES, MAX_IMAGES = 12, 100
+#: The largest number of categories: the page keeps several families in memory.
+MAX_CATEGORIES = 100_000
+#: The last instance that is rendered by replaying all those before it.
+MAX_REPLAYED = 10_000
 #: Bytes of all images together: larger images are fewer.
 MAX_BYTES = 1 << 24
 #: The page's name of the categories that it was given, unless they have a name of their own.
@@ -119,6 +123,11 @@ class Choices:
             spread = given.get("spread", "true") == "true"
             step = stride(family, count) if spread else 1
             indices = range(first, first + count * step, step)
+            if frame.slow_out_of_order and indices[-1] > MAX_REPLAYED:
+                raise ValueError(
+                    f"the page shows instances up to {MAX_REPLAYED:,} here, since each one takes "
+                    f"those before it, got {indices[-1]:,}"
+                )
             start = time.perf_counter()
             image = show(family, category, indices, seed=seed, rendering=frame)
             took = time.perf_counter() - start
@@ -161,7 +170,10 @@ class Choices:
         controls = {control.name: control for control in option_controls(maker)}
         values = _read("option.", dict(options), controls, name)
         changed = {k: v for k, v in values.items() if v != controls[k].default}
-        source = f"{name}-{_whole('categories', {'categories': categories}, _default(maker))}"
+        count = _whole("categories", {"categories": categories}, _default(maker))
+        if count > MAX_CATEGORIES:
+            raise ValueError(f"the page takes at most {MAX_CATEGORIES:,} categories, got {count:,}")
+        source = f"{name}-{count}"
         if inspect.isclass(maker) and (script := script_of(maker)) is not None:
             near = script.is_relative_to(Path.cwd())
             source = f"{os.path.relpath(script) if near else script}:{source}"

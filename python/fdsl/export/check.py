@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
 import struct
 import warnings
 import zlib
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl._checks import counted
-from fdsl._files import PART, PathLike, named_path, write_whole
+from fdsl._files import PathLike, named_path, remove_parts, write_whole
 from fdsl.export.coco import ANNOTATIONS
 from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
@@ -70,11 +69,10 @@ def finalize(
             "export them first, with the same settings"
         )
     ours = (*names, PLAN, METADATA, TIMM, ANNOTATIONS, plan.categories_file)
-    parts = tuple(f".{name}." for name in ours)
+    for folder in (path, home):
+        remove_parts(folder, ours)
     for file in sorted({*path.iterdir(), *home.iterdir()} - {home / name for name in names}):
-        if file.name.startswith(parts) and file.name.endswith(PART):
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
-        elif file == home:
+        if file == home:
             continue
         elif file.is_dir() or file.suffix == ".tar":  # readers would take it for data
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")

@@ -146,6 +146,9 @@ def read_arrays(content: bytes) -> dict[str, npt.NDArray[Any]]:
     """
     if not content.startswith(b"PK"):
         raise ValueError("it is not an .npz file")
+    # ZipFile keeps some hundred bytes for each entry of 46 bytes.
+    if (entries := content.count(b"PK\1\2")) > 2 * MAX_ARRAYS:
+        raise ValueError(f"it holds {entries:,} arrays, more than {MAX_ARRAYS}")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         if len(members) > MAX_ARRAYS:
@@ -199,10 +202,13 @@ def read_pickle(file: Path) -> tuple[Floats, npt.NDArray[np.int64]]:
     params = found.get("params") if isinstance(found, dict) else None
     if not isinstance(params, list | tuple) or not params:
         raise ValueError(f"{file}: expected a dictionary with a list of systems as 'params'")
-    systems = [_system(file, category, entry) for category, entry in enumerate(params)]
+    systems, count = [], 0
+    for category, entry in enumerate(params):
+        systems.append(_system(file, category, entry))
+        count += len(systems[-1])
+        if count > MAX_MAPS_IN_ALL:  # a pickle can repeat a system many times
+            raise ValueError(f"{file} holds more than {MAX_MAPS_IN_ALL:,} maps")
     lengths = np.array([len(system) for system in systems], np.int64)
-    if lengths.sum() > MAX_MAPS_IN_ALL:  # a pickle can repeat a system many times
-        raise ValueError(f"{file} holds {lengths.sum():,} maps, more than {MAX_MAPS_IN_ALL:,}")
     # Each map is the rows (a b e) and (c d f).
     maps = np.concatenate(systems, dtype=np.float64).reshape(-1, 6)[:, [0, 1, 3, 4, 2, 5]]
     return np.ascontiguousarray(maps), lengths

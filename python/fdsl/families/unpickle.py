@@ -78,8 +78,7 @@ class PickledArray:
         """
         if not isinstance(self.dtype, _Dtype) or not self.holds_numbers():
             raise ValueError("expected an array of numbers")
-        content = self.content  # a str is how Python 2 wrote bytes
-        content = content.encode("latin-1") if isinstance(content, str) else content
+        content = self.content
         order = "=" if self.dtype.order is None else self.dtype.order
         if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
             raise ValueError(f"the byte order of an array is {shown(order)}")
@@ -136,8 +135,11 @@ class _Reader:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # the stack below each mark
         self.memo: dict[int, Any] = {}
+        #: How many characters may still be encoded.
+        self.encodable = 0
 
     def read(self, content: bytes) -> Any:
+        self.encodable = len(content)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
             if count == MAX_OPCODES:
                 raise _Refused(f"it has more than {MAX_OPCODES:,} opcodes")
@@ -216,16 +218,26 @@ class _Reader:
             text, encoding = arguments
             if encoding != "latin1":
                 raise _Refused(f"it encodes text as {shown(encoding)}")
-            made = text.encode("latin-1")
+            made = self.encoded(text)
         elif called in RECONSTRUCT and arguments[:1] == (NDARRAY,):
             made = PickledArray()
         elif called in FROM_BUFFER and len(arguments) in (4, 5):
             made = PickledArray()
             made.content, made.dtype, made.shape, made.order = arguments[:4]
+            made.content = self.encoded(made.content)
             made.axes = arguments[4] if len(arguments) == 5 else None
         else:
             raise _Refused(f"it calls {called.module}.{called.name} in a way that NumPy does not")
         self.push(made)
+
+    def encoded(self, content: Any) -> Any:
+        """Returns the bytes that Python 2, or protocol 2, wrote as text, and bytes as they are."""
+        if not isinstance(content, str):
+            return content
+        self.encodable -= len(content)
+        if self.encodable < 0:  # of the memo, a text can be taken again and again
+            raise _Refused("it encodes more text than it holds")
+        return content.encode("latin-1")
 
     def build(self, state: Any) -> None:
         built = self.stack[-1]
@@ -233,7 +245,8 @@ class _Reader:
         if isinstance(built, _Dtype) and built.order is None and len(parts) > 1:
             built.order = parts[1]
         elif isinstance(built, PickledArray) and built.content is None and len(parts) == 5:
-            _, built.shape, built.dtype, by_column, built.content = parts
+            _, built.shape, built.dtype, by_column, content = parts
+            built.content = self.encoded(content)
             built.order = "F" if by_column else "C"
         else:
             raise _Refused("it sets the state of an array in a way that NumPy does not")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import os
@@ -21,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from fdsl._checks import require, shown, whole_or_none
-from fdsl._files import PART, PathLike, writing_whole
+from fdsl._files import PathLike, remove_parts, writing_whole
 from fdsl.torch.training.distributed import reduced
 
 #: What a checkpoint holds besides the states of the parts.
@@ -204,8 +203,8 @@ class Checkpoints:
                     raise ValueError(
                         f"cannot resume: {name!r} of {self._file} cannot be restored: {why}"
                     ) from error
-        for file in self.folder.glob(f"*{PART}") if self.rank == 0 else ():
-            file.unlink()
+        if self.rank == 0:
+            remove_parts(self.folder)
         self._settings, self._parts = settings, parts
         self.history = list(saved.get("history", []))
         plain = json.loads(json.dumps(dict(recorded or {}), default=str))
@@ -271,7 +270,8 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> N
     """Checks weights that are to be loaded into a network with this state.
 
     Its integers, such as counts of batches, may be given in any type, and buffers that hold
-    infinity, such as a causal mask, may hold it.
+    infinity, such as a causal mask, may hold it. Tensors of another shape are for
+    ``load_state_dict`` to refuse: from a file of a few bytes, they can take any amount of memory.
 
     Raises:
         ValueError: others are not finite floating-point numbers.
@@ -279,6 +279,8 @@ def check_weights(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> N
     for name, tensor in weights.items():
         ours = own.get(name)
         if ours is None or not (ours.is_floating_point() and isinstance(tensor, Tensor)):
+            continue
+        if tensor.shape != ours.shape:
             continue
         numbers = tensor.is_floating_point()
         finite = numbers and bool(tensor.to(ours.dtype).isfinite().all())
@@ -337,9 +339,10 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {os.fspath(path)}")
     try:
-        if zipfile.is_zipfile(path) and (part := zipfile.ZipFile(path).testzip()):
-            raise ValueError(f"{part} does not match its checksum")
-        with _plain_options():
+        if zipfile.is_zipfile(path):
+            _verify(zipfile.ZipFile(path))
+        # Files of timm's training script hold its options, which are plain values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
             return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # both raise half a dozen kinds
         if found := re.search(r"GLOBAL (\S+) was not an allowed", str(error)):
@@ -348,9 +351,9 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
 
 
-def _plain_options() -> contextlib.AbstractContextManager[Any]:
-    """Allows a file to hold the options of a training script, as those of timm's do: an
-    ``argparse.Namespace`` of plain values."""
-    if hasattr(torch.serialization, "safe_globals"):  # torch ≥ 2.5
-        return torch.serialization.safe_globals([argparse.Namespace])
-    return contextlib.nullcontext()
+def _verify(archive: zipfile.ZipFile) -> None:
+    # torch compresses nothing; what is compressed can take any amount of memory.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+        raise ValueError("it is compressed")
+    if part := archive.testzip():
+        raise ValueError(f"{part} does not match its checksum")

@@ -48,17 +48,23 @@ def read_idx(path: PathLike, axes: int) -> npt.NDArray[np.uint8]:
     """
     path = Path(path)
     with reading_file(path):
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-        header = 4 + 4 * axes
-        # Two zeros, 8 for uint8, the number of axes; then the length of each axis.
-        if content[:4] != bytes((0, 0, 8, axes)):
-            start = content[:4].hex(" ")
-            raise ValueError(f"it must begin with 00 00 08 {axes:02x}, got {start}")
-        if len(content) < header:
-            raise ValueError(f"it ends within its header, after {len(content)} of {header} bytes")
-        shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
-        if math.prod(shape) != len(content) - header:
-            count = len(content) - header
-            raise ValueError(f"it must hold {math.prod(shape):,} values, {shape}, got {count:,}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            length = 4 + 4 * axes
+            header = file.read(length)
+            # Two zeros, 8 for uint8, the number of axes; then the length of each axis.
+            if header[:4] != bytes((0, 0, 8, axes)):
+                start = header[:4].hex(" ")
+                raise ValueError(f"it must begin with 00 00 08 {axes:02x}, got {start}")
+            if len(header) < length:
+                raise ValueError(
+                    f"it ends within its header, after {len(header)} of {length} bytes"
+                )
+            shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, length, 4)]
+            count = math.prod(shape)
+            content = bytearray()  # of no more than that: a small file can unpack to any size
+            while len(content) <= count and (more := file.read(2**20)):
+                content += more
+        if len(content) != count:
+            found = "more" if len(content) > count else f"{len(content):,}"
+            raise ValueError(f"it must hold {count:,} values, {shape}, got {found}")
+    return np.frombuffer(content, np.uint8).reshape(shape)

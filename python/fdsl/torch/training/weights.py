@@ -232,16 +232,15 @@ def load_body(
         ValueError: the weights are of another network, or not finite floating-point numbers.
     """
     body = {key: value for key, value in weights.items() if not key.startswith(heads)}
-    own = model.state_dict()
-    with reading_file(path):
-        check_weights(body, own)
-    body = _resampled(body, model)
+    body, own = _resampled(body, model), model.state_dict()
     for key in body:
         if key in own and own[key].shape != body[key].shape:
             raise ValueError(
                 f"{path} does not hold a {what}: {key} has the shape {tuple(body[key].shape)}, "
                 f"not {tuple(own[key].shape)}"
             )
+    with reading_file(path):
+        check_weights(body, own)
     missing, extra = model.load_state_dict(body, strict=False)
     # Older files of torchvision lack the batch counts of batch-norm layers, used only in training.
     missing = [key for key in missing if not key.startswith(heads) and "num_batches" not in key]
