@@ -221,12 +221,12 @@ def search_options(s: Settings) -> dict[str, Any]:
 
 
 def choose_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
-    """Reads the categories, or searches them on rank 0; a resumed run reads those it has saved."""
-    if s.source is not None:
-        return training.load_set(s.source, training.read_values(s.set))[0]
+    """Reads or searches the categories, on rank 0; a resumed run reads those it has found."""
     file = (s.out if s.resume in (None, "auto") else Path(s.resume).parent) / "categories.npz"
 
     def found() -> fdsl.Family:
+        if s.source is not None:  # it may be a folder of many files
+            return training.load_set(s.source, training.read_values(s.set))[0]
         if saved and saved["search"] == search_options(s) and file.is_file():
             return fdsl.load(file)
         with tqdm(desc="categories", disable=None, delay=1) as bar:

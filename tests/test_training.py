@@ -4,6 +4,8 @@ import argparse
 import csv
 import dataclasses
 import datetime
+import errno
+import gc
 import gzip
 import io
 import json
@@ -14,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -403,6 +406,55 @@ def test_only_rank_0_locks_the_folder(tmp_path: Path) -> None:
             pass
     with Checkpoints(tmp_path):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_used_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    import fcntl
+
+    def refuses(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    for step in (1, 2):
+        checkpoints = Checkpoints(tmp_path)
+        with pytest.warns(UserWarning, match=f"has no locks .{os.strerror(number)}.: nothing"):
+            checkpoints.__enter__()
+        checkpoints.load("auto")
+        checkpoints.begin({}, weights=nn.Linear(2, 1))
+        checkpoints.save(step)  # the first run is killed now
+    assert read_checkpoint(tmp_path / "last.pt")["step"] == 2
+
+
+def test_a_run_does_not_keep_what_it_was_resumed_from(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin({}, weights=nn.Linear(2, 1))
+        checkpoints.save(1)
+    with Checkpoints(tmp_path) as checkpoints:
+        saved = checkpoints.load("auto")
+        assert saved is not None
+        left = weakref.ref(saved["weights"]["weight"])
+        assert checkpoints.begin({}, weights=nn.Linear(2, 1)) == 1
+        del saved
+        gc.collect()
+        assert left() is None
+        with pytest.raises(FileExistsError, match="already holds a run"):
+            checkpoints.begin({}, weights=nn.Linear(2, 1))
+
+
+def test_the_rows_of_a_checkpoint_are_those_of_now(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, echo=False)
+    for step in (1, 1, 2, 3, 3, 3, 4):  # a second call adds to the row
+        log.write(step, **{f"value_{step}": step, "calls": len(log.rows)})
+        assert log.state_dict()["rows"] == json.dumps(log.rows)
+    earlier = log.state_dict()
+    log.write(5, calls=9)
+    log.load_state_dict(earlier)
+    log.write(4, calls=7)
+    assert log.state_dict()["rows"] == json.dumps(log.rows) and len(log.rows) == 4
 
 
 def test_parts_are_restored_and_an_optimizer_keeps_its_new_settings(tmp_path: Path) -> None:

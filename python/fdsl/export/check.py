@@ -154,7 +154,7 @@ def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -
     )
     digest, images, size = hashlib.sha256(), 0, 0
     try:
-        for name, content in layout.read(path):
+        for name, content in layout.read(path, digest):
             sample, extension, wanted = next(expected, (None, "", None))
             if sample is None or name != f"{sample.key}.{extension}":
                 what = "the end" if sample is None else f"{sample.key}.{extension}"
@@ -172,7 +172,6 @@ def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -
             if not same:
                 raise _WrongShard(f"{path}: {name} is not what its address gives")
             size += len(content)
-            digest.update(name.encode() + b"\0" + content)
     except _WrongShard:
         raise
     except (ValueError, OSError) as error:
@@ -181,10 +180,7 @@ def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -
     if sample is not None:
         raise _WrongShard(f"{path} ends before {sample.key}.{extension}")
     if path.is_file():
-        size, digest = path.stat().st_size, hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        size = path.stat().st_size
     return {"images": images, "bytes": size, "sha256": digest.hexdigest()}
 
 

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl._files import writing_whole
-from fdsl.export.layout import Files, InStreamOrder, Sample, digits, read_folder, write_folder
+from fdsl.export.layout import (
+    Files,
+    InStreamOrder,
+    Sample,
+    digits,
+    hashed,
+    read_folder,
+    write_folder,
+)
+from fdsl.export.tar import Digest
 from fdsl.targets import Objects, boxes
 
 #: The annotations of all images; and of the images of one folder, which become part of them.
@@ -62,8 +71,11 @@ class Coco(InStreamOrder):
 
         write_folder(path, files())
 
-    def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
+    def read(self, path: Path, digest: Digest) -> Iterator[tuple[str, bytes]]:
         """Reads the images, and after each its annotations as ``target_files`` gives them."""
+        return hashed(self._files(path), digest)
+
+    def _files(self, path: Path) -> Iterator[tuple[str, bytes]]:
         content = (path / ANNOTATIONS).read_bytes()
         found, described = _segments_of(content), []
         samples = {f"{sample.key}.png": sample for sample in self.samples(int(path.name))}

@@ -14,7 +14,7 @@ import numpy as np
 
 from fdsl._checks import counted
 from fdsl._files import naming_file, part_of, writing_whole
-from fdsl.export.tar import read_archive, write_archive
+from fdsl.export.tar import Digest, read_archive, write_archive
 from fdsl.export.target import EXTENSIONS, check_target, files_of
 from fdsl.families import IFS, Family
 from fdsl.targets import TARGETS, Objects
@@ -146,8 +146,10 @@ class Layout(ABC):
         """Writes a unit, whole or not at all."""
 
     @abstractmethod
-    def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
+    def read(self, path: Path, digest: Digest) -> Iterator[tuple[str, bytes]]:
         """Reads the name and content of every file of a unit, in order.
+
+        Updates a digest with the bytes of an archive, or with the names and contents of a folder.
 
         Raises:
             ValueError: the unit is damaged.
@@ -204,8 +206,8 @@ class WebDataset(InStreamOrder):
             ),
         )
 
-    def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        return read_archive(path)
+    def read(self, path: Path, digest: Digest) -> Iterator[tuple[str, bytes]]:
+        return read_archive(path, digest)
 
 
 class ClassFolders(Layout):
@@ -245,8 +247,8 @@ class ClassFolders(Layout):
             ),
         )
 
-    def read(self, path: Path) -> Iterator[tuple[str, bytes]]:
-        return read_folder(path)
+    def read(self, path: Path, digest: Digest) -> Iterator[tuple[str, bytes]]:
+        return hashed(read_folder(path), digest)
 
 
 class ReleasedFolders(ClassFolders):
@@ -301,6 +303,13 @@ def read_folder(path: Path) -> Iterator[tuple[str, bytes]]:
         if not file.is_file():
             raise ValueError(f"{file.name} is not a plain file")
         yield file.name, file.read_bytes()
+
+
+def hashed(files: Iterable[tuple[str, bytes]], digest: Digest) -> Iterator[tuple[str, bytes]]:
+    """Updates a digest with the name and content of each file."""
+    for name, content in files:
+        digest.update(name.encode() + b"\0" + content)
+        yield name, content
 
 
 def digits(least: int, count: int) -> int:

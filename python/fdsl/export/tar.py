@@ -9,10 +9,18 @@ import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 #: Owner and mode of every file, as ``webdataset.TarWriter`` sets them.
 OWNER, MODE = "bigdata", 0o444
+
+
+class Digest(Protocol):
+    """A digest of hashlib."""
+
+    def update(self, data: bytes, /) -> None:
+        """Adds bytes."""
+        ...
 
 
 def write_archive(file: IO[bytes], entries: Iterable[tuple[str, bytes]]) -> None:
@@ -30,8 +38,9 @@ def write_archive(file: IO[bytes], entries: Iterable[tuple[str, bytes]]) -> None
             archive.addfile(member, io.BytesIO(content))
 
 
-def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Reads the name and content of every file of an archive, in order.
+def read_archive(path: Path, digest: Digest) -> Iterator[tuple[str, bytes]]:
+    """Reads the name and content of every file of an archive, in order, and updates a digest with
+    all its bytes.
 
     Walks the headers instead of calling ``tarfile.open``, which follows links, skips bytes between
     files and never looks past the last one.
@@ -44,7 +53,13 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError("it is not a plain file")
     size = path.stat().st_size
     with path.open("rb") as file:
-        while any(block := file.read(tarfile.BLOCKSIZE)):
+
+        def read(count: int = -1) -> bytes:
+            content = file.read(count)
+            digest.update(content)
+            return content
+
+        while any(block := read(tarfile.BLOCKSIZE)):
             try:
                 member = tarfile.TarInfo.frombuf(block, "utf-8", "backslashreplace")
             except (tarfile.TarError, ValueError) as error:
@@ -54,11 +69,11 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(f"{member.name} is a link or another special file")
             if not 0 <= member.size <= size - file.tell():
                 raise ValueError(f"it ends inside {member.name}")
-            content = file.read(member.size)
-            if any(file.read(-member.size % tarfile.BLOCKSIZE)):
+            content = read(member.size)
+            if any(read(-member.size % tarfile.BLOCKSIZE)):
                 raise ValueError(f"there are extra bytes between {member.name} and the next file")
             yield member.name, content
         # Two blocks of zeros end an archive, and more fill up its last record.
         end = file.tell() - len(block) + 2 * tarfile.BLOCKSIZE
-        if size != end + -end % tarfile.RECORDSIZE or any(file.read()):
+        if size != end + -end % tarfile.RECORDSIZE or any(read()):
             raise ValueError("bytes are missing or left over after its last file")

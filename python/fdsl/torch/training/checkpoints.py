@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +28,9 @@ from fdsl.torch.training.distributed import reduced
 #: What a checkpoint holds besides the states of the parts.
 OWN = ("made", "step", "history")
 
+#: Errors of file systems without locks, such as some of Lustre and NFS.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
 
 class Stateful(Protocol):
     """Anything that has a state, such as torch's modules and optimizers."""
@@ -43,7 +48,8 @@ class Checkpoints:
     """The checkpoints of a run, in a folder that one run at a time may use.
 
     A context manager that creates the folder and locks it. The lock is released when the process
-    ends, even if it is killed. Needs filelock.
+    ends, even if it is killed. On a file system without locks there is a warning instead. Needs
+    filelock.
 
     >>> import tempfile, torch
     >>> folder, model = tempfile.mkdtemp(), torch.nn.Linear(2, 1)
@@ -77,7 +83,8 @@ class Checkpoints:
         require("Checkpoints", "filelock")
         from filelock import FileLock, Timeout
 
-        self._lock = FileLock(self.folder / ".lock", blocking=False)
+        # No marker file instead, where there are no locks: a killed run would leave it behind.
+        self._lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self.rank == 0:
@@ -86,7 +93,13 @@ class Checkpoints:
             why = f"another process is training in {self.folder}"
             raise FileExistsError(f"{why}: wait until it ends, or choose another folder") from None
         except OSError as error:
-            raise OSError(f"cannot write to {self.folder}: {error.strerror}") from error
+            if error.errno not in NO_LOCKS:
+                raise OSError(f"cannot write to {self.folder}: {error.strerror}") from error
+            warnings.warn(
+                f"the file system of {self.folder} has no locks ({error.strerror}): nothing "
+                "prevents a second run in this folder",
+                stacklevel=2,
+            )
         return self
 
     def __exit__(
@@ -207,6 +220,8 @@ class Checkpoints:
             remove_parts(self.folder)
         self._settings, self._parts = settings, parts
         self.history = list(saved.get("history", []))
+        # It may be gigabytes, on every rank.
+        self._saved, self._looked = None, False
         plain = json.loads(json.dumps(dict(recorded or {}), default=str))
         if recorded is not None and (not self.history or self.history[-1]["settings"] != plain):
             self.history.append({"first_step": step, "settings": plain})
