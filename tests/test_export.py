@@ -717,6 +717,33 @@ def test_finalize_describes_the_export(ifs, tmp_path):
     assert fdsl.export.finalize(tmp_path) == metadata
 
 
+def test_an_interrupted_finalize_goes_on(ifs, tmp_path, monkeypatch):
+    write(ifs, tmp_path)
+    check, checked = fdsl.export.check._checked, []
+
+    def counted(plan, unit, path, **more):
+        checked.append(unit)
+        return check(plan, unit, path, **more)
+
+    def interrupted(done, _):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fdsl.export.check, "_checked", counted)
+    for _ in range(2):  # the second one stops where the first did
+        with pytest.raises(KeyboardInterrupt):
+            fdsl.export.finalize(tmp_path, progress=interrupted)
+    assert checked == [0, 1, 2, 3]
+    with (tmp_path / ".checked.jsonl").open("a") as file:
+        file.write('{"state": "cut')
+    os.utime(tmp_path / "000001.tar")  # written again, perhaps
+    metadata = fdsl.export.finalize(tmp_path)
+    assert checked == [0, 1, 2, 3, 1, 4, 5, 6]
+    assert not (tmp_path / ".checked.jsonl").exists()
+    assert fdsl.export.finalize(tmp_path) == metadata
+    assert checked[8:] == [*range(7)]  # a check that was not interrupted is a new one
+
+
 def test_finalize_refuses_an_incomplete_export(ifs, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no export in .*plan\.json"):
         fdsl.export.finalize(tmp_path)

@@ -9,11 +9,12 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fdsl._checks import counted
-from fdsl._files import PathLike, named_path, remove_parts, write_whole
+from fdsl._files import PathLike, append_whole, named_path, remove_parts, write_whole
 from fdsl.export.coco import ANNOTATIONS
 from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
@@ -22,6 +23,9 @@ from fdsl.export.target import decode_map
 
 #: What ``finalize`` writes: a description, and the one that timm's webdataset reader needs.
 METADATA, TIMM = "metadata.json", "_info.json"
+
+#: A line for each shard that an interrupted ``finalize`` has checked.
+CHECKED = ".checked.jsonl"
 
 #: Images of each shard that are re-rendered: under 1% of 10,000. If one image in ten was replaced,
 #: 62 random ones find it with a probability of 99.8%.
@@ -39,6 +43,8 @@ def finalize(
     shard and compares them byte by byte: the first, the last, and others chosen by the seed and the
     shard's number. A shard whose SHA-256 differs from an earlier ``metadata.json`` is re-rendered
     completely. Removes what killed processes left behind, so no other process may be writing.
+    Reads some thousand images per second; if it is interrupted, the next call goes on with the
+    shards (not the folders) that it has not checked.
 
     Args:
         folder: the folder of the export.
@@ -77,10 +83,11 @@ def finalize(
         elif file.is_dir() or file.suffix == ".tar":  # readers would take it for data
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")
 
-    known = _known(path / METADATA, plan)
+    known, checked = _known(path / METADATA, plan), _Checked(path)
     shards = []
     for unit, name in enumerate(names):
-        shards.append({"name": name, **_checked(plan, unit, home / name)})
+        found = checked.get(home / name) or _checked(plan, unit, home / name)
+        shards.append({"name": name, **found})
         if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
             _checked(plan, unit, home / name, rerender_all=True)
             raise ValueError(
@@ -88,12 +95,14 @@ def finalize(
                 f"{METADATA}: another program wrote one of the two. Remove {METADATA}, then "
                 "finalize again"
             )
+        checked.add(home / name, found)
         if progress:
             progress(unit + 1, len(names))
     layout.finish(path)
     totals = {what: sum(shard[what] for shard in shards) for what in ("images", "bytes")}
     metadata = {**plan.settings(), **totals, "shards": shards}
     write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
+    checked.remove()
     if plan.layout == "webdataset":
         train = {
             "name": "train",
@@ -128,6 +137,39 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return {}
+
+
+class _Checked:
+    """The shards that an interrupted call has checked and nobody has written since."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / CHECKED
+        self._plan = hashlib.sha256((folder / PLAN).read_bytes()).hexdigest()
+        self._found: dict[str, dict[str, Any]] = {}
+        if self._file.is_file():
+            for line in self._file.read_bytes().splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # an interrupted or foreign one
+                    entry = json.loads(line)
+                    self._found[entry["state"]] = entry["found"]
+
+    def get(self, shard: Path) -> dict[str, Any] | None:
+        """Returns what the check of a shard found, or ``None``."""
+        return self._found.get(self._state(shard)) if shard.is_file() else None
+
+    def add(self, shard: Path, found: dict[str, Any]) -> None:
+        """Remembers a shard."""
+        if shard.is_file() and self.get(shard) is None:
+            entry = {"state": self._state(shard), "found": found}
+            append_whole(self._file, json.dumps(entry).encode() + b"\n")
+
+    def remove(self) -> None:
+        """Forgets all shards, so that the next call checks them again."""
+        self._file.unlink(missing_ok=True)
+
+    def _state(self, shard: Path) -> str:
+        """Returns what changes when a file or the plan is written."""
+        stat = shard.stat()
+        return f"{self._plan} {shard.name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
 def _to_rerender(plan: Plan, unit: int, samples: list[Sample]) -> list[Sample]:
