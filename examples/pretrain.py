@@ -221,7 +221,7 @@ def search_options(s: Settings) -> dict[str, Any]:
 
 
 def choose_categories(s: Settings, ranks: Ranks, saved: dict[str, Any] | None) -> fdsl.Family:
-    """Reads or searches the categories, on rank 0; a resumed run reads those it has found."""
+    """Reads or searches the categories, on rank 0; a resumed run does not search again."""
     file = (s.out if s.resume in (None, "auto") else Path(s.resume).parent) / "categories.npz"
 
     def found() -> fdsl.Family:

@@ -735,13 +735,18 @@ def test_an_interrupted_finalize_goes_on(ifs, tmp_path, monkeypatch):
             fdsl.export.finalize(tmp_path, progress=interrupted)
     assert checked == [0, 1, 2, 3]
     with (tmp_path / ".checked.jsonl").open("a") as file:
-        file.write('{"state": "cut')
+        file.write('\n{"state": "cut')
     os.utime(tmp_path / "000001.tar")  # written again, perhaps
     metadata = fdsl.export.finalize(tmp_path)
     assert checked == [0, 1, 2, 3, 1, 4, 5, 6]
     assert not (tmp_path / ".checked.jsonl").exists()
     assert fdsl.export.finalize(tmp_path) == metadata
     assert checked[8:] == [*range(7)]  # a check that was not interrupted is a new one
+    (tmp_path / ".checked.jsonl").symlink_to(tmp_path / "theirs")
+    (tmp_path / "theirs").write_text("theirs")
+    with pytest.raises(KeyboardInterrupt):
+        fdsl.export.finalize(tmp_path, progress=interrupted)
+    assert (tmp_path / "theirs").read_text() == "theirs"
 
 
 def test_finalize_refuses_an_incomplete_export(ifs, tmp_path):

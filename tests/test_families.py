@@ -35,6 +35,20 @@ def test_every_family_of_the_package_is_tested():
     assert all(len(make()) >= 6 for make in FAMILIES.values())
 
 
+def test_arrays_may_lie_at_any_byte(family):
+    def moved(array):
+        if array.dtype.kind == "U":
+            return array
+        bytes_ = np.frombuffer(b"\0" + array.tobytes(), np.uint8)
+        return bytes_[1:].view(array.dtype).reshape(array.shape)
+
+    arrays = {name: moved(array) for name, array in family._arrays().items()}
+    assert any(not array.flags.aligned for array in arrays.values())
+    same = type(family)._from_arrays({**arrays, **family._notes()})
+    assert same == family
+    assert np.array_equal(draw(same, 5, 7), draw(family, 5, 7))
+
+
 def test_an_incomplete_family_of_the_core_is_refused_when_it_is_defined():
     with pytest.raises(TypeError, match=r"must define __len__, _single, _arrays, _from_arrays, pa"):
 

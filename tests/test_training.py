@@ -211,6 +211,23 @@ with Ranks("cpu") as ranks, GracefulStop() as stop:
     assert ranks.world_size == 2 and ranks.share(8) == 4
     assert ranks.from_first(lambda: f"of {rank}") == "of 0"
 
+    def own():
+        class Own(Exception):  # no other process knows it
+            pass
+
+        return Own
+
+    for kind, shown in ((ValueError, "of 0"), (own(), "Own: of 0" if rank else "of 0")):
+        def wrong():
+            raise kind(f"of {rank}")
+
+        try:
+            ranks.from_first(wrong)
+        except (kind, RuntimeError) as error:
+            assert str(error) == shown
+        else:
+            raise AssertionError("no error")
+
     def downloaded():
         if (out / "data").exists():
             return "found"
@@ -409,7 +426,7 @@ def test_only_rank_0_locks_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP])
 def test_a_file_system_without_locks_is_used_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -438,9 +455,8 @@ def test_a_run_does_not_keep_what_it_was_resumed_from(tmp_path: Path) -> None:
         assert saved is not None
         left = weakref.ref(saved["weights"]["weight"])
         assert checkpoints.begin({}, weights=nn.Linear(2, 1)) == 1
-        del saved
         gc.collect()
-        assert left() is None
+        assert left() is None and saved["step"] == 1
         with pytest.raises(FileExistsError, match="already holds a run"):
             checkpoints.begin({}, weights=nn.Linear(2, 1))
 
@@ -1746,6 +1762,16 @@ def test_a_transformer_of_timm_is_fitted_to_another_size(tmp_path: Path) -> None
     torch.testing.assert_close(same.pos_embed, model.pos_embed)
 
 
+def test_position_embeddings_that_a_file_only_claims_are_not_resampled(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    name = "timm:vit_tiny_patch16_224"
+    weights = build_model(name, 3, input_size=32).state_dict()
+    weights["pos_embed"] = torch.zeros(1).expand(1, 1 + 10**8, 192)
+    torch.save(weights, tmp_path / "theirs.pth")
+    with pytest.raises(ValueError, match=r"pos_embed has the shape \(1, 100000001, 192\), not"):
+        load_pretrained(tmp_path / "theirs.pth", 5, name=name, input_size=32)
+
+
 @pytest.mark.parametrize("model", ["vit_small_patch16_224", "deit3_small_patch16_224"])
 def test_weights_of_another_network_of_timm_are_refused(tmp_path: Path, model: str) -> None:
     timm = pytest.importorskip("timm")
@@ -1797,6 +1823,10 @@ def test_a_small_file_cannot_take_any_amount_of_memory(tmp_path: Path) -> None:
             packed.writestr(name, stored.read(name), zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match=r"a\.pth is damaged or not a checkpoint: it is compress"):
         load_weights(tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as script:  # as torch.jit.save writes it
+        script.writestr("script/constants.pkl", b"")
+    with pytest.raises(ValueError, match=r"it is a TorchScript archive: save the network's"):
+        load_weights(tmp_path / "script.pt")
     with gzip.open(tmp_path / "images.gz", "wb") as images:
         images.write(b"\0\0\x08\x01\0\0\0\x03" + bytes(3 * 10**8))
     tracemalloc.start()

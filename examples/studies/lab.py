@@ -21,6 +21,7 @@ import metrics
 import pretrain
 import score
 from fdsl.torch.training import digest_of, read_checkpoint, write_whole
+from fdsl.torch.training.checkpoints import NO_LOCKS
 from filelock import FileLock, Timeout
 from settings import recorded
 
@@ -270,12 +271,15 @@ def _name(settings: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
 def locked(out: Path) -> Iterator[None]:
     """Holds the lock of a run or table; the system releases it if this process dies."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.with_name(out.name + ".lock"))
+    lock = FileLock(out.with_name(out.name + ".lock"), fallback_to_soft=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"waiting for another study's {out}", flush=True)
         lock.acquire()
+    except OSError as error:  # without locks, it is for the user to start one study at a time
+        if error.errno not in NO_LOCKS:
+            raise
     try:
         yield
     finally:

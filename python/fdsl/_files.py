@@ -202,7 +202,8 @@ def part_of(path: Path) -> Path:
     Nobody can guess it, and put a link there that leads elsewhere. The host and the process show
     who left it.
     """
-    writer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
+    # Short, since a file system allows 255 bytes.
+    writer = f"{socket.gethostname()[:12]}-{os.getpid()}-{secrets.token_hex(8)}"
     return path.with_name(f".{path.name}.{writer}{PART}")
 
 
@@ -224,8 +225,8 @@ def remove_parts(folder: Path, names: Iterable[str] | None = None) -> None:
 
 #: Extension of files that are not complete yet, or were left by a killed process.
 PART = ".part"
-#: How names of ``part_of`` end, also those of older releases.
-WRITER = rf"-\d+-[0-9a-f]+{re.escape(PART)}$"
+#: How names of ``part_of`` end, now and in earlier versions.
+WRITER = rf"[.-]\d+-[0-9a-f]+{re.escape(PART)}$"
 
 #: Marks a folder in which some files were not renamed.
 INCOMPLETE = "INCOMPLETE"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl._checks import counted
-from fdsl._files import PathLike, append_whole, named_path, remove_parts, write_whole
+from fdsl._files import PathLike, append_whole, named_path, read_at_most, remove_parts, write_whole
 from fdsl.export.coco import ANNOTATIONS
 from fdsl.export.layout import SHARDS_FOR_READERS, Sample
 from fdsl.export.plan import PLAN, Plan
@@ -26,6 +26,8 @@ METADATA, TIMM = "metadata.json", "_info.json"
 
 #: A line for each shard that an interrupted ``finalize`` has checked.
 CHECKED = ".checked.jsonl"
+#: What was found of a shard, and the largest size of the file for a million of them.
+FOUND, MAX_CHECKED = {"images": int, "bytes": int, "sha256": str}, 2**29
 
 #: Images of each shard that are re-rendered: under 1% of 10,000. If one image in ten was replaced,
 #: 62 random ones find it with a probability of 99.8%.
@@ -140,17 +142,23 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
 
 
 class _Checked:
-    """The shards that an interrupted call has checked and nobody has written since."""
+    """The shards that an interrupted call has checked and nobody has written since.
+
+    Whoever can write to the folder can also write this file: it is trusted as ``metadata.json`` is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / CHECKED
         self._plan = hashlib.sha256((folder / PLAN).read_bytes()).hexdigest()
         self._found: dict[str, dict[str, Any]] = {}
+        if self._file.is_symlink():
+            self._file.unlink()
         if self._file.is_file():
-            for line in self._file.read_bytes().splitlines():
-                with suppress(ValueError, KeyError, TypeError):  # an interrupted or foreign one
+            for line in read_at_most(self._file, MAX_CHECKED).splitlines():
+                with suppress(ValueError, KeyError, TypeError, RecursionError):  # a cut line
                     entry = json.loads(line)
-                    self._found[entry["state"]] = entry["found"]
+                    if {name: type(value) for name, value in entry["found"].items()} == FOUND:
+                        self._found[entry["state"]] = entry["found"]
 
     def get(self, shard: Path) -> dict[str, Any] | None:
         """Returns what the check of a shard found, or ``None``."""
@@ -160,7 +168,7 @@ class _Checked:
         """Remembers a shard."""
         if shard.is_file() and self.get(shard) is None:
             entry = {"state": self._state(shard), "found": found}
-            append_whole(self._file, json.dumps(entry).encode() + b"\n")
+            append_whole(self._file, b"\n" + json.dumps(entry).encode())
 
     def remove(self) -> None:
         """Forgets all shards, so that the next call checks them again."""

@@ -85,8 +85,9 @@ def _refuse_batches(_: Any, *, collate_fn_map: Any = None) -> NoReturn:
 
 # torch documents this dictionary as the extension point for custom collation.
 default_collate_fn_map[Batch] = _refuse_batches
-# Allow a saved Batch to be loaded with weights_only=True.
-torch.serialization.add_safe_globals([Batch])
+# torch ≥ 2.4: allow a saved Batch to be loaded with weights_only=True.
+if hasattr(torch.serialization, "add_safe_globals"):
+    torch.serialization.add_safe_globals([Batch])
 
 
 class Stream(IterableDataset[Item]):

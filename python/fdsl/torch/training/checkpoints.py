@@ -29,7 +29,7 @@ from fdsl.torch.training.distributed import reduced
 OWN = ("made", "step", "history")
 
 #: Errors of file systems without locks, such as some of Lustre and NFS.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 class Stateful(Protocol):
@@ -85,15 +85,17 @@ class Checkpoints:
 
         # No marker file instead, where there are no locks: a killed run would leave it behind.
         self._lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
+        made = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            made = True
             if self.rank == 0:
                 self._lock.acquire()
         except Timeout:
             why = f"another process is training in {self.folder}"
             raise FileExistsError(f"{why}: wait until it ends, or choose another folder") from None
         except OSError as error:
-            if error.errno not in NO_LOCKS:
+            if not (made and error.errno in NO_LOCKS):
                 raise OSError(f"cannot write to {self.folder}: {error.strerror}") from error
             warnings.warn(
                 f"the file system of {self.folder} has no locks ({error.strerror}): nothing "
@@ -116,7 +118,7 @@ class Checkpoints:
             keys: keys that it must have in addition to those that ``begin`` restores.
 
         Returns:
-            The saved state, on the CPU; ``None`` for a new run.
+            The saved state, on the CPU; ``None`` for a new run. ``begin`` removes what it restores.
 
         Raises:
             FileExistsError: ``resume`` is ``None``, but the folder has a ``last.pt``.
@@ -220,7 +222,8 @@ class Checkpoints:
             remove_parts(self.folder)
         self._settings, self._parts = settings, parts
         self.history = list(saved.get("history", []))
-        # It may be gigabytes, on every rank.
+        for name in parts:  # they may be gigabytes, on every rank
+            saved.pop(name, None)
         self._saved, self._looked = None, False
         plain = json.loads(json.dumps(dict(recorded or {}), default=str))
         if recorded is not None and (not self.history or self.history[-1]["settings"] != plain):
@@ -348,11 +351,17 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        ImportError: torch is older than 2.6.
         ValueError: it is damaged, or holds more than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {os.fspath(path)}")
+    if torch.__version__ < "2.6":
+        raise ImportError(
+            f"{path} is not read by torch {torch.__version__}, where it could run code "
+            "(CVE-2025-32434): install torch 2.6 or later"
+        )
     try:
         if zipfile.is_zipfile(path):
             _verify(zipfile.ZipFile(path))
@@ -367,8 +376,11 @@ def read_checkpoint(path: PathLike) -> dict[str, Any]:
 
 
 def _verify(archive: zipfile.ZipFile) -> None:
-    # torch compresses nothing; what is compressed can take any amount of memory.
-    if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+    members = archive.infolist()
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise ValueError("it is a TorchScript archive: save the network's state_dict()")
+    # torch.save compresses nothing; what is compressed can take any amount of memory.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if part := archive.testzip():
         raise ValueError(f"{part} does not match its checksum")

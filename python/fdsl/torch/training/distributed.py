@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
@@ -67,10 +68,20 @@ class Ranks:
         return batch_size // self.world_size
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Calls a function on rank 0, and returns its (pickled) result on all ranks."""
-        result: list[Any] = [make() if self.rank == 0 else None]
-        if self.world_size > 1:
-            dist.broadcast_object_list(result, device=torch.device("cpu"))
+        """Calls a function on rank 0, and returns its (pickled) result, or raises its error, on all
+        ranks."""
+        if self.world_size == 1:
+            return make()
+        result: list[Any] = [None, None]  # the value and the error
+        own: Exception | None = None
+        if self.rank == 0:
+            try:
+                result[0] = make()
+            except Exception as error:
+                own, result[1] = error, _sendable(error)
+        dist.broadcast_object_list(result, device=torch.device("cpu"))
+        if (failure := own or result[1]) is not None:
+            raise failure
         value: T = result[0]
         return value
 
@@ -163,6 +174,15 @@ def reduced(numbers: Tensor, operation: Literal["SUM", "MIN", "MAX"] = "SUM") ->
 def is_first() -> bool:
     """Whether this is rank 0 of ``torch.distributed``, or the only process."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def _sendable(error: Exception) -> Exception:
+    """Returns an error as other processes can raise it."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:  # an exception of any package
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _device(name: str) -> torch.device:

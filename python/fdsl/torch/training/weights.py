@@ -257,11 +257,18 @@ def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor
     convert = getattr(theirs, "checkpoint_filter_fn", None)
     if not odd or convert is None or not all(re.search(POSITIONS, key) for key in odd):
         return weights
+    if any(_is_expanded(weights[key]) for key in odd):  # converting it could take any memory
+        return weights
     try:
         converted = convert(dict(weights), model)
     except Exception:  # the weights are of another network; then their shapes are refused
         return weights
     return {**weights, **{key: converted[key] for key in odd if key in converted}}
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Returns whether a tensor has more numbers than are stored, as those of ``expand``."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 #: Parameters of timm's networks whose shape depends on the input size.
