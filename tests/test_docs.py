@@ -92,6 +92,7 @@ FOUND_IN_THE_SITE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", ENDS_THE_BUILD, ids=lambda mistake: mistake[2])
 def test_the_build_refuses(clone, mistake):
     code, said = built_with(clone, [mistake])

@@ -858,6 +858,7 @@ def test_finalize_finds_a_truncated_shard_and_a_damaged_plan(ifs, tmp_path):
             fdsl.export.finalize(tmp_path)
 
 
+@pytest.mark.slow
 def test_finalize_finds_a_replaced_image_by_the_digest_of_the_shard(ifs, tmp_path):
     """Also if it is not among those that are re-rendered."""
     write(ifs, tmp_path, shard_size=1000)

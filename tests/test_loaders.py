@@ -89,6 +89,7 @@ def test_a_row_of_the_table_names_its_test_and_counts_its_code(title, anchor, ve
 # webdataset
 
 
+@pytest.mark.slow
 def test_webdataset_reads_shards_from_a_pipe(tmp_path):
     need("webdataset", "torch")
     checks = """
@@ -99,6 +100,7 @@ assert set(images.unique().tolist()) == {0, 127} and len(set(labels.tolist())) >
     run("webdataset", checks, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_all_shards_of_a_pipe_are_the_samples_of_the_files(tmp_path, monkeypatch, capfd, workers):
     need("torch")
@@ -206,6 +208,7 @@ np.testing.assert_array_equal(next(iterator)[0], wanted[0])
 # Keras and TensorFlow
 
 
+@pytest.mark.slow
 def test_keras_fits_on_each_item_once(tmp_path):
     need("keras", "torch")
     checks = """

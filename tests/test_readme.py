@@ -91,7 +91,7 @@ BEFORE = {
     + [block.split("\n\n\n")[0] for block in FAMILIES if "class Squares" in block]
 }
 #: Pages that train for longer than a test should.
-LONG = {"tutorial.md"}
+LONG = {"files.md", "trainers.md", "tutorial.md"}
 
 
 def commands(page):

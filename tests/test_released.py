@@ -106,7 +106,10 @@ def test_any_number_of_threads_finds_the_published_categories(threads):
     assert found.candidates_tried == 304
 
 
-@pytest.mark.parametrize("seed, fill_rate, size, points", [(1, 0.1, 64, 3000), (7, 0.3, 48, 9000)])
+@pytest.mark.parametrize(
+    "seed, fill_rate, size, points",
+    [(1, 0.1, 64, 3000), pytest.param(7, 0.3, 48, 9000, marks=pytest.mark.slow)],
+)
 def test_a_search_matches_numpy_for_any_seed_and_settings(seed, fill_rate, size, points):
     """Repeats the whole search in NumPy, with one legacy random stream."""
     stream = np.random.RandomState(seed)

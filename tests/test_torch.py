@@ -404,6 +404,7 @@ needs_gloo = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_gloo
 def test_the_ranks_of_torch_distributed_are_found(ifs: fdsl.IFS, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_collect_as_rank, args=(str(tmp_path), ifs), nprocs=2)
@@ -1236,7 +1237,11 @@ def test_transforms_move_masks_and_boxes_with_the_image(target: str, as_pil: boo
 
 
 @pytest.mark.parametrize(
-    "where", ["stream", "workers", "spawned worker", "single samples", "loader"]
+    "where",
+    [
+        *("stream", "workers", "single samples", "loader"),
+        pytest.param("spawned worker", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_stream_moves_masks_and_boxes_with_its_images(target: str, where: str) -> None:
