@@ -90,7 +90,7 @@ BEFORE = {
     "files.md": ["import fdsl", "import numpy as np"]
     + [block.split("\n\n\n")[0] for block in FAMILIES if "class Squares" in block]
 }
-#: Pages that train for longer than a test should.
+#: Pages whose blocks take ten seconds or more.
 LONG = {"files.md", "trainers.md", "tutorial.md"}
 
 

@@ -144,7 +144,7 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
 class _Checked:
     """The shards that an interrupted call has checked and nobody has written since.
 
-    Whoever can write to the folder can also write this file: it is trusted as ``metadata.json`` is.
+    The file is trusted, as ``metadata.json`` is: both can be written by the writers of the shards.
     """
 
     def __init__(self, folder: Path) -> None:
