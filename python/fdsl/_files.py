@@ -199,8 +199,8 @@ def _belongs(file: Path, path: Path) -> bool:
 def part_of(path: Path) -> Path:
     """Returns a new hidden name for a file or folder while it is written.
 
-    Nobody can guess it, and put a link there that leads elsewhere. The host and the process show
-    who left it.
+    It cannot be guessed, so nobody can put a link there that leads elsewhere. The host and the
+    process show who left it behind.
     """
     # Short, since a file system allows 255 bytes.
     writer = f"{socket.gethostname()[:12]}-{os.getpid()}-{secrets.token_hex(8)}"
