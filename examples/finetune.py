@@ -126,8 +126,7 @@ def finetune(s: Settings) -> int:
                 own = [part[ranks.rank :: ranks.world_size] for part in parts]
                 batches = log.watch(train.batches(own, s.workers))
                 model.train()
-                for part in frozen:  # its batch-norm statistics do not change
-                    part.eval()
+                nn.ModuleList(frozen).eval()  # their batch-norm statistics do not change
                 for images, labels in bar(batches, f"epoch {epoch + 1}/{s.epochs}", initial=first):
                     if stop.requested(step):
                         break
@@ -143,7 +142,8 @@ def finetune(s: Settings) -> int:
                         logits = network(inputs)
                         loss = compute_loss(logits, labels)
                     optimizer.zero_grad()
-                    loss.backward()
+                    size = len(parts[step % steps_per_epoch - first])  # of all parts of this batch
+                    (loss * (len(labels) * ranks.world_size / size)).backward()  # DDP averages
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()

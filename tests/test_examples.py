@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,9 +188,11 @@ def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
     assert int(rows(tmp_path)[-1]["step"]) == step + 1
 
 
-def train_with_two_processes(out: Path, *options: str) -> None:
+def train_with_two_processes(
+    out: Path, *options: str, script: str = "pretrain.py", base: Sequence[str] = PRETRAIN
+) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", str(EXAMPLES / "pretrain.py"), *PRETRAIN, "--out", str(out)]
+    command += ["--standalone", str(EXAMPLES / script), *base, "--out", str(out)]
     how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     with started([*command, *options], env=env, **how) as process:
@@ -207,6 +210,29 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     assert [row["step"] for row in rows(tmp_path)] == ["3", "4", "6", "8"]
     model = torchvision.models.mobilenet_v3_small(num_classes=4)
     model.load_state_dict(weights(tmp_path / "weights.safetensors"))
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_as_one_also_with_unequal_parts(tmp_path: Path) -> None:
+    for number in range(10):  # of one color each, so that crops and flips change nothing
+        image = Image.new("RGB", (36, 36), (25 * number, 255 - 25 * number, 7 * number))
+        for part in ("train", "val"):
+            file = tmp_path / "data" / part / f"class {number % 2}" / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image.save(file)
+    (tmp_path / "networks.py").write_text(
+        "from torch import nn\n\n\ndef linear(num_classes):\n"
+        "    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()\n"
+        "    return nn.Sequential(*pooled, nn.Linear(3, num_classes))\n"
+    )
+    run = ["--from", "scratch", "--data", str(tmp_path / "data"), "--size", "32"]
+    run += ["--model", f"{tmp_path / 'networks.py'}:linear", "--batch-size", "5", "--lr", "0.3"]
+    run += ["--epochs", "3", "--device", "cpu", "--workers", "0"]
+    assert finetune.main([*run, "--out", str(tmp_path / "one")]) == 0
+    train_with_two_processes(tmp_path / "two", script="finetune.py", base=run)
+    one, two = (read_checkpoint(tmp_path / n / "last.pt")["weights"] for n in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.slow
