@@ -85,7 +85,7 @@ def train_on_clusters(s: Settings) -> int:
         plain.to(ranks.device)
         model = training.build_model(s.model, s.clusters, seed=s.seed, input_size=size)
         if not isinstance(model.get_submodule(head := training.last_layer(model)), nn.Linear):
-            raise ValueError(f"cluster.py resets a linear layer: {head} of {s.model} is none")
+            raise ValueError(f"cluster.py needs a linear layer: {head} of {s.model} is not one")
         network = ranks.wrap(model, channels_last=s.channels_last, compile=s.compile)
         optimizer = s.build_optimizer(model, [{"params": [*model.parameters()], "lr": s.lr}])
         log = MetricsLog(s.out, tensorboard=s.tensorboard)

@@ -77,7 +77,7 @@ def class_folders(folder: Path, _: Path, train: bool, __: bool) -> Part:
 
 def of_torchvision(found: Any) -> Part:
     images = found.data if hasattr(found, "data") else [file for file, _ in found.imgs]
-    # ImageNet's classes by WordNet's names, which the lists of ImageNet-100 use.
+    # ImageNet's classes by their WordNet IDs, which the lists of ImageNet-100 use.
     return images, found.targets, list(getattr(found, "wnids", found.classes))
 
 

@@ -29,7 +29,7 @@ class Settings:
     source: tyro.conf.Positional[str]  # Render these: fractaldb-1000, perlin-100, or a file.
     folder: tyro.conf.Positional[Path]  # Write to this folder, which all machines must see.
     instances: int = 1000  # Render this many images of each category.
-    shard_size: int | None = None  # Put this many images into a shard, not as many as fdsl export.
+    shard_size: int | None = None  # Put this many images into a shard (default: as fdsl export).
     seed: int = 0  # Seed every image.
     # Render with these settings.
     preset: Literal["default", "paper", "released", "wacv22", "published"] = "default"

@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def segment(s: Settings) -> int:
-    """Runs all three trainings, and returns the exit code."""
+    """Does all three training runs, and returns the exit code."""
     training.make_deterministic(s.deterministic)
     stop = GracefulStop(s.max_minutes, s.max_steps)
     with Ranks(s.device) as ranks:
@@ -219,7 +219,7 @@ def validate(s: Settings, ranks: Ranks, model: nn.Module, images: "Masks") -> li
     normalize, crop = Normalize(MEAN, STD).to(ranks.device), v2.CenterCrop(s.size)
     classes = len(images.classes)
     # Not by torchmetrics: in deterministic runs, it would need gigabytes for this.
-    pixels = torch.zeros(classes, classes, dtype=torch.int64)  # by their class and the answer
+    pixels = torch.zeros(classes, classes, dtype=torch.int64)  # confusion matrix: mask, answer
     model.eval()
     with torch.no_grad(), ranks.autocast(s.amp):
         for batch, masks in build_loader(s, images, batch_size=s.batch_size):
@@ -271,7 +271,7 @@ def train(
                 masks = masks.to(ranks.device, non_blocking=True)
                 with ranks.autocast(s.amp):
                     logits = network(inputs)["out"]
-                    # As a list of pixels: for images, it has no deterministic implementation.
+                    # Flattened, since 2D cross-entropy is not deterministic on a GPU.
                     pixels = logits.permute(0, 2, 3, 1).flatten(0, 2)
                     loss = F.cross_entropy(pixels, masks.flatten(), ignore_index=IGNORED)
                 optimizer.zero_grad()

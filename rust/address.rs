@@ -20,8 +20,8 @@ pub struct Address {
 
 /// What a random stream is used for. Each purpose has a separate stream, so drawing one more number
 /// for one purpose does not change the others. Each constant is defined next to the code that uses it.
-/// A test finds numbers that are used twice; `grep -rn 'Purpose(' rust` lists them all. Any other will do:
-/// the tens that they are in mean nothing.
+/// A test rejects duplicate numbers; `grep -rn 'Purpose(' rust` lists those in use. Any unused
+/// number will do: the numbering has no meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose(pub u64);
 

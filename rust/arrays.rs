@@ -130,11 +130,11 @@ impl Arrays {
         Some((family, Self(own.collect())))
     }
 
-    /// Returns a text.
+    /// Returns a string.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Parameter`] if it is missing or is not a text.
+    /// Returns [`Error::Parameter`] if it is missing or is not a string.
     pub fn text(&self, name: &'static str) -> Result<&str, Error> {
         match self.get(name)? {
             Array { numbers: Numbers::Text(text), .. } => Ok(text),

@@ -58,7 +58,10 @@ pub enum Error {
     MapRange { min: usize, max: usize },
     #[error("contractive systems need 2 ≤ min_maps ≤ max_maps ≤ 256, got {min} and {max}")]
     ContractiveMaps { min: usize, max: usize },
-    #[error("no map of {tried} systems had an area: singular_sum must be larger, got {low:?} and {high:?}")]
+    #[error(
+        "every map of {tried} systems collapsed to a line: singular_sum must be larger, \
+         got {low:?} and {high:?}"
+    )]
     NoArea { tried: u64, low: f64, high: f64 },
     #[error("singular_sum must satisfy 0 < low ≤ high < 3·min_maps = {most}, got {low} and {high}")]
     SingularSum { low: f64, high: f64, most: f64 },

@@ -10,7 +10,7 @@ pub struct Sample<'a> {
 }
 
 impl Sample<'_> {
-    /// Removes what an earlier attempt, or nobody, has written to the objects.
+    /// Clears the objects, which may be those of an earlier attempt or leftovers of the caller.
     pub(crate) fn clear_objects(&mut self) {
         if let Some(Objects { map, categories }) = &mut self.objects {
             map.fill(0);

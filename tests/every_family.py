@@ -4,7 +4,7 @@ import fdsl
 import numpy as np
 from fdsl import Family, Frame
 
-#: At least six categories each, by the family's name. Those with options have others than usual.
+#: At least six categories each, by the family's name. Given options are not the defaults.
 FAMILIES = {
     "bezier": lambda: fdsl.Bezier(16),
     "deadleaves": lambda: fdsl.DeadLeaves(9, texture=fdsl.Perlin(4)),

@@ -28,18 +28,18 @@ def samples(first: int, end: int, batch: int = 4) -> list[list[int]]:
 
 
 class Numbers:
-    """Which sample of the stream an image is."""
+    """Looks up the number of a sample in the stream by its image."""
 
     def __init__(self, most: int = 200) -> None:
         samples = islice(stream_of(batch_size=None, rank=0, world_size=1), most)
         self._numbers = {image.numpy().tobytes(): n for n, (image, _) in enumerate(samples)}
 
     def of(self, images: Any) -> list[int]:
-        """Of each image of a batch."""
+        """The sample number of each image in a batch."""
         return [self._numbers[image.cpu().contiguous().numpy().tobytes()] for image in images]
 
     def of_all(self, batches: Iterable[Any]) -> list[list[int]]:
-        """Of each batch of images and labels."""
+        """The sample numbers of the images in each (images, labels) batch."""
         return [self.of(images) for images, _ in batches]
 
 

@@ -20,7 +20,7 @@ def need(*more: str) -> None:
     for name in (*names, "torchmetrics", "filelock", *more):
         try:
             importlib.import_module(name)
-        except Exception as error:  # torchvision raises RuntimeError beside a torch it does not fit
+        except Exception as error:  # torchvision raises RuntimeError if it does not match torch
             pytest.skip(f"{name}: {error}", allow_module_level=True)
     if str(EXAMPLES) not in sys.path:
         sys.path.insert(0, str(EXAMPLES))

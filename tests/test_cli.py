@@ -811,8 +811,16 @@ def test_set_reaches_the_options_and_the_style_of_a_family_in_a_script():
     "source, words, says",
     [
         ("perlin-9", "octave=3", "perlin-9 has no option or setting 'octave': it takes octaves, "),
-        ("perlin-9 --octaves 2", "octaves=3", "--octaves and --set octaves=3 set the same: give"),
-        ("perlin-9 --size 8", "size=9", "--size and --set size=9 set the same: give one of them"),
+        (
+            "perlin-9 --octaves 2",
+            "octaves=3",
+            "--octaves and --set octaves=3 set the same thing: give",
+        ),
+        (
+            "perlin-9 --size 8",
+            "size=9",
+            "--size and --set size=9 set the same thing: give one of them",
+        ),
         ("perlin-9", "octaves", "a setting must be NAME=VALUE, such as max_objects=2, got 'oct"),
         ("perlin-9", "size=tall", "size must be"),
         ("perlin-9", "run=2", "perlin-9 has no option or setting 'run': it takes octaves, persist"),

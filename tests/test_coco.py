@@ -131,8 +131,8 @@ def edited(change):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (edited(lambda a: a["annotations"][0].update(area=1)), "not what its address gives"),
-        (edited(lambda a: a["annotations"].pop()), "not what its address gives"),
+        (edited(lambda a: a["annotations"][0].update(area=1)), "not match its address"),
+        (edited(lambda a: a["annotations"].pop()), "not match its address"),
         (edited(lambda a: a["images"].pop()), "is not what fdsl writes for these images"),
         (edited(lambda a: a["annotations"][0].update(id=9)), "not what fdsl writes for these"),
         (edited(lambda a: a["annotations"].append(7)), "has no annotations: AttributeError"),

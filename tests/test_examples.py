@@ -921,7 +921,7 @@ def test_a_preset_may_give_an_integer_for_a_number_and_a_string_for_a_path(
     [
         (
             None,
-            "no preset 'mine.toml': there are augmented, deit, fixed, paper, released, ",
+            "no preset 'mine.toml': give one of augmented, deit, fixed, paper, released, ",
         ),
         ("lr: 3", "mine.toml is not TOML"),
         ("a = " + "[" * 3000 + "]" * 3000, "mine.toml is nested too deep for a preset"),
@@ -1045,7 +1045,7 @@ def test_every_setting_of_a_source_can_be_given() -> None:
         ("wings", "a setting must be NAME=VALUE, such as max_objects=2, got 'wings'"),
         ("min_objects=0", "min_objects must be"),
         ("min_objects=few", "min_objects must be an integer, got 'few'"),
-        ("size=32", "--size and --set size=32 set the same: give one of them"),
+        ("size=32", "--size and --set size=32 set the same thing: give one of them"),
         ("object_color=3", "object_color must be 'own' or 'random', got 3"),
     ):
         with pytest.raises(ValueError, match=says):

@@ -136,7 +136,10 @@ def test_the_line_says_only_what_differs_from_the_defaults():
     [
         ({"style.margin": "300"}, "margin must leave at least 2 pixels"),
         ({"style.size": "8"}, "size"),
-        ({"style.size": "huge"}, "size must be 256 or, height first, 256x320, got 'huge'"),
+        (
+            {"style.size": "huge"},
+            "size must be a size such as 256 or 256x320 (height first), got 'huge'",
+        ),
         ({"style.num_points": "1.5"}, "num_points must be an integer, got '1.5'"),
         ({"style.variation": "much"}, "variation must be a number or none, got 'much'"),
         ({"style.patch": "round"}, "patch must be random or fixed, got 'round'"),

@@ -800,9 +800,9 @@ def other_label(files):
         (lambda files: files[:-1], r"ends before 000000031\.png"),
         (lambda files: [*files, ("extra.txt", b"")], r"expected the end, found extra\.txt"),
         (lambda files: files[3:] + files[:3], r"expected 000000016\.cls, found 000000017\.cls"),
-        (other_label, r"000000017\.cls is not what its address gives"),
+        (other_label, r"000000017\.cls does not match its address"),
         (lambda files: [(n, files[5][1] if n == "000000016.png" else c) for n, c in files],
-         r"000000016\.png is not what its address gives"),
+         r"000000016\.png does not match its address"),
         (lambda files: [(n, c[:-9] if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not an intact PNG"),
         (lambda files: [(n, c[:-12] if n == "000000020.png" else c) for n, c in files],
@@ -818,7 +818,7 @@ def other_label(files):
         (lambda files: [(n, LARGER if n == "000000020.png" else c) for n, c in files],
          r"000000020\.png is not an intact PNG file of 32×32"),
         (lambda files: [(n, ANOTHER if n == "000000020.png" else c) for n, c in files],
-         r"000000020\.png is not what its address gives"),
+         r"000000020\.png does not match its address"),
     ],
 )  # fmt: skip
 def test_finalize_finds_a_wrong_file_in_a_shard(ifs, tmp_path, change, said):
@@ -873,7 +873,7 @@ def test_finalize_finds_a_replaced_image_by_the_digest_of_the_shard(ifs, tmp_pat
     for number in range(100):
         shard.write_bytes(content)
         rewrite(shard, another(number))
-        said = rf"{number:09d}\.png is not what its address gives.*Remove it and export again"
+        said = rf"{number:09d}\.png does not match its address.*Remove it and export again"
         with pytest.raises(ValueError, match=said):
             fdsl.export.finalize(tmp_path)
         kept = metadata.read_bytes()

@@ -152,7 +152,7 @@ def test_weights_of_another_network_are_refused(
     smaller, damaged = {**own, key: own[key][:1]}, {**own, key: own[key] * torch.nan}
     run = [*TINY, "--from", str(tmp_path / "weights.pth"), "--out", str(tmp_path / "out")]
     for given, sentence in (
-        (other, "weights.pth does not hold a lraspp_mobilenet_v3_large: see "),
+        (other, "weights.pth does not hold a lraspp_mobilenet_v3_large: it lacks "),
         (smaller, f"weights.pth does not hold a lraspp_mobilenet_v3_large: {key} has the shape"),
         (damaged, f"weights.pth: {key} must be finite"),
     ):

@@ -358,10 +358,10 @@ def replace(shard, extension, content):
     ("target", "extension", "damage", "said"),
     [
         ("mask", "mask.png", lambda old: old[:-1], "mask.png is not an intact PNG"),
-        ("mask", "mask.png", None, "mask.png is not what its address gives"),
-        ("boxes", "objects.png", None, "objects.png is not what its address gives"),
-        ("boxes", "boxes.json", lambda old: b"{", "boxes.json is not what its address gives"),
-        ("labels", "labels.json", lambda old: b"[0, 1]", "labels.json is not what its address"),
+        ("mask", "mask.png", None, "mask.png does not match its address"),
+        ("boxes", "objects.png", None, "objects.png does not match its address"),
+        ("boxes", "boxes.json", lambda old: b"{", "boxes.json does not match its address"),
+        ("labels", "labels.json", lambda old: b"[0, 1]", "labels.json does not match its address"),
     ],
 )
 def test_finalize_finds_a_wrong_target(target, extension, damage, said, tmp_path):
@@ -381,7 +381,7 @@ def test_finalize_parses_the_targets_that_it_does_not_render_again(tmp_path, mon
     write(tmp_path, "boxes")
     names = [name for name in files_in(tmp_path / "000000.tar") if name.endswith("boxes.json")]
     replace(tmp_path / "000000.tar", names[1], lambda old: old[:-1])
-    with pytest.raises(ValueError, match=f"{names[1]} is not what its address gives"):
+    with pytest.raises(ValueError, match=f"{names[1]} does not match its address"):
         fdsl.export.finalize(tmp_path)
 
 

@@ -1782,14 +1782,14 @@ def test_weights_of_another_network_of_timm_are_refused(tmp_path: Path, model: s
 
 def test_what_is_no_state_dict_is_one_sentence(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "net": {}}, tmp_path / "theirs.pth")
-    with pytest.raises(ValueError, match="holds 'epoch', which is no tensor"):
+    with pytest.raises(ValueError, match="must hold only named tensors, but holds 'epoch'"):
         load_weights(tmp_path / "theirs.pth")
 
 
 @pytest.mark.parametrize(
     "content, says",
     [
-        ({0: torch.ones(1)}, "holds 0, which is no tensor with a name"),
+        ({0: torch.ones(1)}, "must hold only named tensors, but holds 0: save"),
         ({"weights": [1], "made": {}}, "must hold a dict of tensors, got [1]"),
         ({"weights": {}, "made": "x"}, "must name its network in 'made', got 'x'"),
         (

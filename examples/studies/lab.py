@@ -251,7 +251,7 @@ def data_and_classes(name: str) -> tuple[str, str]:
 
 
 def _as_folder(name: str) -> str:
-    """The name without what no system, or only some, allows in the name of a folder."""
+    """The name as a folder name: `_` replaces characters that some systems do not allow."""
     return re.sub(r"[/\\:]", "_", name)
 
 
@@ -334,14 +334,13 @@ def _digests(wanted: finetune.Settings) -> dict[str, str]:
 
 
 def _refuse_record(out: Path, record: Mapping[str, Any], wanted: Any, **digests: str) -> None:
-    """Raises ValueError if a record is of a run with other settings, at any time, or files."""
+    """Raises ValueError if the recorded run used other files, or ever had other settings."""
     for part in (record, *record.get("history", ())):
         _refuse_another(out, part["settings"], wanted)
     for name, digest in digests.items():
         if record.get(name) not in (None, digest):  # an earlier version recorded none
             raise ValueError(
-                f"{out} holds a run with other {name} than those that are there now: remove the "
-                "folder, or name another --out"
+                f"{out} holds a run with different {name}: remove the folder, or name another --out"
             )
 
 

@@ -179,7 +179,7 @@ def table(study: Study, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def diverged(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], str]:
-    """For cells whose runs did not all end with a network, how many of them did not."""
+    """The number of diverged runs in each cell of the table that has any."""
     counts = Counter(
         (one["data"], one["view"], one["line"])
         for one in rows

@@ -61,7 +61,7 @@ def study(s: Settings) -> int:
     """Runs the named studies, and returns the exit code."""
     names = s.names
     if unknown := [name for name in names if name not in (*STUDIES, "all")]:
-        raise ValueError(f"no study {unknown[0]!r}; there are all, {', '.join(STUDIES)}")
+        raise ValueError(f"no study {unknown[0]!r}; known: all, {', '.join(STUDIES)}")
     if not names:
         raise ValueError(f"name a study first: all, {', '.join(STUDIES)}")
     chosen = list(STUDIES) if "all" in names else list(names)

@@ -75,12 +75,12 @@ def shortened(text: str) -> str:
 
 
 def meant(name: object, known: Sequence[str]) -> str:
-    """Asks at the end of a message whether a known name was meant that is spelled like this one.
+    """Returns the question "did you mean …?" if a known name is similar, otherwise ``""``.
 
     >>> meant("RCDB-1k", ["rcdb-1k", "ofdb-1k"]), meant("photos", ["rcdb-1k"])
     ('; did you mean rcdb-1k?', '')
     """
-    if not isinstance(name, str) or len(name) > MAX_SHOWN:  # which would take difflib long
+    if not isinstance(name, str) or len(name) > MAX_SHOWN:  # difflib would take too long
         return ""
     close = difflib.get_close_matches(name.lower(), known, 1, cutoff=0.8)
     return f"; did you mean {close[0]}?" if close else ""
@@ -200,7 +200,7 @@ def checked_numbers(name: str, values: Numbers) -> npt.NDArray[np.uint64]:
     if array.dtype.kind == "O" and not all(
         isinstance(v, int | np.integer) and not isinstance(v, bool) for v in array.flat
     ):
-        raise TypeError(f"{name} must be integers, got {array.dtype}")
+        raise TypeError(f"{name} must be integers, got {shown(values)}")
     if array.size and array.min() < 0:
         raise IndexError(f"{name} must be 0 or more, got {array.min()}")
     if array.size and array.max() >= 2**64:
@@ -261,7 +261,7 @@ def checked_number(name: str, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is larger than any float") from None
+        raise ValueError(f"{name} must fit in a float, got {shown(value)}") from None
 
 
 def checked_fraction(name: str, value: float) -> float:

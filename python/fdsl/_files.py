@@ -241,6 +241,8 @@ def replace_closed_output() -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Discards what a stream that cannot be written to still holds, which Python would write at
-    exit, with an error; and all that follows."""
+    """Points a broken stream at the null device.
+
+    Otherwise Python would try to write what the stream still buffers at exit, and report an error.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

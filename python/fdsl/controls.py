@@ -70,7 +70,8 @@ class Control:
                 return sides[0] if len(sides) == 1 else tuple(sides)
             return int(given) if self.kind == "whole" else float(given)
         except ValueError:
-            kinds = {"size": "256 or, height first, 256x320", "whole": "an integer"}
+            size = "a size such as 256 or 256x320 (height first)"
+            kinds = {"size": size, "whole": "an integer"}
             wanted = kinds.get(self.kind, "a number") + (" or none" if self.optional else "")
             raise ValueError(f"{self.name} must be {wanted}, got {shown(given)}") from None
 
@@ -232,7 +233,7 @@ def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None)
             raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
         if given and given.get(name) is not None:
             option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} and --set {word} set the same: give one of them")
+            raise ValueError(f"{option} and --set {word} set the same thing: give one of them")
         if text.lower() in WORDS:
             values[name] = WORDS[text.lower()]
             continue

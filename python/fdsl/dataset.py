@@ -138,8 +138,8 @@ class Dataset:
 
         If a subclass overrides ``__getitem__``, batches consist of its items, rendered one by one.
         A subclass that overrides ``__getitems__`` changes batches only, so it should override
-        both; then, and if ``__getitem__`` is overridden after ``__getitems__``, this method renders
-        the items without calling ``__getitem__``.
+        both. If it does, or if a subclass of it overrides ``__getitem__``, this method renders the
+        items without calling ``__getitem__``.
         """
         order = type(self).__mro__
         single, several = (

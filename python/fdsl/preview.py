@@ -242,9 +242,9 @@ def _too_many(name: str) -> ValueError:
 
 
 def _numbers_or_count(name: str, wanted: int | Sequence[int]) -> list[int] | int:
-    """Returns a list of numbers as one, or the count that was given instead."""
+    """Returns the numbers as a list, or the count that was given instead."""
     if isinstance(wanted, Sequence) or (isinstance(wanted, np.ndarray) and wanted.ndim):
-        numbers = list(itertools.islice(wanted, MAX_IMAGES + 1))  # a range can be endless
+        numbers = list(itertools.islice(wanted, MAX_IMAGES + 1))  # a range can be huge
         if len(numbers) > MAX_IMAGES:
             raise _too_many(name)
         if not numbers:

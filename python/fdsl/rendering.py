@@ -14,8 +14,7 @@ if typing.TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rendering(Frame):
-    """How the points of fractals become images. Every combination of settings works with every
-    category.
+    """How the points of fractals become images: the settings of ``IFS``.
 
     ``Rendering.paper()`` returns the settings in the paper's text, ``Rendering.released()`` those
     of the authors' code, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".

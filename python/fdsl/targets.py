@@ -1,4 +1,4 @@
-"""What there is to learn of an image: its label, the labels of its objects, a mask, or boxes.
+"""What to learn from an image: its label, the labels of its objects, a mask, or boxes.
 
 Every target but the label is made of two things that a family gives for each image: which object
 each pixel shows, and the category of each object. Objects of which no pixel is visible, because
@@ -35,7 +35,8 @@ def checked_target(family: Family, target: str, label_noise: float = 0.0) -> str
     """Returns the target if the family offers it.
 
     Raises:
-        ValueError: there is no such target, the family has none, or it has no labels to be noisy.
+        ValueError: there is no such target, the family does not offer it, or ``label_noise`` is
+            given with a target other than ``"label"``.
     """
     checked_type("target", target, str)
     if target not in TARGETS:
@@ -100,7 +101,7 @@ def render_objects(
 def targets_of(
     objects: Objects, of_objects: Sequence[Sequence[int]], target: str, classes: int
 ) -> Targets:
-    """Makes the targets of a batch, other than the label, of its maps of objects.
+    """Makes the targets of a batch, other than the label, from its object maps.
 
     Args:
         objects: (B, H, W), 0 is background, k the k-th object.

@@ -38,7 +38,7 @@ pub trait Formula: Send + Sync + Sized + 'static {
     /// Returns an error if a parameter is missing or out of range.
     fn family(parameters: &Arrays) -> Result<Vec<Self>, Error>;
 
-    /// Returns how often a degenerate sample is re-rendered before the fallback.
+    /// Returns how many times a degenerate sample is re-rendered before the fallback.
     fn retries(_style: &Self::Style) -> u8 {
         8
     }
@@ -48,8 +48,8 @@ pub trait Formula: Send + Sync + Sized + 'static {
         8 * frame.height * frame.width
     }
 
-    /// Returns what the images of this category hold where they show nothing. A scene shows what is
-    /// behind the object there.
+    /// Returns the background of this category's images. There, a scene shows what is behind the
+    /// object.
     fn ground(&self, _style: &Self::Style) -> Ground {
         Ground::Black
     }
@@ -114,7 +114,7 @@ pub struct NoStyle {}
 
 impl Style for NoStyle {}
 
-/// What an image holds where it shows nothing.
+/// The background of an image: the value of pixels where nothing is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {
     /// 0 in every channel.

@@ -22,7 +22,7 @@ pub trait Part: Send + Sync {
     /// Returns the approximate number of bytes of scratch memory that an image of this size takes.
     fn memory(&self, height: usize, width: usize) -> usize;
 
-    /// Returns the pixels of a category's images where they show nothing.
+    /// Returns the background of a category's images.
     fn ground(&self, category: u64) -> Ground;
 
     /// Renders an image of `at.frame`, and re-renders it while it is degenerate.

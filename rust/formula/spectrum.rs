@@ -258,7 +258,7 @@ fn lowest_and_highest(
     let height = re.len();
     let across = [powers[0][0], powers[0][powers[0].len() - 1]];
     for (fy, &down) in powers[1].iter().enumerate() {
-        let low = if fy == 0 { 0.0 } else { 1.0 / (across[0] + down) }; // the constant is left out
+        let low = if fy == 0 { 0.0 } else { 1.0 / (across[0] + down) }; // no DC component
         let high = 1.0 / (across[1] + down);
         let word = rng.next_u64();
         let ([c0, s0], [c1, s1]) = (wave(word), wave(word >> 16));
@@ -306,8 +306,8 @@ fn reversed(i: usize, n: usize) -> usize {
     i.reverse_bits() >> (usize::BITS - n.trailing_zeros())
 }
 
-/// Transforms frequencies in bit-reversed order to positions, sixteen side by side, unscaled
-/// (Cooley and Tukey).
+/// Computes the inverse FFT (Cooley and Tukey) of frequencies in bit-reversed order, sixteen side
+/// by side, unscaled.
 #[inline(always)]
 fn transform(re: &mut [Lane], im: &mut [Lane], twiddles: &[[f32; 2]]) {
     let n = re.len();

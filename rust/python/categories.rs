@@ -210,7 +210,7 @@ fn fill_rates(
     rates
 }
 
-/// Copies a dictionary of float64, int64 and uint64 arrays, and texts.
+/// Copies a dictionary of float64, int64 and uint64 arrays, and strings.
 fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
     let mut arrays = Arrays::default();
     for (name, array) in parameters {
@@ -225,7 +225,7 @@ fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
             arrays.insert(name, vec![], Numbers::Text(text));
             continue;
         } else {
-            let message = format!("{name} must be an array of float64, int64 or uint64, or a text");
+            let message = format!("{name} must be an array of float64, int64 or uint64, or a string");
             return Err(PyTypeError::new_err(message));
         };
         let shape = array.cast::<PyUntypedArray>()?.shape().to_vec();

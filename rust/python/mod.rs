@@ -215,8 +215,8 @@ fn forked() {
     pool::forked();
 }
 
-/// Keeps the order of accesses to memory that processes share: what comes before the call is seen
-/// before what comes after it. On ARM, other processes could otherwise see it in any order.
+/// Issues a full memory fence for memory shared between processes: accesses before the call become
+/// visible before those after it. Without it, on ARM, they may become visible in any order.
 #[pyfunction]
 fn memory_fence() {
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);

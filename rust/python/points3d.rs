@@ -15,8 +15,8 @@ use crate::machine::{Flag, Watch, with_scratch};
 use crate::render;
 use crate::sample::Sample;
 
-/// Writes the points (B, N, 3) of the images at (category, index) of systems of one category each, given
-/// as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,), to `points`.
+/// Fills `points` (B, N, 3) with the point clouds of B images, each with its own system, category
+/// and index. The systems are given as `maps` (n, 12), `probabilities` (n,) and `lengths` (B,).
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn points3d(

@@ -119,8 +119,8 @@ pub(super) fn diamond_square<'py>(
     Ok((rows.to_pyarray(py), pixels.to_pyarray(py)))
 }
 
-/// Renders a system as the released code does, gray, from one mask per point: the masks of a
-/// program that draws other random numbers before them. Returns the pixels in a row.
+/// Renders a system in gray as the released code does, with the given mask for each point: masks of
+/// a program that draws other random numbers before them. Returns the pixels as a flat array.
 #[pyfunction]
 pub(super) fn released_patches<'py>(
     py: Python<'py>,

@@ -31,7 +31,7 @@ pub(crate) fn mark(cells: &[u32], to: &mut [u8]) -> usize {
     cells.len() - marked
 }
 
-/// Adds 1 to each of the given cells of `to`, as often as it is given.
+/// Adds 1 to each given cell of `to`, once per occurrence.
 #[inline(always)]
 pub(crate) fn count(cells: &[u32], to: &mut [u32]) {
     check(cells, to.len());

@@ -19,8 +19,8 @@ pub(crate) struct Blur {
 }
 
 impl Blur {
-    /// Blurs an image with `channels` bytes per pixel; `sigma` is in pixels. Beyond the border lies
-    /// the image reflected at its outermost pixels, as in OpenCV.
+    /// Blurs an image with `channels` bytes per pixel; `sigma` is in pixels. At the border, the
+    /// image is reflected without repeating its outermost pixels (OpenCV's `BORDER_REFLECT_101`).
     pub(crate) fn apply(&mut self, pixels: &mut [u8], width: usize, channels: usize, sigma: f64, simd: Simd) {
         let side = libm::exp(-0.5 / (sigma * sigma)); // relative to the center
         let side = (256.0 * side / (1.0 + 2.0 * side) + 0.5) as u16; // less than 86

@@ -14,9 +14,9 @@ const SHIFT: u32 = 16;
 /// A row without pixels.
 const NONE: Pair = [i64::MAX >> 1, i64::MIN >> 1];
 
-/// The pixels of one shape: for each row of the image that it reaches one run of columns.
+/// The pixels of one shape: one run of columns for each row of the image that it reaches.
 ///
-/// Polygons must be monotone in y, which convex ones are, also with their corners cut to pixels.
+/// Polygons must be monotone in y. Convex ones are, even after truncating their corners to pixels.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     top: i64,
@@ -169,8 +169,8 @@ fn inside([x, y]: Pair, [width, height]: Pair) -> bool {
     (0..width).contains(&x) && (0..height).contains(&y)
 }
 
-/// Cuts a line to the image, first its rows and then its columns, each time towards the old end;
-/// says whether any of it is left. (Where nothing is, the rows may have been cut all the same.)
+/// Clips a line to the image, first by rows and then by columns, each time along the line between
+/// its current ends. Returns whether any of it is left; if not, the ends may still have moved.
 fn clip(a: &mut Pair, b: &mut Pair, size: Pair) -> bool {
     let side = |p: &Pair, axis: usize| {
         if p[axis] < 0 { -1 } else { i32::from(p[axis] >= size[axis]) }

@@ -111,7 +111,7 @@ impl Block {
             let inside = inside(x0, width) & inside(y0, height) & inside(x1, width) & inside(y1, height);
             let beyond = |v0: i32, v1: i32, size: i32| ((v0 < 0) & (v1 < 0)) | ((v0 >= size) & (v1 >= size));
             let outside = beyond(x0, x1, width) | beyond(y0, y1, height);
-            // Only lines that are not short overflow, and of those nothing else is used.
+            // Only lines that are not short overflow; for them, only `count` is used.
             let (dx, dy) = (x1.wrapping_sub(x0), y1.wrapping_sub(y0));
             let right = if dx < 0 { -1 } else { 1 };
             let down = if dy < 0 { width } else { -width };
@@ -120,7 +120,7 @@ impl Block {
             self.first[i] = (height - 1).wrapping_sub(y0).wrapping_mul(width).wrapping_add(x0) as u32;
             (self.along[i], self.aside[i]) =
                 if dx > dy { (right as u32, down as u32) } else { (down as u32, right as u32) };
-            // As an integer by adding 2²³: to the nearest, and then up.
+            // Adding 2²³ rounds to an integer in the low bits; the 1 makes it an upper bound.
             let slope = short as f32 / long.max(1) as f32 * (1 << FRACTION) as f32;
             self.slope[i] = ((slope + (1 << 23) as f32).to_bits() & 0x7F_FFFF) + 1;
             let known = inside & (long < LONGEST as i32);

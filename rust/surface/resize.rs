@@ -26,9 +26,9 @@ struct Pair {
 impl Resize {
     /// Resizes an image with `channels` bytes per pixel, 1 or 3, from one (height, width) to another.
     ///
-    /// The centers of the outermost pixels keep their distance to the border, relative to the size
-    /// of a pixel. Each pixel of the result is made of the four around its center: a smaller image
-    /// skips pixels, as OpenCV's `INTER_LINEAR` does.
+    /// Pixel centers are aligned as in torch with `align_corners=False`. Each output pixel is
+    /// interpolated from the four around its center, without antialiasing: a smaller image skips
+    /// pixels, as with OpenCV's `INTER_LINEAR`.
     pub(crate) fn apply(
         &mut self,
         image: &[u8],

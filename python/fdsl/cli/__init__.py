@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
@@ -97,7 +98,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
     except MISTAKES as mistake:
         if sys.flags.dev_mode:
-            raise
+            traceback.print_exc()
         _say(f"{arguments.parser.prog}: error: {_sentence(mistake)}")
         return MISTAKE
 

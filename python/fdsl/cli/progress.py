@@ -13,7 +13,7 @@ LOG_INTERVAL = 30.0
 #: Seconds between two updates of a line in a terminal, and before the first.
 TERMINAL_INTERVAL, TERMINAL_DELAY = 0.2, 0.5
 
-#: Takes the number done, and the total where it becomes known only now.
+#: Called with the number done, and with the total, or ``None`` to keep the total known so far.
 Update: TypeAlias = Callable[[int, "int | None"], None]
 
 

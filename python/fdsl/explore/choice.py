@@ -125,8 +125,8 @@ class Choices:
             indices = range(first, first + count * step, step)
             if frame.slow_out_of_order and indices[-1] > MAX_REPLAYED:
                 raise ValueError(
-                    f"the page shows instances up to {MAX_REPLAYED:,} here, since each one takes "
-                    f"those before it, got {indices[-1]:,}"
+                    f"the page shows instances up to {MAX_REPLAYED:,} here, since rendering one "
+                    f"replays all those before it, got {indices[-1]:,}"
                 )
             start = time.perf_counter()
             image = show(family, category, indices, seed=seed, rendering=frame)

@@ -45,7 +45,7 @@ def finalize(
     shard and compares them byte by byte: the first, the last, and others chosen by the seed and the
     shard's number. A shard whose SHA-256 differs from an earlier ``metadata.json`` is re-rendered
     completely. Removes what killed processes left behind, so no other process may be writing.
-    Reads some thousand images per second; if it is interrupted, the next call goes on with the
+    Reads a few thousand images per second; if it is interrupted, the next call continues with the
     shards (not the folders) that it has not checked.
 
     Args:
@@ -220,7 +220,7 @@ def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -
             if wanted is None and extension.endswith("json"):
                 same = same and _is_json(content)
             if not same:
-                raise _WrongShard(f"{path}: {name} is not what its address gives")
+                raise _WrongShard(f"{path}: {name} does not match its address")
             size += len(content)
     except _WrongShard:
         raise

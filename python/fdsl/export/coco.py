@@ -155,8 +155,8 @@ def segments(objects: Objects, categories: Sequence[int]) -> list[dict[str, Any]
 
 
 def run_lengths(mask: npt.NDArray[np.uint8]) -> list[int]:
-    """Returns how many pixels follow each other outside, inside, outside, … a mask, down the
-    columns.
+    """Returns COCO's run-length encoding of a mask: the lengths of the runs of zeros, ones, zeros,
+    …, in column-major order.
 
     >>> run_lengths(np.array([[1, 0], [1, 1]], np.uint8))
     [0, 2, 1, 1]
@@ -224,7 +224,7 @@ def _joined(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _numbered(annotations: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Numbers annotations from 1: pycocotools takes 0 for none."""
+    """Numbers annotations from 1: pycocotools treats the id 0 as "no match"."""
     for number, one in enumerate(annotations, start=1):
         yield json.dumps({**one, "id": number})
 

@@ -54,8 +54,8 @@ def default_shard_size(images: int) -> int:
     """Returns how many images a shard holds by default.
 
     A multiple of 64 shards, if they hold at least 100 images each: 8 workers on each of 8 ranks
-    then read the same number of shards. (From 100 million images on, there may be a few shards less
-    than a multiple.) No shard holds more than 10,000 images.
+    then read the same number of shards. (From 100 million images on, there may be a few shards
+    fewer than such a multiple.) No shard holds more than 10,000 images.
 
     >>> default_shard_size(1_000_000), default_shard_size(60_000), default_shard_size(1000)
     (7813, 938, 100)
@@ -313,5 +313,5 @@ def hashed(files: Iterable[tuple[str, bytes]], digest: Digest) -> Iterator[tuple
 
 
 def digits(least: int, count: int) -> int:
-    """Returns how many digits number ``count`` names, so they sort in numerical order."""
+    """Returns how many digits ``count`` numbered names need to sort in order: ``least`` or more."""
     return max(least, len(str(count - 1)))

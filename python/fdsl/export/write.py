@@ -91,9 +91,9 @@ def shards(
         rendering: how images are rendered; by default the family's own style.
         target: ``"label"``, or another target that the family offers.
         seed: the seed of every address.
-        shard_size: images per shard. By default that of the export already in the folder; else at
-            least 64 shards of the same size, for 8 ranks of 8 workers, which hold 100 to 10,000
-            images each.
+        shard_size: images per shard. By default that of the export already in the folder; else 100
+            to 10,000, chosen to give a multiple of 64 shards, for 8 ranks of 8 workers. Fewer than
+            6,301 images give fewer than 64 shards, of 100 images each.
         job_index: which part of a job array this process is: it writes shards ``job_index``,
             ``job_index + num_jobs``, ….
         num_jobs: how many processes share the work.

@@ -118,9 +118,9 @@ class Family:
         if not (derived or name.startswith("_")):
             if kind._arrays is not Family._arrays:
                 raise TypeError(
-                    f"{kind.__name__}.{name} cannot be set: files and workers have only the "
-                    "categories of a built-in family, and of its subclasses; derive it from them "
-                    "in a functools.cached_property, or subclass fdsl.Family"
+                    f"{kind.__name__}.{name} cannot be set: a built-in family, or a subclass of "
+                    "one, sends only its categories to files and workers; derive it from them in a "
+                    "functools.cached_property, or subclass fdsl.Family"
                 )
             value = checked_option(kind, name, value)
         super().__setattr__(name, value)
@@ -353,8 +353,9 @@ class Family:
         """Returns the SHA-256 of everything that images depend on, including where each category
         ends.
 
-        Families are equal exactly when their keys are. ``digest`` is the same except for ``IFS``,
-        whose digest is that of the authors' files, which does not include the category borders.
+        Families are equal exactly when their keys are. ``digest`` is the same, except for ``IFS``
+        and ``IFS3D``: theirs covers only the rows of numbers, as in the authors' files, and not
+        where each category ends.
         """
         content = hashlib.sha256(self.name.encode())
         for name, array in sorted(self._arrays().items()):

@@ -343,7 +343,7 @@ def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDA
         wanted = f"(n, {COEFFICIENTS})" if shape[0] == -1 else str(shape)
         raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
     if not 1 <= len(array) <= MAX_MAPS:
-        raise ValueError(f"{what} must be between 1 and {MAX_MAPS}, got {len(array)}")
+        raise ValueError(f"{what} must number between 1 and {MAX_MAPS}, got {len(array)}")
     return array
 
 

@@ -241,8 +241,11 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
 
 
 def _named(source: str) -> _Named | None:
-    """Returns what a name says, if it is known. One that follows a script must be, unless a file
-    has its name."""
+    """Returns the parts of a name such as ``"perlin-100"``, or ``None`` if it is unknown.
+
+    Raises:
+        UnknownFamily: the name follows a script, and is neither that of a family nor of a file.
+    """
     named = re.fullmatch(rf"(?:(.+\.py):)?({NAME})-(\d{{1,20}})", source)
     if named is None:
         return None

@@ -33,12 +33,13 @@ def register(family: FamilyClass) -> None:
     """
     if not re.fullmatch(NAME, family.name):
         raise ValueError(
-            f"the name of a family has letters, digits, - and _, and starts with a letter; "
-            f"{family.__name__} has {shown(family.name)}"
+            f"the name of a family must consist of letters, digits, - and _, and start with a "
+            f"letter or _; {family.__name__} has the name {shown(family.name)}"
         )
     before = _known.get(family.name)
     ours = before is not None and before.__module__.startswith("fdsl.families.")
-    if family.name in ("fractaldb", "contractive") or (ours and before is not family):
+    made_here = ("fractaldb", "contractive", "multi-fractal")  # by functions, in load.py
+    if family.name in made_here or (ours and before is not family):
         raise ValueError(
             f"{family.__name__} cannot be called {family.name!r}, which is a family of this "
             "package: give it another name"

@@ -166,13 +166,13 @@ class Scene(CoreFamily[Any]):
             families = [families]
         if not isinstance(families, Sequence) or isinstance(families, str):
             raise TypeError(
-                f"families must be a family, several, or a number, got {shown(families)}"
+                f"families must be a family, a list of families or a number, got {shown(families)}"
             )
         parts = list(families)
         if not 1 <= len(parts) <= MAX_PARTS:
             raise ValueError(f"a scene needs between 1 and {MAX_PARTS} families, got {len(parts)}")
         if styles is not None and not isinstance(styles, Sequence):
-            raise TypeError(f"styles must be one for each family, in a list, got {shown(styles)}")
+            raise TypeError(f"styles must be a list, one for each family, got {shown(styles)}")
         given = [None] * len(parts) if styles is None else list(styles)
         if len(given) != len(parts):
             raise ValueError(
@@ -182,7 +182,7 @@ class Scene(CoreFamily[Any]):
         self._styles = tuple(map(_style_of, parts, given))
         self._backdrop = backdrop
         if backdrop is None and backdrop_style is not None:
-            raise ValueError("backdrop_style is for a backdrop, got none")
+            raise ValueError("backdrop_style needs a backdrop, got None")
         self._backdrop_style = None if backdrop is None else _style_of(backdrop, backdrop_style)
         self._firsts = np.cumsum([0, *map(len, parts)])
         if self._in_core:

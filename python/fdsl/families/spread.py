@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def stride(family: Family, count: int) -> int:
-    """Returns a distance between instances so that ``count`` of them differ as much as they can:
-    in variation, patch and flip, whose numbers count up together within a period."""
+    """Returns the step that spreads ``count`` instances over a period, so that they differ as much
+    as possible in variation, patch and flip."""
     least = max(1, -(-family.period // count))
     # A common divisor, such as 4, would give all of them the same flip.
     return next(step for step in itertools.count(least) if math.gcd(step, family.period) == 1)

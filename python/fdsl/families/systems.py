@@ -168,7 +168,9 @@ class Systems(CoreFamily[C]):
             )
         # Each is checked before summing, since the sum could wrap around.
         if not 1 <= lengths.min() <= lengths.max() <= MAX_MAPS or lengths.sum() != len(maps):
-            raise ValueError(f"{len(maps)} maps cannot have the lengths {lengths}")
+            raise ValueError(
+                f"lengths must be 1 to {MAX_MAPS} and add up to {len(maps)}, got {lengths}"
+            )
         return cls._from_flat(
             np.array(maps, np.float64, order="C"),
             np.array(probabilities, np.float64),
@@ -203,7 +205,7 @@ def numbers_of(what: str, given: npt.ArrayLike, most: int) -> npt.NDArray[Any]:
         TypeError: they are not numbers, or some are masked.
     """
     if not isinstance(given, np.ndarray) and count_up_to(most, given) > most:
-        raise ValueError(f"{what} are more than {most:,} numbers, or nested too deeply")
+        raise ValueError(f"{what} hold more than {most:,} numbers, or are nested too deeply")
     try:
         array = as_array(what, given)
     except ValueError:

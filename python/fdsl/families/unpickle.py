@@ -83,7 +83,7 @@ class PickledArray:
         if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
             raise ValueError(f"the byte order of an array is {shown(order)}")
         if not isinstance(content, bytes | bytearray):
-            raise ValueError(f"an array has no bytes, but a {type(content).__name__}")
+            raise ValueError(f"the content of an array must be bytes, got {type(content).__name__}")
         dtype = np.dtype(f"{order}{self.dtype.name}")
         shape = self.shape
         if type(shape) is not tuple or len(shape) > MAX_AXES:
@@ -182,12 +182,12 @@ class _Reader:
 
     def extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not list:
-            raise _Refused("it appends to what is no list")
+            raise _Refused("it appends to something that is not a list")
         self.stack[-1].extend(items)
 
     def update(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not dict or len(items) % 2:
-            raise _Refused("it sets items of what is no dictionary")
+            raise _Refused("it sets items of something that is not a dictionary")
         # Other keys are not needed, and some take forever to hash.
         pairs = zip(items[::2], items[1::2], strict=True)
         self.stack[-1].update((key, value) for key, value in pairs if isinstance(key, str))
@@ -202,7 +202,7 @@ class _Reader:
 
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise _Refused("it asks for something whose name is no text")
+            raise _Refused("it asks for something whose name is not text")
         if (module, name) not in KNOWN:
             asked = shortened(f"{module}.{name}")
             raise _Refused(f"it asks for {asked}, and may hold nothing but arrays; it is not read")
@@ -210,7 +210,7 @@ class _Reader:
 
     def call(self, called: Any, arguments: Any) -> None:
         if not isinstance(called, _Name) or type(arguments) is not tuple:
-            raise _Refused("it calls what is no function")
+            raise _Refused("it calls something that is not a function")
         made: Any
         if called == DTYPE and arguments:
             made = _Dtype(arguments[0])

@@ -36,7 +36,7 @@ _Delivery = Callable[[Item], "tuple[Batch, torch.cuda.Event | None]"]
 
 
 def _converted(batch: Any) -> Any:
-    """Converts a batch as a DataLoader that does not collate."""
+    """Converts a batch as a DataLoader with ``batch_size=None`` does."""
     if isinstance(batch, list) and batch and isinstance(batch[0], Batch):
         raise ValueError(
             "a Loader cannot be rebuilt as a DataLoader, as accelerate.skip_first_batches does: "
@@ -72,7 +72,7 @@ class Loader:
     [(4, 1, 224, 224), (4, 1, 224, 224)]
 
     Args:
-        stream: the stream to render; its ``batch_size`` may not be ``None``.
+        stream: the stream to render; its ``batch_size`` must not be ``None``.
         prefetch_batches: the number of finished batches that may wait for the loop, 1 or more.
         device: where to copy the batches. Copies to a CUDA device run in parallel with the
             computation. If not given, batches stay in the memory of this process.

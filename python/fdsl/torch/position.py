@@ -23,7 +23,7 @@ class Pass(NamedTuple):
 
     epoch: int
     seen: int
-    #: Whether this worker or process has begun it, and an earlier pass started there as well.
+    #: Whether this worker or process began it, and the pass before it started at the same position.
     repeats: bool
 
 
@@ -156,7 +156,7 @@ class Position:
         number = pool_number(worker.seed - worker.id, worker.num_workers)
         remembered = worker.id < len(memory.pools[0].joined)
         while True:
-            before = _latest(memory)  # if this worker begins a pass, no other one has until here
+            before = _latest(memory)  # the pass before, if this worker begins one
             pool, tag = _slot(memory.pools, number)
             repeats = False
             # An earlier pool with the same seeds may have had a worker with the same number. Only
@@ -182,8 +182,8 @@ class Position:
             epoch, seen = within(length, *self.next())
             memory_fence()  # the next position was read before the tag
             if pool.tag == tag:
-                # Greater than in any pass of this pool, which may have had another slot before,
-                # and in any of this slot.
+                # Greater than in every earlier pass of this pool, which may have had another slot,
+                # and in every earlier pass in this slot.
                 tag = number << 32 | max(tag & 0xFFFF_FFFF, self._joined_tag & 0xFFFF_FFFF) + 1
                 pool.tag_before = self._joined_tag
                 pool.start.set(epoch, seen)
@@ -233,7 +233,7 @@ def pool_number(seed: int, workers: int) -> int:
 
 
 def within(length: int | None, epoch: int, seen: int) -> tuple[int, int]:
-    """Returns the same start with less than ``length`` samples seen, the number of an epoch."""
+    """Returns the same start with fewer samples seen than an epoch has, which is ``length``."""
     return (epoch, seen) if length is None else (epoch + seen // length, seen % length)
 
 
@@ -251,7 +251,7 @@ def _begin(
 ) -> None:
     memory.latest.set(epoch, seen)
     memory.workers = workers
-    memory_fence()  # who reads started_by first finds the rest of this pass
+    memory_fence()  # a reader that sees started_by also sees the rest of this pass
     memory.started_by = started_by
     if length is not None:
         memory.next.set(epoch + 1, 0)

@@ -24,11 +24,12 @@ def ranks_of_launcher(*, complete: bool = True) -> tuple[int, int] | None:
     """Returns torchrun's (rank, world_size), if set in the environment.
 
     Args:
-        complete: whether one of the two without the other is an error, or as good as neither:
-            Lightning's child processes have no ``RANK`` until it initializes ``torch.distributed``.
+        complete: whether setting only one of the two is an error, unless it is ``RANK=0`` or
+            ``WORLD_SIZE=1``. Otherwise it counts as setting neither: Lightning's child processes
+            have no ``RANK`` until Lightning initializes ``torch.distributed``.
 
     Raises:
-        ValueError: one of the two is set without the other, or one of them is not a number.
+        ValueError: ``complete``, and only one of the two is set; or one of them is not a number.
     """
     given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE") if name in os.environ}
     for name, other, alone in (("RANK", "WORLD_SIZE", "0"), ("WORLD_SIZE", "RANK", "1")):

@@ -238,8 +238,8 @@ class Stream(IterableDataset[Item]):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FIXED and name in self.__dict__:
             raise AttributeError(
-                f"the {name} of a Stream cannot be changed: create another Stream, with "
-                "load_state_dict it continues where this one is"
+                f"the {name} of a Stream cannot be changed: create another Stream, and give its "
+                "load_state_dict the state of this one"
             )
         super().__setattr__(name, value)
 

@@ -303,7 +303,7 @@ impl Kernel for Cells<'_> {
     }
 }
 
-/// Cuts towards zero, not rounded: as `as i32` does for numbers that fit, but vectorized.
+/// Truncates toward zero, like `as i32` for numbers that fit, but vectorized.
 #[inline(always)]
 fn cut(v: f64) -> i32 {
     const WHOLE: f64 = (1u64 << 52) as f64; // from here on all are whole

@@ -26,7 +26,7 @@ use crate::surface::Plane;
 const POLYGONS: Purpose = Purpose(42);
 /// Images that a process of the released code draws from one stream.
 const IMAGES_PER_PROCESS: u64 = 500;
-/// Most objects, whose numbers fit in a byte.
+/// The largest number of objects; an object's number must fit in a byte.
 const MAX_OBJECTS: u64 = 255;
 
 /// The settings of SegRCDB.

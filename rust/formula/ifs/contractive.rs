@@ -57,7 +57,7 @@ impl Contractive {
         (0..categories as u64).map(system).collect()
     }
 
-    /// Samples system `k`; again where every map collapsed to a line, which takes a tiny sum.
+    /// Samples system `k`. Retries if every map collapses to a line, which only a tiny sum causes.
     fn system(&self, k: u64) -> Result<Ifs, Error> {
         for attempt in 0..ATTEMPTS {
             let address = Address { seed: self.seed, category: 0, index: k };
@@ -90,8 +90,8 @@ impl Contractive {
 
 /// Draws n pairs 0 ≤ s₂ ≤ s₁ ≤ 1 with Σ(s₁ + 2·s₂) = `sum`.
 fn singular_values(n: usize, sum: f64, rng: &mut Rng) -> Vec<[f64; 2]> {
-    // `rest` is what the maps to come add up to; `least` is what this one and its successors would
-    // miss if every successor were at its largest, 3.
+    // `rest` is what the remaining maps must add up to; `least` is what this one must contribute
+    // even if each of its successors contributes the maximum, 3.
     let (mut rest, mut least) = (sum, sum - 3.0 * (n as f64 - 1.0));
     let mut pairs = Vec::with_capacity(n);
     for _ in 1..n {

@@ -138,7 +138,7 @@ impl Ifs {
     }
 }
 
-/// Returns how often a degenerate image is re-rendered.
+/// Returns how many times a degenerate image is re-rendered.
 pub(super) fn retries(style: &Style) -> u8 {
     // Without a variation, every attempt would show the same.
     if style.variation == Variation::Identity && style.view.is_whole() { 0 } else { VARIED_ATTEMPTS }

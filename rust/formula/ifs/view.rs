@@ -26,7 +26,7 @@ impl Default for View {
 }
 
 impl View {
-    /// Returns whether the numbers are in range.
+    /// Checks that the numbers are in range.
     pub(super) fn check(&self) -> Result<(), crate::error::Error> {
         let number = |name, accepted, given| crate::error::Error::Number { name, accepted, given };
         if !(1.0..=LARGEST_ZOOM).contains(&self.zoom) {

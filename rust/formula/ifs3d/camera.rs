@@ -200,7 +200,7 @@ impl Found {
     /// Finds the cells of a film with rows of `stride` cells; points that are not seen get `unseen`.
     #[inline(always)]
     fn cells(&self, point_size: usize, stride: u32, unseen: u32, cells: &mut [u32; CHUNK]) {
-        // Half a square up and left of the point, and a whole one down and right in the larger film.
+        // The mark is the bottom right corner of the square, half a square from the point.
         let half = 128 * (point_size as i32 - 1); // at most 64
         for (i, cell) in cells.iter_mut().enumerate() {
             // Inside the image, so not negative.

@@ -30,8 +30,8 @@ const ROW: Purpose = Purpose(22);
 
 /// Attempts with other weight rows, before the unscaled category. Part of the format.
 const VARIED: u8 = 9;
-/// An image is degenerate if the number of lit pixels is below this share of its points, or of all pixels.
-/// Part of the format.
+/// An image is degenerate if it has fewer lit pixels than this share of its points or of its
+/// pixels, whichever are fewer. Part of the format.
 const ENOUGH: f64 = 0.01;
 
 /// Memory kept from image to image.

@@ -19,10 +19,10 @@ use crate::simd::{Kernel, Lanes, Simd};
 
 /// Orbits played side by side. Part of the format.
 pub(super) const ORBITS: usize = 16;
-/// Steps each orbit takes before the points of all but the first count. Part of the format.
+/// Warm-up steps of each orbit; only the first orbit keeps their points. Part of the format.
 pub(super) const WARM_UP: usize = 128;
 
-/// Most maps whose coefficients fit the lookup of the lanes; larger systems are played lane by lane.
+/// The largest number of maps that fit a SIMD lookup; larger systems are played orbit by orbit.
 const FEW: usize = 8;
 /// Steps between checks for escaped orbits. Not part of the format, since orbits that are not finite stay
 /// that way.

@@ -14,8 +14,9 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Plays the orbit of `draws` random numbers, normalizes it and fills `cloud` with one point fewer, since
-    /// the last number is not used. Returns the variance along each axis, or `None` if the orbit overflows.
+    /// Plays the orbit of `draws` random numbers, normalizes it and fills `cloud` with one point
+    /// fewer, since the last number is not used. Returns the variance along each axis, or `None` if
+    /// the orbit overflows or all of its points are the same.
     pub(super) fn play(
         &mut self,
         maps: &[Map],

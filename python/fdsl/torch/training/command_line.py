@@ -55,10 +55,10 @@ def run_script(
         renamed: options of earlier versions, and what to use instead; an option that the script
             has now is not one of them.
         presets: a folder of TOML files. ``--preset NAME …`` makes the values of these files the
-            defaults, those of a later name before those of an earlier one; a path to another TOML
-            file is accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``. The
-            ``set`` of a preset with a ``source`` is left out, with a message, if another source has
-            no such settings.
+            defaults; later files override earlier ones, and a path to another TOML file is
+            accepted, too. The dataclass needs a field ``preset: tuple[str, ...]``. If another
+            source is chosen than the preset's ``source``, and it lacks a setting in the preset's
+            ``set``, then this ``set`` is left out, with a message.
         needs: packages without which the script does not begin, so that no long run ends for lack
             of one; by default those of ``Checkpoints``, ``MetricsLog.plot`` and ``save_weights``.
     """
@@ -115,7 +115,7 @@ def read_presets(folder: Path, names: Sequence[str]) -> dict[str, Any]:
         path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-            raise ValueError(f"no preset {name!r}: there are {known}, or name a .toml file")
+            raise ValueError(f"no preset {name!r}: give one of {known} or the path of a .toml file")
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:

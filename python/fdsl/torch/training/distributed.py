@@ -63,7 +63,7 @@ class Ranks:
         """
         if batch_size % self.world_size:
             raise ValueError(
-                f"a batch of {batch_size} cannot be divided among {self.world_size} processes"
+                f"batch_size must be divisible by the {self.world_size} ranks, got {batch_size}"
             )
         return batch_size // self.world_size
 
@@ -119,8 +119,8 @@ class Ranks:
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network: Any = model.to(self.device).to(memory_format=layout)
         if self.world_size > 1:
-            # Otherwise DDP regroups the gradients after the first step, and of three ranks or more
-            # a resumed run would add up its first gradients in another order.
+            # Otherwise DDP rebuilds its gradient buckets after the first step, and with three or
+            # more ranks a resumed run would sum its first gradients in a different order.
             exact = torch.are_deterministic_algorithms_enabled()
             network = nn.parallel.DistributedDataParallel(network, find_unused_parameters=exact)
         if compile:

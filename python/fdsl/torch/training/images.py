@@ -104,8 +104,10 @@ class LabeledImages(Dataset[tuple[Tensor, Tensor]]):
                 several labels.
         """
         wanted = sorted({*names})
-        if len(wanted) < 2 or self.labels.ndim == 2:
-            raise ValueError("a choice of classes must name two or more, of images with one label")
+        if self.labels.ndim == 2:
+            raise ValueError("classes can be chosen only among images with one label each")
+        if len(wanted) < 2:
+            raise ValueError(f"a choice of classes must name two or more, got {shown(wanted)}")
         if unknown := [name for name in wanted if name not in self.classes]:
             known = ", ".join(self.classes[:3])
             raise ValueError(f"there is no class {unknown[0]!r}; there are {known}, …")

@@ -40,8 +40,8 @@ class MetricsLog:
     Args:
         folder: gets ``metrics.csv``, which rank 0 of ``torch.distributed`` writes.
         tensorboard: also log the same numbers to ``tensorboard/`` in the folder.
-        echo: also print each row; if not given, where stderr is not a terminal, and so no progress
-            bar is seen.
+        echo: also print each row; by default only if stderr is not a terminal, where no progress
+            bar is shown.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class MetricsLog:
         return f"[{', '.join([*self._encoded, *map(json.dumps, self.rows[-1:])])}]"
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there, with any number of ranks."""
+        """Restores what ``state_dict`` returned, with any number of ranks."""
         rows = state["rows"]  # a list in earlier versions
         self.rows = json.loads(rows) if isinstance(rows, str) else [dict(row) for row in rows]
         self._columns, self._encoded = [], []  # the file may have other rows

@@ -186,7 +186,7 @@ def vit6s(num_classes: int, input_size: int | tuple[int, int] = 32) -> nn.Module
     It has 0.3 million parameters, and trains on 450 images/s of 32×32 on one core.
 
     Raises:
-        ValueError: ``input_size`` is not the side of a square image, or no multiple of 4.
+        ValueError: ``input_size`` is not the side of a square image, or not a multiple of 4.
     """
     require("the model vit6s", "torchvision")
     from torchvision.models import VisionTransformer
@@ -267,7 +267,7 @@ def decay_groups(
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Returns the network in wrappers of ``torch.compile`` and data parallelism."""
+    """Returns the network without the wrappers of ``torch.compile`` and data parallelism."""
     while True:
         if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
             model = model.module

@@ -21,9 +21,9 @@ from fdsl.torch.training.distributed import reduced
 class GracefulStop:
     """Turns Ctrl-C and SIGTERM into a request to stop, which all ranks see after the same step.
 
-    While the block lasts, the signals interrupt nothing; after it they have their handlers back. A
-    signal that the process was started to ignore (``nohup``), or whose handler is not Python's,
-    is left as it is. Outside the main thread no handlers are set.
+    Inside the block, the signals interrupt nothing; afterwards, their handlers are restored. A
+    signal that the process was started to ignore (``nohup``), or whose handler was not installed
+    from Python, is left as it is. Outside the main thread, no handlers are set.
 
     >>> with GracefulStop(max_steps=2) as stop:
     ...     for step in range(10):
@@ -65,7 +65,7 @@ class GracefulStop:
         minutes = (time.monotonic() - self._start) / 60
         enough = self.max_steps is not None and step >= self.max_steps
         enough |= self.max_minutes is not None and minutes >= self.max_minutes
-        # 1 is a limit that was reached; what signals ask for is more.
+        # 1 means that a limit was reached. A signal is 128 plus its number, so it takes precedence.
         wish = torch.tensor(128 + self._signal if self._signal else int(enough))
         agreed = int(reduced(wish, "MAX"))
         self.exit_code = agreed if agreed > 1 else 0

@@ -106,7 +106,7 @@ def load_weights(path: PathLike) -> tuple[dict[str, Tensor], str | None]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, has another format, or holds something else than dense
+        ValueError: the file is damaged, has another format, or holds something other than dense
             tensors by name.
     """
     path = Path(path)
@@ -153,7 +153,7 @@ def _dense_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(
-                f"{path} holds {shown(name)}, which is no tensor with a name: save the network's "
+                f"{path} must hold only named tensors, but holds {shown(name)}: save the network's "
                 "state_dict()"
             )
         if value.layout != torch.strided or value.is_meta:
@@ -224,7 +224,8 @@ def load_body(
     Args:
         model: the network.
         weights: tensors by name, as ``load_weights`` returns them.
-        heads: with what the names in the last layers begin. Their weights stay as they are.
+        heads: the prefix, or prefixes, of the parameter names of the last layers, whose weights
+            are left as they are.
         path: the file of the weights, for errors.
         what: the network, for errors.
 
@@ -245,7 +246,8 @@ def load_body(
     # Older files of torchvision lack the batch counts of batch-norm layers, used only in training.
     missing = [key for key in missing if not key.startswith(heads) and "num_batches" not in key]
     if missing or extra:
-        raise ValueError(f"{path} does not hold a {what}: see {[*missing, *extra][0]}")
+        found = f"it lacks {missing[0]}" if missing else f"it also holds {extra[0]}"
+        raise ValueError(f"{path} does not hold a {what}: {found}")
 
 
 def _resampled(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -29,8 +29,8 @@ pub(crate) use orbit::Orbit;
 /// The released code calls `np.random.seed(100)` before every image.
 const ORBIT_SEED: u32 = 100;
 
-/// The corner of the released code's patches is one column and one row from the point, counted as the surface
-/// does, from the bottom, so their center is two.
+/// Patches of the released code start one column to the right of their point and one row above it,
+/// so their centers are two columns and two rows away. (Rows of the surface count from the bottom.)
 const PATCH_SHIFT: usize = 2;
 
 /// A category, rendered as the released code does.
