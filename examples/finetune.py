@@ -140,15 +140,16 @@ def finetune(s: Settings) -> int:
                     inputs, labels = mix(inputs, labels.to(ranks.device, non_blocking=True))
                     with ranks.autocast(s.amp):
                         logits = network(inputs)
-                        loss = compute_loss(logits, labels)
+                        mean = compute_loss(logits, labels)
                     optimizer.zero_grad()
                     size = len(parts[step % steps_per_epoch - first])  # of all parts of this batch
-                    (loss * (len(labels) * ranks.world_size / size)).backward()  # DDP averages
+                    loss = mean * (len(labels) * ranks.world_size / size)  # DDP averages ranks
+                    loss.backward()
                     if s.clip_grad:
                         nn.utils.clip_grad_norm_(model.parameters(), s.clip_grad)
                     optimizer.step()
                     step += 1
-                    log.update(len(labels), loss=loss, accuracy=compute_accuracy(logits, labels))
+                    log.update(len(labels), loss=mean, accuracy=compute_accuracy(logits, labels))
                     done = step % steps_per_epoch == 0
                     if done or step % s.log_every == 0:
                         log.write(step, epoch=epoch, lr=rates[0] * factor)
@@ -244,8 +245,7 @@ def freeze(model: nn.Module, upto: str, name: str) -> list[nn.Module]:
         raise ValueError(f"--freeze {upto} is for ResNets, not for a {name}")
     count = 0 if upto == "none" else int(upto.removeprefix("conv")) + 1
     parts = [getattr(model, part) for part in PARTS[:count]]
-    for part in parts:
-        part.requires_grad_(False)
+    nn.ModuleList(parts).requires_grad_(False)
     return parts
 
 
