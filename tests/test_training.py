@@ -401,6 +401,7 @@ def test_a_file_is_written_whole_or_not_at_all(
     assert path.read_bytes() == b"good"
 
 
+# On Windows, only administrators and developers may make links.
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
 def test_a_link_that_someone_left_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -425,6 +426,7 @@ def test_only_rank_0_locks_the_folder(tmp_path: Path) -> None:
         pass
 
 
+# Windows locks files in another way, which every file system there has.
 @pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP])
 def test_a_file_system_without_locks_is_used_with_a_warning(

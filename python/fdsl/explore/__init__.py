@@ -18,7 +18,7 @@ def explore(
 
     The page shows images of one category and redraws them at every change. It also shows the line
     of Python that renders the same images. Runs until Ctrl-C (in a notebook: until the kernel is
-    interrupted). Only this machine can connect, but so can its other users.
+    interrupted). Only this machine can connect, which includes its other users.
 
     Args:
         source: categories to begin with: a family, or what ``fdsl.load`` accepts. All registered

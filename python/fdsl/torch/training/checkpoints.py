@@ -85,17 +85,15 @@ class Checkpoints:
 
         # No marker file instead, where there are no locks: a killed run would leave it behind.
         self._lock = FileLock(self.folder / ".lock", blocking=False, fallback_to_soft=False)
-        made = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            made = True
             if self.rank == 0:
                 self._lock.acquire()
         except Timeout:
             why = f"another process is training in {self.folder}"
             raise FileExistsError(f"{why}: wait until it ends, or choose another folder") from None
         except OSError as error:
-            if not (made and error.errno in NO_LOCKS):
+            if error.errno not in NO_LOCKS or not self.folder.is_dir():
                 raise OSError(f"cannot write to {self.folder}: {error.strerror}") from error
             warnings.warn(
                 f"the file system of {self.folder} has no locks ({error.strerror}): nothing "
