@@ -867,9 +867,14 @@ import fdsl
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KnottedStyle(fdsl.Frame):
-    #: Knots of an image.
+    '''How knots are drawn.
+
+    Args:
+        knots: knots of an image.
+        ink: the color of its knots.
+    '''
+
     knots: int = 3
-    #: The color of its knots.
     ink: Literal["none", "white"] | None = "white"
 
 class Knotted(fdsl.Family):

@@ -21,6 +21,7 @@ import fdsl
 import fdsl.cli
 import numpy as np
 import pytest
+from every_family import FAMILIES
 from families_in_python import Disks
 from fdsl.controls import option_controls, style_controls
 from fdsl.explore import server
@@ -33,11 +34,14 @@ from processes import started
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rain(fdsl.Frame):
-    """A style of a family in Python, with settings of every type."""
+    """A style of a family in Python, with settings of every type.
 
-    #: How long a drop is,
-    #: in pixels.
-    length: Annotated[int, fdsl.Range(1, 40)] = 8
+    Args:
+        length: how long a drop is,
+            in pixels.
+    """
+
+    length: Annotated[int, fdsl.Slider(1, 40)] = 8
     slope: float | None = None
     kind: Literal["line", "dash"] = "line"
     seed: int = 0
@@ -212,7 +216,7 @@ def test_controls_are_those_of_the_style():
     controls = {control.name: control for control in style_controls(Rain)}
     assert tuple(controls) == Rain.names()
     length, slope, kind = controls["length"], controls["slope"], controls["kind"]
-    assert (length.kind, length.range, length.default) == ("whole", (1, 40), 8)
+    assert (length.kind, length.slider, length.default) == ("whole", (1, 40), 8)
     assert length.help == "How long a drop is, in pixels."
     assert (slope.kind, slope.optional, slope.default) == ("real", True, None)
     assert (kind.kind, kind.choices) == ("choice", ("line", "dash"))
@@ -223,15 +227,16 @@ def test_controls_are_those_of_the_style():
 def test_options_are_the_arguments_of_a_family():
     density, bright = option_controls(Drops)
     assert (density.name, density.kind, density.default) == ("density", "whole", 3)
-    assert density.help == "how many drops an image has."
+    assert density.help == "How many drops an image has."
     assert (bright.name, bright.kind, bright.default) == ("bright", "switch", True)
     names = [control.name for control in option_controls(fdsl.Perlin)]
     assert names == ["octaves", "persistence", "contrast"]
     assert option_controls(fdsl.fractaldb) == []
 
 
-@pytest.mark.parametrize("style", [fdsl.Frame, fdsl.Rendering, fdsl.Strokes])
-def test_every_built_in_setting_has_a_control_and_a_sentence(style):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_built_in_setting_has_a_control_and_a_sentence(family):
+    style = FAMILIES[family]().style
     controls = style_controls(style)
     assert [control.name for control in controls] == list(style.names())
     assert all(len(control.help) > 20 for control in controls)

@@ -731,7 +731,6 @@ def test_its_settings_can_be_pickled_to_another_process_without_it(tmp_path):
         "import dataclasses, fdsl\n"
         "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
         "class Spots(fdsl.Frame):\n"
-        "    #: Radius.\n"
         "    radius: int = 3\n"
         "class Sized(fdsl.Family):\n"
         "    style = Spots\n"

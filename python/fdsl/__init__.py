@@ -18,7 +18,7 @@ from fdsl._core import __version__, cores
 from fdsl.dataset import Dataset
 from fdsl.explore import explore
 from fdsl.families import *  # noqa: F403  # each family is named there, once
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 from fdsl.preview import Image, show
 from fdsl.render import render
 from fdsl.rendering import Rendering
@@ -29,7 +29,7 @@ if typing.TYPE_CHECKING:
     from fdsl import timm as timm
     from fdsl import torch as torch
 
-__all__ = ["Dataset", "Frame", "Image", "Range", "Rendering", "Sample", "__version__"]
+__all__ = ["Dataset", "Frame", "Image", "Rendering", "Sample", "Slider", "__version__"]
 __all__ += ["cores", "explore", "render", "show"]
 __all__ += families.__all__
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from fdsl._checks import shown
 from fdsl.families.base import Family
 from fdsl.families.load import options_and_settings, options_of
-from fdsl.frame import UNIONS, Frame, Range
+from fdsl.frame import UNIONS, Frame, Slider
 
 #: Values that are written in other words than Python's, in lower or upper case.
 WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -32,7 +32,7 @@ class Control:
     #: Of a choice.
     choices: tuple[Any, ...]
     #: The ends of a slider, if they are known.
-    range: Range | None
+    slider: Slider | None
     default: Any
     #: A sentence or two about it.
     help: str
@@ -44,7 +44,7 @@ class Control:
             "kind": self.kind,
             "optional": self.optional,
             "choices": [text(choice) for choice in self.choices],
-            "range": self.range,
+            "slider": self.slider,
             "default": text(self.default),
             "help": self.help,
         }
@@ -90,7 +90,7 @@ def text(value: Any) -> str:
 
 def style_controls(style: type[Frame]) -> tuple[Control, ...]:
     """Returns the controls of a style's settings, in their order."""
-    if style not in _read:  # reading the source takes milliseconds
+    if style not in _read:  # takes milliseconds, and mypy refuses functools.cache for classes
         _read[style] = _controls_of(style)
     return _read[style]
 
@@ -100,7 +100,9 @@ _read: dict[type[Frame], tuple[Control, ...]] = {}
 
 def _controls_of(style: type[Frame]) -> tuple[Control, ...]:
     hints = typing.get_type_hints(style, include_extras=True)
-    notes = _comments(style)
+    notes: dict[str, str] = {}
+    for kind in reversed(style.__mro__):  # a style describes its own settings only
+        notes |= _arguments(inspect.cleandoc(kind.__dict__.get("__doc__") or ""))
     defaults = style()
     found = [
         _control(name, hints[name], getattr(defaults, name), notes.get(name, ""))
@@ -122,7 +124,7 @@ def option_controls(maker: Callable[..., Family]) -> list[Control]:
 
 def _control(name: str, hint: Any, default: Any, help: str) -> Control | None:
     """Returns the control of a setting, or ``None`` if its type has none."""
-    kinds, choices, span = _taken_apart(hint)
+    kinds, choices, slider = _taken_apart(hint)
     kind: Any = next(
         (
             control
@@ -142,41 +144,28 @@ def _control(name: str, hint: Any, default: Any, help: str) -> Control | None:
         kind=kind,
         optional=type(None) in kinds,
         choices=tuple(choices),
-        range=span,
+        slider=slider,
         default=default,
         help=help,
     )
 
 
-def _taken_apart(hint: Any) -> tuple[set[Any], list[Any], Range | None]:
-    """Returns the types in a type, the values of its literals, and its range."""
+def _taken_apart(hint: Any) -> tuple[set[Any], list[Any], Slider | None]:
+    """Returns the types in a type, the values of its literals, and its slider."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return set(), list(parts), None
     if origin is Annotated:
-        kinds, choices, span = _taken_apart(parts[0])
-        return kinds, choices, next((p for p in parts[1:] if isinstance(p, Range)), span)
+        kinds, choices, slider = _taken_apart(parts[0])
+        return kinds, choices, next((p for p in parts[1:] if isinstance(p, Slider)), slider)
     if origin not in UNIONS:
         return {origin or hint}, [], None
     every = [_taken_apart(part) for part in parts]
     return (
         {kind for kinds, _, _ in every for kind in kinds},
         [choice for _, choices, _ in every for choice in choices],
-        next((span for _, _, span in every if span is not None), None),
+        next((slider for _, _, slider in every if slider is not None), None),
     )
-
-
-def _comments(style: type) -> dict[str, str]:
-    """Returns the ``#:`` comment above each field, which is its documentation."""
-    found: dict[str, str] = {}
-    for kind in reversed(style.__mro__):
-        try:
-            source = inspect.getsource(kind)
-        except (OSError, TypeError):  # typed into an interpreter, or built in
-            continue
-        for comment, name in re.findall(r"((?:^ *#:.*\n)+) *(\w+):", source, re.M):
-            found[name] = _plain(re.sub(r"^ *#:", "", comment, flags=re.M))
-    return found
 
 
 def _arguments(docstring: str) -> dict[str, str]:
@@ -185,11 +174,12 @@ def _arguments(docstring: str) -> dict[str, str]:
     entries = re.findall(
         r"^    (\w+): ((?:.*\n)(?:     .*\n)*)", section[1] if section else "", re.M
     )
-    return {name: _plain(about) for name, about in entries}
+    return {name: _sentence(about) for name, about in entries}
 
 
-def _plain(comment: str) -> str:
-    return " ".join(comment.replace("``", "").split())
+def _sentence(about: str) -> str:
+    plain = " ".join(about.replace("``", "").split())
+    return plain[:1].upper() + plain[1:]
 
 
 def read_set(words: Sequence[str], source: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,12 +29,12 @@ if typing.TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Range(NamedTuple):
-    """The usual range of a number, which ``fdsl explore`` uses for its slider.
+class Slider(NamedTuple):
+    """The two ends of a slider on the page of ``fdsl explore``: the usual values of a number.
 
     Annotate a field of a style, or an argument of a family's ``__init__``, with it:
-    ``thickness: Annotated[float, Range(1, 20)] = 3.0``. Values are not checked against the range;
-    numbers outside it can be typed in.
+    ``thickness: Annotated[float, Slider(1, 20)] = 3.0``. It limits nothing: other values can be
+    typed in, and are accepted everywhere.
     """
 
     low: float
@@ -62,23 +62,27 @@ class Frame:
     fractals, ``Strokes`` for curves. ``Frame.paper()`` returns the paper's settings, and
     ``dataclasses.replace(frame, size=64)`` a copy with changed settings.
 
+    Args:
+        size: height and width of the whole image, 16…4096 (paper, Table 5). One number means a
+            square.
+        crop: height and width of the crop, at most ``size``; ``None`` keeps the whole image.
+        crop_position: the position of the crop: random for each image, or the center.
+        flips: whether ``index % 4`` selects a flip: none, top-bottom, left-right, both.
+        color: whether images have three channels (RGB) instead of one (gray).
+        resample_degenerate: whether a degenerate image (it diverged, or is nearly empty) is
+            re-rendered with other random numbers. This affects 7% of the images of the published
+            fractals.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Height and width of the whole image, 16…4096 (paper, Table 5). One number means a square.
-    size: Annotated[Size, Range(16, 1024)] = 256
-    #: Height and width of the crop; ``None`` keeps the whole image.
-    crop: Annotated[Size, Range(16, 1024)] | None = None
-    #: The position of the crop: random for each image, or the center.
+    size: Annotated[Size, Slider(16, 1024)] = 256
+    crop: Annotated[Size, Slider(16, 1024)] | None = None
     crop_position: Literal["random", "center"] = "random"
-    #: Whether ``index % 4`` selects a flip: none, top-bottom, left-right, both.
     flips: bool = True
-    #: Whether images have three channels (RGB) instead of one (gray).
     color: bool = False
-    #: Whether a degenerate image (it diverged, or is nearly empty) is re-rendered with other random
-    #: numbers. This affects 7% of the images of the published fractals.
     resample_degenerate: bool = True
 
     #: The core family that checks the settings; ``None`` checks only those of ``Frame``.

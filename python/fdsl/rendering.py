@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from typing import Annotated, Any, ClassVar, Literal
 
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 
 if typing.TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,50 +20,58 @@ class Rendering(Frame):
     of the authors' code, and ``Rendering.wacv22()`` those of "Improving Fractal Pre-training".
     ``dataclasses.replace(rendering, size=64)`` returns a copy with changed settings.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        num_points: points per image, 1…16,777,216 (paper, Table 4).
+        draw: what is drawn at each point: a 3×3 patch, whose black cells erase, or a single pixel
+            (paper, Table 1).
+        patch: whether patches have a new random mask for every point, or one fixed mask for the
+            whole image (paper, Table 1).
+        shading: what decides a pixel that several points cover: the last point, whose black cells
+            erase; any point, so nothing erases (in gray); or their number, as a share of the
+            largest in the image. A density is a gray, or with ``color=True`` a hue, whose shift,
+            saturation and value are random for each image. A gray density below 1/255 is black, but
+            counts as lit for ``resample_degenerate``: such an image may be nearly black, and a
+            small crop of it black.
+        variation: the step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is
+            scaled (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters
+            of its category.
+        variation_kind: how instances get their factors: from the authors' fixed table of 25 rows;
+            at random from [1−2w, 1+2w] for each image; or one from [1−2w, 1+w] for all parameters
+            of one random map, unless the map would expand.
+        margin: the number of pixels left empty on each side of the points.
+        zoom: factor z, 1…16: the window is larger or smaller than the extent of the points by a
+            random factor in [1/z, z] along x, and another along y. Points outside it are not drawn.
+        shift: the center of the window moves by a random share in [−shift, shift] of the extent,
+            0…1.
+        transpose: whether a random half of the images exchange x and y.
+        background: what shows where a fractal is black: nothing, or diamond–square noise with
+            random colors.
+        blur: share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1].
+        compat: ``"released"`` reproduces the output of the authors' released code byte for byte.
+        mask_seed: with ``compat="released"``: the argument of ``random.seed`` before every image,
+            0…2⁶⁴−1. ``None`` derives it from the address; the authors' code does not seed
+            ``random`` at all.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Points per image, 1…16,777,216 (paper, Table 4).
-    num_points: Annotated[int, Range(1000, 1_000_000)] = 200_000
-    #: What is drawn at each point: a 3×3 patch, whose black cells erase, or a single pixel (paper,
-    #: Table 1).
+    num_points: Annotated[int, Slider(1000, 1_000_000)] = 200_000
     draw: Literal["patch", "point"] = "patch"
-    #: Whether patches have a new random mask for every point, or one fixed mask for the whole image
-    #: (paper, Table 1).
     patch: Literal["random", "fixed"] = "random"
-    #: What decides a pixel that several points cover: the last point, whose black cells erase; any
-    #: point, so nothing erases (in gray); or their number, as a share of the largest in the image.
-    #: A density is a gray, or with ``color=True`` a hue, whose shift, saturation and value are
-    #: random for each image. A gray density below 1/255 is black, but counts as lit for
-    #: ``resample_degenerate``: such an image may be nearly black, and a small crop of it black.
     shading: Literal["last", "any", "density"] = "last"
-    #: The step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is scaled
-    #: (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters of its
-    #: category.
-    variation: Annotated[float, Range(0, 1)] | None = 0.4
-    #: How instances get their factors: from the authors' fixed table of 25 rows; at random from
-    #: [1−2w, 1+2w] for each image; or one from [1−2w, 1+w] for all parameters of one random map,
-    #: unless the map would expand.
+    variation: Annotated[float, Slider(0, 1)] | None = 0.4
     variation_kind: Literal["grid", "continuous", "map"] = "grid"
-    #: The number of pixels left empty on each side of the points.
-    margin: Annotated[int, Range(0, 32)] = 6
-    #: Factor z, 1…16: the window is larger or smaller than the extent of the points by a random
-    #: factor in [1/z, z] along x, and another along y. Points outside it are not drawn.
-    zoom: Annotated[float, Range(1, 4)] = 1.0
-    #: The center of the window moves by a random share in [−shift, shift] of the extent, 0…1.
-    shift: Annotated[float, Range(0, 1)] = 0.0
-    #: Whether a random half of the images exchange x and y.
+    margin: Annotated[int, Slider(0, 32)] = 6
+    zoom: Annotated[float, Slider(1, 4)] = 1.0
+    shift: Annotated[float, Slider(0, 1)] = 0.0
     transpose: bool = False
-    #: What shows where a fractal is black: nothing, or diamond–square noise with random colors.
     background: Literal["diamond-square"] | None = None
-    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1].
-    blur: Annotated[float, Range(0, 1)] = 0.0
-    #: ``"released"`` reproduces the output of the authors' released code byte for byte.
+    blur: Annotated[float, Slider(0, 1)] = 0.0
     compat: Literal["released"] | None = None
-    #: With ``compat="released"``: the argument of ``random.seed`` before every image, 0…2⁶⁴−1.
-    #: ``None`` derives it from the address; the authors' code does not seed ``random`` at all.
     mask_seed: int | None = None
 
     _paper: ClassVar[dict[str, Any]] = {**Frame._paper, "patch": "fixed", "variation": 0.4}

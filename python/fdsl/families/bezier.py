@@ -12,22 +12,26 @@ import numpy.typing as npt
 from fdsl._checks import counted
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.families.stored import Arrays, stored_rows
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Strokes(Frame):
     """How curves become images.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        draw: whether to draw with a 3×3 brush (``"patch"``) or a line one pixel wide (``"point"``).
+        margin: the number of pixels left empty on each side of the control points.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Whether to draw with a 3×3 brush (``"patch"``) or a line one pixel wide (``"point"``).
     draw: Literal["patch", "point"] = "patch"
-    #: The number of pixels left empty on each side of the control points.
-    margin: Annotated[int, Range(0, 32)] = 6
+    margin: Annotated[int, Slider(0, 32)] = 6
 
     _checked_as: ClassVar[str | None] = "bezier"
 

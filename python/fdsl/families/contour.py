@@ -30,23 +30,29 @@ class Contours(Frame):
     ``Contours.released()`` has the settings of the authors' code and replays its random
     numbers.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        background: background; by default white for RCDB and black for VisualAtom, as in their
+            code.
+        line_width: width of the lines in pixels, 1…64.
+        line_color: color of each ring: a random gray, or with ``color=True`` a random color or the
+            next of the 128 colors that FractalDB cycles through.
+        centered: whether the rings are in the center of the image, as for an object, instead of
+            anywhere.
+        compat: ``"released"`` replays the random numbers of the authors' code. It needs the
+            original categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws
+            from the address.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Background; by default white for RCDB and black for VisualAtom, as in their code.
     background: Literal["black", "white"] | None = None
-    #: Width of the lines in pixels, 1…64.
     line_width: int = 1
-    #: Color of each ring: a random gray, or with ``color=True`` a random color or the next of the
-    #: 128 colors that FractalDB cycles through.
     line_color: Literal["gray", "random", "cycle"] = "gray"
-    #: Whether the rings are in the center of the image, as for an object, instead of anywhere.
     centered: bool = False
-    #: ``"released"`` replays the random numbers of the authors' code. It needs the original
-    #: categories: ``fdsl.load("rcdb-1k")`` or ``RCDB.released()``. ``None`` draws from the
-    #: address.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "rcdb"

@@ -31,7 +31,7 @@ from fdsl.families.systems import (
     numbers_of,
     rows_of_categories,
 )
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,30 +49,38 @@ class Views(Frame):
     The defaults are those of the released code. ``Views.released()`` also follows its
     arithmetic.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        flips: whether ``index % 4`` flips the image. Off by default, because the views already
+            differ.
+        num_points: points of the cloud, 2…16,777,216; the released code keeps one fewer.
+        point_size: side length of the square of pixels at each point, 1…64.
+        shade: whether far points are darker and hidden by near ones. Otherwise all points are
+            white.
+        view: twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at random on
+            the sphere for each image (ExFractalDB).
+        jitter: largest random turn of a fixed view to either side, in degrees, 0…180. The default π
+            is the released code's, which samples −π…π and takes it for degrees.
+        variation: largest relative change w of a coefficient of every map, 0…1. The 145 weight rows
+            have the factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its
+            category's own maps.
+        compat: ``"released"`` follows the released code: one orbit in float64, and one weight row
+            twice.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
     size: Size = 224
-    #: Whether ``index % 4`` flips the image. Off by default, because the views already differ.
     flips: bool = False
-    #: Points of the cloud, 2…16,777,216; the released code keeps one fewer.
-    num_points: Annotated[int, Range(1000, 100_000)] = 10_000
-    #: Side length of the square of pixels at each point, 1…64.
-    point_size: Annotated[int, Range(1, 8)] = 1
-    #: Whether far points are darker and hidden by near ones. Otherwise all points are white.
+    num_points: Annotated[int, Slider(1000, 100_000)] = 10_000
+    point_size: Annotated[int, Slider(1, 8)] = 1
     shade: bool = False
-    #: Twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at
-    #: random on the sphere for each image (ExFractalDB).
     view: Literal["fixed", "random"] = "fixed"
-    #: Largest random turn of a fixed view to either side, in degrees, 0…180. The default π is the
-    #: released code's, which samples −π…π and takes it for degrees.
-    jitter: Annotated[float, Range(0, 180)] = math.pi
-    #: Largest relative change w of a coefficient of every map, 0…1. The 145 weight rows have the
-    #: factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its category's own maps.
-    variation: Annotated[float, Range(0, 1)] | None = 0.6
-    #: ``"released"`` follows the released code: one orbit in float64, and one weight row twice.
+    jitter: Annotated[float, Slider(0, 180)] = math.pi
+    variation: Annotated[float, Slider(0, 1)] | None = 0.6
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "ifs3d"

@@ -37,14 +37,18 @@ PAPER = (3.0, 0.03, 1.0)
 class Leaves(Frame):
     """Rendering settings of ``DeadLeaves``.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        compat: ``"released"`` replays the random numbers of the authors' code: the image of index i
+            is the original image i, whatever the seed (with ``flips``, indices 4·n to 4·n + 3 are
+            the flips of image 4·n). It needs ``color=True``.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: ``"released"`` replays the random numbers of the authors' code: the image of index i is
-    #: the original image i, whatever the seed (with ``flips``, indices 4·n to 4·n + 3 are the flips
-    #: of image 4·n). It needs ``color=True``.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "deadleaves"

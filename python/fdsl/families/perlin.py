@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fdsl._checks import checked_number, checked_whole, counted
 from fdsl.families.core import CoreFamily, square_grid
 from fdsl.families.stored import Arrays, stored_rows
-from fdsl.frame import Range
+from fdsl.frame import Slider
 
 
 class Frequencies(NamedTuple):
@@ -62,9 +62,9 @@ class Perlin(CoreFamily[Frequencies]):
         self,
         categories: SupportsIndex | npt.ArrayLike = 100,
         *,
-        octaves: Annotated[int, Range(1, 16)] = 1,
-        persistence: Annotated[float, Range(0.05, 1)] = 0.5,
-        contrast: Annotated[float, Range(0.1, 10)] = 1.0,
+        octaves: Annotated[int, Slider(1, 16)] = 1,
+        persistence: Annotated[float, Slider(0.05, 1)] = 0.5,
+        contrast: Annotated[float, Slider(0.1, 10)] = 1.0,
     ) -> None:
         self._frequencies = square_grid(categories, first=(1, 1), most=4096).astype(np.float64)
         self._octaves = checked_whole("octaves", octaves)

@@ -29,7 +29,7 @@ from fdsl.families.ifs import IFS
 from fdsl.families.registry import find
 from fdsl.families.segrcdb import CLASSES, SegRCDB
 from fdsl.families.stored import Arrays
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 from fdsl.job import Addresses, Job, Rendered
 from fdsl.rendering import Rendering
 from fdsl.sample import Sample
@@ -42,40 +42,46 @@ MAX_PARTS = 64
 class Scenes(Frame):
     """Rendering settings of ``Scene``.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        min_objects: the fewest objects of a scene, 1…1,000.
+        max_objects: the most objects of a scene; their number is uniform between the two.
+        min_scale: the smallest side of an object relative to the shorter side of the image, above
+            0. No object is smaller than 16 pixels.
+        max_scale: the largest side of an object relative to the shorter side of the image, at most
+            1.
+        overhang: the share of its side by which an object may hang over the border, 0…0.95.
+        order: which objects cover others: the object of the scene's category covers all others, the
+            order is random, or small objects cover large ones.
+        max_covered: the largest share of an object that may be covered, 0…1; beyond it, the object
+            is left out. The object of the scene's category is kept.
+        object_color: the color of an object: its family's, or a random one; a random gray in gray
+            images.
+        backdrop: what is behind the objects: one color, or noise; by default the scene's backdrop
+            family, or black if it has none. The gray is random, but not close to that of fractals.
+        render_scale: the side at which all objects are rendered, relative to the shorter side of
+            the image, above 0 and at most 1; they are then resized to their own sides by linear
+            interpolation. ``None`` renders them at their own sides.
+        blur: share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1]. It
+            does not affect masks and boxes.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: The fewest objects of a scene, 1…1,000.
-    min_objects: Annotated[int, Range(1, 32)] = 1
-    #: The most objects of a scene; their number is uniform between the two.
-    max_objects: Annotated[int, Range(1, 32)] = 5
-    #: The smallest side of an object relative to the shorter side of the image, above 0. No object
-    #: is smaller than 16 pixels.
-    min_scale: Annotated[float, Range(0.05, 1)] = 0.15
-    #: The largest side of an object relative to the shorter side of the image, at most 1.
-    max_scale: Annotated[float, Range(0.05, 1)] = 0.6
-    #: The share of its side by which an object may hang over the border, 0…0.95.
-    overhang: Annotated[float, Range(0, 0.95)] = 0.5
-    #: Which objects cover others: the object of the scene's category covers all others, the order
-    #: is random, or small objects cover large ones.
+    min_objects: Annotated[int, Slider(1, 32)] = 1
+    max_objects: Annotated[int, Slider(1, 32)] = 5
+    min_scale: Annotated[float, Slider(0.05, 1)] = 0.15
+    max_scale: Annotated[float, Slider(0.05, 1)] = 0.6
+    overhang: Annotated[float, Slider(0, 0.95)] = 0.5
     order: Literal["own_in_front", "random", "small_in_front"] = "own_in_front"
-    #: The largest share of an object that may be covered, 0…1; beyond it, the object is left out.
-    #: The object of the scene's category is kept.
-    max_covered: Annotated[float, Range(0, 1)] = 0.9
-    #: The color of an object: its family's, or a random one; a random gray in gray images.
+    max_covered: Annotated[float, Slider(0, 1)] = 0.9
     object_color: Literal["own", "random"] = "own"
-    #: What is behind the objects: one color, or noise; by default the scene's backdrop family, or
-    #: black if it has none. The gray is random, but not close to that of fractals.
     backdrop: Literal["black", "white", "gray", "noise"] | None = None
-    #: The side at which all objects are rendered, relative to the shorter side of the image, above
-    #: 0 and at most 1; they are then resized to their own sides by linear interpolation. ``None``
-    #: renders them at their own sides.
-    render_scale: Annotated[float, Range(0.05, 1)] | None = None
-    #: Share of images that are softened by a 3×3 Gaussian blur, σ random in [0.5, 1]. It does not
-    #: affect masks and boxes.
-    blur: Annotated[float, Range(0, 1)] = 0.0
+    render_scale: Annotated[float, Slider(0.05, 1)] | None = None
+    blur: Annotated[float, Slider(0, 1)] = 0.0
 
     _checked_as: ClassVar[str | None] = "scene"
     _paper: ClassVar[dict[str, Any]] = {

@@ -13,7 +13,7 @@ from fdsl import _core
 from fdsl._checks import counted
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.stored import Arrays, number_or_none, stored_rows
-from fdsl.frame import Frame, Range
+from fdsl.frame import Frame, Slider
 
 #: Number of classes in the released code.
 CLASSES = 254
@@ -25,20 +25,24 @@ class RingScenes(Frame):
 
     ``RingScenes.released()`` replays the authors' code.
 
+    It also has all settings of ``Frame``.
+
+    Args:
+        objects: objects per image, 1…255.
+        mask: the pixels of an object in masks and boxes: the lines of its rings; the area between
+            its first and last ring, where the inside of the first becomes background even over
+            other objects; or everything inside its last ring. M1, M2 and M3 in the authors' code.
+        compat: ``"released"`` replays the random numbers of the authors' code: the image of
+            category c and index i is the original image 254·i + c, and the label carries no
+            information. ``None`` draws from the address.
+
     Raises:
         ValueError: a number or a name is out of range; the message says what is accepted.
         TypeError: an argument is of the wrong type, or there is no such setting.
     """
 
-    #: Objects per image, 1…255.
-    objects: Annotated[int, Range(1, 64)] = 32
-    #: The pixels of an object in masks and boxes: the lines of its rings; the area between its
-    #: first and last ring, where the inside of the first becomes background even over other
-    #: objects; or everything inside its last ring. M1, M2 and M3 in the authors' code.
+    objects: Annotated[int, Slider(1, 64)] = 32
     mask: Literal["strokes", "between", "filled"] = "strokes"
-    #: ``"released"`` replays the random numbers of the authors' code: the image of category c
-    #: and index i is the original image 254·i + c, and the label carries no information. ``None``
-    #: draws from the address.
     compat: Literal["released"] | None = None
 
     _checked_as: ClassVar[str | None] = "segrcdb"
