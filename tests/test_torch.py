@@ -1095,7 +1095,7 @@ def test_addresses_render_the_images_of_a_stream(ifs: fdsl.IFS, instances: int |
             categories, indices = stream.addresses(range(first, first + BATCH))
             expected = fdsl.render(ifs, categories, indices, stream.seed, TINY)
             np.testing.assert_array_equal(images[:, 0].numpy(), expected)
-            np.testing.assert_array_equal(labels.numpy(), categories)
+            assert torch.equal(torch.from_numpy(categories), labels)
     assert [len(part) for part in stream.addresses(7)] == [1, 1]
     assert [len(part) for part in stream.addresses([])] == [0, 0]
 
@@ -1104,7 +1104,7 @@ def test_addresses_render_the_images_of_a_stream(ifs: fdsl.IFS, instances: int |
     "samples, error, message",
     [
         (-1, IndexError, "samples must be 0 or more, got -1"),
-        ([0, 2**63], IndexError, "a stream has 2\\*\\*63 samples, got 9223372036854775808"),
+        ([0, 2**63], IndexError, "samples must be less than 2\\*\\*62, got 9223372036854775808"),
         (0.5, TypeError, "samples must be integers, got float64"),
     ],
 )
@@ -1120,6 +1120,10 @@ def test_samples_that_do_not_exist_have_no_address(
 
 def halved(images: Any) -> Any:
     return images[..., ::2]
+
+
+def halves(labels: Any) -> Any:
+    return labels // 2
 
 
 @pytest.mark.parametrize("workers, method", [(0, "fork"), (2, "fork"), (1, "spawn")])
@@ -1145,6 +1149,28 @@ def test_a_stream_of_single_samples_transforms_each_image(ifs: fdsl.IFS) -> None
     assert shapes == [(1, 32, 32)] * 5
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_transforms_targets(ifs: fdsl.IFS, workers: int) -> None:
+    stream = stream_of(ifs, steps_per_epoch=3, target_transform=halves, transform=halved)
+    batches = list(loader_of(stream, workers))
+    expected = [(halved(images), labels // 2) for images, labels in islice(stream_of(ifs), 3)]
+    assert contents(batches) == contents(expected)
+    singles = islice(stream_of(ifs, batch_size=None, target_transform=halves), 5)
+    plain = islice(stream_of(ifs, batch_size=None), 5)
+    assert [label for _, label in singles] == [label // 2 for _, label in plain]
+
+
+def test_transforms_of_a_loader_take_the_targets_that_its_stream_transformed() -> None:
+    pytest.importorskip("torchvision")
+    scene = fdsl.Scene(5)
+    stream = Stream(
+        scene, rendering=WIDE, target="mask", batch_size=3, target_transform=torch.Tensor.sum
+    )
+    with Loader(stream, transforms=lambda images, total: (images, total)) as loader:
+        images, total = next(iter(loader))
+    assert type(total) is torch.Tensor and total.shape == () and len(images) == 3
+
+
 def test_the_transform_of_a_stream_records_no_gradients(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs, transform=lambda images: convolution(images.float()))
     convolution = torch.nn.Conv2d(1, 2, 3)
@@ -1152,9 +1178,12 @@ def test_the_transform_of_a_stream_records_no_gradients(ifs: fdsl.IFS) -> None:
     assert images.shape == (BATCH, 2, 30, 30) and not images.requires_grad
 
 
-def test_a_stop_iteration_of_a_transform_does_not_end_a_stream(ifs: fdsl.IFS) -> None:
-    stream = stream_of(ifs, transform=lambda images: next(iter([])))
-    with pytest.raises(RuntimeError, match="transform raised StopIteration"):
+@pytest.mark.parametrize("argument", ["transform", "target_transform"])
+def test_a_stop_iteration_of_a_transform_does_not_end_a_stream(
+    ifs: fdsl.IFS, argument: str
+) -> None:
+    stream = stream_of(ifs, **{argument: lambda part: next(iter([]))})
+    with pytest.raises(RuntimeError, match=f"{argument} raised StopIteration"):
         list(stream)
 
 
@@ -1451,7 +1480,7 @@ class TestCopies:
         ({"label_noise": "a lot"}, TypeError, "label_noise .* 'a lot'"),
         ({"transform": "flip"}, TypeError, "transform must be callable, got 'flip'"),
         ({"transforms": "flip"}, TypeError, "transforms must be callable, got 'flip'"),
-        ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform, not"),
+        ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform and "),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
         ({"threads": 1}, TypeError, "'threads' was renamed to 'num_threads'"),

@@ -248,7 +248,7 @@ class Loader:
         if device is None and transform is None and transforms is None:
             return lambda batch: (Batch(*batch), None)
         # What the transforms of the stream return may no longer be a mask or boxes.
-        mark = self.stream.transforms is None
+        mark = self.stream.transforms is None and self.stream.target_transform is None
         kind = self.stream.target
         side_stream = None
         if device is not None and device.type == "cuda":

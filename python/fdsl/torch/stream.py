@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
@@ -30,7 +31,7 @@ from fdsl.dataset import Dataset
 from fdsl.families import Family
 from fdsl.families.thumbnails import thumbnails
 from fdsl.frame import Frame
-from fdsl.job import Addresses, Job
+from fdsl.job import Job
 from fdsl.targets import TargetName, checked_target, render_batch
 from fdsl.torch.position import BY_LOOP, BY_PREFETCHER, Position, within
 from fdsl.torch.ranks import (
@@ -59,8 +60,9 @@ MAX_START = 2**62
 #: What a stream is made of. Workers have copies of it and render ahead, so a change would come too
 #: late, or not at all.
 FIXED = {
-    *("family", "rendering", "target", "label_noise", "cache", "transform", "transforms"),
-    *("batch_size", "seed", "steps_per_epoch", "instances", "num_threads"),
+    *("family", "rendering", "target", "label_noise", "cache", "batch_size", "seed"),
+    *("steps_per_epoch", "instances", "transform", "target_transform", "transforms"),
+    "num_threads",
 }
 
 
@@ -143,7 +145,9 @@ class Stream(IterableDataset[Item]):
             Any callable or module; no gradients are recorded. It does not see the target: use
             ``transforms`` to crop and flip masks and boxes together with the images. It uses the
             random state of its process, which resuming does not restore.
-        transforms: called with the images and their targets instead of ``transform``; returns both.
+        target_transform: called with the targets of a batch, or with that of a sample if
+            ``batch_size=None``: ``lambda labels: labels // 4`` merges each four categories.
+        transforms: called with the images and their targets instead of the two above; returns both.
             Images, masks and boxes are ``torchvision.tv_tensors``, for the transforms of
             ``torchvision.transforms.v2``. These crop and flip a whole batch in the same way; with
             ``batch_size=None`` each image is transformed separately. A crop does not change
@@ -184,6 +188,7 @@ class Stream(IterableDataset[Item]):
         label_noise: float = 0.0,
         cache: bool = False,
         transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
         transforms: Callable[[Any, Any], Any] | None = None,
         rank: int | None = None,
         world_size: int | None = None,
@@ -204,7 +209,10 @@ class Stream(IterableDataset[Item]):
         self.label_noise = checked_fraction("label_noise", label_noise)
         self.target = checked_target(family, target, self.label_noise)
         self.transform = checked_transform("transform", transform)
-        self.transforms = checked_transforms(transforms, transform=transform)
+        self.target_transform = checked_transform("target_transform", target_transform)
+        self.transforms = checked_transforms(
+            transforms, transform=transform, target_transform=target_transform
+        )
         self.num_threads = checked_threads(num_threads)
         self._images: Dataset | None = None
         self.cache = bool(checked_type("cache", cache, (bool, np.bool_)))
@@ -330,11 +338,12 @@ class Stream(IterableDataset[Item]):
         self._refuse_part_of_a_batch(samples)
         self._set_position(0, samples)
 
-    def addresses(self, samples: Numbers) -> Addresses:
+    def addresses(self, samples: Numbers) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns the addresses of samples, which ``fdsl.render`` renders again.
 
         Samples are numbered from 0 over all epochs and ranks, as in a state: with several ranks, a
         global batch holds the samples of rank 0, then those of rank 1, and so on.
+        ``docs/training.md`` finds those of the batch that a loop has just taken.
 
         >>> import fdsl
         >>> perlin = fdsl.Perlin(100)
@@ -348,16 +357,18 @@ class Stream(IterableDataset[Item]):
             samples: the number of a sample, or numbers (N,).
 
         Returns:
-            (categories, indices), uint64 (N,) each.
+            (categories, indices), int64 (N,) each.
 
         Raises:
-            IndexError: there is no such sample.
+            IndexError: a sample is 2**62 or larger.
             TypeError: ``samples`` are not integers.
         """
         numbers = np.atleast_1d(checked_numbers("samples", samples))
-        if numbers.size and numbers.max() >= 2 * MAX_START:
-            raise IndexError(f"a stream has 2**63 samples, got {numbers.max()}")
-        return self.family.order(numbers, self.instances, self.seed)
+        if numbers.size and numbers.max() >= MAX_START:
+            raise IndexError(f"samples must be less than 2**62, got {numbers.max()}")
+        order = self.family.order(numbers, self.instances, self.seed)
+        categories, indices = (part.astype(np.int64) for part in order)  # torch computes with int64
+        return categories, indices
 
     def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
@@ -531,16 +542,12 @@ class StreamIterator(Iterator[Item]):
                 "load_state_dict first",
                 stacklevel=2,
             )
-        if stream.batch_size is None:
-            sample: Item = self._single()
-        else:
-            sample = Batch(*self._render([self._next]))
-        if stream.transform is not None or stream.transforms is not None:
-            try:
-                sample = self._transformed(*sample)
-            except BaseException:
-                self._singles.clear()  # the transform may have written to it
-                raise
+        sample = self._single() if stream.batch_size is None else self._render([self._next])
+        try:
+            sample = self._transformed(sample)
+        except BaseException:
+            self._singles.clear()  # the transform may have written to it
+            raise
         # Only now: after an exception of the transform, this is still the next one.
         self._next += self._workers
         if self._singles:
@@ -591,11 +598,13 @@ class StreamIterator(Iterator[Item]):
             self._singles.extend(map_arrays(Tensor.clone, [*zip(images, targets, strict=True)]))
         return self._singles[0]
 
-    def _transformed(self, images: Tensor, targets: Any) -> Item:
+    def _transformed(self, sample: Item) -> Item:
         stream = self._stream
+        images, targets = sample
         with torch.no_grad():
             if stream.transforms is None:
                 images = apply_transform(stream.transform, images)
+                targets = apply_transform(stream.target_transform, targets, name="target_transform")
             else:
                 marked = as_tv_tensors(images, targets, stream.target)
                 images, targets = apply_transforms(stream.transforms, *marked)
