@@ -44,7 +44,8 @@ def test_the_site_of_today_builds(clone):
     site = clone / "site"
     assert "fdsl" in (site / "index.html").read_text(encoding="utf-8")
     reference = (site / "docs/api/fdsl.html").read_text(encoding="utf-8")
-    assert 'id="fdsl.Rendering.num_points"' in reference  # a setting, from its comment
+    assert "points per image, 1…16,777,216" in reference  # a setting
+    assert 'id="fdsl.Category.maps"' in reference  # an attribute, from its comment
     assert "&gt;&gt;&gt;" in reference and "<blockquote>" not in reference  # doctests are code
     assert "--fill-rate" in (site / "docs/api/cli.html").read_text(encoding="utf-8")
 

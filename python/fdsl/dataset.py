@@ -49,9 +49,9 @@ class Dataset:
 
     Args:
         family: the categories.
-        instances: the number of instances per category; FractalDB has 1,000. The first four of a
-            fractal are flips of one image, and the first forty have the same variation, so
-            ``docs/training.md`` shows how to hold out some of them.
+        instances: the number of instances per category; FractalDB has 1,000. With
+            ``flips=True`` the first four are flips of one image, and the first forty of a fractal
+            have the same variation: ``docs/training.md`` shows how to hold out some of them.
         rendering: how images are rendered; by default the family's own settings.
         target: what to learn: ``"label"``; or, if the family offers it, ``"labels"``, ``"mask"``
             or ``"boxes"``.

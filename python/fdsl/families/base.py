@@ -168,6 +168,9 @@ class Family:
     def __getitem__(self, key: Any) -> Any:
         """Returns a category; or several as a family of those categories, renumbered from 0.
 
+        The number of a category is part of the address of its images: the categories of
+        ``ifs[:n]`` keep their numbers and images, others get new ones.
+
         >>> import fdsl
         >>> ifs = fdsl.fractaldb(1000)
         >>> len(ifs[:16]), len(ifs[[31, 7]]), len(ifs[ifs.fill_rates(size=64) > 0.5])

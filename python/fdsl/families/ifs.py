@@ -430,6 +430,9 @@ class IFS(Systems[Category]):
         """Measures the filling rate of each category, like the search but with other random
         numbers.
 
+        So a category that the search found with ``fill_rate=0.2`` may measure slightly less here:
+        with the search's ``size`` and ``num_points`` one in twelve does.
+
         Returns:
             float64 (categories,), the share of lit pixels, 0…1.
         """

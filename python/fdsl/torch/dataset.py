@@ -39,9 +39,10 @@ class Dataset(dataset.Dataset, torch.utils.data.Dataset[tuple[Any, Any]]):
 
     Args:
         family: the categories.
-        instances: the number of instances per category; FractalDB has 1,000. The first four of a
-            fractal are flips of one image, and the first forty have the same variation: do not use
-            ``random_split``, but hold out instances as ``docs/training.md`` does.
+        instances: the number of instances per category; FractalDB has 1,000. With
+            ``flips=True`` the first four are flips of one image, and the first forty of a fractal
+            have the same variation: do not use ``random_split``, but hold out instances as
+            ``docs/training.md`` does.
         rendering: how images are rendered; by default the family's own settings.
         target: what to learn: ``"label"``; or, if the family offers it, ``"labels"``, ``"mask"``
             or ``"boxes"``.

@@ -131,8 +131,8 @@ class Stream(IterableDataset[Item]):
         steps_per_epoch: batches (samples, if ``batch_size=None``) per epoch, on every rank. Gives
             the stream a length, which resuming does not change. ``None``: endless.
         instances: the number of instances per category, which are then repeated (paper,
-            Figure 4). The first four of a fractal are flips of one image, and the first forty have
-            the same variation (``docs/training.md``). ``None``: instances never repeat.
+            Figure 4). With ``flips=True`` the first four are flips of one image, and the first
+            forty of a fractal have the same variation. ``None``: instances never repeat.
         label_noise: fraction of the images, 0…1, whose label is picked at random from all
             categories (paper, Figure 5). The label depends only on the address: it is the same
             every time the image appears, and raising the noise keeps the labels that were already
