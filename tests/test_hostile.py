@@ -604,6 +604,32 @@ def test_masked_values_are_refused(use):
         use()
 
 
+@pytest.mark.parametrize(
+    "maps, probabilities, lengths, error, says",
+    [
+        (MAPS, None, [3], ValueError, "lengths must be 1 to 256 and add up to 2, got"),
+        (MAPS, None, [-1, 3], ValueError, "lengths must be 1 to 256 and add up to 2, got"),
+        (MAPS, None, 2, ValueError, "lengths must be integers .categories,., got int64 ()"),
+        (MAPS, None, [2.0], ValueError, "lengths must be integers .categories,., got float64"),
+        (MAPS[0], None, [1], ValueError, r"maps must have shape \(n, 6\), got \(6,\)"),
+        (np.ones((2, 3)), None, [2], ValueError, r"maps must have shape \(n, 6\), got \(2, 3\)"),
+        (MAPS, [1.0], [2], ValueError, r"probabilities must have shape \(2,\), got \(1,\)"),
+        (np.full((2, 6), "1"), None, [2], TypeError, "maps must be numbers, got <U1"),
+    ],
+)
+def test_concatenated_arrays_that_do_not_match_are_refused(
+    maps, probabilities, lengths, error, says
+):
+    with pytest.raises(error, match=says):
+        fdsl.IFS.from_flat(maps, probabilities, lengths)
+
+
+def test_concatenated_arrays_may_have_any_number_type():
+    ifs = fdsl.IFS([MAPS])
+    for maps in (np.float32(MAPS), np.asfortranarray(MAPS)):
+        assert fdsl.IFS.from_flat(maps, np.float32([0.5, 0.5]), np.array([2], np.uint8)) == ifs
+
+
 def test_a_masked_number_is_refused_and_a_mask_that_hides_nothing_is_ignored():
     for use in (lambda seed: fdsl.render(CURVES, 0, 0, seed), lambda number: CURVES[number]):
         with pytest.raises(TypeError, match="must be an integer, got masked"):

@@ -180,6 +180,12 @@ def test_a_map_is_chosen_in_proportion_to_its_volume():
     np.testing.assert_allclose(IFS3D([scaled])[0].probabilities, volumes, rtol=1e-12)
 
 
+def test_volumes_are_added_as_the_search_adds_them():
+    """From left to right, which Python's ``sum`` does not do since 3.12."""
+    found = fdsl.IFS3D(1000)
+    assert fdsl.IFS3D([category.maps for category in found]) == found
+
+
 def test_the_points_are_those_of_the_attractor():
     """The pyramid of corners lies in x, y, z ≥ 0, x + y + z ≤ 1."""
     pyramid = IFS3D([PYRAMID], [[0.25] * 4])

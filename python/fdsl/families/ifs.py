@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from fdsl._checks import (
     checked_number,
     checked_positive,
     checked_seed,
-    checked_several,
     checked_threads,
     checked_type,
     checked_whole,
@@ -25,14 +24,13 @@ from fdsl._checks import (
 from fdsl._files import PathLike, write_all
 from fdsl.families.perturb import perturbed
 from fdsl.families.readers import (
-    MAX_MAPS,
     MAX_MAPS_IN_ALL,
     Floats,
     read_csv_folder,
     read_pickle,
     refuse_other_csv,
 )
-from fdsl.families.systems import Lengths, Systems, described, numbers_of
+from fdsl.families.systems import Lengths, Systems, described
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering
 
@@ -85,7 +83,7 @@ class IFS(Systems[Category]):
 
     name = "ifs"
     style = Rendering
-    _columns, _category = 6, Category
+    _columns, _category, _extent = 6, Category, "area"
 
     def __init__(
         self,
@@ -94,50 +92,15 @@ class IFS(Systems[Category]):
         *,
         candidates_tried: int | None = None,
     ) -> None:
-        if checked_several("maps", maps) == 0:
-            raise ValueError(self._none_given())
-        if len(maps) > MAX_MAPS_IN_ALL:
-            raise ValueError(self._too_many(f"{len(maps):,} categories"))
-        maps, probabilities = self._separated(maps, probabilities)
-        if probabilities is not None and len(probabilities) != len(maps):
-            raise ValueError(
-                f"expected probabilities for each of {len(maps)} categories, "
-                f"got {len(probabilities)}"
-            )
-        rows: list[npt.NDArray[Any]] = []
-        chances: list[npt.NDArray[Any]] = []
-        total = 0
-        for category, given in enumerate(maps):
-            array = numbers_of(f"the maps of category {category}", given, 8 * MAX_MAPS)
-            if array.ndim != 2 or array.shape[1] != 6:
-                raise ValueError(
-                    f"the maps of category {category} must have shape (n, 6), got {array.shape}"
-                )
-            if not 1 <= len(array) <= MAX_MAPS:
-                raise ValueError(
-                    f"category {category}: a category needs between 1 and {MAX_MAPS} maps, got "
-                    f"{len(array)}"
-                )
-            total += len(array)
-            if total > MAX_MAPS_IN_ALL:
-                raise ValueError(self._too_many(f"more by category {category}"))
-            rows.append(array)
-            if probabilities is not None:
-                what = f"the probabilities of category {category}"
-                array = numbers_of(what, probabilities[category], 8 * MAX_MAPS)
-                if array.shape != rows[-1].shape[:1]:
-                    raise ValueError(
-                        f"{what} must have shape {rows[-1].shape[:1]}, got {array.shape}"
-                    )
-                chances.append(array)
-        joined = np.concatenate(rows, dtype=np.float64)
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        weights = np.concatenate(chances, dtype=np.float64) if chances else None
-        self._lay(joined, weights, lengths, candidates_tried)
+        self._lay(*self._joined(maps, probabilities), candidates_tried)
 
     @staticmethod
-    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-        return _by_determinant(maps, lengths)
+    def _determinants(maps: Floats) -> Floats:
+        return np.asarray(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
+
+    @staticmethod
+    def _sums(weights: Floats) -> Floats:
+        return np.asarray(weights.sum(axis=1))
 
     @classmethod
     def from_flat(
@@ -147,7 +110,8 @@ class IFS(Systems[Category]):
         lengths: Lengths,
         candidates_tried: int | None = None,
     ) -> IFS:
-        """Makes a family from concatenated arrays, without a copy; the arrays become read-only.
+        """Makes a family from concatenated arrays, without a copy if they have the types below; the
+        arrays become read-only.
 
         Args:
             maps: float64 (n, 6), columns a b c d e f, of all categories.
@@ -157,11 +121,16 @@ class IFS(Systems[Category]):
 
         Raises:
             ValueError: the arrays do not match, or a number is out of range.
-            TypeError: numbers are masked, or ``candidates_tried`` is not an integer.
+            TypeError: an array does not hold numbers, or has masked ones; or ``candidates_tried``
+                is not an integer.
         """
         if probabilities is not None:
             probabilities = as_array("probabilities", probabilities)
         maps, lengths = as_array("maps", maps), as_array("lengths", lengths)
+        cls._check_flat(maps, probabilities, lengths)
+        maps, lengths = np.ascontiguousarray(maps, np.float64), lengths.astype(np.int64, copy=False)
+        if probabilities is not None:
+            probabilities = np.ascontiguousarray(probabilities, np.float64)
         ifs: IFS = cls._from_flat(maps, probabilities, lengths, candidates_tried)
         return ifs
 
@@ -446,32 +415,6 @@ class IFS(Systems[Category]):
     def _core_name(self, frame: Frame | None) -> str:
         compat = frame.compat if isinstance(frame, Rendering) else None
         return self.name if compat is None else compat
-
-
-def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-    with np.errstate(all="ignore"):  # non-finite numbers are refused below
-        weights = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
-        totals = _sums(weights, lengths)
-        wrong = ~(np.isfinite(totals) & (totals > 0))
-    if wrong.any():
-        raise ValueError(
-            f"the maps of category {wrong.argmax()} have no area (every a·d − b·c is 0) or are not "
-            "finite: give probabilities"
-        )
-    return np.asarray(weights / np.repeat(totals, lengths))
-
-
-def _sums(weights: Floats, lengths: Lengths) -> Floats:
-    """Returns the sum of each category's weights, bit for bit what ``sum`` returns for it.
-
-    ``np.add.reduceat`` would add in another order. Categories of the same length form a matrix.
-    """
-    starts = np.cumsum(lengths) - lengths
-    totals = np.empty(len(lengths))
-    for length in np.unique(lengths):
-        chosen = np.flatnonzero(lengths == length)
-        totals[chosen] = weights[starts[chosen, None] + np.arange(length)].sum(axis=1)
-    return totals
 
 
 def _csv(category: Category) -> bytes:

@@ -17,18 +17,15 @@ from fdsl._checks import (
     checked_number,
     checked_numbers,
     checked_seed,
-    checked_several,
     checked_threads,
     checked_type,
     checked_whole,
 )
-from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
+from fdsl.families.readers import MAX_MAPS_IN_ALL, Floats
 from fdsl.families.stored import number_or_none
 from fdsl.families.systems import (
-    Lengths,
     Systems,
     described,
-    numbers_of,
     rows_of_categories,
 )
 from fdsl.frame import Frame, Slider
@@ -150,7 +147,7 @@ class IFS3D(Systems[Category3D]):
     name = "ifs3d"
     style = Views
     period = 145 * 12
-    _columns, _category = COEFFICIENTS, Category3D
+    _columns, _category, _extent = COEFFICIENTS, Category3D, "volume"
 
     def __init__(
         self,
@@ -161,7 +158,7 @@ class IFS3D(Systems[Category3D]):
     ) -> None:
         number = number_or_none(maps, MAX_SEARCHED, "; IFS3D.search finds more")
         if number is None:
-            self._lay(*_joined(maps, probabilities), None)
+            self._lay(*self._joined(maps, probabilities), None)
             return
         if probabilities is not None:
             raise ValueError(
@@ -171,8 +168,13 @@ class IFS3D(Systems[Category3D]):
         self._lay(found._maps, found._probabilities, found._lengths, found._candidates_tried)
 
     @staticmethod
-    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-        return _by_determinant(maps, lengths)
+    def _determinants(maps: Floats) -> Floats:
+        a, b, c, d, e, f, g, h, i = maps.T[:9]  # expanded along the first row
+        return np.asarray(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+
+    @staticmethod
+    def _sums(weights: Floats) -> Floats:
+        return np.cumsum(weights, axis=1)[:, -1]  # from left to right, as the search adds
 
     @classmethod
     def search(
@@ -307,65 +309,3 @@ def points3d(
         points.ravel(),
     )
     return points[0] if is_one else points
-
-
-def _joined(
-    maps: Any, probabilities: Sequence[npt.ArrayLike] | None
-) -> tuple[Floats, Floats | None, Lengths]:
-    """Returns the concatenated maps, probabilities and lengths of all categories."""
-    if checked_several("maps", maps) == 0:
-        raise ValueError(IFS3D._none_given())
-    if len(maps) > MAX_MAPS_IN_ALL:
-        raise ValueError(IFS3D._too_many(f"{len(maps):,} categories"))
-    maps, probabilities = IFS3D._separated(maps, probabilities)
-    if probabilities is not None and len(probabilities) != len(maps):
-        raise ValueError(
-            f"expected probabilities for each of {len(maps)} categories, got {len(probabilities)}"
-        )
-    rows = [
-        _numbers(f"the maps of category {category}", given, (-1, COEFFICIENTS))
-        for category, given in enumerate(maps)
-    ]
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    if lengths.sum() > MAX_MAPS_IN_ALL:
-        raise ValueError(IFS3D._too_many(f"{lengths.sum():,}"))
-    chances = None
-    if probabilities is not None:
-        chances = np.concatenate(
-            [
-                _numbers(f"the probabilities of category {category}", given, (len(row),))
-                for category, (given, row) in enumerate(zip(probabilities, rows, strict=True))
-            ],
-            dtype=np.float64,
-        )
-    return np.concatenate(rows, dtype=np.float64), chances, lengths
-
-
-def _numbers(what: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Returns the numbers as an array of the given shape, in which −1 stands for 1…256."""
-    array = numbers_of(what, given, COEFFICIENTS * MAX_MAPS)
-    fits = array.ndim == len(shape) and all(
-        wanted in (-1, side) for side, wanted in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
-        wanted = f"(n, {COEFFICIENTS})" if shape[0] == -1 else str(shape)
-        raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
-    if not 1 <= len(array) <= MAX_MAPS:
-        raise ValueError(f"{what} must number between 1 and {MAX_MAPS}, got {len(array)}")
-    return array
-
-
-def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
-    """Returns probabilities proportional to |det A|, expanded along the first row."""
-    a, b, c, d, e, f, g, h, i = maps.T[:9]
-    with np.errstate(all="ignore"):  # totals that are not finite are refused
-        weights = np.abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
-        borders = np.cumsum(lengths)[:-1]
-        totals = np.array([sum(part.tolist()) for part in np.split(weights, borders)])
-        wrong = ~(np.isfinite(totals) & (totals > 0))
-    if wrong.any():
-        raise ValueError(
-            f"the maps of category {wrong.argmax()} have no volume (every determinant is 0) or are "
-            "not finite: give probabilities"
-        )
-    return np.asarray(weights / np.repeat(totals, lengths))

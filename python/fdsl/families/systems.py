@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import as_array, checked_integer, count_up_to, counted, shown
+from fdsl._checks import as_array, checked_integer, checked_several, count_up_to, counted, shown
 from fdsl.families.core import C, CoreFamily
 from fdsl.families.readers import MAX_MAPS, MAX_MAPS_IN_ALL, Floats
 from fdsl.families.stored import Arrays
@@ -29,6 +29,8 @@ class Systems(CoreFamily[C]):
     _columns: ClassVar[int]
     #: The named tuple (maps, probabilities) of a category.
     _category: ClassVar[Any]
+    #: What a determinant of 0 lacks: ``"area"`` or ``"volume"``.
+    _extent: ClassVar[str]
 
     def _lay(
         self, maps: Floats, probabilities: Floats | None, lengths: Lengths, tried: int | None
@@ -57,8 +59,79 @@ class Systems(CoreFamily[C]):
 
     @staticmethod
     @abstractmethod
-    def _by_determinant(maps: Floats, lengths: Lengths) -> Floats:
+    def _determinants(maps: Floats) -> Floats:
+        """Returns the determinant of each map."""
+
+    @staticmethod
+    @abstractmethod
+    def _sums(weights: Floats) -> Floats:
+        """Returns the sum of each row (C, n). The order of the additions is part of the format."""
+
+    @classmethod
+    def _by_determinant(cls, maps: Floats, lengths: Lengths) -> Floats:
         """Returns probabilities proportional to the |determinants| of the maps."""
+        starts, totals = np.cumsum(lengths) - lengths, np.empty(len(lengths))
+        with np.errstate(all="ignore"):  # totals that are not finite are refused
+            weights = np.abs(cls._determinants(maps))
+            for length in np.unique(lengths):  # categories of the same length form a matrix
+                chosen = np.flatnonzero(lengths == length)
+                totals[chosen] = cls._sums(weights[starts[chosen, None] + np.arange(length)])
+            wrong = ~(np.isfinite(totals) & (totals > 0))
+        if wrong.any():
+            raise ValueError(
+                f"the maps of category {wrong.argmax()} have no {cls._extent} (every determinant "
+                "is 0) or are not finite: give probabilities"
+            )
+        return np.asarray(weights / np.repeat(totals, lengths))
+
+    @classmethod
+    def _joined(
+        cls, maps: Any, probabilities: Sequence[npt.ArrayLike] | None
+    ) -> tuple[Floats, Floats | None, Lengths]:
+        """Returns the concatenated maps, probabilities and lengths of all categories."""
+        if checked_several("maps", maps) == 0:
+            raise ValueError(f"an {cls.__name__} needs at least one category, got none")
+        if len(maps) > MAX_MAPS_IN_ALL:
+            raise ValueError(cls._too_many(f"{len(maps):,} categories"))
+        maps, probabilities = cls._separated(maps, probabilities)
+        if probabilities is not None and len(probabilities) != len(maps):
+            raise ValueError(
+                f"expected probabilities for each of {len(maps)} categories, got "
+                f"{len(probabilities)}"
+            )
+        rows: list[npt.NDArray[Any]] = []
+        total = 0
+        for category, given in enumerate(maps):
+            array = numbers_of(
+                f"the maps of category {category}", given, (cls._columns + 2) * MAX_MAPS
+            )
+            if array.ndim != 2 or array.shape[1] != cls._columns:
+                raise ValueError(
+                    f"the maps of category {category} must have shape (n, {cls._columns}), got "
+                    f"{array.shape}"
+                )
+            if not 1 <= len(array) <= MAX_MAPS:
+                raise ValueError(
+                    f"category {category}: a category needs between 1 and {MAX_MAPS} maps, got "
+                    f"{len(array)}"
+                )
+            total += len(array)
+            if total > MAX_MAPS_IN_ALL:
+                raise ValueError(cls._too_many(f"more by category {category}"))
+            rows.append(array)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        weights = None
+        if probabilities is not None:
+            chances = []
+            for category, (given, row) in enumerate(zip(probabilities, rows, strict=True)):
+                what = f"the probabilities of category {category}"
+                chances.append(numbers_of(what, given, 8 * MAX_MAPS))
+                if chances[-1].shape != row.shape[:1]:
+                    raise ValueError(
+                        f"{what} must have shape {row.shape[:1]}, got {chances[-1].shape}"
+                    )
+            weights = np.concatenate(chances, dtype=np.float64)
+        return np.concatenate(rows, dtype=np.float64), weights, lengths
 
     @classmethod
     def _separated(cls, maps: Any, probabilities: Any) -> tuple[Any, Any]:
@@ -152,13 +225,30 @@ class Systems(CoreFamily[C]):
         maps, probabilities = arrays["maps"], arrays["probabilities"]
         lengths = arrays["lengths"]
         tried = checked_integer("candidates_tried", arrays["candidates_tried"])
+        cls._check_flat(maps, probabilities, lengths)
+        return cls._from_flat(
+            np.array(maps, np.float64, order="C"),
+            np.array(probabilities, np.float64),
+            np.array(lengths, np.int64),
+            None if tried == -1 else tried,
+        )
+
+    @classmethod
+    def _check_flat(
+        cls,
+        maps: npt.NDArray[Any],
+        probabilities: npt.NDArray[Any] | None,
+        lengths: npt.NDArray[Any],
+    ) -> None:
+        """Raises an error if the arrays of concatenated categories do not match."""
         for name, array in (("maps", maps), ("probabilities", probabilities)):
-            if array.dtype.kind not in "fiu":
+            if array is not None and array.dtype.kind not in "fiu":
                 raise TypeError(f"{name} must be numbers, got {array.dtype}")
-        if maps.ndim != 2 or maps.shape[1] != cls._columns or probabilities.shape != maps.shape[:1]:
+        if maps.ndim != 2 or maps.shape[1] != cls._columns:
+            raise ValueError(f"maps must have shape (n, {cls._columns}), got {maps.shape}")
+        if probabilities is not None and probabilities.shape != maps.shape[:1]:
             raise ValueError(
-                f"expected maps (n, {cls._columns}) and probabilities (n,), got {maps.shape} and "
-                f"{probabilities.shape}"
+                f"probabilities must have shape {maps.shape[:1]}, got {probabilities.shape}"
             )
         if len(maps) > MAX_MAPS_IN_ALL:
             raise ValueError(cls._too_many(f"{len(maps):,}"))
@@ -171,16 +261,6 @@ class Systems(CoreFamily[C]):
             raise ValueError(
                 f"lengths must be 1 to {MAX_MAPS} and add up to {len(maps)}, got {lengths}"
             )
-        return cls._from_flat(
-            np.array(maps, np.float64, order="C"),
-            np.array(probabilities, np.float64),
-            np.array(lengths, np.int64),
-            None if tried == -1 else tried,
-        )
-
-    @classmethod
-    def _none_given(cls) -> str:
-        return f"an {cls.__name__} needs at least one category, got none"
 
     @classmethod
     def _too_many(cls, given: str) -> str:
