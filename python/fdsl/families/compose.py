@@ -7,47 +7,24 @@ import dataclasses
 import decimal
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fdsl.families.base import Family
-from fdsl.families.drawing import CROP, RETRIES, Address, flip_of, flipped, generator
+from fdsl.families.drawing import RETRIES, Address, flip_of, flipped, generator, window
 from fdsl.families.perlin import Perlin
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
+
+if TYPE_CHECKING:
+    from fdsl.families.scene import Scene
 
 #: The smallest side of an image.
 SMALLEST = 16
 #: Does not depend on the context of the caller's thread.
 EXACT = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN, traps=[])
-
-
-class Parts(Protocol):
-    """The members of ``fdsl.Scene`` that this module uses."""
-
-    name: ClassVar[str]
-
-    @property
-    def format(self) -> int:
-        """The version of its bytes."""
-
-    @property
-    def parts(self) -> tuple[Family, ...]:
-        """The families."""
-
-    @property
-    def backdrop(self) -> Family | None:
-        """The family behind the objects."""
-
-    def part_of(self, category: int) -> tuple[int, int]:
-        """The part that a category belongs to, and the category's number within it."""
-
-    def style_of(self, part: int) -> Frame:
-        """The settings of a part; those of the backdrop for −1."""
-
-    def __len__(self) -> int: ...
 
 
 class Object(NamedTuple):
@@ -79,7 +56,7 @@ class Canvas(NamedTuple):
 
 
 def compose(
-    scene: Parts,
+    scene: Scene,
     job: Job,
     addresses: Addresses,
     images: npt.NDArray[np.uint8],
@@ -112,8 +89,8 @@ def compose(
             if last and not (canvas.map == 1).any():  # resizing has lost an object of a few pixels
                 sharp = job._replace(frame=dataclasses.replace(frame, render_scale=None))
                 canvas = _painted(scene, sharp, asked, rng, scaled)
-            window = _window(frame, address, attempt, canvas if last else None)
-            image, seen = (flipped(whole, frame, index)[window] for whole in canvas)
+            kept = _window(frame, address, attempt, canvas if last else None)
+            image, seen = (flipped(whole, frame, index)[kept] for whole in canvas)
             if (seen == 1).any() or not frame.resample_degenerate:
                 break
         images[number], retries[number] = image, attempt
@@ -172,7 +149,7 @@ def _side(frame: Frame, scale: float) -> int:
 
 
 def _painted(
-    scene: Parts, job: Job, asked: list[Object], rng: np.random.Generator, scaled: Scaled
+    scene: Scene, job: Job, asked: list[Object], rng: np.random.Generator, scaled: Scaled
 ) -> Canvas:
     """Paints the objects on the backdrop, from front to back."""
     frame: Any = job.frame
@@ -215,7 +192,7 @@ def _painted(
 
 
 def _behind(
-    scene: Parts, job: Job, rng: np.random.Generator, scaled: Scaled
+    scene: Scene, job: Job, rng: np.random.Generator, scaled: Scaled
 ) -> npt.NDArray[np.uint8]:
     frame: Any = job.frame
     size = (frame.height, frame.width)
@@ -310,9 +287,6 @@ def _window(
     if len(cells) > 0:  # a part in Python may draw an empty image
         corner = [int(c) - k // 2 for c, k in zip(cells[0], kept, strict=True)]
         top, left = (min(max(c, 0), most) for c, most in zip(corner, room, strict=True))
-    elif frame.crop is not None and frame.crop_position == "random":
-        rng = generator(address, CROP + attempt)
-        top, left = (int(rng.integers(0, most, endpoint=True)) for most in room)
     else:
-        top, left = room[0] // 2, room[1] // 2
+        return window(frame, address, attempt)
     return slice(top, top + kept[0]), slice(left, left + kept[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from fdsl import _core
 from fdsl.frame import Frame
 from fdsl.job import Addresses, Job, Rendered
 from fdsl.sample import Sample
+
+if TYPE_CHECKING:
+    from fdsl.families.base import Family
 
 #: Flips: none, top-bottom, left-right, both.
 FLIPS = 4
@@ -23,31 +26,8 @@ CROP = 1 << 32
 MAX_OBJECTS = 65_535
 
 
-class Drawable(Protocol):
-    """The part of ``fdsl.Family`` that is used here."""
-
-    @property
-    def name(self) -> str:
-        """The name in files."""
-
-    @property
-    def format(self) -> int:
-        """The version of its bytes."""
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The targets besides the label."""
-
-    def draw(self, category: Any, rng: np.random.Generator, frame: Any) -> Any:
-        """Draws one instance, uncropped."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, key: Any) -> Any: ...
-
-
 def draw_samples(
-    family: Drawable,
+    family: Family,
     job: Job,
     addresses: Addresses,
     images: npt.NDArray[np.uint8],
@@ -70,12 +50,13 @@ def draw_samples(
                     at = f"seed={seed}, category={category}, index={index}, {frame}"
                     error.add_note(f"In {kind}.draw, for the image at {at}")
                 raise
-            image = _cropped(sample.image, frame, address, attempt)
+            kept = window(frame, address, attempt)
+            image = flipped(sample.image, frame, index)[kept]
             if image.any() or not frame.resample_degenerate:
                 break
         images[number], retries[number] = image, attempt
         if objects is not None:
-            objects[number] = _cropped(sample.objects, frame, address, attempt)
+            objects[number] = flipped(sample.objects, frame, index)[kept]
             of_objects.append([int(category) for category in sample.categories])
     return Rendered(retries, None if objects is None else of_objects)
 
@@ -95,7 +76,7 @@ def flip_of(frame: Frame, index: int) -> int:
 
 
 def _draw_checked(
-    family: Drawable, parameters: Any, frame: Frame, address: Address, attempt: int
+    family: Family, parameters: Any, frame: Frame, address: Address, attempt: int
 ) -> Sample:
     name, format, seed, category, index = address
     shared = (name, format, seed, category, index - flip_of(frame, index))
@@ -140,21 +121,16 @@ def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _cropped(
-    whole: npt.NDArray[Any], frame: Frame, address: Address, attempt: int
-) -> npt.NDArray[Any]:
-    """Flips and crops an image or an object map."""
-    turned = flipped(whole, frame, address[-1])
-    if frame.crop is None:
-        return turned
+def window(frame: Frame, address: Address, attempt: int) -> tuple[slice, slice]:
+    """Returns the window of the crop: the whole image if there is none."""
     height, width = frame.output_size
     room = (frame.height - height, frame.width - width)
-    if frame.crop_position == "random":
+    if frame.crop is not None and frame.crop_position == "random":
         rng = generator(address, CROP + attempt)
         top, left = (int(rng.integers(0, most, endpoint=True)) for most in room)
     else:
         top, left = room[0] // 2, room[1] // 2
-    return turned[top : top + height, left : left + width]
+    return slice(top, top + height), slice(left, left + width)
 
 
 def flipped(whole: npt.NDArray[Any], frame: Frame, index: int) -> npt.NDArray[Any]:
