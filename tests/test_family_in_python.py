@@ -747,6 +747,14 @@ def test_its_settings_can_be_pickled_to_another_process_without_it(tmp_path):
     assert run.stdout.strip() == str(settings), run.stderr
 
 
+def test_known_families_are_loaded_without_looking_through_all_packages(monkeypatch):
+    def looked_through(**where):
+        raise AssertionError(f"looked for {where}")
+
+    monkeypatch.setattr(registry, "entry_points", looked_through)
+    assert len(fdsl.load("perlin-9")) == 9
+
+
 # The page
 
 

@@ -36,6 +36,12 @@ def test_a_published_data_set_may_be_named_by_its_number_of_categories():
     assert fdsl.published("fractaldb-1000").name == "fractaldb-1k"
 
 
+def test_a_published_data_set_is_made_once():
+    data = fdsl.published("deadleaves-squares")
+    assert fdsl.published("deadleaves-squares") is data
+    assert fdsl.load("deadleaves-squares") is data.family
+
+
 def test_an_unknown_data_set_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match=r"no published data set 'photos'; known: fractaldb-1k"):
         fdsl.published("photos")

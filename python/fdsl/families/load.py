@@ -16,7 +16,7 @@ from fdsl.families.base import Family
 from fdsl.families.fractaldb import fractaldb
 from fdsl.families.ifs import IFS
 from fdsl.families.published import PUBLISHED, published_family
-from fdsl.families.registry import NAME, find, names
+from fdsl.families.registry import NAME, find, is_known, names
 from fdsl.families.scene import Scene
 from fdsl.frame import Frame
 
@@ -254,7 +254,7 @@ def _named(source: str) -> _Named | None:
         import_script(script)
     if name in _MAKERS:
         maker = _MAKERS[name]
-    elif name not in names() and (script is None or Path(f"{name}-{number}").exists()):
+    elif not is_known(name) and (script is None or Path(f"{name}-{number}").exists()):
         return None
     else:
         maker = kind = find(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,7 @@ PRESETS = ("paper", "released", "wacv22", "published")
 """Renderings that have a name: constructors of styles, and the one of a published data set."""
 
 
+@functools.cache
 def published(name: str) -> Published:
     """Returns a published data set by name.
 
@@ -204,8 +206,7 @@ def published(name: str) -> Published:
 
 def published_family(name: str) -> Family | None:
     """Returns the categories of a published data set, if there is one of this name."""
-    entry = _ENTRIES.get(name)
-    return None if entry is None else entry.family()
+    return published(name).family if name in _ENTRIES else None
 
 
 def preset(name: str, family: Family, *, source: str, **settings: Any) -> Frame:

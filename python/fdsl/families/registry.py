@@ -52,6 +52,12 @@ def imported() -> list[FamilyClass]:
     return list(_known.values())
 
 
+def is_known(name: str) -> bool:
+    """Returns whether there is a family of this name."""
+    # Looking for entry points reads the metadata of every installed package: 45 ms.
+    return name in _known or bool(entry_points(group=GROUP, name=name))
+
+
 def names() -> list[str]:
     """Returns the names of all families."""
     return sorted({*_known, *(point.name for point in entry_points(group=GROUP))})
