@@ -57,7 +57,7 @@ def _bench(a: argparse.Namespace) -> None:
     print(f"{rendering}")
     print(f"{'path':<8} {'threads':>7} {'images/s':>11} {'ms/image':>9}   slowest … fastest batch")
     runs: list[tuple[str | None, int]] = [(None, 1)]  # what Python draws, it draws on one thread
-    if family._in_core:
+    if family.in_core:
         runs = [(path, 1) for path in paths]
         if cores > 1:
             runs.append((paths[-1], cores))

@@ -423,8 +423,9 @@ class Family:
         return reduced(_from_arrays, type(self), {**self._arrays(), **self._notes()})
 
     @property
-    def _in_core(self) -> bool:
-        """Whether the core renders it; otherwise Python does, which may be slow."""
+    def in_core(self) -> bool:
+        """Whether the core renders its images, on several threads. Otherwise Python does, on one:
+        use the worker processes of a DataLoader."""
         return False
 
     def _checked(self, category: int) -> int:

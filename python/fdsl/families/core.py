@@ -89,7 +89,8 @@ class CoreFamily(Family, Generic[C]):
         return self._arrays()
 
     @property
-    def _in_core(self) -> bool:
+    def in_core(self) -> bool:
+        """Whether the core renders its images."""
         return True
 
     def _core_name(self, frame: Frame | None) -> str:

@@ -191,7 +191,7 @@ class Scene(CoreFamily[Any]):
             raise ValueError("backdrop_style needs a backdrop, got None")
         self._backdrop_style = None if backdrop is None else _style_of(backdrop, backdrop_style)
         self._firsts = np.cumsum([0, *map(len, parts)])
-        if self._in_core:
+        if self.in_core:
             self.core()  # checks the numbers
 
     @classmethod
@@ -291,7 +291,7 @@ class Scene(CoreFamily[Any]):
         objects: npt.NDArray[np.uint16] | None = None,
     ) -> Rendered:
         """Renders addresses into existing arrays: in the core, unless a part is in Python."""
-        if self._in_core:
+        if self.in_core:
             return super().render_into(job, addresses, images, objects)
         return compose(self, job, addresses, images, objects)
 
@@ -305,7 +305,7 @@ class Scene(CoreFamily[Any]):
         label_noise: float = 0.0,
     ) -> npt.NDArray[np.int64]:
         """Renders samples of a stream and returns their labels."""
-        batch_into = super().batch_into if self._in_core else super(CoreFamily, self).batch_into
+        batch_into = super().batch_into if self.in_core else super(CoreFamily, self).batch_into
         return batch_into(job, numbers, images, instances=instances, label_noise=label_noise)
 
     def part_of(self, category: int) -> tuple[int, int]:
@@ -355,7 +355,8 @@ class Scene(CoreFamily[Any]):
         return f"<Scene: {counted(len(self), 'category', 'categories')} of {names}>"
 
     @property
-    def _in_core(self) -> bool:
+    def in_core(self) -> bool:
+        """Whether the core renders its images: unless a part or the backdrop is in Python."""
         return all(isinstance(part, CoreFamily) for part in self._all())
 
     def _all(self) -> list[Family]:

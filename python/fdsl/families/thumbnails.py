@@ -54,7 +54,7 @@ def thumbnails(
             images = np.empty((len(categories[part]), *frame.image_shape), np.uint8)
             family.render_into(job, (categories[part], indices[part]), images)
             sheet.put(row, images)
-            if not family._in_core and time.monotonic() - start > BUDGET:
+            if not family.in_core and time.monotonic() - start > BUDGET:
                 break
         high, _ = sheet.corner(row + 1, 0)
         return png.encode(sheet.pixels[None, :high])[0]
