@@ -719,7 +719,7 @@ def test_finalize_describes_the_export(ifs, tmp_path):
 
 def test_an_interrupted_finalize_goes_on(ifs, tmp_path, monkeypatch):
     write(ifs, tmp_path)
-    check, checked = fdsl.export.check._checked, []
+    check, checked = fdsl.export.check._check_unit, []
 
     def counted(plan, unit, path, **more):
         checked.append(unit)
@@ -729,7 +729,7 @@ def test_an_interrupted_finalize_goes_on(ifs, tmp_path, monkeypatch):
         if done == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fdsl.export.check, "_checked", counted)
+    monkeypatch.setattr(fdsl.export.check, "_check_unit", counted)
     for _ in range(2):  # the second one stops where the first did
         with pytest.raises(KeyboardInterrupt):
             fdsl.export.finalize(tmp_path, progress=interrupted)

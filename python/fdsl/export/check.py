@@ -16,7 +16,7 @@ from typing import Any
 from fdsl._checks import counted
 from fdsl._files import PathLike, append_whole, named_path, read_at_most, remove_parts, write_whole
 from fdsl.export.coco import ANNOTATIONS
-from fdsl.export.layout import SHARDS_FOR_READERS, Sample
+from fdsl.export.layout import SHARDS_FOR_READERS, Entry
 from fdsl.export.plan import PLAN, Plan
 from fdsl.export.samples import rendered_files
 from fdsl.export.target import decode_map
@@ -85,26 +85,26 @@ def finalize(
         elif file.is_dir() or file.suffix == ".tar":  # readers would take it for data
             raise ValueError(f"{file} does not belong to the export: move it elsewhere")
 
-    known, checked = _known(path / METADATA, plan), _Checked(path)
+    known, journal = _known(path / METADATA, plan), _Journal(path)
     shards = []
     for unit, name in enumerate(names):
-        found = checked.get(home / name) or _checked(plan, unit, home / name)
+        found = journal.get(home / name) or _check_unit(plan, unit, home / name)
         shards.append({"name": name, **found})
         if known.get(name, shards[-1]["sha256"]) != shards[-1]["sha256"]:
-            _checked(plan, unit, home / name, rerender_all=True)
+            _check_unit(plan, unit, home / name, rerender_all=True)
             raise ValueError(
                 f"{home / name} holds the right files, but its SHA-256 is not the one in "
                 f"{METADATA}: another program wrote one of the two. Remove {METADATA}, then "
                 "finalize again"
             )
-        checked.add(home / name, found)
+        journal.add(home / name, found)
         if progress:
             progress(unit + 1, len(names))
     layout.finish(path)
     totals = {what: sum(shard[what] for shard in shards) for what in ("images", "bytes")}
     metadata = {**plan.settings(), **totals, "shards": shards}
     write_whole(path / METADATA, (json.dumps(metadata, indent=1) + "\n").encode())
-    checked.remove()
+    journal.remove()
     if plan.layout == "webdataset":
         train = {
             "name": "train",
@@ -141,7 +141,7 @@ def _known(file: Path, plan: Plan) -> dict[str, str]:
     return {}
 
 
-class _Checked:
+class _Journal:
     """The shards that an interrupted call has checked and nobody has written since.
 
     The file is trusted, as ``metadata.json`` is: both can be written by the writers of the shards.
@@ -180,14 +180,14 @@ class _Checked:
         return f"{self._plan} {shard.name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
-def _to_rerender(plan: Plan, unit: int, samples: list[Sample]) -> list[Sample]:
+def _to_rerender(plan: Plan, unit: int, samples: list[Entry]) -> list[Entry]:
     """Chooses the first and last sample of a unit, and others by the seed and the unit's number."""
     middle = range(1, len(samples) - 1)
     chosen = random.Random(f"{plan.seed} {unit}").sample(middle, min(RERENDERED - 2, len(middle)))
     return [samples[number] for number in sorted({0, *chosen, len(samples) - 1})]
 
 
-def _checked(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -> dict[str, Any]:
+def _check_unit(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -> dict[str, Any]:
     """Checks a unit and returns its number of images, size and SHA-256."""
     layout, samples = plan.files, plan.files.samples(unit)
     chosen = samples if rerender_all else _to_rerender(plan, unit, samples)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from fdsl._files import writing_whole
 from fdsl.export.layout import (
+    Entry,
     Files,
     InStreamOrder,
-    Sample,
     digits,
     hashed,
     read_folder,
@@ -57,10 +57,10 @@ class Coco(InStreamOrder):
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(6, self.units())}d}"
 
-    def metadata(self, sample: Sample) -> Files:
+    def metadata(self, sample: Entry) -> Files:
         return {}
 
-    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
         def files() -> Iterator[tuple[str, bytes]]:
             described = []
             for sample, rendered in samples:
@@ -110,7 +110,7 @@ class Coco(InStreamOrder):
             pieces = _document(images, _numbered(annotations))
             file.writelines(piece.encode() for piece in pieces)
 
-    def _image(self, unit: str, sample: Sample, size: tuple[int, int]) -> str:
+    def _image(self, unit: str, sample: Entry, size: tuple[int, int]) -> str:
         address = {"seed": self.seed, "category": sample.category, "index": sample.index}
         return json.dumps(
             {

@@ -37,7 +37,7 @@ MIN_SHARD, MAX_SHARD = 100, 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Entry:
     """An image of an export."""
 
     #: The name of its files, without their extensions.
@@ -134,15 +134,15 @@ class Layout(ABC):
         """Returns the name of a unit in its folder."""
 
     @abstractmethod
-    def samples(self, unit: int) -> list[Sample]:
+    def samples(self, unit: int) -> list[Entry]:
         """Returns the samples of a unit, in order."""
 
     @abstractmethod
-    def metadata(self, sample: Sample) -> Files:
+    def metadata(self, sample: Entry) -> Files:
         """Returns the files that describe a sample, apart from its image and target."""
 
     @abstractmethod
-    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
         """Writes a unit, whole or not at all."""
 
     @abstractmethod
@@ -163,14 +163,14 @@ class Layout(ABC):
 class InStreamOrder(Layout):
     """Units in the order of a stream, so each mixes the categories."""
 
-    def samples(self, unit: int) -> list[Sample]:
+    def samples(self, unit: int) -> list[Entry]:
         first = unit * self.shard_size
         numbers = np.arange(first, first + self.images(unit), dtype=np.uint64)
         order = self.family.order(numbers, self.instances, self.seed)
         columns = (array.tolist() for array in (numbers, *order))
         width = digits(9, len(self.family) * self.instances)
         return [
-            Sample(f"{number:0{width}d}", category, index)
+            Entry(f"{number:0{width}d}", category, index)
             for number, category, index in zip(*columns, strict=True)
         ]
 
@@ -181,7 +181,7 @@ class WebDataset(InStreamOrder):
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(6, self.units())}d}.tar"
 
-    def metadata(self, sample: Sample) -> Files:
+    def metadata(self, sample: Entry) -> Files:
         address: dict[str, Any] = {
             "family": self.family.name,
             "seed": self.seed,
@@ -191,11 +191,11 @@ class WebDataset(InStreamOrder):
         }
         return {"cls": str(sample.category).encode(), "json": json.dumps(address).encode()}
 
-    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
         with writing_whole(path) as file:
             self.write_to(file, samples)
 
-    def write_to(self, file: IO[bytes], samples: Iterable[tuple[Sample, Files]]) -> None:
+    def write_to(self, file: IO[bytes], samples: Iterable[tuple[Entry, Files]]) -> None:
         """Writes a shard to an open file or pipe."""
         write_archive(
             file,
@@ -227,17 +227,17 @@ class ClassFolders(Layout):
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(5, self.units())}d}"
 
-    def samples(self, unit: int) -> list[Sample]:
-        return [Sample(self.key(unit, index), unit, index) for index in range(self.instances)]
+    def samples(self, unit: int) -> list[Entry]:
+        return [Entry(self.key(unit, index), unit, index) for index in range(self.instances)]
 
     def key(self, category: int, index: int) -> str:
         """Returns the file name of an instance, without its extension."""
         return f"{index:0{digits(6, self.instances)}d}"
 
-    def metadata(self, sample: Sample) -> Files:
+    def metadata(self, sample: Entry) -> Files:
         return {}
 
-    def write(self, path: Path, samples: Iterable[tuple[Sample, Files]]) -> None:
+    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
         write_folder(
             path,
             (

@@ -8,16 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fdsl import png
-from fdsl.export.layout import Files, InStreamOrder, Sample
+from fdsl.export.layout import Entry, Files, InStreamOrder
 from fdsl.export.plan import Plan
 from fdsl.job import Job
-from fdsl.render import render
 from fdsl.targets import render_objects
 
 
 def rendered_files(
-    plan: Plan, samples: Sequence[Sample], num_threads: int | None
-) -> Iterator[tuple[Sample, Files]]:
+    plan: Plan, samples: Sequence[Entry], num_threads: int | None
+) -> Iterator[tuple[Entry, Files]]:
     """Renders and encodes samples, one batch ahead of the caller."""
     size = plan.rendering.images_at_once
     if plan.rendering.slow_out_of_order and isinstance(plan.files, InStreamOrder):
@@ -32,17 +31,17 @@ def rendered_files(
             yield from zip(batch, files, strict=True)
 
 
-def _files(plan: Plan, samples: Sequence[Sample], num_threads: int | None) -> list[Files]:
+def _files(plan: Plan, samples: Sequence[Entry], num_threads: int | None) -> list[Files]:
     """Returns the PNG file of each sample and the files of its target."""
     categories = np.array([sample.category for sample in samples], np.uint64)
     indices = np.array([sample.index for sample in samples], np.uint64)
     family, frame = plan.family, plan.rendering
-    if plan.target == "label":
-        images = render(family, categories, indices, plan.seed, frame, num_threads)
-        return [{"png": file} for file in png.encode(images, num_threads)]
     images = np.empty((len(samples), *frame.image_shape), np.uint8)
-    job = Job(frame, plan.seed, num_threads)
-    maps, object_categories = render_objects(family, job, (categories, indices), images)
+    job, addresses = Job(frame, plan.seed, num_threads), (categories, indices)
+    if plan.target == "label":
+        family.render_into(job, addresses, images)
+        return [{"png": file} for file in png.encode(images, num_threads)]
+    maps, object_categories = render_objects(family, job, addresses, images)
     return [
         {"png": file, **plan.files.target_files(objects, numbers, plan.target)}
         for file, objects, numbers in zip(

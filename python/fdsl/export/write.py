@@ -18,7 +18,7 @@ from fdsl._checks import (
     shown,
 )
 from fdsl._files import PathLike, named_path
-from fdsl.export.layout import Files, Sample, WebDataset, default_shard_size
+from fdsl.export.layout import Entry, Files, WebDataset, default_shard_size
 from fdsl.export.plan import Plan, planned_shard_size
 from fdsl.export.samples import rendered_files
 from fdsl.families import Family
@@ -308,7 +308,7 @@ class _Total:
         self.images = self.bytes = 0
         self.expected, self.progress = expected, progress
 
-    def over(self, samples: Iterator[tuple[Sample, Files]]) -> Iterator[tuple[Sample, Files]]:
+    def over(self, samples: Iterator[tuple[Entry, Files]]) -> Iterator[tuple[Entry, Files]]:
         """Yields samples, and counts each once it is written."""
         for sample, files in samples:
             yield sample, files
