@@ -67,6 +67,8 @@ class Control:
         try:
             if self.kind == "size":
                 sides = [int(side) for side in given.split("x")]
+                if len(sides) > 2:
+                    raise ValueError
                 return sides[0] if len(sides) == 1 else tuple(sides)
             return int(given) if self.kind == "whole" else float(given)
         except ValueError:

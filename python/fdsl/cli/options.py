@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fdsl.cli.values import size, variation
+from fdsl.cli.values import variation
 from fdsl.controls import Control, read_values, style_controls, text
 from fdsl.families import Family, Perlin
 from fdsl.families.load import SOURCES, load_set, options_and_settings, text_options
@@ -193,7 +193,12 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         "of the authors' code, reproduced to the byte (released), those of Improving Fractal "
         "Pre-training (wacv22), or those of a published data set (published)",
     )
-    add("--size", type=size, metavar="N", help="Height and width, such as 256 or 256x320")
+    add(
+        "--size",
+        type=_reader_of(Frame, "size"),
+        metavar="N",
+        help="Height and width, such as 256 or 256x320",
+    )
     add(
         "--crop",
         type=_reader_of(Frame, "crop"),

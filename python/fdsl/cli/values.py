@@ -11,19 +11,6 @@ MAX_NUMBERS = 1_000_000
 MAX_NUMBER = 2**64 - 1
 
 
-def size(text: str) -> int | tuple[int, int]:
-    """Reads ``256`` or ``256x320``."""
-    try:
-        numbers = [int(part) for part in text.split("x")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise argparse.ArgumentTypeError(
-            f"must be a size such as 256 or 256x320 (height first), got {text!r}"
-        )
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
-
-
 def variation(text: str) -> float | str:
     """Reads a number or ``none``."""
     try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from fdsl._checks import as_array, count_up_to, counted, shown
+from fdsl._checks import as_array, count_up_to, shown
 from fdsl.families.core import CoreFamily
 from fdsl.families.stored import MAX_CATEGORIES, Arrays, number_or_none, stored_rows
 
@@ -82,9 +82,6 @@ class DiamondSquare(CoreFamily[Decay]):
 
     def _single(self, category: int) -> Decay:
         return Decay(float(self._decays[category]))
-
-    def __repr__(self) -> str:
-        return f"<DiamondSquare: {counted(len(self), 'category', 'categories')}>"
 
     def _arrays(self) -> Arrays:
         return {"decays": self._decays}

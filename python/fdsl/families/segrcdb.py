@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fdsl import _core
-from fdsl._checks import counted
 from fdsl.families.core import CoreFamily, rows_of
 from fdsl.families.stored import Arrays, number_or_none, stored_rows
 from fdsl.frame import Frame, Slider
@@ -137,9 +136,6 @@ class SegRCDB(CoreFamily[RingClass]):
     def _single(self, category: int) -> RingClass:
         vertices, rings, noise, step, radius, x, y = self._rows[category].tolist()
         return RingClass(int(vertices), int(rings), noise, step, radius, (x, y))
-
-    def __repr__(self) -> str:
-        return f"<SegRCDB: {counted(len(self), 'category', 'categories')}>"
 
     def _arrays(self) -> Arrays:
         return {"classes": self._rows}

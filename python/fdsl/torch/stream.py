@@ -406,8 +406,7 @@ class Stream(IterableDataset[Item]):
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker has no access to torch.distributed, so it is told the rank. It must not
         # get this process's iterator.
-        inherited = ranks_of_distributed() or self._inherited_ranks
-        ranks = inherited or ranks_of_launcher(complete=False)
+        ranks = self._known_ranks()
         own = {"_inherited_ranks": ranks, "_position": copy.copy(self._position), "_current": None}
         return {**self.__dict__, **own}
 
@@ -624,7 +623,7 @@ class StreamIterator(Iterator[Item]):
         images = self._allocate((len(numbers), *stream.rendering.image_shape))
         if stream._images is not None:
             categories, indices = stream.family.order(numbers, stream.instances, stream.seed)
-            items = categories * np.uint64(len(stream._images) // len(stream.family)) + indices
+            items = categories * np.uint64(stream._images.instances) + indices
             images.numpy()[...], kept = stream._images.take(items.astype(np.int64))
             return channels_first(images), to_tensors(kept)
         targets = render_batch(
