@@ -237,7 +237,6 @@ fn arrays(parameters: &Bound<'_, PyDict>) -> PyResult<Arrays> {
 fn numbers<T: Element + Copy>(array: &Bound<'_, PyAny>) -> PyResult<Option<Vec<T>>> {
     let Ok(array) = array.cast::<PyArrayDyn<T>>() else { return Ok(None) };
     // `as_array` does not check this, and reading it would be undefined behavior.
-    let aligned: bool = array.getattr("flags")?.getattr("aligned")?.extract()?;
-    let array = if aligned { array.clone() } else { array.call_method0("copy")?.cast_into()? };
+    let array = if array.is_aligned() { array.clone() } else { array.call_method0("copy")?.cast_into()? };
     Ok(Some(array.try_readonly()?.as_array().iter().copied().collect()))
 }
