@@ -14,13 +14,12 @@ use fdsl::ifs::{Draw, Patch, Style};
 use fdsl::points::{Bounds, Points};
 use fdsl::surface::{LastPoint, Mark, Masks};
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
-use std::ops::ControlFlow;
 
 /// Ten categories found like the published ones, which ship with the Python package only.
 fn categories() -> Vec<Ifs> {
     let search = Search { categories: 10, fill_rate: 0.2, seed: 1, max_maps: 7, ..Default::default() };
     let machine = Machine { threads: None, simd: *Simd::available().last().unwrap() };
-    search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
+    search.run(&machine, &mut |_, _| false).unwrap().categories
 }
 
 fn main() {
@@ -205,7 +204,7 @@ fn search(bencher: Bencher, path: &str, sampler: Sampler) {
     let search = Search { fill_rate: 1.0, max_tries: 1000, seed: 1, sampler, ..Default::default() };
     bencher
         .counter(ItemsCount::new(1000usize))
-        .bench_local(|| search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap_err());
+        .bench_local(|| search.run(&machine, &mut |_, _| false).unwrap_err());
 }
 
 #[divan::bench(args = paths(), sample_count = 5)]

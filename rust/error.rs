@@ -89,6 +89,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns [`Error::Number`] unless the number fits.
+    pub(crate) fn unless(
+        fits: bool,
+        name: &'static str,
+        accepted: &'static str,
+        given: f64,
+    ) -> Result<(), Self> {
+        if fits { Ok(()) } else { Err(Error::Number { name, accepted, given }) }
+    }
+
     /// Leaves out line and column: only this library writes the JSON, so a position would not help.
     pub(crate) fn of_json(error: serde_json::Error) -> Self {
         let place = format!(" at line {} column {}", error.line(), error.column());

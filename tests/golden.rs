@@ -4,7 +4,6 @@
 //! `FDSL_GOLDEN=folder cargo test --test golden` also writes the images, as PGM and PPM.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +38,7 @@ fn digest(bytes: &[u8]) -> u64 {
 fn categories(simd: Simd) -> Vec<Ifs> {
     let search = Search { categories: 4, fill_rate: 0.2, seed: 1, ..Default::default() };
     let machine = Machine { threads: Some(2), simd };
-    search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
+    search.run(&machine, &mut |_, _| false).unwrap().categories
 }
 
 /// A name, the settings, and the digest.
@@ -320,7 +319,7 @@ fn atoms_have_not_changed() {
 fn categories_3d(simd: Simd, sampler: Sampler) -> Vec<Ifs3d> {
     let search = Search3d { categories: 4, seed: 1, sampler, ..Default::default() };
     let machine = Machine { threads: Some(2), simd };
-    search.run::<()>(&machine, |_, _| ControlFlow::Continue(())).unwrap().categories
+    search.run(&machine, &mut |_, _| false).unwrap().categories
 }
 
 #[test]
@@ -360,8 +359,9 @@ fn scenes() -> Vec<Scene> {
     let part = |family: &str, style: &str| {
         format!(r#"{{"family": "{family}", "settings": {{"frame": {frame}, "style": {style}}}}}"#)
     };
-    let (curves, rings) =
-        (part("bezier", r#"{"draw": "patch", "margin": 6}"#), part("rcdb", r#"{"background": "black"}"#));
+    let curves = part("bezier", r#"{"draw": "patch", "margin": 6}"#);
+    let rings =
+        part("rcdb", r#"{"background": "black", "line_width": 1, "line_color": "gray", "centered": false}"#);
     let mut arrays = Arrays::default();
     arrays.insert("0:counts", vec![4, 2], Numbers::U64(vec![2, 1, 3, 12, 13, 5, 64, 99]));
     let contours = [[3, 1, 0, 8], [14, 196, 1, 0], [126, 107, 2, 0], [1000, 20, 4, 1]];

@@ -212,8 +212,9 @@ fn scene([points, curves]: [u64; 2], [vertices, rings, noise, step]: [u32; 4]) -
     let part = |family: &str, style: &str| {
         format!(r#"{{"family": "{family}", "settings": {{"frame": {frame}, "style": {style}}}}}"#)
     };
-    let (one, other) =
-        (part("bezier", r#"{"draw": "patch", "margin": 6}"#), part("rcdb", r#"{"background": "black"}"#));
+    let one = part("bezier", r#"{"draw": "patch", "margin": 6}"#);
+    let other =
+        part("rcdb", r#"{"background": "black", "line_width": 1, "line_color": "gray", "centered": false}"#);
     let mut arrays = Arrays::default();
     arrays.insert("0:counts", vec![1, 2], Numbers::U64(vec![points, curves]));
     let row = [vertices, rings, noise, step].map(f64::from);

@@ -40,16 +40,11 @@ impl Bezier {
     /// Returns an error if one of the numbers is out of range.
     pub fn from_counts(counts: &[[u64; 2]]) -> Result<Vec<Self>, Error> {
         let mut bases: [Option<Arc<Basis>>; 65] = [const { None }; 65];
-        let refused = |name, accepted, given| {
-            Err(Error::Number { name, accepted, given: given as f64 }) // only shown
-        };
         let category = |&[points, curves]: &[u64; 2]| {
-            if !(2..=64).contains(&points) {
-                return refused("the control points of a curve", "between 2 and 64", points);
-            }
-            if !(1..=256).contains(&curves) {
-                return refused("the curves of a category", "between 1 and 256", curves);
-            }
+            let fits = (2..=64).contains(&points);
+            Error::unless(fits, "the control points of a curve", "between 2 and 64", points as f64)?;
+            let fits = (1..=256).contains(&curves);
+            Error::unless(fits, "the curves of a category", "between 1 and 256", curves as f64)?;
             let basis = &mut bases[points as usize]; // at most 64
             let basis = basis.get_or_insert_with(|| Arc::new(Basis::new(points as usize)));
             Ok(Self { curves, basis: basis.clone() })

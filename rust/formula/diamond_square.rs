@@ -31,9 +31,7 @@ impl DiamondSquare {
     ///
     /// Returns an error unless the decay lies between 0 and 10.
     pub fn new(decay: f64) -> Result<Self, Error> {
-        if !(0.0..=LARGEST_DECAY).contains(&decay) {
-            return Err(Error::Number { name: "a decay", accepted: "between 0 and 10", given: decay });
-        }
+        Error::unless((0.0..=LARGEST_DECAY).contains(&decay), "a decay", "between 0 and 10", decay)?;
         Ok(Self { decay })
     }
 }

@@ -40,10 +40,10 @@ impl Spectrum {
     ///
     /// Returns [`Error::Number`] if an exponent is out of range.
     pub fn new(exponents: [f64; 2]) -> Result<Self, Error> {
-        match exponents.iter().find(|exponent| !(0.0..=8.0).contains(*exponent)) {
-            Some(&given) => Err(Error::Number { name: "an exponent", accepted: "between 0 and 8", given }),
-            None => Ok(Self { exponents }),
+        for exponent in exponents {
+            Error::unless((0.0..=8.0).contains(&exponent), "an exponent", "between 0 and 8", exponent)?;
         }
+        Ok(Self { exponents })
     }
 
     /// Renders the noise; in color, an independent one for each channel.

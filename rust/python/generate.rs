@@ -25,7 +25,7 @@ pub(super) fn sample_contractive(
 ) -> PyResult<SystemArrays<'_>> {
     let sampler = Contractive { seed, min_maps, max_maps, sum: singular_sum };
     let sampled = detached(py, |interrupted| sampler.sample(categories, interrupted))?;
-    systems(py, sampled.iter().map(|ifs| (ifs.maps(), ifs.probabilities())))
+    systems(py, &sampled)
 }
 
 /// Returns the classes of SegRCDB's code (categories, 7).

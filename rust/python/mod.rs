@@ -21,6 +21,7 @@ use crate::address::Address;
 use crate::error::Error;
 use crate::formula::BuiltIn;
 use crate::formula::interface::NoStyle;
+use crate::formula::system::System;
 use crate::label::label;
 use crate::machine::{InterruptCheck, Machine};
 use crate::simd::Simd;
@@ -62,12 +63,12 @@ fn detached_with<R: Send>(
 ) -> PyResult<R> {
     let mut raised = None;
     let mut interrupted = || {
-        // `try_attach` returns None while the interpreter shuts down, which a daemon thread may
-        // outlive. The first exception is kept, because the work may go on for a few more checks
-        // before it stops.
+        // The first exception is kept, because the work may go on for a few more checks before it stops.
         if raised.is_none() {
-            let checked = Python::try_attach(|py| py.check_signals().and_then(|()| report(py)));
-            raised = checked.and_then(Result::err);
+            match Python::try_attach(|py| py.check_signals().and_then(|()| report(py))) {
+                Some(checked) => raised = checked.err(),
+                None => return true, // the interpreter is shutting down, and this is a daemon thread
+            }
         }
         raised.is_some()
     };
@@ -113,13 +114,10 @@ fn rows<'py, T: Element + Copy, const N: usize>(
 type SystemArrays<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>);
 
 /// Copies the maps and the probabilities of systems into arrays.
-fn systems<'py, 'a, const N: usize>(
-    py: Python<'py>,
-    systems: impl Iterator<Item = (&'a [[f64; N]], &'a [f64])> + Clone,
-) -> PyResult<SystemArrays<'py>> {
-    let maps: Vec<[f64; N]> = systems.clone().flat_map(|(maps, _)| maps).copied().collect();
-    let probabilities: Vec<f64> = systems.clone().flat_map(|(_, own)| own).copied().collect();
-    let lengths: Vec<i64> = systems.map(|(maps, _)| maps.len() as i64).collect();
+fn systems<'py, const N: usize>(py: Python<'py>, systems: &[System<N>]) -> PyResult<SystemArrays<'py>> {
+    let maps: Vec<[f64; N]> = systems.iter().flat_map(System::maps).copied().collect();
+    let probabilities: Vec<f64> = systems.iter().flat_map(System::probabilities).copied().collect();
+    let lengths: Vec<i64> = systems.iter().map(|system| system.maps().len() as i64).collect();
     Ok((rows(py, &maps)?, probabilities.to_pyarray(py), lengths.to_pyarray(py)))
 }
 

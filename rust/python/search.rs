@@ -1,14 +1,14 @@
 //! The searches for categories.
 
-use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 
-use super::{guarded, machine, systems};
+use super::{detached_with, machine, systems};
 use crate::error::Error;
 use crate::formula::ifs::measure::Measure;
-use crate::formula::system::search::{Sampler, Stopped};
+use crate::formula::system::search::{Found, Progress, Sampler};
 use crate::formula::{ifs, ifs3d};
 
 /// Systems as flat arrays, as [`systems`] returns them, and the number of candidates tried.
@@ -41,8 +41,7 @@ pub(super) fn search<'py>(
         ifs::search::Search { categories, fill_rate, seed, min_maps, max_maps, measure, max_tries, sampler };
     let machine = machine(num_threads, None)?;
     let found = reported(py, progress, |report| search.run(&machine, report))?;
-    let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
-    found_arrays(py, found_systems, found.tried)
+    found_arrays(py, &found)
 }
 
 /// Searches for categories in three dimensions. Returns maps (n, 12) and the rest as [`search`] does.
@@ -75,18 +74,13 @@ pub(super) fn search3d<'py>(
     };
     let machine = machine(num_threads, None)?;
     let found = reported(py, progress, |report| search.run(&machine, report))?;
-    let found_systems = found.categories.iter().map(|ifs| (ifs.maps(), ifs.probabilities()));
-    found_arrays(py, found_systems, found.tried)
+    found_arrays(py, &found)
 }
 
 /// Copies the systems that a search found into arrays.
-fn found_arrays<'py, 'a, const N: usize>(
-    py: Python<'py>,
-    found: impl Iterator<Item = (&'a [[f64; N]], &'a [f64])> + Clone,
-    tried: u64,
-) -> PyResult<FoundArrays<'py>> {
-    let (maps, probabilities, lengths) = systems(py, found)?;
-    Ok((maps, probabilities, lengths, tried))
+fn found_arrays<'py, const N: usize>(py: Python<'py>, found: &Found<N>) -> PyResult<FoundArrays<'py>> {
+    let (maps, probabilities, lengths) = systems(py, &found.categories)?;
+    Ok((maps, probabilities, lengths, found.tried))
 }
 
 /// Returns the sampler of a name.
@@ -98,32 +92,22 @@ fn sampler_named(name: &str) -> Result<Sampler, Error> {
     }
 }
 
-/// Told how many categories were found and how many candidates tried; may cancel the search.
-type Report<'a> = &'a mut dyn FnMut(usize, u64) -> ControlFlow<PyErr>;
-
-/// Runs a search detached from the interpreter. Each report calls `progress`, which may raise, and
-/// checks for Ctrl-C.
+/// Runs a search detached from the interpreter; `progress(found, tried)` may raise an exception to stop it.
 fn reported<R: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
-    search: impl FnOnce(Report<'_>) -> Result<R, Stopped<PyErr>> + Send,
+    search: impl FnOnce(Progress<'_>) -> Result<R, Error> + Send,
 ) -> PyResult<R> {
-    let run = || {
-        search(&mut |found, tried| {
-            let told = Python::try_attach(|py| {
-                py.check_signals()?; // Ctrl-C
-                progress.as_ref().map(|progress| progress.call1(py, (found, tried))).transpose()
-            });
-            match told {
-                Some(Ok(_)) => ControlFlow::Continue(()),
-                Some(Err(error)) => ControlFlow::Break(error),
-                // The interpreter is shutting down, and this is a daemon thread.
-                None => ControlFlow::Break(Error::Interrupted.into()),
-            }
-        })
+    let (found, tried) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let report = |py: Python<'_>| {
+        let counts = (found.load(Ordering::Relaxed), tried.load(Ordering::Relaxed));
+        progress.as_ref().map(|progress| progress.call1(py, counts)).transpose().map(|_| ())
     };
-    guarded(|| py.detach(run))?.map_err(|stopped| match stopped {
-        Stopped::Failed(error) => error.into(),
-        Stopped::Canceled(error) => error,
+    detached_with(py, report, |interrupted| {
+        search(&mut |found_now, tried_now| {
+            found.store(found_now, Ordering::Relaxed);
+            tried.store(tried_now, Ordering::Relaxed);
+            interrupted()
+        })
     })
 }

@@ -282,9 +282,7 @@ impl<P: Program> Formula for Released<P> {
         }
         let whole = |given: f64| {
             let accepted = "a whole number between 0 and 2**53";
-            if given.fract() != 0.0 {
-                return Err(Error::Number { name: "origins", accepted, given });
-            }
+            Error::unless(given.fract() == 0.0, "origins", accepted, given)?;
             rings::within("origins", accepted, 0.0..=9e15, given).map(|given| given as u64)
         };
         // The released code stays well within these. Lines that end far outside the image take long.

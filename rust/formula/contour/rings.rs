@@ -320,7 +320,7 @@ pub(super) fn within(
     range: std::ops::RangeInclusive<f64>,
     given: f64,
 ) -> Result<f64, Error> {
-    if range.contains(&given) { Ok(given) } else { Err(Error::Number { name, accepted, given }) }
+    Error::unless(range.contains(&given), name, accepted, given).map(|()| given)
 }
 
 /// Checks a whole number, small and not negative.
@@ -330,8 +330,6 @@ pub(super) fn whole(
     range: std::ops::RangeInclusive<f64>,
     given: f64,
 ) -> Result<u32, Error> {
-    if given.fract() != 0.0 {
-        return Err(Error::Number { name, accepted, given });
-    }
+    Error::unless(given.fract() == 0.0, name, accepted, given)?;
     within(name, accepted, range, given).map(|given| given as u32)
 }

@@ -31,7 +31,7 @@ const MAX_OBJECTS: u64 = 255;
 
 /// The settings of SegRCDB.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SegStyle {
     /// Objects per image.
     pub objects: u64,
@@ -60,11 +60,8 @@ impl Default for SegStyle {
 
 impl Style for SegStyle {
     fn check(&self, _: &Frame) -> Result<(), Error> {
-        if !(1..=MAX_OBJECTS).contains(&self.objects) {
-            let given = self.objects as f64; // only shown
-            return Err(Error::Number { name: "objects", accepted: "between 1 and 255", given });
-        }
-        Ok(())
+        let fits = (1..=MAX_OBJECTS).contains(&self.objects);
+        Error::unless(fits, "objects", "between 1 and 255", self.objects as f64) // only shown
     }
 }
 

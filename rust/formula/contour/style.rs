@@ -16,7 +16,7 @@ const THICKEST: usize = 64;
 
 /// Settings for rendering rings.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ContourStyle {
     /// The background; `None` means white for RCDB and black for VisualAtom.
     pub background: Option<Background>,
@@ -58,10 +58,8 @@ impl Default for ContourStyle {
 
 impl Style for ContourStyle {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
-        if !(1..=THICKEST).contains(&self.line_width) {
-            let given = self.line_width as f64; // only shown
-            return Err(Error::Number { name: "line_width", accepted: "between 1 and 64", given });
-        }
+        let fits = (1..=THICKEST).contains(&self.line_width);
+        Error::unless(fits, "line_width", "between 1 and 64", self.line_width as f64)?; // only shown
         if self.numbered() && !frame.color {
             let given = if self.line_color == LineColor::Random { "random" } else { "cycle" };
             let accepted = "'gray' unless color=True";

@@ -8,7 +8,7 @@
 
 use crate::address::{Address, Purpose, Rng};
 use crate::error::Error;
-use crate::formula::ifs::{Ifs, Map};
+use crate::formula::ifs::{Ifs, Map, area};
 use crate::formula::interface::Formula;
 use crate::machine::{Clock, InterruptCheck, Watch};
 
@@ -64,7 +64,7 @@ impl Contractive {
             let mut rng = address.rng(Ifs::FORMAT, CONTRACTIVE, attempt);
             let n = self.min_maps as u64 + rng.below((self.max_maps - self.min_maps) as u64 + 1);
             let maps = self.maps(n as usize, &mut rng);
-            if let Some(ifs) = Ifs::by_determinant(maps) {
+            if let Some(ifs) = Ifs::by_volume(maps, area) {
                 return Ok(ifs);
             }
         }

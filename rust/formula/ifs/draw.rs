@@ -67,8 +67,8 @@ impl Formula for Ifs {
         let Style { num_points, margin, .. } = *style;
         let (maps, scaled) = self.instance(at, style, |factor| factor, maps);
         let probabilities: &[f64] = match scaled {
-            Some(scaled) => scaled.weigh(&self.probabilities, weights),
-            None => &self.probabilities,
+            Some(scaled) => scaled.weigh(self.probabilities(), weights),
+            None => self.probabilities(),
         };
         table.build(maps, probabilities);
         let rng = &mut at.rng(ORBIT);
@@ -107,8 +107,8 @@ impl Formula for Ifs {
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let Scratch { maps, table, points, surface, finish, .. } = scratch;
         let maps =
-            if at.attempt == 0 { self.instance(at, style, |factor| factor, maps).0 } else { &self.maps };
-        table.build(maps, &self.probabilities);
+            if at.attempt == 0 { self.instance(at, style, |factor| factor, maps).0 } else { self.maps() };
+        table.build(maps, self.probabilities());
         let bounds = orbit::play_restarting(table, &mut at.rng(ORBIT), style.num_points, points);
         surface.plot(points, bounds, at.frame.height, at.frame.width, style.margin, at.simd);
 
@@ -131,9 +131,9 @@ impl Ifs {
         varied: &'a mut Vec<Map>,
     ) -> (&'a [Map], Option<Scaled>) {
         if is_last(at, style) {
-            return (&self.maps, None);
+            return (self.maps(), None);
         }
-        let scaled = vary(&self.maps, style.variation, at, round, varied);
+        let scaled = vary(self.maps(), style.variation, at, round, varied);
         (varied, scaled)
     }
 }
@@ -196,11 +196,8 @@ mod tests {
     #[test]
     fn a_small_image_is_the_same_on_every_path() {
         let map = |e| [0.5, 0.1, -0.2, 0.6, e, 0.3 - e];
-        let few = Ifs { maps: vec![map(0.0), map(0.5), map(-0.4)], probabilities: vec![0.5, 0.25, 0.25] };
-        let six = Ifs {
-            maps: (0..6).map(|i| map(f64::from(i) / 10.0)).collect(),
-            probabilities: vec![1.0 / 6.0; 6],
-        };
+        let few = Ifs::new(vec![map(0.0), map(0.5), map(-0.4)], vec![0.5, 0.25, 0.25]).unwrap();
+        let six = Ifs::new((0..6).map(|i| map(f64::from(i) / 10.0)).collect(), vec![1.0 / 6.0; 6]).unwrap();
         let gray = Frame { height: 16, width: 20, ..Frame::default() };
         let color = Frame { color: true, ..gray.clone() };
         let patch = Style { num_points: 150, margin: 1, ..Style::default() };

@@ -39,11 +39,7 @@ pub(super) struct Scratch {
 
 impl Finish {
     pub(super) fn check(&self) -> Result<(), Error> {
-        if (0.0..=1.0).contains(&self.blur) {
-            Ok(())
-        } else {
-            Err(Error::Number { name: "blur", accepted: "between 0 and 1", given: self.blur })
-        }
+        Error::unless((0.0..=1.0).contains(&self.blur), "blur", "between 0 and 1", self.blur)
     }
 
     /// Adds the background and the blur.

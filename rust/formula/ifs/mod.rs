@@ -18,8 +18,6 @@ pub mod table;
 mod vary;
 mod view;
 
-use crate::arrays::Arrays;
-use crate::error::Error;
 use crate::formula::system;
 
 pub use draw::Scratch;
@@ -30,48 +28,12 @@ pub use view::View;
 /// One affine map as `[a, b, c, d, e, f]`: x' = a·x + b·y + e, y' = c·x + d·y + f.
 pub type Map = [f64; 6];
 
-/// One category: affine maps and their probabilities.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ifs {
-    maps: Vec<Map>,
-    probabilities: Vec<f64>,
-}
+/// One category: affine maps of the plane and their probabilities.
+pub type Ifs = system::System<6>;
 
-impl Ifs {
-    /// Creates a category from 1 to 256 maps and their probabilities.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a map is not finite, or unless there is one probability per map, each
-    /// between 0 and 1, with a sum of 1 to within 1e-6.
-    pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
-        system::check(&maps, &probabilities)?;
-        Ok(Self { maps, probabilities })
-    }
-
-    /// Creates categories from `maps` (n, 6) and `probabilities` (n,), which hold the maps of all
-    /// categories one after the other, and `lengths` (categories,), the number of maps of each.
-    pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        system::from_arrays(parameters, Self::new)
-    }
-
-    /// Creates a category in which the probability of a map is proportional to |det A| = |ad − bc|;
-    /// `None` if every determinant is 0. The paper writes det A, which may be negative; the released
-    /// code takes the absolute value.
-    pub(crate) fn by_determinant(maps: Vec<Map>) -> Option<Self> {
-        let probabilities = system::weigh(&maps, |[a, b, c, d, ..]| (a * d - b * c).abs())?;
-        Some(Self { maps, probabilities })
-    }
-
-    /// Returns the maps.
-    pub fn maps(&self) -> &[Map] {
-        &self.maps
-    }
-
-    /// Returns the probability of each map.
-    pub fn probabilities(&self) -> &[f64] {
-        &self.probabilities
-    }
+/// Returns the factor by which a map scales areas, |det A| = |ad − bc|.
+fn area(&[a, b, c, d, ..]: &Map) -> f64 {
+    (a * d - b * c).abs()
 }
 
 /// Returns whether a map brings no two points farther apart: whether no singular value exceeds 1.

@@ -8,18 +8,18 @@
 //! candidate that is full enough. Comparing with `fill_rate` instead would stop sooner, but then the
 //! best filling rate would be unknown, and a failed search reports it.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::address::{Address, Purpose};
 use crate::error::Error;
-use crate::formula::ifs::Ifs;
 use crate::formula::ifs::measure::Measure;
 use crate::formula::ifs::released;
+use crate::formula::ifs::{Ifs, area};
 use crate::formula::interface::Formula;
 use crate::formula::system::replay::Replayed;
-use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
+use crate::formula::system::search::{Found, Limits, Progress, Sampler, accepted};
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
 
@@ -62,26 +62,14 @@ impl Default for Search {
     }
 }
 
-/// The result of a search.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The categories, in the order of their candidates.
-    pub categories: Vec<Ifs>,
-    /// The number of candidates up to and including the last one accepted.
-    pub tried: u64,
-}
-
 impl Search {
     /// Runs the search. Calls `progress(found, tried)` several times a second, which may cancel it.
     ///
     /// # Errors
     ///
-    /// See [`Stopped`].
-    pub fn run<B>(
-        &self,
-        machine: &Machine,
-        progress: impl FnMut(usize, u64) -> ControlFlow<B>,
-    ) -> Result<Found, Stopped<B>> {
+    /// Returns an error if a setting is out of range or the search gives up, and [`Error::Interrupted`] if
+    /// `progress` returned true.
+    pub fn run(&self, machine: &Machine, progress: Progress<'_>) -> Result<Found<6>, Error> {
         self.check()?;
         // At most a tenth of a second of work between two calls of `progress`. A replayed orbit takes
         // about eight times as long.
@@ -93,13 +81,13 @@ impl Search {
             let numbers = tried..tried + block;
             machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd, best))
         };
-        let gave_up = |tried, found: &[(Ifs, usize)], best: usize| Error::Search {
+        let gave_up = |tried, found, best| Error::Search {
             tried,
             in_a_row: self.max_tries,
             fill_rate: self.fill_rate,
-            found: found.len(),
+            found,
             wanted: self.categories,
-            best: self.measure.rate(found.iter().map(|(_, lit)| *lit).fold(best, usize::max)),
+            best: self.measure.rate(best),
         };
         let accepts = |lit| self.measure.rate(lit) >= self.fill_rate;
         let wanted = (self.categories, self.max_tries);
@@ -110,10 +98,8 @@ impl Search {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if !(self.fill_rate > 0.0 && self.fill_rate <= 1.0) {
-            let given = self.fill_rate;
-            return Err(Error::Number { name: "fill_rate", accepted: "above 0 and at most 1", given });
-        }
+        let fits = self.fill_rate > 0.0 && self.fill_rate <= 1.0;
+        Error::unless(fits, "fill_rate", "above 0 and at most 1", self.fill_rate)?;
         self.limits().check()?;
         self.measure.checked().map(|_| ())
     }
@@ -125,7 +111,7 @@ impl Search {
 
     /// Returns the candidates of the released code, `block` at a time, if that is the sampler.
     fn replayed(&self, block: usize) -> Option<Replayed<Ifs, 6>> {
-        self.limits().replayed(self.measure.num_points, Ifs::by_determinant, block)
+        self.limits().replayed(self.measure.num_points, |maps| Ifs::by_volume(maps, area), block)
     }
 
     /// Returns candidates `numbers`, the next block if they are replayed, and the number of pixels that
@@ -150,7 +136,7 @@ impl Search {
     fn candidate(&self, k: u64, simd: Simd, to_beat: usize) -> Option<(Ifs, usize)> {
         let address = Address { seed: self.seed, category: 0, index: k };
         let mut rng = address.rng(Ifs::FORMAT, SEARCH, 0);
-        let ifs = Ifs::by_determinant(self.limits().maps(&mut rng))?;
+        let ifs = Ifs::by_volume(self.limits().maps(&mut rng), area)?;
         let lit = with_scratch(|scratch| self.measure.lit(&ifs, &mut rng, to_beat, simd, scratch));
         Some((ifs, lit))
     }

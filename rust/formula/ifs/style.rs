@@ -169,10 +169,8 @@ fn refused(variation: f64) -> Error {
 
 impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
-        if !(1..=MAX_POINTS).contains(&self.num_points) {
-            let (accepted, given) = ("between 1 and 16777216", self.num_points as f64);
-            return Err(Error::Number { name: "num_points", accepted, given });
-        }
+        let fits = (1..=MAX_POINTS).contains(&self.num_points);
+        Error::unless(fits, "num_points", "between 1 and 16777216", self.num_points as f64)?;
         if let Variation::Grid(w) | Variation::Continuous(w) | Variation::Map(w) = self.variation
             && !(w > 0.0 && w <= 1.0)
         {

@@ -1,6 +1,7 @@
 //! The part of the attractor that an image shows: enlarged, moved and transposed at random.
 
 use crate::address::{At, Purpose};
+use crate::error::Error;
 use crate::points::{Bounds, Points};
 
 /// Enlargement, position and transposition.
@@ -27,15 +28,9 @@ impl Default for View {
 
 impl View {
     /// Checks that the numbers are in range.
-    pub(super) fn check(&self) -> Result<(), crate::error::Error> {
-        let number = |name, accepted, given| crate::error::Error::Number { name, accepted, given };
-        if !(1.0..=LARGEST_ZOOM).contains(&self.zoom) {
-            return Err(number("zoom", "between 1 and 16", self.zoom));
-        }
-        if !(0.0..=1.0).contains(&self.shift) {
-            return Err(number("shift", "between 0 and 1", self.shift));
-        }
-        Ok(())
+    pub(super) fn check(&self) -> Result<(), Error> {
+        Error::unless((1.0..=LARGEST_ZOOM).contains(&self.zoom), "zoom", "between 1 and 16", self.zoom)?;
+        Error::unless((0.0..=1.0).contains(&self.shift), "shift", "between 0 and 1", self.shift)
     }
 
     /// Returns whether every image shows all points.

@@ -14,7 +14,6 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     /// Returns the number of points.
-    #[allow(clippy::len_without_is_empty)] // never empty once it is filled
     pub(crate) fn len(&self) -> usize {
         self.axes[0].len()
     }

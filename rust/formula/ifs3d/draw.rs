@@ -66,19 +66,19 @@ impl Instance {
     /// `seed` seeds the random numbers; those of the released code use 32 bits of it.
     fn play(&mut self, formula: &Ifs3d, row: u64, seed: u64, style: &Style, at: At<'_>) -> bool {
         let Self { maps, table, replay, cloud, of, next } = self;
-        scale(&formula.maps, row, style.varied(), style.compat, maps);
+        scale(formula.maps(), row, style.varied(), style.compat, maps);
         next.clear();
         next.extend([style.num_points as u64, seed, style.compat.is_some().into()]);
-        next.extend(maps.iter().flatten().chain(&formula.probabilities).map(|number| number.to_bits()));
+        next.extend(maps.iter().flatten().chain(formula.probabilities()).map(|number| number.to_bits()));
         if of == next {
             return true;
         }
         of.clear();
         let played = if style.compat.is_some() {
             let numbers = Mersenne::numpy(seed as u32); // its low 32 bits
-            replay.play(maps, &formula.probabilities, numbers, style.num_points, at.simd, cloud).is_some()
+            replay.play(maps, formula.probabilities(), numbers, style.num_points, at.simd, cloud).is_some()
         } else {
-            table.build(maps, &formula.probabilities);
+            table.build(maps, formula.probabilities());
             orbit::play(table, &mut Rng::new(seed), style.num_points, at.simd, cloud)
                 && cloud.normalize(ESCAPE_RADIUS, at.simd).is_some()
         };
@@ -128,8 +128,8 @@ impl Formula for Ifs3d {
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let Scratch { instance: Instance { maps, table, cloud, of, .. }, film } = scratch;
         of.clear();
-        scale(&self.maps, row(at, at.attempt > 0), style.varied(), style.compat, maps);
-        table.build(maps, &self.probabilities);
+        scale(self.maps(), row(at, at.attempt > 0), style.varied(), style.compat, maps);
+        table.build(maps, self.probabilities());
         orbit::play_restarting(table, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
         let normalized = cloud.normalize(ESCAPE_RADIUS, at.simd);
         debug_assert!(normalized.is_some(), "restarted orbits are finite");

@@ -26,8 +26,6 @@ mod released;
 pub mod search;
 mod style;
 
-use crate::arrays::Arrays;
-use crate::error::Error;
 use crate::formula::system;
 
 pub use draw::Scratch;
@@ -37,47 +35,8 @@ pub use style::{Style, View};
 /// z' = g·x + h·y + i·z + l.
 pub type Map = [f64; 12];
 
-/// One category: affine maps of space and the probability of each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ifs3d {
-    maps: Vec<Map>,
-    probabilities: Vec<f64>,
-}
-
-impl Ifs3d {
-    /// Takes 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
-    ///
-    /// # Errors
-    ///
-    /// A number of maps, a parameter or a probability is out of range.
-    pub fn new(maps: Vec<Map>, probabilities: Vec<f64>) -> Result<Self, Error> {
-        system::check(&maps, &probabilities)?;
-        Ok(Self { maps, probabilities })
-    }
-
-    /// Takes the concatenated `maps` (n, 12) and `probabilities` (n,) of all categories, and `lengths`
-    /// (categories,), the number of maps of each.
-    pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
-        system::from_arrays(parameters, Self::new)
-    }
-
-    /// Gives each map a probability proportional to the factor by which it scales volumes; `None` if all
-    /// are 0.
-    fn by_volume(maps: Vec<Map>, volume: impl Fn(&Map) -> f64) -> Option<Self> {
-        let probabilities = system::weigh(&maps, volume)?;
-        Some(Self { maps, probabilities })
-    }
-
-    /// Returns the maps.
-    pub fn maps(&self) -> &[Map] {
-        &self.maps
-    }
-
-    /// Returns the probability of each map.
-    pub fn probabilities(&self) -> &[f64] {
-        &self.probabilities
-    }
-}
+/// One category: affine maps of space and their probabilities.
+pub type Ifs3d = system::System<12>;
 
 /// Returns the factor by which a map scales volumes, |det A|, expanded along the first row.
 fn volume(&[a, b, c, d, e, f, g, h, i, ..]: &Map) -> f64 {

@@ -4,7 +4,7 @@
 //! A candidate is accepted if the points of its orbit vary along every axis. Three quarters of the accepted
 //! candidates have two maps, and nearly all have a map that expands.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::formula::ifs3d::{Ifs3d, volume};
 use crate::formula::interface::Formula;
 use crate::formula::system::ESCAPE_RADIUS;
 use crate::formula::system::replay::Replayed;
-use crate::formula::system::search::{Limits, Sampler, Stopped, accepted};
+use crate::formula::system::search::{Found, Limits, Progress, Sampler, accepted};
 use crate::machine::{Machine, with_scratch};
 use crate::simd::Simd;
 
@@ -62,15 +62,6 @@ impl Default for Search {
     }
 }
 
-/// The result of a search.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The categories, in the order of their candidates.
-    pub categories: Vec<Ifs3d>,
-    /// Number of candidates up to and including the last accepted one.
-    pub tried: u64,
-}
-
 /// A candidate, and the smallest of its variances.
 type Measured = Option<(Ifs3d, f64)>;
 
@@ -80,11 +71,7 @@ impl Search {
     /// # Errors
     ///
     /// A setting is out of range, too many candidates in a row were rejected, or `progress` ended the search.
-    pub fn run<B>(
-        &self,
-        machine: &Machine,
-        progress: impl FnMut(usize, u64) -> ControlFlow<B>,
-    ) -> Result<Found, Stopped<B>> {
+    pub fn run(&self, machine: &Machine, progress: Progress<'_>) -> Result<Found<12>, Error> {
         self.check()?;
         let block = AT_ONCE * 10_000 / self.num_points.max(10_000) as u64;
         let block = block.max(1) * machine.parallelism()? as u64;
@@ -94,11 +81,11 @@ impl Search {
             let numbers = tried..tried + block;
             machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd))
         };
-        let gave_up = |tried, found: &[(Ifs3d, f64)], best| Error::VarianceSearch {
+        let gave_up = |tried, found, best| Error::VarianceSearch {
             tried,
             in_a_row: self.max_tries,
             threshold: self.threshold,
-            found: found.len(),
+            found,
             wanted: self.categories,
             best,
         };
@@ -111,16 +98,12 @@ impl Search {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
         self.limits().check()?;
         // The variance of coordinates in an interval of length 2 is at most 1.
-        if !(0.0..1.0).contains(&self.threshold) {
-            return refused("threshold", "0 or more and below 1", self.threshold);
-        }
-        if !(2..=1 << 24).contains(&self.num_points) {
-            return refused("num_points", "between 2 and 16777216", self.num_points as f64);
-        }
-        Ok(())
+        let fits = (0.0..1.0).contains(&self.threshold);
+        Error::unless(fits, "threshold", "0 or more and below 1", self.threshold)?;
+        let fits = (2..=1 << 24).contains(&self.num_points);
+        Error::unless(fits, "num_points", "between 2 and 16777216", self.num_points as f64)
     }
 
     fn limits(&self) -> Limits {
@@ -141,7 +124,7 @@ impl Search {
         };
         replayed.measured(|ifs, numbers| {
             let variances = with_scratch(|(replay, cloud): &mut (Replay, Cloud)| {
-                replay.play(&ifs.maps, &ifs.probabilities, numbers, self.num_points, simd, cloud)
+                replay.play(ifs.maps(), ifs.probabilities(), numbers, self.num_points, simd, cloud)
             });
             variances.map(smallest)
         })
@@ -151,7 +134,7 @@ impl Search {
         let mut rng = Address { seed: self.seed, category: 0, index: k }.rng(Ifs3d::FORMAT, SEARCH, 0);
         let ifs = Ifs3d::by_volume(self.limits().maps(&mut rng), volume)?;
         let variances = with_scratch(|Orbit { maps, cloud }: &mut Orbit| {
-            maps.build(&ifs.maps, &ifs.probabilities);
+            maps.build(ifs.maps(), ifs.probabilities());
             let within_reach = orbit::play(maps, &mut rng, self.num_points, simd, cloud);
             within_reach.then(|| cloud.normalize(ESCAPE_RADIUS, simd))?
         })?;

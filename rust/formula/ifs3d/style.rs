@@ -59,22 +59,15 @@ impl Style {
 
 impl crate::formula::interface::Style for Style {
     fn check(&self, _: &Frame) -> Result<(), Error> {
-        let refused = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        if !(2..=1 << 24).contains(&self.num_points) {
-            return refused("num_points", "between 2 and 16777216", self.num_points as f64);
-        }
-        if !(1..=64).contains(&self.point_size) {
-            return refused("point_size", "between 1 and 64", self.point_size as f64);
-        }
-        if !(0.0..=180.0).contains(&self.jitter) {
-            return refused("jitter", "between 0 and 180 degrees", self.jitter);
-        }
-        match self.variation {
-            Some(w) if !(0.0..=1.0).contains(&w) => {
-                refused("variation", "None or between 0 and 1 (the released code's is 0.6)", w)
-            }
-            _ => Ok(()),
-        }
+        let Self { num_points, point_size, jitter, .. } = *self;
+        let fits = (2..=1 << 24).contains(&num_points);
+        Error::unless(fits, "num_points", "between 2 and 16777216", num_points as f64)?;
+        let fits = (1..=64).contains(&point_size);
+        Error::unless(fits, "point_size", "between 1 and 64", point_size as f64)?;
+        Error::unless((0.0..=180.0).contains(&jitter), "jitter", "between 0 and 180 degrees", jitter)?;
+        let w = self.variation.unwrap_or(0.0);
+        let accepted = "None or between 0 and 1 (the released code's is 0.6)";
+        Error::unless((0.0..=1.0).contains(&w), "variation", accepted, w)
     }
 }
 

@@ -89,9 +89,7 @@ impl DeadLeaves {
     pub fn of_rows(rows: &[[f64; 4]], texture: Option<Arc<dyn Part>>) -> Result<Vec<Self>, Error> {
         let mut laws = HashMap::<[u64; 3], Arc<Law>>::new();
         let category = |&[kind, exponent, min, max]: &[f64; 4]| {
-            let check = |fits, name, accepted, given| {
-                if fits { Ok(()) } else { Err(Error::Number { name, accepted, given }) }
-            };
+            let check = Error::unless;
             let whole = kind.fract() == 0.0 && (0.0..=6.0).contains(&kind);
             check(whole, "shape", "a whole number between 0 and 6", kind)?;
             check((0.1..=10.0).contains(&exponent), "exponent", "between 0.1 and 10", exponent)?;

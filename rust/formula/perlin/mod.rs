@@ -48,19 +48,14 @@ impl Perlin {
     ///
     /// Returns an error if one of the numbers is out of range.
     pub fn new(frequency: [f64; 2], octaves: usize, persistence: f64, contrast: f64) -> Result<Self, Error> {
-        let out_of_range = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        if let Some(&wrong) = frequency.iter().find(|f| !FREQUENCIES.contains(f)) {
-            return out_of_range("every frequency", "between 1/4096 and 4096", wrong);
+        for f in frequency {
+            Error::unless(FREQUENCIES.contains(&f), "every frequency", "between 1/4096 and 4096", f)?;
         }
-        if !(1..=16).contains(&octaves) {
-            return out_of_range("octaves", "between 1 and 16", octaves as f64);
-        }
-        if !(persistence > 0.0 && persistence <= 1.0) {
-            return out_of_range("persistence", "above 0 and at most 1", persistence);
-        }
-        if !(contrast > 0.0 && contrast <= 100.0) {
-            return out_of_range("contrast", "above 0 and at most 100", contrast);
-        }
+        Error::unless((1..=16).contains(&octaves), "octaves", "between 1 and 16", octaves as f64)?;
+        let fits = persistence > 0.0 && persistence <= 1.0;
+        Error::unless(fits, "persistence", "above 0 and at most 1", persistence)?;
+        let fits = contrast > 0.0 && contrast <= 100.0;
+        Error::unless(fits, "contrast", "above 0 and at most 100", contrast)?;
         Ok(Self { frequency, octaves, persistence, contrast })
     }
 }

@@ -11,7 +11,7 @@ const MAX_OBJECTS: u64 = 1000;
 
 /// Settings for composing a scene.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct SceneStyle {
     /// The fewest objects.
     pub min_objects: u64,
@@ -94,44 +94,20 @@ impl Default for SceneStyle {
 
 impl Style for SceneStyle {
     fn check(&self, _: &Frame) -> Result<(), Error> {
-        let number = |name, accepted, given| Err(Error::Number { name, accepted, given });
-        let Self {
-            min_objects,
-            max_objects,
-            min_scale,
-            max_scale,
-            overhang,
-            max_covered,
-            render_scale,
-            blur,
-            ..
-        } = *self;
-        if !(1..=MAX_OBJECTS).contains(&min_objects) {
-            return number("min_objects", "between 1 and 1000", min_objects as f64);
+        let Self { min_objects, max_objects, min_scale, max_scale, overhang, max_covered, .. } = *self;
+        let check = Error::unless;
+        let fits = (1..=MAX_OBJECTS).contains(&min_objects);
+        check(fits, "min_objects", "between 1 and 1000", min_objects as f64)?;
+        let fits = (min_objects..=MAX_OBJECTS).contains(&max_objects);
+        check(fits, "max_objects", "between min_objects and 1000", max_objects as f64)?;
+        let is_scale = |scale: f64| scale > 0.0 && scale <= 1.0;
+        check(is_scale(min_scale), "min_scale", "above 0 and at most 1", min_scale)?;
+        check((min_scale..=1.0).contains(&max_scale), "max_scale", "between min_scale and 1", max_scale)?;
+        check((0.0..=0.95).contains(&overhang), "overhang", "between 0 and 0.95", overhang)?;
+        check((0.0..=1.0).contains(&max_covered), "max_covered", "between 0 and 1", max_covered)?;
+        if let Some(scale) = self.render_scale {
+            check(is_scale(scale), "render_scale", "above 0 and at most 1", scale)?;
         }
-        if !(min_objects..=MAX_OBJECTS).contains(&max_objects) {
-            return number("max_objects", "between min_objects and 1000", max_objects as f64);
-        }
-        if !(min_scale > 0.0 && min_scale <= 1.0) {
-            return number("min_scale", "above 0 and at most 1", min_scale);
-        }
-        if !(min_scale..=1.0).contains(&max_scale) {
-            return number("max_scale", "between min_scale and 1", max_scale);
-        }
-        if !(0.0..=0.95).contains(&overhang) {
-            return number("overhang", "between 0 and 0.95", overhang);
-        }
-        if !(0.0..=1.0).contains(&max_covered) {
-            return number("max_covered", "between 0 and 1", max_covered);
-        }
-        if let Some(scale) = render_scale
-            && !(scale > 0.0 && scale <= 1.0)
-        {
-            return number("render_scale", "above 0 and at most 1", scale);
-        }
-        if !(0.0..=1.0).contains(&blur) {
-            return number("blur", "between 0 and 1", blur);
-        }
-        Ok(())
+        check((0.0..=1.0).contains(&self.blur), "blur", "between 0 and 1", self.blur)
     }
 }

@@ -13,11 +13,65 @@ use crate::error::Error;
 /// from 1e5 on. Attractors of a search are close to the origin.
 pub(in crate::formula) const ESCAPE_RADIUS: f32 = 1e6;
 
+/// One category: affine maps of `N` numbers each, and their probabilities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct System<const N: usize> {
+    maps: Vec<[f64; N]>,
+    probabilities: Vec<f64>,
+}
+
+impl<const N: usize> System<N> {
+    /// Creates a category from 1 to 256 maps and their probabilities.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a map is not finite, or unless there is one probability per map, each
+    /// between 0 and 1, with a sum of 1 to within 1e-6.
+    pub fn new(maps: Vec<[f64; N]>, probabilities: Vec<f64>) -> Result<Self, Error> {
+        check(&maps, &probabilities)?;
+        Ok(Self { maps, probabilities })
+    }
+
+    /// Creates categories from `maps` (n, N) and `probabilities` (n,), which hold the maps of all
+    /// categories one after the other, and `lengths` (categories,), the number of maps of each.
+    pub(crate) fn from_arrays(parameters: &Arrays) -> Result<Vec<Self>, Error> {
+        let (maps, probabilities) = (parameters.rows::<N>("maps")?, parameters.floats("probabilities")?);
+        let systems = split(maps, probabilities, &parameters.lengths("lengths")?)?;
+        let category = |(category, (maps, probabilities)): (usize, Category<'_, N>)| {
+            Self::new(maps.to_vec(), probabilities.to_vec())
+                .map_err(|error| Error::InCategory { category, error: Box::new(error) })
+        };
+        systems.into_iter().enumerate().map(category).collect()
+    }
+
+    /// Creates a category in which the probability of a map is proportional to its volume, |det A|; `None`
+    /// if all of them are 0. The paper writes det A, which may be negative; the released code takes the
+    /// absolute value.
+    pub(in crate::formula) fn by_volume(
+        maps: Vec<[f64; N]>,
+        volume: impl Fn(&[f64; N]) -> f64,
+    ) -> Option<Self> {
+        let mut probabilities: Vec<f64> = maps.iter().map(volume).collect();
+        let sum: f64 = probabilities.iter().sum();
+        for probability in &mut probabilities {
+            *probability /= sum;
+        }
+        (sum > 0.0).then_some(Self { maps, probabilities })
+    }
+
+    /// Returns the maps.
+    pub fn maps(&self) -> &[[f64; N]] {
+        &self.maps
+    }
+
+    /// Returns the probability of each map.
+    pub fn probabilities(&self) -> &[f64] {
+        &self.probabilities
+    }
+}
+
 /// Checks a system: 1…256 maps of finite numbers, and probabilities that sum to 1 within 1e-6.
-pub(in crate::formula) fn check<const N: usize>(
-    maps: &[[f64; N]],
-    probabilities: &[f64],
-) -> Result<(), Error> {
+fn check<const N: usize>(maps: &[[f64; N]], probabilities: &[f64]) -> Result<(), Error> {
     if !(1..=256).contains(&maps.len()) {
         return Err(Error::MapCount(maps.len()));
     }
@@ -39,16 +93,6 @@ pub(in crate::formula) fn check<const N: usize>(
     if (sum - 1.0).abs() > 1e-6 { Err(Error::ProbabilitySum(sum)) } else { Ok(()) }
 }
 
-/// Returns probabilities proportional to the volumes, |determinants|; `None` if all of them are 0.
-pub(in crate::formula) fn weigh<const N: usize>(
-    maps: &[[f64; N]],
-    volume: impl Fn(&[f64; N]) -> f64,
-) -> Option<Vec<f64>> {
-    let weights: Vec<f64> = maps.iter().map(volume).collect();
-    let sum: f64 = weights.iter().sum();
-    (sum > 0.0).then(|| weights.iter().map(|weight| weight / sum).collect())
-}
-
 /// The maps of a category, and their probabilities.
 pub(crate) type Category<'a, const N: usize> = (&'a [[f64; N]], &'a [f64]);
 
@@ -68,19 +112,4 @@ pub(crate) fn split<'a, const N: usize>(
         systems.push((own_maps, own_probabilities));
     }
     if maps.is_empty() && probabilities.is_empty() { Ok(systems) } else { Err(Error::Parameter("lengths")) }
-}
-
-/// Creates systems from `maps` (n, N) and `probabilities` (n,), which hold the maps of all categories
-/// one after the other, and `lengths` (categories,), the number of maps of each.
-pub(in crate::formula) fn from_arrays<const N: usize, T>(
-    parameters: &Arrays,
-    new: impl Fn(Vec<[f64; N]>, Vec<f64>) -> Result<T, Error>,
-) -> Result<Vec<T>, Error> {
-    let (maps, probabilities) = (parameters.rows::<N>("maps")?, parameters.floats("probabilities")?);
-    let systems = split(maps, probabilities, &parameters.lengths("lengths")?)?;
-    let category = |(category, (maps, probabilities)): (usize, Category<'_, N>)| {
-        new(maps.to_vec(), probabilities.to_vec())
-            .map_err(|error| Error::InCategory { category, error: Box::new(error) })
-    };
-    systems.into_iter().enumerate().map(category).collect()
 }

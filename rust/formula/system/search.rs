@@ -1,9 +1,8 @@
 //! What searches for systems share: their limits, and the candidates that are accepted.
 
-use std::ops::ControlFlow;
-
 use crate::address::Rng;
 use crate::error::Error;
+use crate::formula::system::System;
 use crate::formula::system::replay::Replayed;
 
 /// How candidates are drawn.
@@ -63,19 +62,16 @@ impl Limits {
     }
 }
 
-/// Why a search ended early.
-#[derive(Debug, PartialEq)]
-pub enum Stopped<B> {
-    /// The settings are invalid, or the search gave up.
-    Failed(Error),
-    /// `progress` returned `Break`.
-    Canceled(B),
-}
+/// A callback, told how many categories were found and how many candidates tried, that returns whether to stop.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, u64) -> bool;
 
-impl<B> From<Error> for Stopped<B> {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
+/// The result of a search.
+#[derive(Clone, Debug)]
+pub struct Found<const N: usize> {
+    /// The categories, in the order of their candidates.
+    pub categories: Vec<System<N>>,
+    /// The number of candidates up to and including the last one accepted.
+    pub tried: u64,
 }
 
 /// Categories with their measures, and how many candidates were tried.
@@ -87,14 +83,14 @@ pub(in crate::formula) type Accepted<T, M> = (Vec<(T, M)>, u64);
 /// `candidates(n, best)` returns the next candidates after the first `n`; `best` is the best measure
 /// rejected so far, at first `least`. Accepts `wanted` candidates, and gives up after `max_tries`
 /// rejections in a row.
-pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
+pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd>(
     (wanted, max_tries): (usize, u64),
     least: M,
     mut candidates: impl FnMut(u64, M) -> Result<Vec<Option<(T, M)>>, Error>,
     accepts: impl Fn(M) -> bool,
-    gave_up: impl Fn(u64, &[(T, M)], M) -> Error,
-    mut progress: impl FnMut(usize, u64) -> ControlFlow<B>,
-) -> Result<Accepted<T, M>, Stopped<B>> {
+    gave_up: impl Fn(u64, usize, M) -> Error,
+    progress: Progress<'_>,
+) -> Result<Accepted<T, M>, Error> {
     let mut found = vec![];
     let (mut best, mut last_accepted, mut tried) = (least, 0, 0);
     loop {
@@ -106,9 +102,10 @@ pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
                     last_accepted = tried;
                     if found.len() == wanted {
                         // The work is done, but a Ctrl-C must not be lost.
-                        return match progress(wanted, tried) {
-                            ControlFlow::Break(why) => Err(Stopped::Canceled(why)),
-                            ControlFlow::Continue(()) => Ok((found, tried)),
+                        return if progress(wanted, tried) {
+                            Err(Error::Interrupted)
+                        } else {
+                            Ok((found, tried))
                         };
                     }
                 }
@@ -116,11 +113,12 @@ pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd, B>(
                 _ => {}
             }
             if tried - last_accepted >= max_tries {
-                return Err(gave_up(tried, &found, best).into());
+                let best = found.iter().fold(best, |best, &(_, m)| if m > best { m } else { best });
+                return Err(gave_up(tried, found.len(), best));
             }
         }
-        if let ControlFlow::Break(why) = progress(found.len(), tried) {
-            return Err(Stopped::Canceled(why));
+        if progress(found.len(), tried) {
+            return Err(Error::Interrupted);
         }
     }
 }

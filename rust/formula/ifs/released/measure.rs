@@ -18,7 +18,7 @@ pub(in crate::formula::ifs) fn lit(
     orbit: &mut Orbit,
 ) -> usize {
     let Measure { size, num_points, margin } = *measure;
-    orbit.play(&ifs.maps, &ifs.probabilities, num_points, simd, |_, units| numbers.units(units));
+    orbit.play(ifs.maps(), ifs.probabilities(), num_points, simd, |_, units| numbers.units(units));
     // With one bit per pixel, this fits in the L1 cache.
     let mut lit = vec![0u64; (size * size).div_ceil(64)];
     let (mut count, mut left) = (0, orbit.points());
