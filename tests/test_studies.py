@@ -762,9 +762,11 @@ FOUND = sorted((EXAMPLES.parent / "docs/experiments").glob("*.csv"))
 
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_the_page_says_what_the_runs_did(file):
-    page = PAGE.read_text(encoding="utf-8")
-    assert report.table(STUDIES[file.stem], report.read(file)) in page
+    page, rows = PAGE.read_text(encoding="utf-8"), report.read(file)
+    assert report.table(STUDIES[file.stem], rows) in page
     assert f"experiments/{file.stem}.png" in page
+    if file.stem == "formulas":  # that of the transformers is summed up in a sentence
+        assert report.correlations(STUDIES[file.stem], rows) in page
 
 
 def test_the_cost_of_a_line_is_that_of_its_first_pre_training():
