@@ -397,14 +397,14 @@ def npy(shape, descr="<f8", content=b"", version=b"\x01\x00"):
 
 def archive(*members, method=8):
     """A zip file of (name, compressed bytes, claimed size)."""
-    body, directory = b"", b""
+    body, directory = bytearray(), bytearray()
     for name, packed, size in members:
         head = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 33, 0, len(packed), size, len(name), 0)
         directory += b"PK\1\2" + struct.pack("<H", 20) + head
         directory += struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
         body += b"PK\3\4" + head + name + packed
     end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(body), 0)
-    return body + directory + b"PK\5\6" + end
+    return bytes(body + directory + b"PK\5\6" + end)
 
 
 def deflated(content):

@@ -325,7 +325,7 @@ def test_threads_leave_no_trace(ifs, compat):
     assert (clouds[0] == clouds[1]).all()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     maps=st.lists(st.lists(st.floats(-4, 4), min_size=12, max_size=12), min_size=1, max_size=10),
     index=st.integers(0, 10_000),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import operator
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +29,13 @@ def import_script(script: PathLike) -> ModuleType:
     path = Path(script).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"no script at {shortened(str(script))}")
+    known = path.stat()
     for module in list(sys.modules.values()):  # including the running script
         file = getattr(module, "__file__", None)
-        if file is not None and Path(file).resolve() == path:
-            return module
+        # Resolving the paths of all modules would take half a second once torch is imported.
+        with contextlib.suppress(OSError):  # the module may be in an archive
+            if isinstance(file, str) and os.path.samestat(Path(file).stat(), known):
+                return module
     name = f"fdsl_script_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
