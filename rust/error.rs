@@ -76,8 +76,8 @@ pub enum Error {
 
     #[error(
         "gave up after {tried} candidates, the last {in_a_row} of them with a variance below threshold \
-         {threshold} along some axis: found {found} of {wanted} categories; the best smallest variance was \
-         {best:.4}. Try a lower threshold or a larger max_tries"
+         {threshold} along some axis: found {found} of {wanted} categories; of the others, the best has a smallest \
+         variance of {best:.4}. Try a lower threshold or a larger max_tries"
     )]
     VarianceSearch { tried: u64, in_a_row: u64, threshold: f64, found: usize, wanted: usize, best: f64 },
 

@@ -281,6 +281,8 @@ def test_the_core_refuses_a_scene_as_a_part() -> None:
 def test_the_core_refuses_sizes_that_would_fill_the_memory() -> None:
     with pytest.raises(ValueError, match="pixels must have the length"):
         _core.encode_png(np.zeros(4, np.uint8), (4, 2**62 + 1), 1, 1)
+    with pytest.raises(ValueError, match="channels must be 1 or 3, got 2"):
+        _core.encode_png(np.zeros(8, np.uint8), (2, 2), 2, 1)
 
 
 def test_the_core_refuses_maps_of_another_dimension() -> None:

@@ -385,11 +385,11 @@ def test_a_folder_that_another_process_finished_first_is_no_error(ifs, tmp_path)
     plan = fdsl.export.write.Plan(
         family=ifs, rendering=SMALL, seed=0, instances=3, layout="folders", shard_size=3
     )
-    samples = plan.files.samples(1)
+    entries = plan.files.entries(1)
 
     def files():
-        for sample in samples:
-            yield sample, {"png": b"png"}
+        for entry in entries:
+            yield entry, {"png": b"png"}
         (tmp_path / "00001").mkdir()
         (tmp_path / "00001" / "theirs.png").write_bytes(b"png")
 
@@ -434,7 +434,7 @@ def test_an_export_of_an_older_release_continues(family, tmp_path):
 def test_names_sort_in_numerical_order_however_many_there_are():
     layout = fdsl.export.plan.LAYOUTS["webdataset"](fdsl.Bezier(3969), 0, 2**50, 10_000)
     assert layout.name(0) == "0" * 15 + ".tar" and len(layout.name(layout.units() - 1)) == 19
-    assert [len(sample.key) for sample in layout.samples(7)[:2]] == [19, 19]
+    assert [len(entry.key) for entry in layout.entries(7)[:2]] == [19, 19]
     folders = fdsl.export.plan.LAYOUTS["folders"](fdsl.Bezier(4), 0, 2_000_000, 2_000_000)
     assert (folders.key(0, 3), folders.key(0, 1_999_999)) == ("0000003", "1999999")
 
@@ -569,7 +569,7 @@ def test_a_single_shard_has_the_bytes_of_its_file(family, tmp_path):
         file = io.BytesIO()
         written = fdsl.export.write_shard(family, number, file, **settings)
         assert file.getvalue() == path.read_bytes()
-        assert written.images == len(list(fdsl.export.plan.Plan.of(tmp_path).files.samples(number)))
+        assert written.images == len(list(fdsl.export.plan.Plan.of(tmp_path).files.entries(number)))
 
 
 #: What webdataset adds to a sample that it reads.

@@ -180,6 +180,11 @@ def test_a_map_is_chosen_in_proportion_to_its_volume():
     np.testing.assert_allclose(IFS3D([scaled])[0].probabilities, volumes, rtol=1e-12)
 
 
+def test_a_search_that_gives_up_says_how_far_the_others_were():
+    with pytest.raises(ValueError, match=r"found 1 of 3 .* smallest variance of 0\.03"):
+        fdsl.IFS3D.search(categories=3, threshold=0.04, max_tries=100, seed=0)
+
+
 def test_volumes_are_added_as_the_search_adds_them():
     """From left to right, which Python's ``sum`` does not do since 3.12."""
     found = fdsl.IFS3D(1000)

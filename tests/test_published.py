@@ -38,7 +38,8 @@ def test_a_published_data_set_may_be_named_by_its_number_of_categories():
 
 def test_a_published_data_set_is_made_once():
     data = fdsl.published("deadleaves-squares")
-    assert fdsl.published("deadleaves-squares") is data
+    assert fdsl.published(name="deadleaves-squares") is data
+    assert fdsl.published("fractaldb-1000") is fdsl.published("fractaldb-1k")
     assert fdsl.load("deadleaves-squares") is data.family
 
 

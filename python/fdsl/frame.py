@@ -34,7 +34,7 @@ class Slider(NamedTuple):
 
     Annotate a field of a style, or an argument of a family's ``__init__``, with it:
     ``thickness: Annotated[float, Slider(1, 20)] = 3.0``. It limits nothing: other values can be
-    typed in, and are accepted everywhere.
+    typed in, and the style or the family decides which it accepts.
     """
 
     low: float

@@ -28,6 +28,7 @@ def encode(images: npt.ArrayLike, num_threads: int | None = None) -> list[bytes]
     Raises:
         TypeError: the images are not uint8.
         ValueError: they have another shape.
+        MemoryError: there is no memory for a copy of the images.
 
     >>> import numpy as np
     >>> [file[:4] for file in encode(np.zeros((2, 8, 8), np.uint8))]

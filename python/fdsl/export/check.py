@@ -180,34 +180,34 @@ class _Journal:
         return f"{self._plan} {shard.name} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
-def _to_rerender(plan: Plan, unit: int, samples: list[Entry]) -> list[Entry]:
-    """Chooses the first and last sample of a unit, and others by the seed and the unit's number."""
-    middle = range(1, len(samples) - 1)
+def _to_rerender(plan: Plan, unit: int, entries: list[Entry]) -> list[Entry]:
+    """Chooses the first and last entry of a unit, and others by the seed and the unit's number."""
+    middle = range(1, len(entries) - 1)
     chosen = random.Random(f"{plan.seed} {unit}").sample(middle, min(RERENDERED - 2, len(middle)))
-    return [samples[number] for number in sorted({0, *chosen, len(samples) - 1})]
+    return [entries[number] for number in sorted({0, *chosen, len(entries) - 1})]
 
 
 def _check_unit(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False) -> dict[str, Any]:
     """Checks a unit and returns its number of images, size and SHA-256."""
-    layout, samples = plan.files, plan.files.samples(unit)
-    chosen = samples if rerender_all else _to_rerender(plan, unit, samples)
+    layout, entries = plan.files, plan.files.entries(unit)
+    chosen = entries if rerender_all else _to_rerender(plan, unit, entries)
     rendered = {
-        f"{sample.key}.{extension}": _digest(extension, content)
-        for sample, files in rendered_files(plan, chosen, None)
+        f"{entry.key}.{extension}": _digest(extension, content)
+        for entry, files in rendered_files(plan, chosen, None)
         for extension, content in files.items()
     }
     unknown = dict.fromkeys(("png", *layout.extensions(plan.target)))  # until it is rendered
     expected = (
-        (sample, extension, content)
-        for sample in samples
-        for extension, content in sorted({**layout.metadata(sample), **unknown}.items())
+        (entry, extension, content)
+        for entry in entries
+        for extension, content in sorted({**layout.metadata(entry), **unknown}.items())
     )
     digest, images, size = hashlib.sha256(), 0, 0
     try:
         for name, content in layout.read(path, digest):
-            sample, extension, wanted = next(expected, (None, "", None))
-            if sample is None or name != f"{sample.key}.{extension}":
-                what = "the end" if sample is None else f"{sample.key}.{extension}"
+            entry, extension, wanted = next(expected, (None, "", None))
+            if entry is None or name != f"{entry.key}.{extension}":
+                what = "the end" if entry is None else f"{entry.key}.{extension}"
                 raise _WrongShard(f"{path}: expected {what}, found {name}")
             if extension.endswith("png") and not _is_intact(content, plan.rendering.output_size):
                 height, width = plan.rendering.output_size
@@ -226,9 +226,9 @@ def _check_unit(plan: Plan, unit: int, path: Path, *, rerender_all: bool = False
         raise
     except (ValueError, OSError) as error:
         raise _WrongShard(f"{path} cannot be read: {error}") from None
-    sample, extension, _ = next(expected, (None, "", None))
-    if sample is not None:
-        raise _WrongShard(f"{path} ends before {sample.key}.{extension}")
+    entry, extension, _ = next(expected, (None, "", None))
+    if entry is not None:
+        raise _WrongShard(f"{path} ends before {entry.key}.{extension}")
     if path.is_file():
         size = path.stat().st_size
     return {"images": images, "bytes": size, "sha256": digest.hexdigest()}

@@ -28,7 +28,7 @@ from fdsl.targets import Objects, boxes
 #: The annotations of all images; and of the images of one folder, which become part of them.
 ANNOTATIONS = "annotations.json"
 
-#: The extension that stands for a sample's part of the annotations.
+#: The extension that stands for an entry's part of the annotations.
 SEGMENTS = "segments.json"
 
 
@@ -57,16 +57,16 @@ class Coco(InStreamOrder):
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(6, self.units())}d}"
 
-    def metadata(self, sample: Entry) -> Files:
+    def metadata(self, entry: Entry) -> Files:
         return {}
 
-    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
+    def write(self, path: Path, entries: Iterable[tuple[Entry, Files]]) -> None:
         def files() -> Iterator[tuple[str, bytes]]:
             described = []
-            for sample, rendered in samples:
-                yield f"{sample.key}.png", rendered["png"]
+            for entry, rendered in entries:
+                yield f"{entry.key}.png", rendered["png"]
                 size = png_size(rendered["png"])
-                described.append((self._image(path.name, sample, size), rendered[SEGMENTS]))
+                described.append((self._image(path.name, entry, size), rendered[SEGMENTS]))
             yield ANNOTATIONS, _part(described)
 
         write_folder(path, files())
@@ -78,15 +78,15 @@ class Coco(InStreamOrder):
     def _files(self, path: Path) -> Iterator[tuple[str, bytes]]:
         content = (path / ANNOTATIONS).read_bytes()
         found, described = _segments_of(content), []
-        samples = {f"{sample.key}.png": sample for sample in self.samples(int(path.name))}
+        entries = {f"{entry.key}.png": entry for entry in self.entries(int(path.name))}
         for name, file in read_folder(path):
             if name == ANNOTATIONS:
                 continue
             yield name, file
-            if sample := samples.get(name):
-                part = found[int(sample.key)]
-                described.append((self._image(path.name, sample, png_size(file)), part))
-                yield f"{sample.key}.{SEGMENTS}", part
+            if entry := entries.get(name):
+                part = found[int(entry.key)]
+                described.append((self._image(path.name, entry, png_size(file)), part))
+                yield f"{entry.key}.{SEGMENTS}", part
         if _part(described) != content:
             raise ValueError(f"{ANNOTATIONS} is not what fdsl writes for these images")
 
@@ -110,12 +110,12 @@ class Coco(InStreamOrder):
             pieces = _document(images, _numbered(annotations))
             file.writelines(piece.encode() for piece in pieces)
 
-    def _image(self, unit: str, sample: Entry, size: tuple[int, int]) -> str:
-        address = {"seed": self.seed, "category": sample.category, "index": sample.index}
+    def _image(self, unit: str, entry: Entry, size: tuple[int, int]) -> str:
+        address = {"seed": self.seed, "category": entry.category, "index": entry.index}
         return json.dumps(
             {
-                "id": int(sample.key),
-                "file_name": f"{unit}/{sample.key}.png",
+                "id": int(entry.key),
+                "file_name": f"{unit}/{entry.key}.png",
                 "height": size[0],
                 "width": size[1],
                 "address": address,

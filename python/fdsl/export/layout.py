@@ -38,7 +38,7 @@ MIN_SHARD, MAX_SHARD = 100, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image of an export."""
+    """A sample of an export: its key, and its address without the seed."""
 
     #: The name of its files, without their extensions.
     key: str
@@ -46,7 +46,7 @@ class Entry:
     index: int
 
 
-#: The image of a sample and the files of its target, by extension.
+#: The image of an entry and the files of its target, by extension.
 Files: TypeAlias = dict[str, bytes]
 
 
@@ -108,7 +108,7 @@ class Layout(ABC):
         return EXTENSIONS[target]
 
     def target_files(self, objects: Objects, categories: Sequence[int], target: str) -> Files:
-        """Returns the files of a sample's target, by extension.
+        """Returns the files of an entry's target, by extension.
 
         Args:
             objects: uint16 (H, W), the number of the object that each pixel shows; 0 is background.
@@ -134,15 +134,15 @@ class Layout(ABC):
         """Returns the name of a unit in its folder."""
 
     @abstractmethod
-    def samples(self, unit: int) -> list[Entry]:
-        """Returns the samples of a unit, in order."""
+    def entries(self, unit: int) -> list[Entry]:
+        """Returns the entries of a unit, in order."""
 
     @abstractmethod
-    def metadata(self, sample: Entry) -> Files:
-        """Returns the files that describe a sample, apart from its image and target."""
+    def metadata(self, entry: Entry) -> Files:
+        """Returns the files that describe an entry, apart from its image and target."""
 
     @abstractmethod
-    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
+    def write(self, path: Path, entries: Iterable[tuple[Entry, Files]]) -> None:
         """Writes a unit, whole or not at all."""
 
     @abstractmethod
@@ -163,7 +163,7 @@ class Layout(ABC):
 class InStreamOrder(Layout):
     """Units in the order of a stream, so each mixes the categories."""
 
-    def samples(self, unit: int) -> list[Entry]:
+    def entries(self, unit: int) -> list[Entry]:
         first = unit * self.shard_size
         numbers = np.arange(first, first + self.images(unit), dtype=np.uint64)
         order = self.family.order(numbers, self.instances, self.seed)
@@ -176,33 +176,33 @@ class InStreamOrder(Layout):
 
 
 class WebDataset(InStreamOrder):
-    """``000000.tar``, …: shards of samples."""
+    """``000000.tar``, …: shards of entries."""
 
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(6, self.units())}d}.tar"
 
-    def metadata(self, sample: Entry) -> Files:
+    def metadata(self, entry: Entry) -> Files:
         address: dict[str, Any] = {
             "family": self.family.name,
             "seed": self.seed,
-            "category": sample.category,
-            "index": sample.index,
-            "parameters": self.family.parameters(sample.category),
+            "category": entry.category,
+            "index": entry.index,
+            "parameters": self.family.parameters(entry.category),
         }
-        return {"cls": str(sample.category).encode(), "json": json.dumps(address).encode()}
+        return {"cls": str(entry.category).encode(), "json": json.dumps(address).encode()}
 
-    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
+    def write(self, path: Path, entries: Iterable[tuple[Entry, Files]]) -> None:
         with writing_whole(path) as file:
-            self.write_to(file, samples)
+            self.write_to(file, entries)
 
-    def write_to(self, file: IO[bytes], samples: Iterable[tuple[Entry, Files]]) -> None:
+    def write_to(self, file: IO[bytes], entries: Iterable[tuple[Entry, Files]]) -> None:
         """Writes a shard to an open file or pipe."""
         write_archive(
             file,
             (
-                (f"{sample.key}.{extension}", content)
-                for sample, rendered in samples
-                for extension, content in sorted({**rendered, **self.metadata(sample)}.items())
+                (f"{entry.key}.{extension}", content)
+                for entry, rendered in entries
+                for extension, content in sorted({**rendered, **self.metadata(entry)}.items())
             ),
         )
 
@@ -227,22 +227,22 @@ class ClassFolders(Layout):
     def name(self, unit: int) -> str:
         return f"{unit:0{digits(5, self.units())}d}"
 
-    def samples(self, unit: int) -> list[Entry]:
+    def entries(self, unit: int) -> list[Entry]:
         return [Entry(self.key(unit, index), unit, index) for index in range(self.instances)]
 
     def key(self, category: int, index: int) -> str:
         """Returns the file name of an instance, without its extension."""
         return f"{index:0{digits(6, self.instances)}d}"
 
-    def metadata(self, sample: Entry) -> Files:
+    def metadata(self, entry: Entry) -> Files:
         return {}
 
-    def write(self, path: Path, samples: Iterable[tuple[Entry, Files]]) -> None:
+    def write(self, path: Path, entries: Iterable[tuple[Entry, Files]]) -> None:
         write_folder(
             path,
             (
-                (f"{sample.key}.{extension}", content)
-                for sample, rendered in samples
+                (f"{entry.key}.{extension}", content)
+                for entry, rendered in entries
                 for extension, content in rendered.items()
             ),
         )

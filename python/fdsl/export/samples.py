@@ -15,13 +15,13 @@ from fdsl.targets import render_objects
 
 
 def rendered_files(
-    plan: Plan, samples: Sequence[Entry], num_threads: int | None
+    plan: Plan, entries: Sequence[Entry], num_threads: int | None
 ) -> Iterator[tuple[Entry, Files]]:
-    """Renders and encodes samples, one batch ahead of the caller."""
+    """Renders and encodes entries, one batch ahead of the caller."""
     size = plan.rendering.images_at_once
     if plan.rendering.slow_out_of_order and isinstance(plan.files, InStreamOrder):
         size = 8  # Ctrl-C waits for all images of a batch
-    batches = [samples[first : first + size] for first in range(0, len(samples), size)]
+    batches = [entries[first : first + size] for first in range(0, len(entries), size)]
     with ThreadPoolExecutor(1) as executor:
         following = executor.submit(_files, plan, batches[0], num_threads)
         for number, batch in enumerate(batches):
@@ -31,12 +31,12 @@ def rendered_files(
             yield from zip(batch, files, strict=True)
 
 
-def _files(plan: Plan, samples: Sequence[Entry], num_threads: int | None) -> list[Files]:
-    """Returns the PNG file of each sample and the files of its target."""
-    categories = np.array([sample.category for sample in samples], np.uint64)
-    indices = np.array([sample.index for sample in samples], np.uint64)
+def _files(plan: Plan, entries: Sequence[Entry], num_threads: int | None) -> list[Files]:
+    """Returns the PNG file of each entry and the files of its target."""
+    categories = np.array([entry.category for entry in entries], np.uint64)
+    indices = np.array([entry.index for entry in entries], np.uint64)
     family, frame = plan.family, plan.rendering
-    images = np.empty((len(samples), *frame.image_shape), np.uint8)
+    images = np.empty((len(entries), *frame.image_shape), np.uint8)
     job, addresses = Job(frame, plan.seed, num_threads), (categories, indices)
     if plan.target == "label":
         family.render_into(job, addresses, images)

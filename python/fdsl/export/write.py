@@ -267,7 +267,7 @@ def write_shard(
         )
     assert isinstance(layout, WebDataset)
     total = _Total()
-    layout.write_to(file, total.over(rendered_files(plan, layout.samples(number), num_threads)))
+    layout.write_to(file, total.over(rendered_files(plan, layout.entries(number), num_threads)))
     return Written(total.images, 0, total.bytes, time.perf_counter() - start)
 
 
@@ -308,10 +308,10 @@ class _Total:
         self.images = self.bytes = 0
         self.expected, self.progress = expected, progress
 
-    def over(self, samples: Iterator[tuple[Entry, Files]]) -> Iterator[tuple[Entry, Files]]:
-        """Yields samples, and counts each once it is written."""
-        for sample, files in samples:
-            yield sample, files
+    def over(self, entries: Iterator[tuple[Entry, Files]]) -> Iterator[tuple[Entry, Files]]:
+        """Yields entries, and counts each once it is written."""
+        for entry, files in entries:
+            yield entry, files
             self.images, self.bytes = self.images + 1, self.bytes + len(files["png"])
             if self.progress and (self.images % 100 == 0 or self.images == self.expected):
                 self.progress(self.images, self.expected)
@@ -340,8 +340,8 @@ def _write(
     missing = [unit for unit in units if layout.name(unit) not in existing]
     total = _Total(sum(map(layout.images, missing)), progress)
     for unit in missing:
-        samples = rendered_files(plan, layout.samples(unit), num_threads)
-        layout.write(home / layout.name(unit), total.over(samples))
+        entries = rendered_files(plan, layout.entries(unit), num_threads)
+        layout.write(home / layout.name(unit), total.over(entries))
         plan.confirm(folder)  # do not write for hours to a folder that was cleared
     existing = {entry.name for entry in home.iterdir()}
     if removed := [name for name in map(layout.name, units) if name not in existing]:

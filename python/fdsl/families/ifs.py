@@ -110,8 +110,8 @@ class IFS(Systems[Category]):
         lengths: Lengths,
         candidates_tried: int | None = None,
     ) -> IFS:
-        """Makes a family from concatenated arrays, without a copy if they have the types below; the
-        arrays become read-only.
+        """Makes a family from concatenated arrays. Those that are contiguous and have the types
+        below are not copied, but become read-only.
 
         Args:
             maps: float64 (n, 6), columns a b c d e f, of all categories.
@@ -121,8 +121,8 @@ class IFS(Systems[Category]):
 
         Raises:
             ValueError: the arrays do not match, or a number is out of range.
-            TypeError: an array does not hold numbers, or has masked ones; or ``candidates_tried``
-                is not an integer.
+            TypeError: maps or probabilities are not numbers, numbers are masked, or
+                ``candidates_tried`` is not an integer.
         """
         if probabilities is not None:
             probabilities = as_array("probabilities", probabilities)

@@ -177,9 +177,8 @@ PRESETS = ("paper", "released", "wacv22", "published")
 """Renderings that have a name: constructors of styles, and the one of a published data set."""
 
 
-@functools.cache
 def published(name: str) -> Published:
-    """Returns a published data set by name.
+    """Returns a published data set by name; its categories are made once.
 
     Args:
         name: such as ``"fractaldb-1k"``, ``"rcdb-1k"`` or ``"2d-ofdb-1k"``.
@@ -188,12 +187,17 @@ def published(name: str) -> Published:
         ValueError: there is no such data set; the message lists the names.
     """
     name = _NUMBERED.get(name, name)
-    entry = _ENTRIES.get(name)
-    if entry is None:
+    if name not in _ENTRIES:
         known = ", ".join(PUBLISHED)
         raise ValueError(
             f"there is no published data set {shown(name)}; known: {known}{meant(name, PUBLISHED)}"
         )
+    return _made(name)
+
+
+@functools.cache
+def _made(name: str) -> Published:
+    entry = _ENTRIES[name]
     return Published(
         name=name,
         family=entry.family(),
@@ -206,7 +210,7 @@ def published(name: str) -> Published:
 
 def published_family(name: str) -> Family | None:
     """Returns the categories of a published data set, if there is one of this name."""
-    return published(name).family if name in _ENTRIES else None
+    return _made(name).family if name in _ENTRIES else None
 
 
 def preset(name: str, family: Family, *, source: str, **settings: Any) -> Frame:

@@ -83,7 +83,8 @@ class Loader:
             fixed order. The transform of the stream is applied first, on the CPU.
         transforms: called with the images and the targets instead of ``transform``; returns both.
             Images, masks and boxes are ``torchvision.tv_tensors``, as for a ``Stream``, unless the
-            stream has ``transforms`` itself. Needs torchvision.
+            stream has ``transforms`` itself; what its ``target_transform`` returns is not marked.
+            Needs torchvision.
         pin_memory: whether to render into page-locked memory, from which copies to a GPU are
             asynchronous. Default: yes if ``device`` is a CUDA device.
 
@@ -248,8 +249,8 @@ class Loader:
         if device is None and transform is None and transforms is None:
             return lambda batch: (Batch(*batch), None)
         # What the transforms of the stream return may no longer be a mask or boxes.
-        mark = self.stream.transforms is None and self.stream.target_transform is None
-        kind = self.stream.target
+        mark = self.stream.transforms is None
+        kind = self.stream.target if self.stream.target_transform is None else "label"
         side_stream = None
         if device is not None and device.type == "cuda":
             # One for all iterators: torch reuses the memory of batches only on the same stream.

@@ -81,13 +81,13 @@ impl Search {
             let numbers = tried..tried + block;
             machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd, best))
         };
-        let gave_up = |tried, found, best| Error::Search {
+        let gave_up = |tried, found: &[(Ifs, usize)], best: usize| Error::Search {
             tried,
             in_a_row: self.max_tries,
             fill_rate: self.fill_rate,
-            found,
+            found: found.len(),
             wanted: self.categories,
-            best: self.measure.rate(best),
+            best: self.measure.rate(found.iter().map(|(_, lit)| *lit).fold(best, usize::max)),
         };
         let accepts = |lit| self.measure.rate(lit) >= self.fill_rate;
         let wanted = (self.categories, self.max_tries);

@@ -81,11 +81,11 @@ impl Search {
             let numbers = tried..tried + block;
             machine.install(|| self.candidates(replayed.as_mut(), numbers, machine.simd))
         };
-        let gave_up = |tried, found, best| Error::VarianceSearch {
+        let gave_up = |tried, found: &[(Ifs3d, f64)], best| Error::VarianceSearch {
             tried,
             in_a_row: self.max_tries,
             threshold: self.threshold,
-            found,
+            found: found.len(),
             wanted: self.categories,
             best,
         };

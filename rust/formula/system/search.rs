@@ -88,7 +88,7 @@ pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd>(
     least: M,
     mut candidates: impl FnMut(u64, M) -> Result<Vec<Option<(T, M)>>, Error>,
     accepts: impl Fn(M) -> bool,
-    gave_up: impl Fn(u64, usize, M) -> Error,
+    gave_up: impl Fn(u64, &[(T, M)], M) -> Error,
     progress: Progress<'_>,
 ) -> Result<Accepted<T, M>, Error> {
     let mut found = vec![];
@@ -113,8 +113,7 @@ pub(in crate::formula) fn accepted<T, M: Copy + PartialOrd>(
                 _ => {}
             }
             if tried - last_accepted >= max_tries {
-                let best = found.iter().fold(best, |best, &(_, m)| if m > best { m } else { best });
-                return Err(gave_up(tried, found.len(), best));
+                return Err(gave_up(tried, &found, best));
             }
         }
         if progress(found.len(), tried) {
