@@ -1161,7 +1161,7 @@ def test_a_stream_transforms_targets(ifs: fdsl.IFS, workers: int) -> None:
 
 
 def test_transforms_of_a_loader_take_the_targets_that_its_stream_transformed() -> None:
-    pytest.importorskip("torchvision")
+    pytest.importorskip("torchvision")  # which `transforms` needs
     scene = fdsl.Scene(5)
     stream = Stream(
         scene, rendering=WIDE, target="mask", batch_size=3, target_transform=torch.Tensor.sum
