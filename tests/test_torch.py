@@ -1172,6 +1172,21 @@ def test_transforms_of_a_loader_take_the_targets_that_its_stream_transformed() -
     assert type(images).__name__ == "Image" and len(images) == 3
 
 
+def test_a_mask_that_the_target_transform_marks_is_cropped_with_its_image() -> None:
+    # The transforms and the types of masks are torchvision's.
+    v2, tv_tensors = map(
+        pytest.importorskip, ("torchvision.transforms.v2", "torchvision.tv_tensors")
+    )
+    about: dict[str, Any] = {"rendering": WIDE, "target": "mask", "batch_size": 3}
+    stream = Stream(
+        fdsl.Scene(5), **about, target_transform=lambda mask: tv_tensors.Mask(mask.clamp(max=1))
+    )
+    with Loader(stream, transforms=v2.RandomCrop(16)) as loader:
+        images, masks = next(iter(loader))
+    assert images.shape[-2:] == masks.shape[-2:] == (16, 16)
+    assert ((images.amax(1) > 0) <= (masks > 0)).all()  # what is lit belongs to an object
+
+
 def test_the_transform_of_a_stream_records_no_gradients(ifs: fdsl.IFS) -> None:
     stream = stream_of(ifs, transform=lambda images: convolution(images.float()))
     convolution = torch.nn.Conv2d(1, 2, 3)
