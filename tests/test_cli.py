@@ -437,6 +437,7 @@ def test_categories_are_counted_or_named(ifs, capsys):
     assert "not allowed with argument --categories" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_needs_numpy_alone(ifs):
     """Except for labels on sheets, which say what they need."""
     without = ("torch", "torchvision", "PIL", "tqdm", "webdataset", "matplotlib")
@@ -481,6 +482,7 @@ def test_the_command_is_a_script_and_a_module():
         assert done.stdout == f"fdsl {fdsl.__version__}\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_is_no_error(ifs):
     done = command("info", "c.npz", "--images", "5")
     assert done.returncode == 0
@@ -501,6 +503,7 @@ def test_a_reader_that_stops_early_is_no_error(ifs):
     assert len(list(Path("f").iterdir())) == 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments, code", [
     ("info c.npz --images 5", 0),
     ("render c.npz --out x.png", 0),
@@ -525,6 +528,7 @@ def test_closed_streams_are_no_error(ifs, arguments, code, closed):
         assert "error" not in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", ["info c.npz --images 5", "--help", "info --help"])
 def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
@@ -563,6 +567,7 @@ def test_a_bug_shows_its_traceback(ifs, monkeypatch, kind):
         run("render", "c.npz", "--out", "x.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, sentence",
     [

@@ -152,6 +152,7 @@ print(kept)
     assert int(run(code).stdout) <= 32 + 31  # two pools; keeping all of them would be 527 threads
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux's /proc")  # noqa: PTH110
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
@@ -224,6 +225,7 @@ fork_in_new_namespace(render_and_fork)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_child_forked_while_other_threads_create_pools_can_render() -> None:
     """A lock held by another thread at the fork would never be released in the child."""

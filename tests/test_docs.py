@@ -38,6 +38,7 @@ def built(root):
     return run.returncode, run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_the_site_of_today_builds(clone):
     code, said = built(clone)
     assert code == 0, said
@@ -100,6 +101,7 @@ def test_the_build_refuses(clone, mistake):
     assert code != 0 and mistake[2] in said, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("complaint", [mistake[2] for mistake in FOUND_IN_THE_SITE])
 def test_the_build_reports_every_mistake(complaints, complaint):
     assert complaint in complaints

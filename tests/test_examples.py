@@ -175,6 +175,7 @@ def test_rows_come_at_their_steps_with_their_learning_rate(finished: Path) -> No
     assert found == [(3, 0.01), (4, 0.01), (6, 0.001), (8, 0.001)]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
     run = [*PRETRAIN, "--out", str(tmp_path), "--epochs", "100000", "--log-every", "1"]
     with started([sys.executable, EXAMPLES / "pretrain.py", *run]) as process:
@@ -258,6 +259,7 @@ def test_weights_load_in_torchvision_and_timm(resnet: Path) -> None:
     assert_same(named.state_dict(), weights(resnet))
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_is_trained_resumed_fine_tuned_and_loaded(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")
     out = tmp_path / "vit"
@@ -312,6 +314,7 @@ def test_the_commands_of_the_examples_page_have_the_scripts_options(
     assert module.main(options.split()) == 7 and len(given) == 1
 
 
+@pytest.mark.slow
 def test_all_labels_of_an_image_are_learned_and_resumed(tmp_path: Path) -> None:
     source = f"{EXAMPLES.parent / 'tests' / 'families_in_python.py'}:scenes-6"
     run = ["--source", source, "--target", "labels", "--size", "32", "--crop", "32"]
@@ -514,6 +517,7 @@ def test_a_checkpoint_that_lacks_a_key_is_one_sentence(
 
 
 # The limit on the size of files stands for a full disk; Windows has none, and no module `resource`.
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -537,6 +541,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_checkpoint(
     assert pretrain.main([*run, "--max-steps", "3"]) == 0
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_lock(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -559,6 +564,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_no_l
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_deterministic_run_asks_torch_for_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -604,6 +610,7 @@ def test_a_family_of_a_script_is_trained_on_and_a_new_process_goes_on(tmp_path: 
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
 
 
+@pytest.mark.slow
 def test_the_published_weights_are_small_and_load_in_the_line_of_their_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -665,6 +672,7 @@ def test_a_card_tells_of_an_unfinished_run_and_describes_no_other_script(
 # Fine-tuning
 
 
+@pytest.mark.slow
 def test_every_epoch_is_validated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, validate = [], finetune.validate
 
@@ -954,6 +962,7 @@ def test_a_mistake_in_a_preset_is_one_sentence(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_published_set_is_rendered_as_it_was_published() -> None:
     given = pretrain.Settings(source="3d-ofdb-1k", style="published", size=64)
     family = fdsl.IFS3D(4)

@@ -233,6 +233,7 @@ def stream_of(family=DISKS, **changes):
     return fdsl_torch.Stream(family, **{**settings, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "method"),
     [(2, "fork"), (5, "fork"), (2, "spawn")],
@@ -606,6 +607,7 @@ def test_a_script_is_imported_once(tmp_path):
             fdsl.load(f"{tmp_path / 'broken.py'}:spots-3")
 
 
+@pytest.mark.slow
 def test_an_export_of_a_script_is_checked_by_a_command_that_names_it(tmp_path):
     script, folder = tmp_path / "spots.py", tmp_path / "shards"
     script.write_text(SPOTS)
@@ -779,6 +781,7 @@ def test_the_script_of_the_page_trains(disks):
     subprocess.run([sys.executable, str(disks)], check=True, timeout=200)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run(disks, tmp_path):
     pytest.importorskip("webdataset")
     (block,) = blocks(PAGE, "sh")

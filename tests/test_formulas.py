@@ -619,6 +619,7 @@ IFS.load(sys.argv[1]).to_csv(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.replace"])
 @pytest.mark.parametrize("before", [None, "empty", "the same", "fewer"])
 def test_csv_files_of_a_killed_writer_are_refused_as_incomplete(ifs, tmp_path, call, before):

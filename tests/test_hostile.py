@@ -561,6 +561,7 @@ def replies(tmp_path_factory):
     return tried(cases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CODE, *NPZ, *CSV])
 def test_input_that_would_fill_the_memory_is_refused_with_a_sentence(replies, name):
     length, said = replies[name]

@@ -425,6 +425,7 @@ def test_threads_that_share_an_iterator_all_end(ifs) -> None:
     assert batches.state_dict() == {"samples": 80}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("started", [False, True])
 def test_ctrl_c_while_the_thread_starts_leaves_nothing_behind(started: bool) -> None:
     code = f"""
@@ -567,6 +568,7 @@ next(batches)
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "status", "error"),
     [
@@ -602,6 +604,7 @@ def test_ctrl_c_ends_a_loop() -> None:
     assert "KeyboardInterrupt" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_gets_an_error_and_can_iterate_again() -> None:
     code = """

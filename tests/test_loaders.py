@@ -132,6 +132,7 @@ def test_a_failing_shard_of_a_pipe_is_an_error(monkeypatch, capfd):
 # Hugging Face datasets
 
 
+@pytest.mark.slow
 def test_datasets_streams_each_item_once(tmp_path):
     need("datasets", "torch")
     checks = """
@@ -150,6 +151,7 @@ check([(sample["image"], sample["label"]) for part in (first, second) for sample
     run("datasets: stream", checks, tmp_path)
 
 
+@pytest.mark.slow
 def test_datasets_keeps_every_item_in_a_table(tmp_path):
     need("datasets")
     checks = """
@@ -164,6 +166,7 @@ check([(sample["image"], sample["label"]) for sample in shuffled], 1)
     run("datasets: table", checks, tmp_path)
 
 
+@pytest.mark.slow
 def test_datasets_reads_exported_shards(tmp_path):
     need("datasets")
     family, rendering = fdsl.fractaldb(10), fdsl.Rendering(size=64, num_points=12_500)
@@ -180,6 +183,7 @@ for samples in (dataset, kept):
 # Grain
 
 
+@pytest.mark.slow
 def test_a_grain_data_loader_reads_each_item_once(tmp_path):
     need("grain")
     checks = """
@@ -190,6 +194,7 @@ check(in_batches(here), 1)
     run("Grain: DataLoader", checks, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_grain_map_dataset_reads_each_item_once(tmp_path):
     need("grain")
     checks = """

@@ -49,6 +49,7 @@ def test_categories_reach_the_requested_filling_rate(fill_rate):
     assert (rates > 0.9 * fill_rate).sum() >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["fdsl", "released"])
 @pytest.mark.parametrize("fill_rate", ACCEPTED)
 def test_the_share_of_accepted_candidates_is_that_of_the_authors_search(sampler, fill_rate):

@@ -90,8 +90,6 @@ BEFORE = {
     "files.md": ["import fdsl", "import numpy as np"]
     + [block.split("\n\n\n")[0] for block in FAMILIES if "class Squares" in block]
 }
-#: Pages whose blocks take ten seconds or more.
-LONG = {"files.md", "trainers.md", "tutorial.md"}
 
 
 def commands(page):
@@ -101,14 +99,11 @@ def commands(page):
     return [command for line in lines for command in line.split(" && ") if command]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     # tests/test_loaders.py runs the sections of loaders.md, each by itself.
-    [
-        pytest.param(page, marks=[pytest.mark.slow] if page.name in LONG else [])
-        for page in PAGES
-        if blocks(page, "python") and page.name != "loaders.md"
-    ],
+    [page for page in PAGES if blocks(page, "python") and page.name != "loaders.md"],
     ids=lambda page: page.name,
 )
 def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
@@ -150,6 +145,7 @@ def test_the_scripts_run_as_written_but_smaller(tmp_path):
     assert (tmp_path / "runs" / "digits" / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if page.stem != "gallery"], ids=lambda page: page.name
 )
@@ -169,6 +165,7 @@ def test_the_fdsl_commands_run_as_written_but_smaller(page, tmp_path, monkeypatc
             assert fdsl.cli.main([*words, *smaller.split()]) == 0, line
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_what_its_commands_draw(tmp_path, monkeypatch):
     Image = pytest.importorskip("PIL.Image")
     monkeypatch.chdir(tmp_path)

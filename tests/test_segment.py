@@ -33,6 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_both_networks_are_judged_by_their_mean_iou(finished: Path) -> None:
     result = json.loads((finished / "result.json").read_text())
     for name in ("finetune", "scratch"):
@@ -125,6 +126,7 @@ def test_fine_tuning_continues_from_the_same_pre_training_only(
     assert "cannot resume: the checkpoint's from is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
 def test_all_but_the_layers_that_classify_start_from_the_given_weights(
     tmp_path: Path, model: str

@@ -111,6 +111,7 @@ def test_another_checkpoint_is_a_line_of_its_own(done, tmp_path):
     assert len({row["pretraining"] for row in rows(tmp_path / "smoke", "table10")}) == 4
 
 
+@pytest.mark.slow
 def test_a_study_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
     whole, calls = finetune.finetune, []
 
@@ -144,6 +145,7 @@ def begun(room, **changes):
     assert pretrain.pretrain(pretrain.Settings(out=room.out / "pretrain/usual", **settings)) == 0
 
 
+@pytest.mark.slow
 def test_a_pre_training_that_a_limit_ended_is_continued(room):
     begun(room)
     assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "1"
@@ -151,6 +153,7 @@ def test_a_pre_training_that_a_limit_ended_is_continued(room):
     assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [2, None])
 def test_a_run_with_the_usual_length_of_an_epoch_is_recognized(room, monkeypatch, recorded):
     monkeypatch.setattr(pretrain, "count_steps", lambda s, family: 2)
@@ -172,6 +175,7 @@ def test_a_run_is_not_continued_with_other_settings(room):
     assert metrics.read(room.out / "pretrain/usual/metrics.csv")[-1]["step"] == "1"
 
 
+@pytest.mark.slow
 def test_a_result_whose_settings_changed_on_the_way_is_noticed(room):
     weights = room.scratch()
     (result,) = room.finetuned(weights, "digits", View(label="", settings={}), {})
@@ -182,6 +186,7 @@ def test_a_result_whose_settings_changed_on_the_way_is_noticed(room):
         list(room.finetuned(weights, "digits", View(label="", settings={}), {}))
 
 
+@pytest.mark.slow
 def test_a_line_that_diverges_in_pre_training_is_left_out(tmp_path, monkeypatch, capsys):
     whole = lab.pretrain.pretrain
 
@@ -632,6 +637,7 @@ def test_names_at_the_ends_of_curves_keep_apart_and_in_order(gains):
         assert offsets.mean() == pytest.approx(0)  # names of equal ends are around them
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_left_out(room, monkeypatch, capsys):
     whole = finetune.finetune
 
@@ -659,6 +665,7 @@ def test_a_loss_that_is_no_number_is_left_out(room, monkeypatch, capsys):
         list(room.finetuned(weights, "digits", view, {}, tuned=True))
 
 
+@pytest.mark.slow
 def test_a_data_set_may_be_a_list_of_its_classes(tmp_path, capsys):
     names = tmp_path / "even.txt"
     names.write_text("0\n2\n4\n")
@@ -680,6 +687,7 @@ def test_a_data_set_may_be_a_list_of_its_classes(tmp_path, capsys):
     assert "holds a run with different classes: remove the folder" in (capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_download_reaches_the_data(tmp_path, monkeypatch):
     asked, whole = [], data.load
 
@@ -790,6 +798,7 @@ CLUSTERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert cluster.main([*CLUSTERS, "--out", str(whole)]) == 0
@@ -801,6 +810,7 @@ def test_clusters_resumed_equal_clusters_never_stopped(tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_clustering_is_interrupted_at_once(tmp_path, monkeypatch):
     """Between two epochs nothing is lost, so nothing waits for a long pass over the images."""
 

@@ -246,6 +246,7 @@ def test_a_data_set_in_worker_processes_has_the_same_targets(target, method, cac
         same(given, np.stack([sample[1] for sample in found]))
 
 
+@pytest.mark.slow
 def test_a_torchvision_detection_model_trains_on_boxes():
     detection = pytest.importorskip("torchvision.models.detection")
     import torch

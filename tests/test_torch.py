@@ -104,6 +104,7 @@ def test_an_endless_stream_is_the_same_from_workers(ifs: fdsl.IFS) -> None:
     assert contents(loader_of(stream_of(ifs), workers=2), 7) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_persistent_workers_see_a_new_epoch(ifs: fdsl.IFS, method: str) -> None:
     expected = contents(stream_of(ifs), 15)
@@ -423,6 +424,7 @@ def _train_as_rank(rank: int, folder: str, stream: Stream) -> None:
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
 
 
+@pytest.mark.slow
 @needs_gloo
 @pytest.mark.parametrize(
     "method",
@@ -496,6 +498,7 @@ def test_epochs_advance_when_all_workers_have_the_same_seeds(ifs: fdsl.IFS) -> N
         assert contents(loader_of(stream, workers=2)) == endless[4 * epoch : 4 * epoch + 4]
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("persistent", [False, True])
 def test_several_loaders_of_one_stream_may_run_at_once(ifs: fdsl.IFS, persistent: bool) -> None:
@@ -888,6 +891,7 @@ def _stateful_loader(stream: Stream, workers: int) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=needs_fork)])
 @pytest.mark.parametrize("taken", [1, 3])
 @pytest.mark.parametrize("looked_at", [0, 6], ids=["", "after-looking"])
@@ -1126,6 +1130,7 @@ def halves(labels: Any) -> Any:
     return labels // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers, method", [(0, "fork"), (2, "fork"), (1, "spawn")])
 def test_a_stream_transforms_batches_where_it_renders(
     ifs: fdsl.IFS, workers: int, method: str
@@ -1350,6 +1355,7 @@ def test_transforms_that_lose_the_targets_are_refused(ifs: fdsl.IFS, source: Any
             next(iter(source(ifs, rendering=TINY, transforms=images_only)))
 
 
+@pytest.mark.slow
 def test_the_parts_that_need_more_packages_are_imported_when_they_are_used() -> None:
     code = (
         "import fdsl, sys; assert not {'torch', 'fdsl.export'} & sys.modules.keys();"

@@ -106,6 +106,7 @@ UNWRITABLE = [">&-", "2>&-", ">&- 2>&- <&-", "| head -1"]
 UNWRITABLE += [">/dev/full"] if Path("/dev/full").exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", UNWRITABLE)
 def test_a_run_whose_log_cannot_be_written_goes_on(tmp_path: Path, output: str) -> None:
     script = tmp_path / "script.py"
@@ -336,6 +337,7 @@ def test_limits_request_a_stop_that_is_a_success() -> None:
 
 
 # Windows, which cannot fork, ends a process without running its handler of SIGTERM.
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_daemon_may_end_in_its_own_way_at_exit(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -977,6 +979,7 @@ def test_weights_come_with_what_reproduces_them(tmp_path: Path) -> None:
     assert name == "resnet18" and tensors.keys() == model.state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, size", [("resnet18", 64), ("timm:vit_tiny_patch16_224", 224), ("timm:resnet10t", 64)]
 )
@@ -1717,6 +1720,7 @@ def test_paths_are_dropped_in_networks_of_timm() -> None:
     assert max(rates) == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel], ids=["compiled", "parallel"])
 def test_a_wrapped_network_names_what_does_not_decay(wrap: Any) -> None:
     class Named(nn.Module):
@@ -1774,6 +1778,7 @@ def test_position_embeddings_that_a_file_only_claims_are_not_resampled(tmp_path:
         load_pretrained(tmp_path / "theirs.pth", 5, name=name, input_size=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vit_small_patch16_224", "deit3_small_patch16_224"])
 def test_weights_of_another_network_of_timm_are_refused(tmp_path: Path, model: str) -> None:
     timm = pytest.importorskip("timm")

@@ -78,6 +78,7 @@ def package_files():
     return {line.removeprefix("python/") for line in run(listed, cwd=ROOT).splitlines()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
 def test_the_sdist_holds_the_package_and_what_builds_it(sdist):
     held = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
