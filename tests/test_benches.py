@@ -129,29 +129,6 @@ def test_a_figure_on_a_page_is_that_of_its_row(page, around, name):
     assert figure == cells[column].removesuffix(" times")
 
 
-@pytest.mark.parametrize(
-    ("page", "row", "name"),
-    [
-        ("docs/contours.md", "`rcdb-1k`", "RCDB 512×512"),
-        ("docs/contours.md", "`visualatom-1k`", "VisualAtom 512×512"),
-        (
-            "docs/scenes.md",
-            "`multi_fractal`, 224×224, 1…5 new objects",
-            "Scene.multi_fractal 224×224, 1 to 5 new objects, with masks",
-        ),
-        (
-            "docs/scenes.md",
-            "`segrcdb`, 512×512, 32 objects",
-            "SegRCDB 512×512, 32 objects, with masks",
-        ),
-    ],
-)
-def test_a_cost_in_the_docs_is_that_of_its_row(page, row, name):
-    cells = cells_of((ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8"), name)
-    found = list(cells_of((ROOT / page).read_text(encoding="utf-8"), row).values())
-    assert found[0].split()[0] == cells["ms"] and found[1] == cells["a loop, ms"]
-
-
 def test_the_share_in_the_readme_is_that_of_its_row():
     results = (ROOT / "benches" / "RESULTS.md").read_text(encoding="utf-8")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
