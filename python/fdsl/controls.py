@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fdsl._checks import shown
 from fdsl.families.base import Family
-from fdsl.families.load import options_and_settings, options_of
+from fdsl.families.load import options_of
 from fdsl.frame import UNIONS, Frame, Slider
-
-#: Values that are written in other words than Python's, in lower or upper case.
-WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,55 +178,3 @@ def _arguments(docstring: str) -> dict[str, str]:
 def _sentence(about: str) -> str:
     plain = " ".join(about.replace("``", "").split())
     return plain[:1].upper() + plain[1:]
-
-
-def read_set(words: Sequence[str], source: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads what ``--set`` gives: options of the family that ``fdsl.load(source)`` would make, and
-    settings of its rendering.
-
-    >>> read_set(["octaves=3", "size=64"], "perlin-100")
-    ({'octaves': 3}, {'size': 64})
-
-    Args:
-        words: the options and settings, as ``read_values`` takes them.
-        source: the source of the categories, or ``None`` for a family that has no options.
-
-    Raises:
-        ValueError: a word is not ``NAME=VALUE``; or the family needs another option, or a number.
-    """
-    return options_and_settings(read_values(words), source)
-
-
-def read_values(words: Sequence[str], *, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Reads settings that are written ``NAME=VALUE``.
-
-    A value is a Python literal, ``true``, ``false``, ``none`` or ``null``; anything else is text,
-    and so is ``"none"`` in quotes.
-    As with options, the last of several values counts: presets and studies add theirs first.
-
-    >>> read_values(["max_objects=2", "background=none", "line_color=random"])
-    {'max_objects': 2, 'background': None, 'line_color': 'random'}
-
-    Args:
-        words: the settings.
-        given: the values of options such as ``--size``, or None for those that were not given.
-
-    Raises:
-        ValueError: a word is not of this form, or its setting has a value from an option.
-    """
-    values: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not (name and equals):
-            raise ValueError(f"a setting must be NAME=VALUE, such as max_objects=2, got {word!r}")
-        if given and given.get(name) is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} and --set {word} set the same thing: give one of them")
-        if text.lower() in WORDS:
-            values[name] = WORDS[text.lower()]
-            continue
-        try:
-            values[name] = ast.literal_eval(text)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            values[name] = text
-    return values

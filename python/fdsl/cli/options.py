@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fdsl.cli.values import variation
-from fdsl.controls import Control, read_values, style_controls, text
+from fdsl.controls import Control, style_controls, text
 from fdsl.families import Family, Perlin
-from fdsl.families.load import SOURCES, load_set, options_and_settings, text_options
+from fdsl.families.load import SOURCES
 from fdsl.families.published import PRESETS, preset
 from fdsl.families.registry import imported
 from fdsl.frame import Frame
 from fdsl.rendering import Rendering
+from fdsl.settings import load_set, options_and_settings, read_values, text_options
 
 Commands = Any  # the type of argparse's subparsers is private
 

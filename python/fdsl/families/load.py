@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from fdsl._checks import meant, shortened, shown
 from fdsl._files import PathLike
@@ -18,7 +18,6 @@ from fdsl.families.ifs import IFS
 from fdsl.families.published import PUBLISHED, published_family
 from fdsl.families.registry import NAME, find, is_known, names
 from fdsl.families.scene import Scene
-from fdsl.frame import Frame
 
 _FILES = (
     "a file that was saved (.npz), a folder of the authors' CSV files or of an export, a pickle "
@@ -140,81 +139,7 @@ def options_of(maker: Callable[..., Family]) -> dict[str, inspect.Parameter]:
     return {one.name: one for one in others if one.kind not in variable}
 
 
-def text_options(source: str) -> dict[str, inspect.Parameter]:
-    """Returns the options that ``load`` accepts for a source and that text can give: none for files
-    and published sets, and not the backdrop of scenes, which is a family, but also a setting."""
-    named = None if source in PUBLISHED else _named(source)
-    if named is None:
-        return {}
-    kind = getattr(named.maker, "__self__", named.maker)  # of a class method, such as IFS.sample
-    style: type[Frame] | None = getattr(kind, "style", None)
-    settings = () if style is None else style.names()
-    options = options_of(named.maker).items()
-    return {name: one for name, one in options if name not in settings or _takes_text(one)}
-
-
-def _takes_text(option: inspect.Parameter) -> bool:
-    def parts(annotation: Any) -> Iterator[Any]:
-        yield annotation
-        for part in get_args(annotation):
-            yield from parts(part)
-
-    return not any(
-        isinstance(part, type) and issubclass(part, (Family, Frame))
-        for part in parts(option.annotation)
-    )
-
-
-def options_and_settings(
-    values: Mapping[str, Any], source: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divides values of ``--set`` into options of the family and settings of its rendering.
-
-    Raises:
-        ValueError: the family needs another option, or an option must be a number.
-    """
-    known = {} if source is None else text_options(source)
-    needed = [name for name, one in known.items() if one.default is one.empty]
-    if missing := [name for name in needed if name not in values]:
-        raise ValueError(f"{source} needs --set {' '.join(f'{name}=…' for name in missing)}")
-    options = {name: value for name, value in values.items() if name in known}
-    for name, value in options.items():
-        usual = known[name].default
-        if isinstance(usual, int | float) and isinstance(value, str):
-            raise ValueError(f"{name} must be a number, such as {usual!r}, got {shown(value)}")
-    return options, {name: value for name, value in values.items() if name not in known}
-
-
-def load_set(
-    source: str, values: Mapping[str, Any], *, settings: bool = True
-) -> tuple[Family, dict[str, Any]]:
-    """Loads a family with the options among the values of ``--set``, and returns it with the rest:
-    settings of its rendering.
-
-    Args:
-        source: as for ``load``.
-        values: the options and settings.
-        settings: whether settings are accepted.
-
-    Raises:
-        ValueError: an option is missing or wrong, or the family has no option or setting of a name.
-    """
-    options, others = options_and_settings(values, source)
-    try:
-        family = load(source, **options)
-    except TypeError as error:
-        if not options:
-            raise
-        raise ValueError(str(error)) from error
-    accepted = [*text_options(source), *(family.style.names() if settings else ())]
-    for name in others:
-        if name not in accepted:
-            takes = f"it takes {', '.join(accepted)}" if accepted else "it takes none here"
-            raise ValueError(f"{source} has no option or setting {shown(name)}: {takes}")
-    return family, others
-
-
-class _Named(NamedTuple):
+class Named(NamedTuple):
     """What a name such as ``"perlin-100"`` says."""
 
     name: str
@@ -229,18 +154,18 @@ def _by_name(source: str, options: dict[str, Any]) -> Family | None:
             given = ", ".join(options)
             raise TypeError(f"the published set {source} takes no options, got {given}")
         return family
-    named = _named(source)
-    if named is None:
+    parts = named(source)
+    if parts is None:
         return None
-    known = options_of(named.maker) if options else {}
+    known = options_of(parts.maker) if options else {}
     for option in options:
         if option not in known:
             takes = ", ".join(known) or "none"
-            raise TypeError(f"{named.name} has no option {shown(option)}; its options: {takes}")
-    return named.maker(named.categories, **options)
+            raise TypeError(f"{parts.name} has no option {shown(option)}; its options: {takes}")
+    return parts.maker(parts.categories, **options)
 
 
-def _named(source: str) -> _Named | None:
+def named(source: str) -> Named | None:
     """Returns the parts of a name such as ``"perlin-100"``, or ``None`` if it is unknown.
 
     Raises:
@@ -260,4 +185,4 @@ def _named(source: str) -> _Named | None:
         maker = kind = find(name)
         if issubclass(kind, IFS):
             return None
-    return _Named(name, maker, int(number))
+    return Named(name, maker, int(number))

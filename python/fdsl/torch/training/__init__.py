@@ -28,8 +28,7 @@ filelock, matplotlib, safetensors, scikit-learn and tensorboard are imported whe
 from __future__ import annotations
 
 from fdsl._files import write_whole
-from fdsl.controls import read_set, read_values
-from fdsl.families.load import load_set
+from fdsl.settings import load_set, read_set, read_values
 from fdsl.torch.training.augmentation import Augmentation, Erasing, mixing
 from fdsl.torch.training.checkpoints import Checkpoints, read_checkpoint
 from fdsl.torch.training.command_line import read_presets, run_script

@@ -13,8 +13,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from fdsl._checks import require, shown
 from fdsl._files import replace_closed_output
-from fdsl.families.load import load, text_options
+from fdsl.families.load import load
 from fdsl.rendering import Rendering
+from fdsl.settings import text_options
 
 S = TypeVar("S")
 
