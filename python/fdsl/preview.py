@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -178,7 +179,9 @@ def contact_sheet(
     if isinstance(columns, int):
         if columns > 1000:
             raise ValueError(f"instances must be at most 1000, or a list of them, got {columns}")
-        columns = [number * (1000 // columns) for number in range(columns)]
+        # A step that 2 or 3 divides would show the same flip or few of the twelve views.
+        step = next(step for step in range(1000 // columns, 0, -1) if math.gcd(step, 12) == 1)
+        columns = [number * step for number in range(columns)]
     shape = _shape(frame, overlay)
     height, width = shape[:2]
     if (pixels := len(rows) * len(columns) * height * width) > MAX_PIXELS:
