@@ -1,13 +1,12 @@
 """Lets tests import the example scripts, or skips those tests where something is missing."""
 
-import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+import packages
 from processes import started
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -15,13 +14,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 def need(*more: str) -> None:
     """Skips the module unless the scripts' packages, and these, can be imported."""
-    pytest.importorskip("torch")
-    names = ("torchvision", "safetensors", "sklearn", "matplotlib", "tqdm", "tyro")
-    for name in (*names, "torchmetrics", "filelock", *more):
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # torchvision raises RuntimeError if it does not match torch
-            pytest.skip(f"{name}: {error}", allow_module_level=True)
+    packages.need(*packages.TRAINING, "matplotlib", "tqdm", *more)
     if str(EXAMPLES) not in sys.path:
         sys.path.insert(0, str(EXAMPLES))
 

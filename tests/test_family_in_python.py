@@ -238,7 +238,6 @@ def stream_of(family=DISKS, **changes):
     ("workers", "method"),
     [(2, "fork"), (5, "fork"), (2, "spawn")],
 )
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_yield_the_same_bytes(workers, method):
     expected = batches(stream_of())
     assert len(expected) == 5
@@ -252,7 +251,6 @@ def test_workers_yield_the_same_bytes(workers, method):
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 2), (2, 0), (2, 5)])
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_an_epoch_resumes_with_another_number_of_workers(before, after):
     torch = pytest.importorskip("torch")
     expected = batches(stream_of()) + batches(stream_of(steps_per_epoch=10))[5:]

@@ -171,7 +171,6 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
     ("workers", "method"),
     [(2, "fork"), (5, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
 )
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_and_the_loader_yield_the_same_targets(target, workers, method):
     fdsl_torch = pytest.importorskip("fdsl.torch")
 

@@ -26,10 +26,7 @@ RENDERING = fdsl.Rendering(size=32, num_points=500)
 SOURCE = f"fractaldb-10?{SMALL}"
 BATCH = 4
 
-pytestmark = [
-    pytest.mark.usefixtures("no_launcher"),
-    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
-]
+pytestmark = pytest.mark.usefixtures("no_launcher")
 
 
 def created(name: str, root: str, split: str = "train", **changes: Any) -> Any:

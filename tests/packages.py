@@ -1,0 +1,17 @@
+"""Skips the tests of a module where a package is missing."""
+
+import importlib
+
+import pytest
+
+#: What `fdsl.torch.training` needs, all of its parts together.
+TRAINING = ("torch", "torchvision", "safetensors", "sklearn", "torchmetrics", "filelock", "tyro")
+
+
+def need(*names: str) -> None:
+    """Skips the module unless these packages can be imported."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # torchvision raises RuntimeError if it does not match torch
+            pytest.skip(f"{name}: {error}", allow_module_level=True)

@@ -1,0 +1,124 @@
+"""Imports, forked children and Ctrl-C."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import fdsl
+from streams import TINY, digest, needs_fork
+
+pytestmark = pytest.mark.usefixtures("no_launcher")
+
+
+@pytest.mark.slow
+def test_the_parts_that_need_more_packages_are_imported_when_they_are_used() -> None:
+    code = (
+        "import fdsl, sys; assert not {'torch', 'fdsl.export'} & sys.modules.keys();"
+        "fdsl.torch.Stream; fdsl.export.shards; assert not hasattr(fdsl, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+
+
+def _render_for_fork(ifs: fdsl.IFS) -> bytes:
+    return digest(fdsl.render(ifs, np.arange(40) % 5, np.arange(40), 0, TINY, 4)).encode()
+
+
+def _send(pipe: Any, ifs: fdsl.IFS) -> None:
+    pipe.send_bytes(_render_for_fork(ifs))
+
+
+@needs_fork
+def test_a_forked_child_renders_after_its_parent_did(ifs: fdsl.IFS) -> None:
+    expected = _render_for_fork(ifs)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException), os.fdopen(writing, "wb") as pipe:
+            pipe.write(_render_for_fork(ifs))
+        os._exit(0)
+    os.close(writing)
+    # If the child hangs, the timer kills it, and the pipe is too short.
+    timer = subprocess.Popen(["sh", "-c", f"sleep 30; kill -9 {child}"], start_new_session=True)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            assert pipe.read() == expected
+    finally:
+        os.waitpid(child, 0)
+        os.killpg(timer.pid, signal.SIGKILL)
+        timer.wait()
+    assert _render_for_fork(ifs) == expected  # and the parent still does
+
+
+@needs_fork
+def test_forked_processes_render_after_their_parent_did(ifs: fdsl.IFS) -> None:
+    expected = _render_for_fork(ifs)
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    children = [context.Process(target=_send, args=(sending, ifs)) for _, sending in pipes]
+    for child in children:
+        child.start()
+    try:
+        for receiving, _ in pipes:
+            assert receiving.poll(30), "the child hangs"
+            assert receiving.recv_bytes() == expected
+        for child in children:
+            child.join(30)
+            assert child.exitcode == 0
+    finally:
+        for child in children:
+            child.kill()
+
+
+def _python(script: str, **how: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def test_importing_fdsl_imports_no_torch() -> None:
+    process = _python(
+        "import sys, fdsl; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "'fdsl'" in out
+    assert "'torch'" not in out
+    assert "'torchvision'" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("progress", ["None", "lambda found, tried: None"], ids=["", "progress"])
+def test_ctrl_c_ends_a_search(progress: str) -> None:
+    process = _python(
+        "import signal, fdsl\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('searching', flush=True)\n"
+        "fdsl.IFS.search(1, 0.9, size=64, num_points=5000, max_tries=10**12, progress="
+        f"{progress})\n"
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "searching\n"
+        time.sleep(0.5)  # long enough to be searching
+        assert process.poll() is None, "the search ended on its own"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "in search" in errors
