@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -34,3 +35,17 @@ def started(command: Sequence[Any], **options: Any) -> Iterator["subprocess.Pope
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def torchrun(script: Path, *args: Any, ranks: int = 2, cwd: Path | None = None) -> None:
+    """Runs a script on several ranks, and raises what they print as errors if one fails."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(ranks), str(script), *map(str, args)]
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with started(command, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes) as process:
+        try:
+            _, errors = process.communicate(timeout=250)
+        finally:
+            process.terminate()  # torchrun ends its ranks, which are in groups of their own
+            process.wait(30)
+    assert process.returncode == 0, errors

@@ -1,9 +1,8 @@
-"""Runs a function or a script on several ranks, and identifies samples by their number."""
+"""Runs a function on several ranks, and identifies the samples they see by their number."""
 
 import os
 import pickle
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -13,7 +12,6 @@ from typing import Any
 import fdsl
 import torch
 from fdsl.torch import Stream
-from processes import started
 
 TINY = fdsl.Rendering(size=32, num_points=500)
 
@@ -67,20 +65,3 @@ def _run(
     if torch.distributed.is_initialized():
         torch.distributed.barrier()  # a rank that leaves early breaks the others' connections
         torch.distributed.destroy_process_group()
-
-
-def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:
-    """Runs a script on several ranks; `out` is its folder."""
-    file = folder / "script.py"
-    file.write_text("import sys\nfrom pathlib import Path\nout = Path(sys.argv[1])\n" + script)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(ranks), str(file), str(folder)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with started(command, env=env, **pipes) as process:
-        try:
-            _, errors = process.communicate(timeout=200)
-        finally:
-            process.terminate()  # torchrun's processes are in groups of their own
-            process.wait(30)
-    assert process.returncode == 0, errors

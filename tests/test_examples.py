@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pages import blocks
-from processes import started
+from processes import started, torchrun
 from scripts import EXAMPLES, need, ran
 
 need()
@@ -192,17 +191,7 @@ def test_sigterm_saves_and_the_run_goes_on_later(tmp_path: Path) -> None:
 def train_with_two_processes(
     out: Path, *options: str, script: str = "pretrain.py", base: Sequence[str] = PRETRAIN
 ) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", str(EXAMPLES / script), *base, "--out", str(out)]
-    how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with started([*command, *options], env=env, **how) as process:
-        try:
-            _, errors = process.communicate(timeout=250)
-        finally:
-            process.terminate()  # torchrun's processes are in groups of their own
-            process.wait(30)
-    assert process.returncode == 0, errors
+    torchrun(EXAMPLES / script, *base, "--out", out, *options)
 
 
 @pytest.mark.slow

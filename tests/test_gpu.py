@@ -6,14 +6,14 @@
 import json
 import math
 import os
-import sys
 from pathlib import Path
 
 # cuBLAS reads it once, and the first test is not deterministic.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import pytest
-from scripts import EXAMPLES, need, ran
+from processes import torchrun
+from scripts import EXAMPLES, need
 
 need()
 
@@ -152,8 +152,5 @@ def test_torchrun_trains_on_several_gpus(tmp_path: Path) -> None:
     if found < 2:  # one process starts no torch.distributed, which is what this tests
         pytest.skip("one GPU")
     ranks = max(number for number in (2, 4, 8) if number <= found)  # they share batches of 8
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    script = [str(ranks), str(EXAMPLES / "pretrain.py")]
-    done = ran([*launch, *script, *PRETRAIN, "--out", str(tmp_path)])
-    assert done.returncode == 0, done.stderr
+    torchrun(EXAMPLES / "pretrain.py", *PRETRAIN, "--out", tmp_path, ranks=ranks)
     assert len(read(tmp_path / "metrics.csv")) == 6

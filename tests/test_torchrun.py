@@ -1,10 +1,10 @@
 """Ranks under torchrun, on CPU, as a training script is started."""
 
-import sys
+from pathlib import Path
 
 import fdsl
 import pytest
-from processes import started
+from processes import torchrun
 
 torch = pytest.importorskip("torch")
 from fdsl.torch import Stream
@@ -45,14 +45,7 @@ def test_ranks_are_disjoint_and_together_what_one_rank_sees(tmp_path, ranks):
     ifs = fdsl.IFS.search(categories=5, fill_rate=0.05, seed=1, size=64, num_points=2000)
     ifs.save(tmp_path / "ifs.npz")
     (tmp_path / "train.py").write_text(SCRIPT)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc-per-node", str(ranks), "train.py"]
-    with started(command, cwd=tmp_path) as process:
-        try:
-            assert process.wait() == 0
-        finally:
-            process.terminate()  # torchrun ends its ranks, which are in groups of their own
-            process.wait()
+    torchrun(Path("train.py"), ranks=ranks, cwd=tmp_path)
     seen = [torch.load(tmp_path / f"rank{rank}.pt") for rank in range(ranks)]
 
     rendering = fdsl.Rendering(size=32, num_points=500)

@@ -9,9 +9,16 @@ need(*TRAINING)
 
 import torch
 from fdsl.torch.training import Ranks
-from ranks import under_torchrun
+from processes import torchrun
 from torch import nn
 from training import rows
+
+
+def under_torchrun(folder: Path, script: str, ranks: int = 2) -> None:
+    """Runs a script on several ranks; `out` is its folder."""
+    file = folder / "script.py"
+    file.write_text("import sys\nfrom pathlib import Path\nout = Path(sys.argv[1])\n" + script)
+    torchrun(file, folder, ranks=ranks)
 
 
 def test_one_process_is_rank_0_of_1() -> None:
