@@ -95,12 +95,6 @@ def test_splitting_the_share_of_a_rank_is_refused_on_every_rank(tmp_path: Path) 
             assert "Stream(..., rank=0, world_size=1)" in sentence
 
 
-def test_a_caller_that_does_not_split_may_set_epochs_on_any_rank() -> None:
-    stream = stream_of(steps_per_epoch=STEPS, rank=1, world_size=2)
-    stream.set_epoch(1)
-    assert stream.epoch == 1
-
-
 # transformers.Trainer
 
 

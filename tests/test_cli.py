@@ -483,18 +483,10 @@ def test_the_command_is_a_script_and_a_module():
 
 
 @pytest.mark.slow
-def test_a_reader_that_stops_early_is_no_error(ifs):
-    done = command("info", "c.npz", "--images", "5")
-    assert done.returncode == 0
+def test_a_reader_that_stops_early_does_not_stop_the_command_halfway(ifs):
     read_end, write_end = os.pipe()
     os.close(read_end)
     code = "import sys; from fdsl.cli import main; sys.exit(main(sys.argv[1:]))"
-    quiet = subprocess.run(
-        [sys.executable, "-c", code, "info", "c.npz", "--images", "5"],
-        stdout=write_end, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert (quiet.returncode, quiet.stderr) == (0, "")
-    # Nor does it stop the command halfway.
     subprocess.run(
         [sys.executable, "-c", code, "render", "c.npz", "--index", "0-599", *SMALL, "--out", "f"],
         stdout=write_end, check=True,
@@ -506,9 +498,7 @@ def test_a_reader_that_stops_early_is_no_error(ifs):
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments, code", [
     ("info c.npz --images 5", 0),
-    ("render c.npz --out x.png", 0),
     ("--help", 0),
-    ("info --help", 0),
     ("info nowhere.npz", 2),
     ("info", 2),
 ])  # fmt: skip
@@ -530,7 +520,7 @@ def test_closed_streams_are_no_error(ifs, arguments, code, closed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", ["info c.npz --images 5", "--help", "info --help"])
+@pytest.mark.parametrize("arguments", ["info c.npz --images 5", "--help"])
 def test_a_reader_that_reads_nothing_is_no_error(ifs, arguments, unbuffered):
     """``fdsl … | head -0``"""
     read_end, write_end = os.pipe()

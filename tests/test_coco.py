@@ -180,12 +180,6 @@ def test_a_family_without_boxes_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_an_export_in_another_layout_is_refused(tmp_path):
-    fdsl.export.shards(SCENES, tmp_path, **SETTINGS)
-    with pytest.raises(ValueError, match="layout is 'webdataset' there and 'coco' here"):
-        write(tmp_path)
-
-
 def test_the_command_writes_the_same_and_refuses_other_targets(tmp_path, capsys):
     SCENES.save(tmp_path / "scenes.npz")
     words = ["export", str(tmp_path / "scenes.npz"), str(tmp_path / "command"), "--layout", "coco"]

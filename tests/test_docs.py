@@ -77,7 +77,6 @@ def built_with(clone, mistakes):
 #: A file, what is added to it, and the complaint about it. Each of these ends the build.
 ENDS_THE_BUILD = [
     ("docs/files.md", "[away](nowhere.md)", "nowhere.md, which is not a file"),
-    ("docs/files.md", "![away](gallery/nowhere.png)", "nowhere.png, which is not a file"),
     ("docs/files.md", "[away](families.md#nowhere)", "anchor"),
     ("docs/api/torch.md", "::: fdsl.torch.Nothing", "Nothing"),
 ]
