@@ -240,21 +240,6 @@ def test_a_transform_may_return_several_views(ifs, where: str) -> None:
             assert torch.equal(torch.cat(found["local"], -1), plain)
 
 
-def test_kornia_crops_each_image_of_a_batch_differently(ifs) -> None:
-    kornia = pytest.importorskip("kornia.augmentation")
-    one = torch.arange(32 * 32, dtype=torch.float32).reshape(1, 1, 32, 32) / 1024
-
-    class SameImage(torch.nn.Module):
-        def forward(self, images: Any) -> Any:
-            return one.expand(len(images), 3, 32, 32)
-
-    crop = torch.nn.Sequential(SameImage(), kornia.RandomResizedCrop((16, 16), scale=(0.2, 0.8)))
-    with Loader(stream_of(ifs, steps_per_epoch=2), device="cpu", transform=crop) as loader:
-        for images, _ in loader:
-            assert images.shape == (4, 3, 16, 16)
-            assert len({image.numpy().tobytes() for image in images}) == 4
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_batches_arrive_whole_on_a_gpu(ifs) -> None:
@@ -632,14 +617,22 @@ next(batches)
     [
         ({"stream": 3}, TypeError, "stream must be Stream, got 3"),
         ({"prefetch_batches": 0}, ValueError, "prefetch_batches must be at least 1, got 0"),
-        ({"prefetch": 2}, TypeError, "'prefetch' was renamed to 'prefetch_batches'"),
+        (
+            {"prefetch": 2},
+            TypeError,
+            "Loader: the argument 'prefetch' was renamed to 'prefetch_batches'",
+        ),
         ({"device": "gpu"}, ValueError, "device must be one that torch knows, got 'gpu'"),
         ({"device": "xpu"}, ValueError, "device is 'xpu', which does not work here"),
         ({"device": "meta"}, ValueError, "device is 'meta', which cannot hold images"),
         ({"transform": 0.5}, TypeError, "transform must be callable, got 0.5"),
         ({"transforms": 0.5}, TypeError, "transforms must be callable, got 0.5"),
         ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform, not"),
-        ({"normalize": Normalize()}, TypeError, "'normalize' was renamed to 'transform'"),
+        (
+            {"normalize": Normalize()},
+            TypeError,
+            "Loader: the argument 'normalize' was renamed to 'transform'",
+        ),
         ({"pin_memory": 1}, TypeError, "pin_memory must be bool, got 1"),
     ],
 )

@@ -121,28 +121,6 @@ def test_the_error_for_an_old_argument_names_the_new_one(name, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name, old, new",
-    [
-        ("Stream", "threads", "num_threads"),
-        ("Loader", "prefetch", "prefetch_batches"),
-        ("Loader", "normalize", "transform"),
-    ],
-)
-def test_the_error_for_an_old_torch_argument_names_the_new_one(name, old, new):
-    pytest.importorskip("torch")
-    from fdsl.torch import Loader, Stream
-
-    stream = Stream(Bezier(4), batch_size=2)
-    made = {
-        "Stream": lambda **more: Stream(Bezier(4), **more),
-        "Loader": lambda **more: Loader(stream, **more),
-    }
-    said = f"{name}: the argument {old!r} was renamed to {new!r}"
-    with pytest.raises(TypeError, match=re.escape(said)):
-        made[name](**{old: 1})
-
-
 # Options of the first releases
 
 

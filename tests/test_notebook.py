@@ -171,17 +171,6 @@ def test_one_image_is_that_of_render():
     assert repr(shown) == "<Image: 48×48, color>"
 
 
-def test_several_images_are_a_row_for_each_category():
-    noise = fdsl.Perlin(9)
-    sheet = fdsl.show(noise, [8, 2], range(3), size=20).pixels
-    assert sheet.shape == (44, 66)
-    for row, category in enumerate((8, 2)):
-        for index in range(3):
-            shown = sheet[22 * row :, 22 * index :][:20, :20]
-            image = fdsl.render(noise, category, index, rendering=fdsl.Frame(size=20))
-            np.testing.assert_array_equal(shown, image)
-
-
 def test_an_image_is_saved_as_png(tmp_path):
     shown = fdsl.show(fdsl.Bezier(4), size=32)
     shown.save(tmp_path / "image.png")
@@ -196,7 +185,6 @@ def test_an_image_is_saved_as_png(tmp_path):
         ({"category": 10}, IndexError, "category 10 is out of range: there are 10"),
         ({"category": -1}, IndexError, "category must be 0 or more, got -1"),
         ({"index": "a"}, TypeError, "index must be integers"),
-        ({"index": []}, ValueError, "at least one category and one index"),
         ({"patch": "round"}, ValueError, "patch must be 'random' or 'fixed', got 'round'"),
         ({"colour": True}, TypeError, "Rendering has no setting 'colour'; it has size, crop"),
         ({"family": "ifs"}, TypeError, "family must be Family, got 'ifs'"),

@@ -378,7 +378,7 @@ def test_a_scene_that_cannot_be_made_is_refused(make, said):
 # Training and files
 
 
-@each_scene
+@pytest.mark.parametrize("scene", [MIXED, IN_PYTHON], ids=["mixed", "in Python"])
 @pytest.mark.parametrize("target", ["label", "labels", "mask", "boxes"])
 def test_streams_loaders_and_data_sets_have_the_same_targets(scene, target):
     torch = pytest.importorskip("torch")

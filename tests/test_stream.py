@@ -52,17 +52,6 @@ def test_an_endless_stream_is_the_same_from_workers(ifs: fdsl.IFS) -> None:
     assert contents(loader_of(stream_of(ifs), workers=2), 7) == expected
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_persistent_workers_see_a_new_epoch(ifs: fdsl.IFS, method: str) -> None:
-    expected = contents(stream_of(ifs), 15)
-    stream = stream_of(ifs, steps_per_epoch=5)
-    loader = loader_of(stream, 2, method, persistent_workers=True)
-    for epoch in (0, 2):
-        stream.set_epoch(epoch)
-        assert contents(loader) == expected[5 * epoch : 5 * epoch + 5]
-
-
 @needs_fork
 def test_persistent_workers_see_a_position_that_was_loaded(ifs: fdsl.IFS) -> None:
     expected = contents(stream_of(ifs), 10)
@@ -485,7 +474,7 @@ class TestCopies:
         ({"transforms": abs, "transform": abs}, ValueError, "give transforms, or transform and "),
         ({"num_threads": 0}, ValueError, "num_threads .* 0"),
         ({"num_threads": 1.5}, TypeError, "num_threads .* 1.5"),
-        ({"threads": 1}, TypeError, "'threads' was renamed to 'num_threads'"),
+        ({"threads": 1}, TypeError, "Stream: the argument 'threads' was renamed to 'num_threads'"),
         ({"rendering": fdsl.Strokes()}, TypeError, "IFS takes a Rendering"),
     ],
     ids=str,

@@ -166,12 +166,15 @@ def test_a_stream_has_the_targets_of_its_addresses(target):
         assert {type(part).__name__ for part in parts} == {"Tensor"}
 
 
-@pytest.mark.parametrize("target", NAMES)
-@pytest.mark.parametrize(
-    ("workers", "method"),
-    [(2, "fork"), (5, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
-)
-def test_workers_and_the_loader_yield_the_same_targets(target, workers, method):
+#: Each target from forked workers, and those that are several arrays from spawned ones.
+IN_WORKERS = [
+    *((target, "fork") for target in NAMES),
+    pytest.param("boxes", "spawn", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("target", "method"), IN_WORKERS)
+def test_workers_and_the_loader_yield_the_same_targets(target, method):
     fdsl_torch = pytest.importorskip("fdsl.torch")
 
     def stream(size=3):
@@ -179,7 +182,7 @@ def test_workers_and_the_loader_yield_the_same_targets(target, workers, method):
         return fdsl_torch.Stream(SCENES, batch_size=size, **settings)
 
     here = batches_of(stream())
-    same(batches_of(stream(), workers, method), here)
+    same(batches_of(stream(), 2, method), here)
     with fdsl_torch.Loader(stream(), device="cpu", transform=lambda images: images) as loader:
         same(list(loader), here)
     with fdsl_torch.Loader(stream()) as loader:
@@ -224,8 +227,7 @@ def test_the_torch_data_set_has_the_same_targets(target):
     assert ours.targets == [number // 4 for number in range(28)]
 
 
-@pytest.mark.parametrize("target", NAMES)
-@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("target", "method"), IN_WORKERS)
 @pytest.mark.parametrize("cache", [False, True])
 def test_a_data_set_in_worker_processes_has_the_same_targets(target, method, cache):
     torch = pytest.importorskip("torch")

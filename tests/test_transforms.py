@@ -1,5 +1,6 @@
 """Transforms of streams, loaders and data sets, of images and of their targets."""
 
+import itertools
 import sys
 from itertools import islice
 from typing import Any
@@ -23,18 +24,6 @@ def halved(images: Any) -> Any:
 
 def halves(labels: Any) -> Any:
     return labels // 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers, method", [(0, "fork"), (2, "fork"), (1, "spawn")])
-def test_a_stream_transforms_batches_where_it_renders(
-    ifs: fdsl.IFS, workers: int, method: str
-) -> None:
-    stream = stream_of(ifs, steps_per_epoch=3, transform=halved)
-    batches = list(loader_of(stream, workers, method))
-    expected = [(halved(images), labels) for images, labels in islice(stream_of(ifs), 3)]
-    assert contents(batches) == contents(expected)
-    assert [batch.images is batch[0] for batch in batches] == [True] * 3
 
 
 def test_a_stream_of_single_samples_transforms_each_image(ifs: fdsl.IFS) -> None:
@@ -184,13 +173,12 @@ def test_transforms_move_masks_and_boxes_with_the_image(target: str, as_pil: boo
 
 
 @pytest.mark.parametrize(
-    "where",
+    "target, where",
     [
-        *("stream", "workers", "single samples", "loader"),
-        pytest.param("spawned worker", marks=pytest.mark.slow),
+        *itertools.product(TARGETS, ("stream", "workers", "single samples", "loader")),
+        pytest.param("boxes", "spawned worker", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("target", TARGETS)
 def test_a_stream_moves_masks_and_boxes_with_its_images(target: str, where: str) -> None:
     batch_size = None if where == "single samples" else 3
     about: dict[str, Any] = {"rendering": WIDE, "target": target, "batch_size": batch_size}
