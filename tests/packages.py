@@ -13,5 +13,6 @@ def need(*names: str) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception as error:  # torchvision raises RuntimeError if it does not match torch
+        # Each is optional for users. Torchvision raises RuntimeError if it does not match torch.
+        except Exception as error:
             pytest.skip(f"{name}: {error}", allow_module_level=True)

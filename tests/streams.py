@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
 
+# Windows starts processes in one way only, which other cases test.
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 Contents = list[tuple[tuple[int, ...], Any, Any]]
@@ -29,6 +30,7 @@ def stream_of(ifs: fdsl.IFS, **changes: Any) -> Stream:
 def loader_of(stream: Stream, workers: int = 0, method: str = "fork", **more: Any) -> DataLoader:
     if workers:
         if method not in multiprocessing.get_all_start_methods():
+            # Windows can only spawn.
             pytest.skip(f"this system cannot {method}")
         more["multiprocessing_context"] = method
     return DataLoader(stream, **{"batch_size": None, "num_workers": workers, **more})

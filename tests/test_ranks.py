@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch")  # an optional package, which all of this file needs
 
 import fdsl
 from fdsl.torch import Stream
