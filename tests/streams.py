@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 TINY = fdsl.Rendering(size=32, num_points=500)
 BATCH = 4
 
-# Windows starts processes in one way only, which other cases test.
+# Windows cannot fork: it spawns processes, which other cases test.
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 Contents = list[tuple[tuple[int, ...], Any, Any]]

@@ -77,6 +77,7 @@ def test_importing_fdsl_imports_no_torch() -> None:
     assert "'torchvision'" not in out
 
 
+# On Windows, Ctrl-C is an event of the console, which a test would send to itself, too.
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("progress", ["None", "lambda found, tried: None"], ids=["", "progress"])
 def test_ctrl_c_ends_a_search(progress: str) -> None:

@@ -138,6 +138,7 @@ def _collect_as_rank(rank: int, folder: str, ifs: fdsl.IFS) -> None:
     Path(folder, str(rank)).write_bytes(pickle.dumps(found))
 
 
+# Some builds of torch lack gloo, the one backend that ranks can use without GPUs everywhere.
 needs_gloo = pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch has no gloo",

@@ -385,6 +385,7 @@ def test_numbers_near_the_largest_are_refused_or_rendered(ifs: fdsl.IFS) -> None
             Dataset(ifs, instances)
 
 
+# Only Linux lists the open files of a process in a folder.
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_thousands_of_streams_need_few_files(ifs: fdsl.IFS) -> None:
     def files() -> int:

@@ -104,6 +104,8 @@ def test_a_pickled_data_set_is_the_same(data: Dataset) -> None:
 
 def test_the_old_name_of_the_class_answers_with_the_new_one() -> None:
     with pytest.raises(TypeError, match=r"Instances was renamed to fdsl\.torch\.Dataset"):
+        # The import is what users of the old name have, and it fails: nothing is left to use.
         from fdsl.torch import Instances  # noqa: F401
     with pytest.raises(AttributeError, match="no attribute 'Instance'"):
+        # Looking the name up is all that is tested, so its value is not used.
         fdsl.torch.Instance  # noqa: B018
