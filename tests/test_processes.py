@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")  # an optional package, which all of this file needs
+pytest.importorskip("torch")  # an optional package, which all of this file needs
 
 import fdsl
+from processes import started
+from scripts import ran
 from streams import TINY, digest, needs_fork
 
 pytestmark = pytest.mark.usefixtures("no_launcher")
@@ -56,47 +58,33 @@ def test_forked_processes_render_after_their_parent_did(ifs: fdsl.IFS) -> None:
     assert _render_for_fork(ifs) == expected  # and the parent still does
 
 
-def _python(script: str, **how: Any) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **how,
-    )
-
-
 def test_importing_fdsl_imports_no_torch() -> None:
-    process = _python(
-        "import sys, fdsl; print(sorted({name.partition('.')[0] for name in sys.modules}))"
-    )
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert "'fdsl'" in out
-    assert "'torch'" not in out
-    assert "'torchvision'" not in out
+    code = "import sys, fdsl; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = ran([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert "'fdsl'" in done.stdout
+    assert "'torch'" not in done.stdout
+    assert "'torchvision'" not in done.stdout
 
 
 # On Windows, Ctrl-C is an event of the console, which a test would send to itself, too.
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("progress", ["None", "lambda found, tried: None"], ids=["", "progress"])
 def test_ctrl_c_ends_a_search(progress: str) -> None:
-    process = _python(
+    code = (
         "import signal, fdsl\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('searching', flush=True)\n"
         "fdsl.IFS.search(1, 0.9, size=64, num_points=5000, max_tries=10**12, progress="
         f"{progress})\n"
     )
-    try:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with started([sys.executable, "-c", code], **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "searching\n"
         time.sleep(0.5)  # long enough to be searching
         assert process.poll() is None, "the search ended on its own"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.communicate()
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert "in search" in errors
