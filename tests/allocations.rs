@@ -13,7 +13,7 @@ use fdsl::formula::interface::{Formula, NoStyle};
 use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::part::part;
 use fdsl::formula::spectrum::Spectrum;
-use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
+use fdsl::ifs::{Background, Change, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -67,7 +67,7 @@ fn main() {
     let wild = Style { draw: Draw::Point, variation: Variation::Continuous(1.0), ..points.clone() };
     let dense = Style {
         shading: Shading::Density,
-        variation: Variation::Map(0.1),
+        variation: Variation::OneMap(Change::Scale, 0.1),
         view: View { zoom: 2.0, shift: 0.2, transpose: true },
         finish: Finish { background: Some(Background::DiamondSquare), blur: 1.0 },
         ..points.clone()

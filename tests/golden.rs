@@ -24,7 +24,7 @@ use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::style::{Backdrop, ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::Spectrum;
 use fdsl::formula::system::search::Sampler;
-use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
+use fdsl::ifs::{Background, Change, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, DiamondSquare, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 
@@ -158,10 +158,18 @@ fn densities_have_not_changed() {
     let random = Style { draw: Draw::Patch(Patch::Random), ..fixed.clone() };
     let point = Style { draw: Draw::Point, ..fixed.clone() };
     let any = Style { shading: Shading::Any, ..fixed.clone() };
+    let solid = Style { draw: Draw::Patch(Patch::Solid), ..points() };
+    let changed = |change| Style { variation: Variation::OneMap(change, 0.5), ..point.clone() };
     let view = View { zoom: 2.0, shift: 0.2, transpose: true };
     let viewed = Style { view, ..points() };
     let behind = Finish { background: Some(Background::DiamondSquare), blur: 0.5 };
-    let program = Style { variation: Variation::Map(0.1), margin: 0, view, finish: behind, ..fixed.clone() };
+    let program = Style {
+        variation: Variation::OneMap(Change::Scale, 0.1),
+        margin: 0,
+        view,
+        finish: behind,
+        ..fixed.clone()
+    };
     check::<Ifs>(
         "density",
         |_| Contractive { seed: 1, min_maps: 2, max_maps: 4, sum: None }.sample(4, &mut || false).unwrap(),
@@ -169,8 +177,16 @@ fn densities_have_not_changed() {
             ("fixed", small(), fixed.clone(), 0xAAC2_F0AC_7A33_E563),
             ("fixed_color", color(), fixed, 0xB32F_5664_D70C_DF53),
             ("random", small(), random, 0x075D_5328_62F0_232D),
-            ("point_color", Frame { color: true, ..crop(48, 40, true) }, point, 0x93B7_DF71_F5E0_F734),
+            (
+                "point_color",
+                Frame { color: true, ..crop(48, 40, true) },
+                point.clone(),
+                0x93B7_DF71_F5E0_F734,
+            ),
             ("any", wide(), any, 0xB754_AB73_A5DC_F7E8),
+            ("solid_color", color(), solid, 0x97EF_86D8_0883_C1B1),
+            ("svd", small(), changed(Change::Turn), 0x0232_BD1F_A36B_7576),
+            ("sval", small(), changed(Change::SingularSum), 0x6BA4_77DA_0858_C757),
             ("viewed_color", color(), viewed, 0x0515_64E0_FECA_6DFB),
             (
                 "program",

@@ -11,7 +11,7 @@ use fdsl::formula::leaves::{DeadLeaves, Leaves};
 use fdsl::formula::scene::Scene;
 use fdsl::formula::scene::style::{ObjectColor, Order, SceneStyle};
 use fdsl::formula::spectrum::Spectrum;
-use fdsl::ifs::{Background, Draw, Finish, Patch, Shading, Style, Variation, View};
+use fdsl::ifs::{Background, Change, Draw, Finish, Patch, Shading, Style, Variation, View};
 use fdsl::sample::SampleObjects;
 use fdsl::{Bezier, Crop, DiamondSquare, Frame, Ifs, Job, Machine, Perlin, Samples, Simd, render};
 use proptest::prelude::*;
@@ -46,8 +46,8 @@ fn frame() -> impl Strategy<Value = Frame> {
 }
 
 fn style() -> impl Strategy<Value = Style> {
-    let draw =
-        prop_oneof![Just(Draw::Point), Just(Draw::Patch(Patch::Random)), Just(Draw::Patch(Patch::Fixed))];
+    let patch = prop_oneof![Just(Patch::Random), Just(Patch::Fixed), Just(Patch::Solid)];
+    let draw = prop_oneof![1 => Just(Draw::Point), 2 => patch.prop_map(Draw::Patch)];
     let variation = prop_oneof![
         Just(Variation::Identity),
         Just(Variation::Grid(0.4)),
@@ -66,8 +66,9 @@ fn style() -> impl Strategy<Value = Style> {
 /// The settings that need not leave a pixel black or gray.
 fn dense() -> impl Strategy<Value = Style> {
     let shading = prop_oneof![Just(Shading::Last), Just(Shading::Density)];
-    let variation =
-        prop_oneof![Just(Variation::Identity), Just(Variation::Map(0.1)), Just(Variation::Map(1.0))];
+    let change = prop_oneof![Just(Change::Scale), Just(Change::Turn), Just(Change::SingularSum)];
+    let changed = (change, 0.01..=1.0f64).prop_map(|(change, w)| Variation::OneMap(change, w));
+    let variation = prop_oneof![1 => Just(Variation::Identity), 3 => changed];
     let view = (1.0..16.0f64, 0.0..1.0f64, any::<bool>(), any::<bool>()).prop_map(
         |(zoom, shift, transpose, whole)| {
             if whole { View { transpose, ..View::default() } } else { View { zoom, shift, transpose } }

@@ -23,9 +23,10 @@ def renderings(draw, style: type[Frame] = Rendering, *, dense: bool = False) -> 
         settings["margin"] = draw(st.integers(0, (min(size) - 2) // 2))
     if style is Rendering:
         settings["num_points"] = draw(st.integers(1, 500))
-        settings["patch"] = draw(st.sampled_from(["random", "fixed"]))
+        settings["patch"] = draw(st.sampled_from(["random", "fixed", "solid"]))
         settings["variation"] = draw(st.none() | st.floats(0, 1, exclude_min=True))
-        settings["variation_kind"] = draw(st.sampled_from(["grid", "continuous", "map"]))
+        kinds = ["grid", "continuous", "map", "svd", "sval"]
+        settings["variation_kind"] = draw(st.sampled_from(kinds))
     if dense:
         shadings = ["last", "density"] if settings["color"] else ["last", "any", "density"]
         settings["shading"] = draw(st.sampled_from(shadings))

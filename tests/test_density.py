@@ -197,12 +197,13 @@ def test_a_blur_softens_its_share_of_the_images(ifs):
     assert np.abs(means - 1).max() < 0.03
 
 
-def test_one_map_is_scaled_unless_it_would_expand():
+@pytest.mark.parametrize(("kind", "w"), [("map", 0.1), ("svd", 0.5), ("sval", 0.5)])
+def test_one_map_changes_unless_it_would_expand(kind, w):
     half = [[0.5, 0, 0, 0.5, 0, 0], [0.5, 0, 0, 0.5, 0.5, 0], [0.5, 0, 0, 0.5, 0.25, 0.5]]
-    frame = Rendering(variation=0.1, variation_kind="map", draw="point", flips=False, **SMALL)
+    frame = Rendering(variation=w, variation_kind=kind, draw="point", flips=False, **SMALL)
     varied = render(IFS([half]), 0, range(20), rendering=frame)
     assert len({image.tobytes() for image in varied}) == 20
-    # Nothing that is drawn contracts a map with a singular value of 2 to less than 1.
+    # No change that is drawn contracts a map with a singular value of 2 to less than 1.
     expands = [[2, 0, 0, 0.1, 0, 0]]
     still = dataclasses.replace(frame, resample_degenerate=False)
     plain = dataclasses.replace(still, variation=None)
@@ -258,8 +259,8 @@ def test_any_setting_gives_the_same_images_on_every_path_and_number_of_threads(
             "the released code has no background: with compat='released' it must be None",
         ),
         (
-            {"compat": "released", "variation_kind": "map"},
-            "with compat='released' variation_kind must be 'grid' or 'continuous', got 'map'",
+            {"compat": "released", "variation_kind": "svd"},
+            "with compat='released' variation_kind must be 'grid' or 'continuous', got 'svd'",
         ),
     ],
 )

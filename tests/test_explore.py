@@ -146,7 +146,7 @@ def test_the_line_says_only_what_differs_from_the_defaults():
         ),
         ({"style.num_points": "1.5"}, "num_points must be an integer, got '1.5'"),
         ({"style.variation": "much"}, "variation must be a number or none, got 'much'"),
-        ({"style.patch": "round"}, "patch must be random or fixed, got 'round'"),
+        ({"style.patch": "round"}, "patch must be random or fixed or solid, got 'round'"),
         ({"style.color": "yes"}, "color must be true or false, got 'yes'"),
         ({"style.colour": "true"}, "Rendering has no setting 'colour'; it has size, crop,"),
         ({"family": "perlin", "categories": "7"}, "square number, such as 100, got 7"),

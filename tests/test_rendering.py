@@ -445,6 +445,24 @@ def test_a_fixed_patch_is_the_same_within_an_image_and_differs_between_images():
     assert differ.mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("compat", "moved"), [(None, (0, 0)), ("released", (-2, 2))], ids=["ours", "released"]
+)
+def test_a_solid_patch_lights_all_pixels_around_its_point(full, compat, moved):
+    """The released code, which 1p-frac uses with solid patches, puts a patch beside its point."""
+    points = Rendering(
+        size=64, num_points=3000, draw="point", compat=compat, resample_degenerate=False
+    )
+    solid = dataclasses.replace(points, draw="patch", patch="solid")
+    for point, patch in zip(
+        render(full, range(5), 500, rendering=points),
+        render(full, range(5), 500, rendering=solid),
+        strict=True,
+    ):
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(point, 1), (3, 3))
+        np.testing.assert_array_equal(np.roll(windows.max((2, 3)), moved, (0, 1)), patch)
+
+
 # Degenerate images are re-rendered
 
 

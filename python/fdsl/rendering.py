@@ -27,7 +27,7 @@ class Rendering(Frame):
         draw: what is drawn at each point: a 3×3 patch, whose black cells erase, or a single pixel
             (paper, Table 1).
         patch: whether patches have a new random mask for every point, or one fixed mask for the
-            whole image (paper, Table 1).
+            whole image (paper, Table 1), or are solid: all nine pixels.
         shading: what decides a pixel that several points cover: the last point, whose black cells
             erase; any point, so nothing erases (in gray); or their number, as a share of the
             largest in the image. A density is a gray, or with ``color=True`` a hue, whose shift,
@@ -37,9 +37,14 @@ class Rendering(Frame):
         variation: the step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is
             scaled (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters
             of its category.
-        variation_kind: how instances get their factors: from the authors' fixed table of 25 rows;
-            at random from [1−2w, 1+2w] for each image; or one from [1−2w, 1+w] for all parameters
-            of one random map, unless the map would expand.
+        variation_kind: how instances get their factors: from the authors' fixed table of 25 rows
+            (``"grid"``), or at random from [1−2w, 1+2w] for each image (``"continuous"``). The
+            other kinds are the jitters of "Improving Fractal Pre-training". They change one random
+            map, unless it would then expand. ``"map"`` scales all its parameters by a factor from
+            [1−2w, 1+w]; the authors' w is 0.1. ``"svd"`` rotates it by up to w radians, before
+            or after its scaling, or moves it by up to w along x and y; theirs is 0.5.
+            ``"sval"`` scales its matrix until the sum of s₁ + 2·s₂ (see ``IFS.sample``) over all
+            n maps is a random number from [(5 + n)/2, (5 + n)/2 + w]; theirs is 0.5.
         margin: the number of pixels left empty on each side of the points.
         zoom: factor z, 1…16: the window is larger or smaller than the extent of the points by a
             random factor in [1/z, z] along x, and another along y. Points outside it are not drawn.
@@ -61,10 +66,10 @@ class Rendering(Frame):
 
     num_points: Annotated[int, Slider(1000, 1_000_000)] = 200_000
     draw: Literal["patch", "point"] = "patch"
-    patch: Literal["random", "fixed"] = "random"
+    patch: Literal["random", "fixed", "solid"] = "random"
     shading: Literal["last", "any", "density"] = "last"
     variation: Annotated[float, Slider(0, 1)] | None = 0.4
-    variation_kind: Literal["grid", "continuous", "map"] = "grid"
+    variation_kind: Literal["grid", "continuous", "map", "svd", "sval"] = "grid"
     margin: Annotated[int, Slider(0, 32)] = 6
     zoom: Annotated[float, Slider(1, 4)] = 1.0
     shift: Annotated[float, Slider(0, 1)] = 0.0
@@ -90,10 +95,11 @@ class Rendering(Frame):
                         f"the released code has no {name}: with compat='released' it must be "
                         f"{plain!r}, got {given!r}"
                     )
-            if self.variation_kind == "map":
+            if self.variation_kind not in ("grid", "continuous"):
                 raise ValueError(
                     "the released code varies one parameter of every map: with "
-                    "compat='released' variation_kind must be 'grid' or 'continuous', got 'map'"
+                    "compat='released' variation_kind must be 'grid' or 'continuous', got "
+                    f"{self.variation_kind!r}"
                 )
 
     @property

@@ -216,8 +216,8 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     fractals("--num-points", type=int, metavar="N", help="Points per image")
     fractals(
         "--patch",
-        choices=["random", "fixed"],
-        help="Use a random patch for every point, or one for the whole image",
+        choices=["random", "fixed", "solid"],
+        help="Use a random patch for every point, or one for the whole image, or a solid patch",
     )
     fractals(
         "--variation",
@@ -228,9 +228,10 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
     )
     fractals(
         "--variation-kind",
-        choices=["grid", "continuous", "map"],
-        help="Take the factors from the authors' table of 25, or sample one for each image: for "
-        "one parameter of every map (continuous) or for all parameters of one map (map)",
+        choices=["grid", "continuous", "map", "svd", "sval"],
+        help="Take the factors from the authors' table of 25 (grid), or sample one for each image, "
+        "for one parameter of every map (continuous); or change one map: scale it (map), turn or "
+        "move it (svd), or scale its matrix (sval)",
     )
     fractals(
         "--mask-seed",

@@ -12,7 +12,7 @@ use crate::formula::ifs::finish;
 use crate::formula::ifs::orbit::{self, ORBIT};
 use crate::formula::ifs::style::{Draw, Patch, Shading, Style, Variation};
 use crate::formula::ifs::table::Table;
-use crate::formula::ifs::vary::{Scaled, vary};
+use crate::formula::ifs::vary::{Changed, vary};
 use crate::formula::ifs::{Ifs, Map, fixed_point};
 use crate::formula::interface::{Formula, Outcome};
 use crate::frame::Frame;
@@ -65,9 +65,9 @@ impl Formula for Ifs {
         let Scratch { maps, table, points, surface, single, density, weights, finish } = scratch;
         let Frame { height, width, color, .. } = *at.frame;
         let Style { num_points, margin, .. } = *style;
-        let (maps, scaled) = self.instance(at, style, |factor| factor, maps);
-        let probabilities: &[f64] = match scaled {
-            Some(scaled) => scaled.weigh(self.probabilities(), weights),
+        let (maps, changed) = self.instance(at, style, |factor| factor, maps);
+        let probabilities: &[f64] = match changed {
+            Some(changed) => changed.weigh(self.probabilities(), weights),
             None => self.probabilities(),
         };
         table.build(maps, probabilities);
@@ -122,19 +122,19 @@ impl Formula for Ifs {
 
 impl Ifs {
     /// Returns the maps of an attempt: varied, or the category's own in the last attempt; and the map
-    /// that is scaled as a whole, if there is one.
+    /// that alone changed, if there is one.
     pub(super) fn instance<'a>(
         &'a self,
         at: At<'_>,
         style: &Style,
         round: fn(f64) -> f64,
         varied: &'a mut Vec<Map>,
-    ) -> (&'a [Map], Option<Scaled>) {
+    ) -> (&'a [Map], Option<Changed>) {
         if is_last(at, style) {
             return (self.maps(), None);
         }
-        let scaled = vary(self.maps(), style.variation, at, round, varied);
-        (varied, scaled)
+        let changed = vary(self.maps(), style.variation, at, round, varied);
+        (varied, changed)
     }
 }
 
@@ -181,6 +181,7 @@ fn mark(draw: Draw, rng: &mut Rng) -> Mark<'static> {
         Draw::Point => Mark::Pixel,
         Draw::Patch(Patch::Random) => Mark::Patch(Masks::Random(rng.next_u64() as u32)), // any 32 bits
         Draw::Patch(Patch::Fixed) => Mark::Patch(Masks::Fixed(1 + rng.below(511) as u32)), // 1..=511
+        Draw::Patch(Patch::Solid) => Mark::SOLID,
     }
 }
 

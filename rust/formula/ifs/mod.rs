@@ -22,7 +22,7 @@ use crate::formula::system;
 
 pub use draw::Scratch;
 pub use finish::{Background, Finish};
-pub use style::{Draw, Patch, Shading, Style, Variation};
+pub use style::{Change, Draw, Patch, Shading, Style, Variation};
 pub use view::View;
 
 /// One affine map as `[a, b, c, d, e, f]`: x' = a·x + b·y + e, y' = c·x + d·y + f.
@@ -41,6 +41,14 @@ fn contracts([a, b, c, d, ..]: Map) -> bool {
     // The product and the sum of 1 − s² over the two singular values.
     let (squares, det) = (a * a + b * b + c * c + d * d, a * d - b * c);
     1.0 - squares + det * det >= 0.0 && 2.0 - squares >= 0.0
+}
+
+/// Returns the singular values of a map, the larger one first.
+fn singular_values(&[a, b, c, d, ..]: &Map) -> [f64; 2] {
+    // Every matrix is the sum of a scaled rotation and a scaled reflection.
+    let rotation = ((a + d) * (a + d) + (c - b) * (c - b)).sqrt() / 2.0;
+    let reflection = ((a - d) * (a - d) + (c + b) * (c + b)).sqrt() / 2.0;
+    [rotation + reflection, (rotation - reflection).abs()]
 }
 
 /// Returns the fixed point of the first possible map, which lies on the attractor; `None` if the map

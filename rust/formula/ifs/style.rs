@@ -25,6 +25,8 @@ pub enum Patch {
     Random,
     /// The same non-empty mask for the whole image.
     Fixed,
+    /// All nine pixels (the released code of 1p-frac can draw them).
+    Solid,
 }
 
 /// What decides a pixel that several points cover.
@@ -49,8 +51,21 @@ pub enum Variation {
     Grid(f64),
     /// One parameter of every map is scaled by a factor uniform in [1−2w, 1+2w].
     Continuous(f64),
-    /// All parameters of one map are scaled by the same factor uniform in [1−2w, 1+w].
-    Map(f64),
+    /// One map changes, unless it would expand.
+    OneMap(Change, f64),
+}
+
+/// How one map changes ("Improving Fractal Pre-training").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// All of its parameters are scaled by the same factor uniform in [1−2w, 1+w].
+    Scale,
+    /// It is rotated, before or after its scaling, by an angle uniform in [−w, w], or its shifts e
+    /// and f change by as much.
+    Turn,
+    /// Its matrix is scaled, until the sum of s₁ + 2·s₂ over the maps is a number uniform in
+    /// [(5 + n)/2, (5 + n)/2 + w].
+    SingularSum,
 }
 
 /// surface/last.rs stores the number of a point in a u32, next to a position in its patch.
@@ -121,6 +136,8 @@ pub(super) enum VariationKind {
     Grid,
     Continuous,
     Map,
+    Svd,
+    Sval,
 }
 
 impl TryFrom<Settings> for Style {
@@ -157,7 +174,9 @@ impl VariationKind {
             (None | Some(0.0), _) => Variation::Identity,
             (Some(w), Self::Grid) => Variation::Grid(w),
             (Some(w), Self::Continuous) => Variation::Continuous(w),
-            (Some(w), Self::Map) => Variation::Map(w),
+            (Some(w), Self::Map) => Variation::OneMap(Change::Scale, w),
+            (Some(w), Self::Svd) => Variation::OneMap(Change::Turn, w),
+            (Some(w), Self::Sval) => Variation::OneMap(Change::SingularSum, w),
         })
     }
 }
@@ -171,7 +190,7 @@ impl crate::formula::interface::Style for Style {
     fn check(&self, frame: &Frame) -> Result<(), Error> {
         let fits = (1..=MAX_POINTS).contains(&self.num_points);
         Error::unless(fits, "num_points", "between 1 and 16777216", self.num_points as f64)?;
-        if let Variation::Grid(w) | Variation::Continuous(w) | Variation::Map(w) = self.variation
+        if let Variation::Grid(w) | Variation::Continuous(w) | Variation::OneMap(_, w) = self.variation
             && !(w > 0.0 && w <= 1.0)
         {
             return Err(refused(w));

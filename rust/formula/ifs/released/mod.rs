@@ -230,9 +230,11 @@ fn draw_masks<'a>(
     masks_seed: &mut Option<u64>,
 ) -> Masks<'a> {
     let mut python = Mersenne::python(seed);
-    if patch == Patch::Fixed {
+    match patch {
+        Patch::Random => {}
         // The paper's "fix"; the line is commented out in the released code.
-        return Masks::Fixed(u32::from(python.mask()));
+        Patch::Fixed => return Masks::Fixed(u32::from(python.mask())),
+        Patch::Solid => return Masks::SOLID,
     }
     if *masks_seed != Some(seed) || masks.len() < points {
         masks.clear();
