@@ -362,6 +362,18 @@ fn fractals_in_space_are_what_they_always_were() {
             ("crop_random", crop(48, 40, true), views(), 0xEF34_3698_9099_B2F4),
             ("crop_small", crop(16, 16, true), views(), 0xCA07_2079_6F67_BE46),
             ("wide", wide(), ifs3d::Style { variation: None, jitter: 0.0, ..views() }, 0x7A1A_4EB1_D5C5_3C1A),
+            (
+                "two_axes",
+                still(small()),
+                ifs3d::Style { view: View3d::TwoAxis, ..views() },
+                0x507B_B152_671F_F463,
+            ),
+            (
+                "three_axes",
+                small(),
+                ifs3d::Style { view: View3d::ThreeAxis, ..views() },
+                0x2D01_27B2_5183_4DAA,
+            ),
             ("released", still(small()), released, 0x5814_C333_43D5_2257),
             ("full_size", full_size, ifs3d::Style::default(), 0xA741_986D_DBF5_4910),
         ],

@@ -157,7 +157,12 @@ fn system_in_space() -> impl Strategy<Value = Ifs3d> {
 }
 
 fn views() -> impl Strategy<Value = ifs3d::Style> {
-    let view = prop_oneof![Just(View3d::Fixed), Just(View3d::Random)];
+    let view = prop_oneof![
+        Just(View3d::Fixed),
+        Just(View3d::TwoAxis),
+        Just(View3d::ThreeAxis),
+        Just(View3d::Random)
+    ];
     let compat = prop_oneof![3 => Just(None), 1 => Just(Some(Compat::Released))];
     let variation = prop::option::of(0.0..=1.0f64);
     (2..700usize, 1..6usize, any::<bool>(), view, 0.0..180.0f64, variation, compat).prop_map(

@@ -39,7 +39,8 @@ def renderings(draw, style: type[Frame] = Rendering, *, dense: bool = False) -> 
         settings["num_points"] = draw(st.integers(2, 500))
         settings["point_size"] = draw(st.integers(1, 4))
         settings["shade"] = draw(st.booleans())
-        settings["view"] = draw(st.sampled_from(["fixed", "random"]))
+        views = ["fixed", "two-axis", "three-axis", "random"]
+        settings["view"] = draw(st.sampled_from(views))
         settings["jitter"] = draw(st.floats(0, 180))
         settings["variation"] = draw(st.none() | st.floats(0, 1))
     return style(**settings)

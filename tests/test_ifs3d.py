@@ -230,14 +230,29 @@ def test_an_index_scales_one_letter_of_every_map(ifs):
         assert (ours == fdsl.render(scaled, 0, row * 12, rendering=still)).all()
 
 
-def projected(points, view, style):
+#: The axes about which fixed views turn.
+AXES = {"fixed": 1, "two-axis": 2, "three-axis": 3}
+
+
+def rotation(index, axes):
+    """The released code's product of rotations about y, z and y, whose columns are the directions
+    away from the camera, down and to the right."""
+    product = np.eye(3)
+    for axis in range(axes):
+        angle = 2 * math.pi * (index // 12**axis % 12) / 12 + math.radians(30)
+        cos, sin = math.cos(angle), math.sin(angle)
+        about_z = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        about_y = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        product = product @ (about_z if axis == 1 else about_y)
+    return product
+
+
+def projected(points, index, style):
     """The image of a cloud, in NumPy."""
-    phi = 2 * math.pi * view / 12 + math.radians(30)
-    cos, sin = np.float32(math.cos(phi)), np.float32(math.sin(phi))
-    x, y, z = points.T
-    depth = np.float32(4) + x * cos - z * sin
+    away, down, right = (points @ rotation(index, AXES[style.view]).astype(np.float32)).T
+    depth = np.float32(4) + away
     focal = np.float32(1 / math.tan(math.radians(22.5)))
-    across, down = focal * (x * sin + z * cos) / depth, focal * y / depth
+    across, down = focal * right / depth, focal * down / depth
     half, size = np.float32(style.width / 2), style.point_size
     cells = [np.rint((half * v + half) * 256).astype(int) for v in (across, down)]
     seen = (depth >= 1) & (depth <= 100) & (abs(across) <= 1) & (abs(down) <= 1)
@@ -258,9 +273,28 @@ def test_images_are_projections_of_the_points(ifs, size, shade):
     style = Views(size=96, point_size=size, shade=shade, jitter=0, resample_degenerate=False)
     for index in (0, 5, 100, 1739):
         image = fdsl.render(ifs, 2, index, rendering=style)
-        expected = projected(fdsl.points3d(ifs, 2, index, rendering=style), index % 12, style)
+        expected = projected(fdsl.points3d(ifs, 2, index, rendering=style), index, style)
         # A cosine of float32 may be the next one.
         assert (image != expected).mean() < 0.001
+
+
+@pytest.mark.parametrize("view", ["two-axis", "three-axis"])
+def test_a_fixed_view_turns_about_more_axes(ifs, view):
+    style = Views(view=view, jitter=0, resample_degenerate=False)
+    views = 12 ** AXES[view]
+    indices = np.array([0, 1, 12, views // 2 + 17, views - 1, views, 77 * views + 20])
+    clouds = fdsl.points3d(ifs, 2, indices, rendering=style)
+    for image, index, cloud in zip(
+        fdsl.render(ifs, 2, indices, rendering=style), indices, clouds, strict=True
+    ):
+        assert (image != projected(cloud, index, style)).mean() < 0.001
+    # All views of a cloud show the same points, of one weight row.
+    assert (clouds[:5] == clouds[0]).all() and (clouds[5] != clouds[0]).any()
+    of_row_77 = fdsl.points3d(ifs, 2, 77 * 12, rendering=replace(style, view="fixed"))
+    np.testing.assert_array_equal(clouds[6], of_row_77)
+    # Each axis has a jitter of its own.
+    turned = fdsl.render(ifs, 2, 0, rendering=replace(style, jitter=3))
+    assert (turned != fdsl.render(ifs, 2, 0, rendering=style)).any()
 
 
 def test_fixed_views_turn_by_the_jitter_alone(ifs):
@@ -303,6 +337,7 @@ def test_the_order_of_requests_leaves_no_trace(ifs):
         Views(size=64, num_points=600),
         Views(size=48, num_points=600, variation=0.3),
         Views(size=48, num_points=600, view="random"),
+        Views(size=48, num_points=600, view="two-axis"),
         Views.released(size=48, num_points=600),
     ]
     asked = [(s, c, i) for s in styles for c in (0, 1) for i in (0, 1, 12, 13, 14, 1740, 1296)]
@@ -367,7 +402,7 @@ def test_an_instance_that_leaves_the_finite_numbers_is_rendered_again():
         ({"point_size": 0}, "point_size must be between 1 and 64, got 0"),
         ({"jitter": 181}, "jitter must be between 0 and 180 degrees, got 181"),
         ({"variation": 1.5}, "variation must be None or between 0 and 1.*got 1.5"),
-        ({"view": "top"}, "view must be 'fixed' or 'random', got 'top'"),
+        ({"view": "top"}, "view must be 'fixed' or 'two-axis' or 'three-axis' or 'random', got"),
         ({"compat": "paper"}, "compat must be 'released' or None, got 'paper'"),
     ],
 )

@@ -172,7 +172,7 @@ pub(super) fn draw_view<'py>(
     if image.len() != frame.bytes() {
         Err(Error::Length { name: "image", expected: frame.bytes(), given: image.len() })?;
     }
-    let camera = Camera::fixed(view, turn);
+    let camera = Camera::fixed([(view, turn)]);
     let cloud = guarded(|| draw_given(&ifs, at, &style, weight_row, orbit_seed, camera, image))?;
     cloud.map(|cloud| rows(py, &cloud.points().collect::<Vec<_>>())).transpose()
 }

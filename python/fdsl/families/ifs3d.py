@@ -55,10 +55,13 @@ class Views(Frame):
         point_size: side length of the square of pixels at each point, 1…64.
         shade: whether far points are darker and hidden by near ones. Otherwise all points are
             white.
-        view: twelve fixed views in turn (MV-FractalDB), or a camera placed uniformly at random on
-            the sphere for each image (ExFractalDB).
-        jitter: largest random turn of a fixed view to either side, in degrees, 0…180. The default π
-            is the released code's, which samples −π…π and takes it for degrees.
+        view: twelve fixed views around a cloud in turn (MV-FractalDB), or a camera placed uniformly
+            at random on the sphere for each image (ExFractalDB). ``"two-axis"`` also turns each of
+            the twelve about the axis to the right of the camera, in twelve steps, and
+            ``"three-axis"`` then about its vertical one (3D-OFDB: Nakamura et al., ICCV 2023). So
+            a cloud has 12, 144 or 1,728 views.
+        jitter: largest random turn of a fixed view to either side, in degrees, 0…180, about each
+            axis. The default π is the released code's, which samples −π…π and takes it for degrees.
         variation: largest relative change w of a coefficient of every map, 0…1. The 145 weight rows
             have the factors 1 ± w·k/6, k = 1…6. With ``None`` or 0 every instance has its
             category's own maps.
@@ -75,7 +78,7 @@ class Views(Frame):
     num_points: Annotated[int, Slider(1000, 100_000)] = 10_000
     point_size: Annotated[int, Slider(1, 8)] = 1
     shade: bool = False
-    view: Literal["fixed", "random"] = "fixed"
+    view: Literal["fixed", "two-axis", "three-axis", "random"] = "fixed"
     jitter: Annotated[float, Slider(0, 180)] = math.pi
     variation: Annotated[float, Slider(0, 1)] | None = 0.6
     compat: Literal["released"] | None = None
@@ -120,9 +123,9 @@ class IFS3D(Systems[Category3D]):
 
     A category is a set of affine maps of space. An instance scales one coefficient of every map and
     plays the chaos game, which yields a point cloud; an image is one view of that cloud. Images are
-    numbered ``index = weight_row · 12 + view``: 145 weight rows with twelve views each. From index
-    1,740 on, the rows repeat with different points. ``fdsl.points3d`` returns the points
-    themselves. The settings are ``Views``.
+    numbered ``index = weight_row · 12 + view``: 145 weight rows with twelve views each (more with
+    ``Views(view="two-axis")``). From index 1,740 on, the rows repeat with different points.
+    ``fdsl.points3d`` returns the points themselves. The settings are ``Views``.
 
     Args:
         maps: the number of categories to find with ``IFS3D.search`` and its defaults (1…100,000;
@@ -256,15 +259,16 @@ def points3d(
 
     They are normalized as in the released code: scaled until the coordinates of all axes
     together span 2, then shifted to a mean of 0. All lie in [−2, 2]. Twelve consecutive indices are
-    views of one cloud, unless a view is nearly empty and is re-rendered. To get different clouds,
-    use every twelfth index.
+    views of one cloud (144 or 1,728 with more axes), unless a view is nearly empty and is
+    re-rendered. To get different clouds, use every twelfth index.
 
     Args:
         family: the categories.
         categories: one category, or an array (B,).
         indices: one index, or an array (B,).
         seed: 0…2⁶⁴−1, the same for every address.
-        rendering: ``Views``; the points depend on ``num_points``, ``variation`` and ``compat``.
+        rendering: ``Views``; the points depend on ``num_points``, ``view``, ``variation`` and
+            ``compat``.
         num_threads: number of threads; all available cores by default.
 
     Returns:

@@ -35,19 +35,46 @@ pub(crate) struct Camera {
 impl Camera {
     /// Looks from an azimuth in radians, and from an elevation given by its sine.
     pub(crate) fn new(azimuth: f64, sine: f64) -> Self {
-        let (cos, sin) = (libm::cos(azimuth), libm::sin(azimuth)); // the same on every platform
         let level = (1.0 - sine * sine).max(0.0).sqrt();
-        let single = |axis: [f64; 3]| axis.map(|v| v as f32);
-        Self {
-            right: single([sin, 0.0, cos]),
-            down: single([-cos * sine, level, sin * sine]),
-            away: single([cos * level, sine, -sin * level]),
-        }
+        let [mut right, mut down, mut away] = AHEAD;
+        turn(&mut right, &mut away, direction(azimuth));
+        turn(&mut away, &mut down, [level, sine]);
+        Self::facing([right, down, away])
     }
 
-    /// Looks from fixed view 0…11, turned by `turn` degrees.
-    pub(crate) fn fixed(view: u64, turn: f64) -> Self {
-        Self::new(TAU * view as f64 / 12.0 + FIRST.to_radians() + turn.to_radians(), 0.0)
+    /// Looks from one of twelve azimuths, then turns in the same way about its direction to the right, and
+    /// then about that down; `turns` has up to three numbers 0…11, and what to add in degrees.
+    pub(crate) fn fixed(turns: impl IntoIterator<Item = (u64, f64)>) -> Self {
+        let [mut right, mut down, mut away] = AHEAD;
+        for (axis, (number, more)) in turns.into_iter().enumerate() {
+            let angle = TAU * number as f64 / 12.0 + FIRST.to_radians() + more.to_radians();
+            if axis == 1 {
+                turn(&mut away, &mut down, direction(angle));
+            } else {
+                turn(&mut right, &mut away, direction(angle));
+            }
+        }
+        Self::facing([right, down, away])
+    }
+
+    fn facing(directions: [[f64; 3]; 3]) -> Self {
+        let [right, down, away] = directions.map(|direction| direction.map(|v| v as f32));
+        Self { right, down, away }
+    }
+}
+
+/// Right, down and away, before any turn: along z, y and x.
+const AHEAD: [[f64; 3]; 3] = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]];
+
+/// Returns cosine and sine.
+fn direction(angle: f64) -> [f64; 2] {
+    [libm::cos(angle), libm::sin(angle)] // the same on every platform
+}
+
+/// Turns two orthogonal directions by an angle, the first toward the second.
+fn turn(first: &mut [f64; 3], second: &mut [f64; 3], [cos, sin]: [f64; 2]) {
+    for (first, second) in first.iter_mut().zip(second) {
+        (*first, *second) = (cos * *first + sin * *second, cos * *second - sin * *first);
     }
 }
 
@@ -233,7 +260,7 @@ impl Projection {
         let Self { camera: Camera { right, down, away }, half, middle, size } = self;
         for i in 0..CHUNK {
             let depth = DISTANCE + x[i] * away[0] + y[i] * away[1] + z[i] * away[2];
-            let across = FOCAL * (x[i] * right[0] + z[i] * right[2]) / depth;
+            let across = FOCAL * (x[i] * right[0] + y[i] * right[1] + z[i] * right[2]) / depth;
             let along = FOCAL * (x[i] * down[0] + y[i] * down[1] + z[i] * down[2]) / depth;
             let (row, column) = (half * along + middle[0], half * across + middle[1]);
             let seen = (depth >= *SEEN.start())

@@ -1,7 +1,7 @@
 //! One image: an instance of a category, seen from one side.
 //!
-//! The twelve views of an instance have consecutive indices and share their points. The scratch keeps the
-//! points of the last instance, so rendering in order plays the chaos game once per twelve images.
+//! The views of an instance, twelve for each axis, have consecutive indices and share their points. The
+//! scratch keeps the points of the last instance, so rendering in order plays the chaos game once for them.
 
 use crate::address::{Address, At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -111,7 +111,7 @@ impl Formula for Ifs3d {
     fn draw(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) -> Outcome {
         let Scratch { instance, film } = scratch;
         let is_last = at.attempt == u64::from(Self::retries(style));
-        if !instance.play(self, row(at, is_last), cloud_seed(at), style, at) {
+        if !instance.play(self, row(at, style, is_last), cloud_seed(at, style), style, at) {
             return Outcome::Nothing;
         }
         project(at, style, camera(at, style), &instance.cloud, film);
@@ -128,9 +128,9 @@ impl Formula for Ifs3d {
     fn draw_fallback(&self, at: At<'_>, style: &Style, scratch: &mut Scratch, sample: &mut Sample<'_>) {
         let Scratch { instance: Instance { maps, table, cloud, of, .. }, film } = scratch;
         of.clear();
-        scale(self.maps(), row(at, at.attempt > 0), style.varied(), style.compat, maps);
+        scale(self.maps(), row(at, style, at.attempt > 0), style.varied(), style.compat, maps);
         table.build(maps, self.probabilities());
-        orbit::play_restarting(table, &mut Rng::new(cloud_seed(at)), style.num_points, cloud);
+        orbit::play_restarting(table, &mut Rng::new(cloud_seed(at, style)), style.num_points, cloud);
         let normalized = cloud.normalize(ESCAPE_RADIUS, at.simd);
         debug_assert!(normalized.is_some(), "restarted orbits are finite");
         project(at, style, camera(at, style), cloud, film);
@@ -163,28 +163,33 @@ pub(crate) fn draw_given(
 }
 
 /// Returns the weight row of an attempt: first that of the index, then random ones, and last none.
-fn row(at: At<'_>, is_last: bool) -> u64 {
+fn row(at: At<'_>, style: &Style, is_last: bool) -> u64 {
     match at.attempt {
         _ if is_last && at.attempt > 0 => UNSCALED,
-        0 => Slot::of(at).row(),
-        _ => cloud_rng(at, ROW).below(ROWS),
+        0 => Slot::of(at, style).row(),
+        _ => cloud_rng(at, style, ROW).below(ROWS),
     }
 }
 
 /// Returns the seed of an instance's random numbers.
-fn cloud_seed(at: At<'_>) -> u64 {
-    cloud_rng(at, CLOUD).next_u64()
+fn cloud_seed(at: At<'_>, style: &Style) -> u64 {
+    cloud_rng(at, style, CLOUD).next_u64()
 }
 
 /// Returns the random stream that the views of an instance share.
-fn cloud_rng(at: At<'_>, purpose: Purpose) -> Rng {
-    Address { index: Slot::of(at).cloud, ..at.address }.rng(Ifs3d::FORMAT, purpose, at.attempt)
+fn cloud_rng(at: At<'_>, style: &Style, purpose: Purpose) -> Rng {
+    Address { index: Slot::of(at, style).cloud, ..at.address }.rng(Ifs3d::FORMAT, purpose, at.attempt)
 }
 
 fn camera(at: At<'_>, style: &Style) -> Camera {
     let mut rng = at.rng(CAMERA);
     match style.view {
-        View::Fixed => Camera::fixed(Slot::of(at).view, rng.between(-style.jitter, style.jitter)),
+        View::Fixed | View::TwoAxis | View::ThreeAxis => {
+            let view = Slot::of(at, style).view;
+            let number = |axis| view / VIEWS.pow(axis) % VIEWS;
+            let mut more = || rng.between(-style.jitter, style.jitter);
+            Camera::fixed((0..style.view.axes()).map(|axis| (number(axis), more())))
+        }
         View::Random => Camera::new(rng.between(0.0, TAU), rng.between(-1.0, 1.0)),
     }
 }

@@ -1,10 +1,10 @@
 //! From the index of an image to its instance and its view.
 
 use crate::address::At;
-use crate::formula::ifs3d::Map;
+use crate::formula::ifs3d::{Map, Style};
 use crate::formula::interface::Compat;
 
-/// Views of an instance.
+/// Views of an instance, for each axis.
 pub(super) const VIEWS: u64 = 12;
 /// Weight rows: the category itself, and twelve factors for each of twelve coefficients.
 pub(super) const ROWS: u64 = 145;
@@ -16,21 +16,21 @@ const FACTORS: u64 = 12;
 /// A row of the released code that repeats another one, and that other one.
 const REPEATED: (u64, u64) = (108, 99);
 
-/// An image among those of its category: `index = (145·round + row)·12 + view`, with four indices per image
-/// if the index also selects a flip.
+/// An image among those of its category: `index = (145·round + row)·12 + view`, with 12² or 12³ views for
+/// two or three axes, and with four indices per image if the index also selects a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     /// Number of the cloud within the category: all rows in turn, then again with different points.
     pub(super) cloud: u64,
-    /// 0…11
+    /// 0…11, or up to 12³ − 1 with three axes.
     pub(super) view: u64,
 }
 
 impl Slot {
     /// Finds the cloud and the view of an image.
-    pub(super) fn of(at: At<'_>) -> Self {
-        let image = at.image_number();
-        Self { cloud: image / VIEWS, view: image % VIEWS }
+    pub(super) fn of(at: At<'_>, style: &Style) -> Self {
+        let (image, views) = (at.image_number(), VIEWS.pow(style.view.axes()));
+        Self { cloud: image / views, view: image % views }
     }
 
     /// Returns the weight row, 0…144.

@@ -8,12 +8,27 @@ use crate::frame::Frame;
 
 /// Where an image is seen from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum View {
     /// One of twelve cameras around the cloud, selected by the index (MV-FractalDB).
     Fixed,
+    /// The same, each of which turns about a second axis in twelve steps, too (3D-OFDB).
+    TwoAxis,
+    /// And about a third.
+    ThreeAxis,
     /// A camera drawn uniformly on the sphere for each image (ExFractalDB).
     Random,
+}
+
+impl View {
+    /// Returns the number of axes, each of which has twelve views.
+    pub(super) fn axes(self) -> u32 {
+        match self {
+            Self::Fixed | Self::Random => 1,
+            Self::TwoAxis => 2,
+            Self::ThreeAxis => 3,
+        }
+    }
 }
 
 /// Settings for rendering a point cloud.
