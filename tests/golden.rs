@@ -185,8 +185,8 @@ fn densities_have_not_changed() {
             ),
             ("any", wide(), any, 0xB754_AB73_A5DC_F7E8),
             ("solid_color", color(), solid, 0x97EF_86D8_0883_C1B1),
-            ("svd", small(), changed(Change::Turn), 0x0232_BD1F_A36B_7576),
-            ("sval", small(), changed(Change::SingularSum), 0x6BA4_77DA_0858_C757),
+            ("svd", small(), changed(Change::Svd), 0x0232_BD1F_A36B_7576),
+            ("sval", small(), changed(Change::Sval), 0x6BA4_77DA_0858_C757),
             ("viewed_color", color(), viewed, 0x0515_64E0_FECA_6DFB),
             (
                 "program",

@@ -66,7 +66,7 @@ fn style() -> impl Strategy<Value = Style> {
 /// The settings that need not leave a pixel black or gray.
 fn dense() -> impl Strategy<Value = Style> {
     let shading = prop_oneof![Just(Shading::Last), Just(Shading::Density)];
-    let change = prop_oneof![Just(Change::Scale), Just(Change::Turn), Just(Change::SingularSum)];
+    let change = prop_oneof![Just(Change::Scale), Just(Change::Svd), Just(Change::Sval)];
     let changed = (change, 0.01..=1.0f64).prop_map(|(change, w)| Variation::OneMap(change, w));
     let variation = prop_oneof![1 => Just(Variation::Identity), 3 => changed];
     let view = (1.0..16.0f64, 0.0..1.0f64, any::<bool>(), any::<bool>()).prop_map(

@@ -449,7 +449,7 @@ def test_a_fixed_patch_is_the_same_within_an_image_and_differs_between_images():
     ("compat", "moved"), [(None, (0, 0)), ("released", (-2, 2))], ids=["ours", "released"]
 )
 def test_a_solid_patch_lights_all_pixels_around_its_point(full, compat, moved):
-    """The released code, which 1p-frac uses with solid patches, puts a patch beside its point."""
+    """The released code puts a patch beside its point."""
     points = Rendering(
         size=64, num_points=3000, draw="point", compat=compat, resample_degenerate=False
     )

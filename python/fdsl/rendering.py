@@ -35,16 +35,16 @@ class Rendering(Frame):
             counts as lit for ``resample_degenerate``: such an image may be nearly black, and a
             small crop of it black.
         variation: the step w, 0…1, of the factors 1−2w, 1−w, 1, 1+w, 1+2w by which a parameter is
-            scaled (paper, Table 3). With ``None`` or 0, every instance has the unchanged parameters
-            of its category.
+            scaled (paper, Table 3), or what ``variation_kind`` says. With ``None`` or 0, every
+            instance has the unchanged parameters of its category.
         variation_kind: how instances get their factors: from the authors' fixed table of 25 rows
             (``"grid"``), or at random from [1−2w, 1+2w] for each image (``"continuous"``). The
-            other kinds are the jitters of "Improving Fractal Pre-training". They change one random
-            map, unless it would then expand. ``"map"`` scales all its parameters by a factor from
+            other kinds are jitters of "Improving Fractal Pre-training". They change one random map,
+            unless it would then expand. ``"map"`` scales all its parameters by a factor from
             [1−2w, 1+w]; the authors' w is 0.1. ``"svd"`` rotates it by up to w radians, before
             or after its scaling, or moves it by up to w along x and y; theirs is 0.5.
-            ``"sval"`` scales its matrix until the sum of s₁ + 2·s₂ (see ``IFS.sample``) over all
-            n maps is a random number from [(5 + n)/2, (5 + n)/2 + w]; theirs is 0.5.
+            ``"sval"`` scales its matrix, so that the sum of s₁ + 2·s₂ (see ``IFS.sample``) over all
+            n maps becomes a random number from [(5 + n)/2, (5 + n)/2 + w]; theirs is 0.5.
         margin: the number of pixels left empty on each side of the points.
         zoom: factor z, 1…16: the window is larger or smaller than the extent of the points by a
             random factor in [1/z, z] along x, and another along y. Points outside it are not drawn.

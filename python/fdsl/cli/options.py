@@ -224,14 +224,14 @@ def add_rendering(parser: argparse.ArgumentParser) -> None:
         type=variation,
         metavar="W",
         help="How much the parameters vary within a category, such as 0.4, or none: factors of up "
-        "to 1±2W for ifs, and 1±W for ifs3d",
+        "to 1±2W for ifs (see --variation-kind), and 1±W for ifs3d",
     )
     fractals(
         "--variation-kind",
         choices=["grid", "continuous", "map", "svd", "sval"],
         help="Take the factors from the authors' table of 25 (grid), or sample one for each image, "
-        "for one parameter of every map (continuous); or change one map: scale it (map), turn or "
-        "move it (svd), or scale its matrix (sval)",
+        "for one parameter of every map (continuous) or all parameters of one map (map); or rotate "
+        "or move one map (svd), or scale its matrix to a random sum of singular values (sval)",
     )
     fractals(
         "--mask-seed",

@@ -55,11 +55,11 @@ class Views(Frame):
         point_size: side length of the square of pixels at each point, 1…64.
         shade: whether far points are darker and hidden by near ones. Otherwise all points are
             white.
-        view: twelve fixed views around a cloud in turn (MV-FractalDB), or a camera placed uniformly
-            at random on the sphere for each image (ExFractalDB). ``"two-axis"`` also turns each of
-            the twelve about the axis to the right of the camera, in twelve steps, and
-            ``"three-axis"`` then about its vertical one (3D-OFDB: Nakamura et al., ICCV 2023). So
-            a cloud has 12, 144 or 1,728 views.
+        view: twelve fixed views around the cloud in turn (MV-FractalDB), 144 with ``"two-axis"`` or
+            1,728 with ``"three-axis"`` (3D-OFDB); or with ``"random"`` a camera placed uniformly at
+            random on the sphere for each image (ExFractalDB). The camera moves in twelve steps
+            about the vertical axis, then about that to its right, and then about its own vertical
+            axis (Nakamura et al., ICCV 2023).
         jitter: largest random turn of a fixed view to either side, in degrees, 0…180, about each
             axis. The default π is the released code's, which samples −π…π and takes it for degrees.
         variation: largest relative change w of a coefficient of every map, 0…1. The 145 weight rows
@@ -123,8 +123,8 @@ class IFS3D(Systems[Category3D]):
 
     A category is a set of affine maps of space. An instance scales one coefficient of every map and
     plays the chaos game, which yields a point cloud; an image is one view of that cloud. Images are
-    numbered ``index = weight_row · 12 + view``: 145 weight rows with twelve views each (more with
-    ``Views(view="two-axis")``). From index 1,740 on, the rows repeat with different points.
+    numbered ``index = weight_row · 12 + view``: 145 weight rows with twelve views each (or 144 or
+    1,728, see ``Views``). From index 1,740 on, the rows repeat with different points.
     ``fdsl.points3d`` returns the points themselves. The settings are ``Views``.
 
     Args:
@@ -259,8 +259,8 @@ def points3d(
 
     They are normalized as in the released code: scaled until the coordinates of all axes
     together span 2, then shifted to a mean of 0. All lie in [−2, 2]. Twelve consecutive indices are
-    views of one cloud (144 or 1,728 with more axes), unless a view is nearly empty and is
-    re-rendered. To get different clouds, use every twelfth index.
+    views of one cloud, unless a view is nearly empty and is re-rendered. To get different clouds,
+    use every twelfth index (every 144th or 1,728th with more axes).
 
     Args:
         family: the categories.

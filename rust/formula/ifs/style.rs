@@ -62,10 +62,10 @@ pub enum Change {
     Scale,
     /// It is rotated, before or after its scaling, by an angle uniform in [−w, w], or its shifts e
     /// and f change by as much.
-    Turn,
-    /// Its matrix is scaled, until the sum of s₁ + 2·s₂ over the maps is a number uniform in
+    Svd,
+    /// Its matrix is scaled, so that the sum of s₁ + 2·s₂ over the n maps becomes a number uniform in
     /// [(5 + n)/2, (5 + n)/2 + w].
-    SingularSum,
+    Sval,
 }
 
 /// surface/last.rs stores the number of a point in a u32, next to a position in its patch.
@@ -175,8 +175,8 @@ impl VariationKind {
             (Some(w), Self::Grid) => Variation::Grid(w),
             (Some(w), Self::Continuous) => Variation::Continuous(w),
             (Some(w), Self::Map) => Variation::OneMap(Change::Scale, w),
-            (Some(w), Self::Svd) => Variation::OneMap(Change::Turn, w),
-            (Some(w), Self::Sval) => Variation::OneMap(Change::SingularSum, w),
+            (Some(w), Self::Svd) => Variation::OneMap(Change::Svd, w),
+            (Some(w), Self::Sval) => Variation::OneMap(Change::Sval, w),
         })
     }
 }

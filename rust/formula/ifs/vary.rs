@@ -73,7 +73,7 @@ pub(super) fn vary(
 }
 
 /// Changes a map without making it expand, as the code of "Improving Fractal Pre-training" does; `None`
-/// if a few attempts fail.
+/// if a few attempts fail. (That code also leaves a system unchanged if any other map expands.)
 fn changed(maps: &[Map], change: Change, w: f64, rng: &mut Rng) -> Option<Changed> {
     (0..MAP_ATTEMPTS).find_map(|_| {
         let map = rng.below(maps.len() as u64) as usize; // at most 255
@@ -82,8 +82,8 @@ fn changed(maps: &[Map], change: Change, w: f64, rng: &mut Rng) -> Option<Change
                 let factor = rng.between(1.0 - 2.0 * w, 1.0 + w);
                 (maps[map].map(|parameter| parameter * factor), factor * factor)
             }
-            Change::Turn => (turned(maps[map], w, rng), 1.0),
-            Change::SingularSum => {
+            Change::Svd => (turned(maps[map], w, rng), 1.0),
+            Change::Sval => {
                 let factor = singular_factor(maps, map, w, rng);
                 let [a, b, c, d, e, f] = maps[map];
                 ([a * factor, b * factor, c * factor, d * factor, e, f], factor * factor)
@@ -93,7 +93,7 @@ fn changed(maps: &[Map], change: Change, w: f64, rng: &mut Rng) -> Option<Change
     })
 }
 
-/// Turns the plane by up to `w` after a map, or between its rotations, or shifts the map.
+/// Rotates the plane after a map or before it, or shifts the map.
 fn turned([a, b, c, d, e, f]: Map, w: f64, rng: &mut Rng) -> Map {
     let way = rng.below(3);
     if way == 2 {
@@ -104,13 +104,15 @@ fn turned([a, b, c, d, e, f]: Map, w: f64, rng: &mut Rng) -> Map {
     if way == 0 {
         [cos * a - sin * c, cos * b - sin * d, sin * a + cos * c, sin * b + cos * d, e, f]
     } else {
-        // The authors turn V of A = U·S·V. U·S·R·V is A·R, or A·R⁻¹ if V reflects, which is as probable.
+        // The authors rotate V of A = U·S·V. U·S·R·V is A·R, or A·R⁻¹ if V reflects; the two have the
+        // same distribution.
         [a * cos + b * sin, b * cos - a * sin, c * cos + d * sin, d * cos - c * sin, e, f]
     }
 }
 
 /// Returns the factor of a map's matrix that makes the weighted sum of the singular values of all maps a
-/// random one, like that of a new system. It is not finite if the matrix is 0.
+/// random one, like that of a new system. It is not finite if the matrix is 0, and negative, as in the
+/// authors' code, if the other maps exceed the sum; then the sum is another one.
 fn singular_factor(maps: &[Map], map: usize, w: f64, rng: &mut Rng) -> f64 {
     let weighted = |map: &Map| {
         let [first, second] = singular_values(map);
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_turned_map_keeps_its_singular_values_and_its_probability() {
-        let changes = many(&MAPS, Change::Turn, 0.5);
+        let changes = many(&MAPS, Change::Svd, 0.5);
         assert_eq!(changes.len(), 1000);
         let mut angles = [vec![], vec![]];
         let mut shifts = vec![];
@@ -229,7 +231,7 @@ mod tests {
         };
         assert!(close(weighted(&MAPS), 0.9 + 1.6 + 0.95 + 1.0));
         // A sum of 3.5 to 4 for two maps, less than now.
-        let changes = many(&MAPS, Change::SingularSum, 0.5);
+        let changes = many(&MAPS, Change::Sval, 0.5);
         let sums = changes.iter().map(|&Changed { map, to, area }| {
             let mut maps = MAPS;
             maps[map] = to;
@@ -242,12 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn a_map_turns_around_if_the_others_exceed_the_sum() {
+        let full = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]; // s₁ + 2·s₂ = 3, and a sum of 4 to 4.5 for three maps
+        let changes = many(&[full, full, [0.9, 0.0, 0.0, 0.9, 0.0, 0.0]], Change::Sval, 0.5);
+        assert!(changes.len() > 900 && changes.iter().all(|changed| changed.to[0] < 0.0));
+    }
+
+    #[test]
     fn a_map_that_would_expand_does_not_change() {
         let expands = [[5.0, 0.0, 0.0, 1.0, 0.0, 0.0]];
         assert!(many(&expands, Change::Scale, 0.1).is_empty());
-        assert!(many(&expands, Change::Turn, 0.5).is_empty());
+        assert!(many(&expands, Change::Svd, 0.5).is_empty());
         let nothing = [[0.0, 0.0, 0.0, 0.0, 0.5, 0.5]; 3]; // has nothing to scale
-        assert!(many(&nothing, Change::SingularSum, 0.5).is_empty());
+        assert!(many(&nothing, Change::Sval, 0.5).is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ const DISTANCE: f32 = 4.0;
 const SEEN: std::ops::RangeInclusive<f32> = 1.0..=100.0;
 /// 1 / tan 22.5°: the camera sees 45 degrees.
 const FOCAL: f32 = std::f32::consts::SQRT_2 + 1.0;
-/// Azimuth of the first fixed view, in degrees.
+/// Angle of the first fixed view about each axis, in degrees.
 const FIRST: f64 = 30.0;
 /// Brightness of a point.
 const WHITE: u8 = 255;
@@ -42,12 +42,12 @@ impl Camera {
         Self::facing([right, down, away])
     }
 
-    /// Looks from one of twelve azimuths, then turns in the same way about its direction to the right, and
-    /// then about that down; `turns` has up to three numbers 0…11, and what to add in degrees.
+    /// Moves around the cloud about the vertical axis, then about the direction to the right, then about
+    /// that down. `turns` has the step 0…11 and the jitter in degrees for each of up to three axes.
     pub(crate) fn fixed(turns: impl IntoIterator<Item = (u64, f64)>) -> Self {
         let [mut right, mut down, mut away] = AHEAD;
-        for (axis, (number, more)) in turns.into_iter().enumerate() {
-            let angle = TAU * number as f64 / 12.0 + FIRST.to_radians() + more.to_radians();
+        for (axis, (step, jitter)) in turns.into_iter().enumerate() {
+            let angle = TAU * step as f64 / 12.0 + FIRST.to_radians() + jitter.to_radians();
             if axis == 1 {
                 turn(&mut away, &mut down, direction(angle));
             } else {

@@ -1,7 +1,7 @@
 //! One image: an instance of a category, seen from one side.
 //!
-//! The views of an instance, twelve for each axis, have consecutive indices and share their points. The
-//! scratch keeps the points of the last instance, so rendering in order plays the chaos game once for them.
+//! The 12, 144 or 1,728 views of an instance have consecutive indices and share their points. The scratch
+//! keeps the points of the last instance, so rendering in order plays the chaos game once for all of them.
 
 use crate::address::{Address, At, Purpose, Rng};
 use crate::arrays::Arrays;
@@ -186,9 +186,9 @@ fn camera(at: At<'_>, style: &Style) -> Camera {
     match style.view {
         View::Fixed | View::TwoAxis | View::ThreeAxis => {
             let view = Slot::of(at, style).view;
-            let number = |axis| view / VIEWS.pow(axis) % VIEWS;
-            let mut more = || rng.between(-style.jitter, style.jitter);
-            Camera::fixed((0..style.view.axes()).map(|axis| (number(axis), more())))
+            let step = |axis| view / VIEWS.pow(axis) % VIEWS;
+            let mut jitter = || rng.between(-style.jitter, style.jitter);
+            Camera::fixed((0..style.view.axes()).map(|axis| (step(axis), jitter())))
         }
         View::Random => Camera::new(rng.between(0.0, TAU), rng.between(-1.0, 1.0)),
     }

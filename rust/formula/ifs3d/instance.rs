@@ -16,13 +16,13 @@ const FACTORS: u64 = 12;
 /// A row of the released code that repeats another one, and that other one.
 const REPEATED: (u64, u64) = (108, 99);
 
-/// An image among those of its category: `index = (145·round + row)·12 + view`, with 12² or 12³ views for
-/// two or three axes, and with four indices per image if the index also selects a flip.
+/// An image among those of its category: `index = (145·round + row)·V + view` with V = 12, 144 or 1,728
+/// views, and with four indices per image if the index also selects a flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     /// Number of the cloud within the category: all rows in turn, then again with different points.
     pub(super) cloud: u64,
-    /// 0…11, or up to 12³ − 1 with three axes.
+    /// 0…V−1
     pub(super) view: u64,
 }
 

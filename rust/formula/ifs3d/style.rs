@@ -12,9 +12,9 @@ use crate::frame::Frame;
 pub enum View {
     /// One of twelve cameras around the cloud, selected by the index (MV-FractalDB).
     Fixed,
-    /// The same, each of which turns about a second axis in twelve steps, too (3D-OFDB).
+    /// One of 144: each of the twelve also moves about a second axis in twelve steps (3D-OFDB).
     TwoAxis,
-    /// And about a third.
+    /// One of 1,728: each of those also moves about a third axis.
     ThreeAxis,
     /// A camera drawn uniformly on the sphere for each image (ExFractalDB).
     Random,
