@@ -62,8 +62,8 @@ class Settings(Training):
     crop: int | None = None  # Crop the images to this side (paper: 224; contours: none).
     num_points: int | None = None  # Plot this many points per image (paper: 200000).
     draw: Literal["patch", "point"] | None = None  # Plot 3×3 patches, or pixels (paper: patch).
-    # Use a random mask for each point, or one for the whole image (paper: fixed).
-    patch: Literal["random", "fixed"] | None = None
+    # Use a random mask for each point, or one for the whole image, or a solid one (paper: fixed).
+    patch: Literal["random", "fixed", "solid"] | None = None
     color: bool | None = None  # Render in color (paper: gray).
     variation: float | None = None  # Vary the parameters within a category by this (paper: 0.4).
     margin: int | None = None  # Leave this many pixels empty at each side (paper: 6).

@@ -925,7 +925,7 @@ def test_a_preset_may_give_an_integer_for_a_number_and_a_string_for_a_path(
         ("learning_rate = 3", "mine.toml sets 'learning_rate', which is not an option of this "),
         ('optimizer = "adam"', "mine.toml: optimizer must be 'sgd' or 'adamw', got 'adam'"),
         ("optimizer = 5", "mine.toml: optimizer must be 'sgd' or 'adamw', got 5"),
-        ('patch = "both"', "mine.toml: patch must be 'random' or 'fixed', got 'both'"),
+        ('patch = "both"', "mine.toml: patch must be 'random' or 'fixed' or 'solid', got 'both'"),
         ('flip = "false"', "mine.toml: flip must be true or false, got 'false'"),
         ("color = 1", "mine.toml: color must be true or false, got 1"),
         ("epochs = true", "mine.toml: epochs must be an integer, got True"),

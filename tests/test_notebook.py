@@ -185,7 +185,7 @@ def test_an_image_is_saved_as_png(tmp_path):
         ({"category": 10}, IndexError, "category 10 is out of range: there are 10"),
         ({"category": -1}, IndexError, "category must be 0 or more, got -1"),
         ({"index": "a"}, TypeError, "index must be integers"),
-        ({"patch": "round"}, ValueError, "patch must be 'random' or 'fixed' or 'solid', got 'round'"),
+        ({"patch": "round"}, ValueError, "patch must be 'random' or 'fixed' or 'solid', got"),
         ({"colour": True}, TypeError, "Rendering has no setting 'colour'; it has size, crop"),
         ({"family": "ifs"}, TypeError, "family must be Family, got 'ifs'"),
         ({"rendering": fdsl.Strokes()}, TypeError, "IFS takes a Rendering"),
