@@ -100,7 +100,7 @@ def _controls_of(style: type[Frame]) -> tuple[Control, ...]:
     hints = typing.get_type_hints(style, include_extras=True)
     notes: dict[str, str] = {}
     for kind in reversed(style.__mro__):  # a style describes its own settings only
-        notes |= _arguments(inspect.cleandoc(kind.__dict__.get("__doc__") or ""))
+        notes |= _arguments(inspect.cleandoc(kind.__doc__ or ""))
     defaults = style()
     found = [
         _control(name, hints[name], getattr(defaults, name), notes.get(name, ""))
