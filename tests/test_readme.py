@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import fdsl.cli
@@ -113,10 +114,13 @@ def test_the_python_blocks_run_one_after_the_other(page, tmp_path):
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
     # As a script and in an empty folder, as a stranger would: workers may be spawned.
-    code = "\n".join([*BEFORE.get(page.name, ()), *blocks(page, "python")]) + CHECKS[page.name]
+    checks = textwrap.indent(CHECKS[page.name], "    ")
+    code = "\n".join([*BEFORE.get(page.name, ()), *blocks(page, "python")])
+    script = tmp_path / "page.py"
+    script.write_text(f'{code}\nif __name__ == "__main__":\n{checks}', "utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
-    run = ran([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    run = ran([sys.executable, script], cwd=tmp_path, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
 
 

@@ -105,10 +105,11 @@ def test_an_unforeseen_error_does_not_wait_for_workers_that_ignore_signals(tmp_p
 from fdsl.torch.training import ignore_signals
 from torch.utils.data import DataLoader
 
-kept = {"num_workers": 1, "persistent_workers": True}
-feed = iter(DataLoader(range(99), worker_init_fn=ignore_signals, **kept))
-next(feed)
-raise RuntimeError("out of memory")
+if __name__ == "__main__":
+    kept = {"num_workers": 1, "persistent_workers": True}
+    feed = iter(DataLoader(range(99), worker_init_fn=ignore_signals, **kept))
+    next(feed)
+    raise RuntimeError("out of memory")
 """
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)

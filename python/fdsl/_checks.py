@@ -54,11 +54,14 @@ def require(user: str, module: str, package: str | None = None) -> None:
 
 def shown(value: object) -> str:
     """Returns the repr of a value for a message, shortened if it is long."""
+    # Python refuses to print integers of more than 4,300 digits, or of 640 if it is told to; the
+    # reprs of those in a list raise an error before 3.14.
+    if isinstance(value, int) and value.bit_length() > 2_000:
+        return f"an integer of {value.bit_length():,} bits"
     try:
         return _short.repr(value)
-    except ValueError:  # Python refuses to print integers of more than 4,300 digits
-        bits = value.bit_length() if isinstance(value, int) else 0
-        return f"an integer of {bits:,} bits" if bits else f"a {type(value).__name__}"
+    except ValueError:
+        return f"a {type(value).__name__}"
 
 
 def checked_several(name: str, value: Any) -> int:
