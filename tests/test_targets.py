@@ -330,7 +330,8 @@ def test_a_map_reads_back_exactly(most):
     numbers = np.array([[0, 1, 2], [most - 1, most, 5]])
     file = target.encode_map(numbers, most)
     image = Image.open(io.BytesIO(file))
-    assert image.mode == ("P" if most <= 255 else "I;16")
+    modes = ["P"] if most <= 255 else ["I;16", "I"]  # "I" with an older Pillow
+    assert image.mode in modes
     np.testing.assert_array_equal(np.array(image), numbers)
     np.testing.assert_array_equal(target.decode_map(file), numbers)
     for damaged in (file[:40], b"", file.replace(b"IDAT", b"IDOT"), file.replace(b"IHDR", b"IHDr")):

@@ -43,7 +43,7 @@ def loader_of(data: Any, workers: int = 0, **changes: Any) -> Any:
     """timm's loader, with transforms that change no pixel."""
     settings = {"is_training": True, "no_aug": True, "num_workers": workers, "batch_size": BATCH}
     unchanged = {"mean": (0, 0, 0), "std": (1 / 255,) * 3, "input_size": (3, 32, 32)}
-    # timm 1.0.9 keeps the workers even where there are none, which torch refuses.
+    # timm before 1.0.29 keeps the workers even where there are none, which torch refuses.
     settings |= {"device": torch.device("cpu"), "persistent_workers": workers > 0}
     return create_loader(data, **{**unchanged, **settings, **changes})
 

@@ -40,8 +40,8 @@ def save_weights(
     ``weights.json`` holds the digest of the categories, the rendering, the normalization, the
     versions and ``more``; the header of ``weights.safetensors`` repeats it. ``config.json`` is
     written for models of timm and for torchvision's ResNets, whose parameters have the same names.
-    With it, ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads the weights. Needs
-    safetensors.
+    With it, ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads the weights, with timm
+    1.0.26 or later. Needs safetensors.
 
     Args:
         folder: folder to write to.
