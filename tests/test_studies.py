@@ -637,6 +637,16 @@ def test_names_at_the_ends_of_curves_keep_apart_and_in_order(gains):
         assert offsets.mean() == pytest.approx(0)  # names of equal ends are around them
 
 
+def test_a_formula_has_the_same_height_in_every_panel():
+    what = STUDIES["formulas-vit"]
+    every = rows(EXAMPLES.parent / "docs/experiments", "formulas-vit")
+    lowest = "FractalDB, augmented"
+    kept = [row for row in every if row["line"] != lowest or row["data"] == "cifar10"]
+    _, below = charts._gains(what, kept).subfigs
+    assert any(axes.get_title().startswith("fashion-mnist") for axes in below.axes)
+    assert len({axes.get_ylim() for axes in below.axes}) == 1
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_is_left_out(room, monkeypatch, capsys):
     whole = finetune.finetune

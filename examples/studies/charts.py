@@ -104,11 +104,10 @@ def _gains(study: Study, rows: Rows) -> Figure:
     axes = above.subplots()
     axes.set_title(f"{data}, {view}: gain", fontsize=10)
     _growth(axes, study, first, scratch, rows, styles)
-    panels = below.subplots(1, len(shown), squeeze=False)[0]
+    panels = below.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for axes, ((data, view), own) in zip(panels, shown.items(), strict=True):
         axes.set_title(f"{data}, {view}", fontsize=10)
         _ranking(axes, study, own, scratch, ranked, styles)
-        axes.tick_params(labelleft=axes is panels[0])
     return figure
 
 
