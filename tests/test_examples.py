@@ -258,7 +258,7 @@ def test_a_network_of_timm_is_trained_resumed_fine_tuned_and_loaded(tmp_path: Pa
     file = out / "weights.safetensors"
     local = timm.create_model(f"local-dir:{out}", pretrained=True)
     assert_same(local.state_dict(), weights(file))
-    overlay = {"file": str(file), "num_classes": 4}
+    overlay = {"file": str(file), "num_classes": 4, "custom_load": False}  # see examples/README.md
     named = timm.create_model(
         "vit_tiny_patch16_224", pretrained=True, img_size=32, pretrained_cfg_overlay=overlay
     )
