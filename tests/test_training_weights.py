@@ -56,12 +56,8 @@ def test_timm_loads_the_weights_in_one_line(tmp_path: Path, name: str, size: int
     expected = model(images)
     local = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
     torch.testing.assert_close(local(images), expected)
-    # Before timm 1.0.31, transformers take the file for one of JAX otherwise.
-    overlay = {
-        "file": str(out / "weights.safetensors"),
-        "num_classes": 4,
-        "custom_load": False,
-    }
+    # Without custom_load, timm before 1.0.31 reads the file of a transformer as one of JAX.
+    overlay = {"file": str(out / "weights.safetensors"), "num_classes": 4, "custom_load": False}
     named = timm.create_model(
         name.removeprefix("timm:"), pretrained=True, pretrained_cfg_overlay=overlay
     ).eval()

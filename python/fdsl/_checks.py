@@ -54,8 +54,8 @@ def require(user: str, module: str, package: str | None = None) -> None:
 
 def shown(value: object) -> str:
     """Returns the repr of a value for a message, shortened if it is long."""
-    # Python refuses to print integers of more than 4,300 digits, or of 640 if it is told to; the
-    # reprs of those in a list raise an error before 3.14.
+    # Python refuses to print integers of more than 4,300 digits, or of 640 if it is told to; before
+    # 3.14, the repr of a list that holds one raises an error.
     if isinstance(value, int) and value.bit_length() > 2_000:
         return f"an integer of {value.bit_length():,} bits"
     try:
