@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-#: The environment of a process that shall find its own fdsl.
+#: The environment of a process that has to find its own fdsl.
 OWN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 

@@ -147,8 +147,8 @@ class Stream(IterableDataset[Item]):
             random state of its process, which resuming does not restore.
         target_transform: called with the targets of a batch, or with that of a sample if
             ``batch_size=None``: ``lambda labels: labels // 4`` merges every four categories into
-            one. A mask that the ``transforms`` of a ``Loader`` shall crop or flip must then be a
-            ``tv_tensors.Mask``.
+            one. If the ``transforms`` of a ``Loader`` should crop or flip a mask that it returns,
+            that must be a ``tv_tensors.Mask``.
         transforms: called with the images and their targets instead of the two above; returns both.
             Images, masks and boxes are ``torchvision.tv_tensors``, for the transforms of
             ``torchvision.transforms.v2``. These crop and flip a whole batch in the same way; with
